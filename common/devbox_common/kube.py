@@ -1,0 +1,232 @@
+"""The Kubernetes API over HTTP: requests with JSON in and out, lists in pages, watches, server-side apply.
+
+Goes in: paths and plain dicts. Comes out: plain dicts, or an `ApiError` whose text is the API server's own message. The
+`kubernetes` package reads the configuration (in-cluster or kubeconfig) and renews its tokens; its generated models are not
+used, since everything here is level-triggered on whole objects. Called by the mirror, by the operator's rim, by the gateway's
+TokenReviews.
+"""
+
+import os
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+
+import aiohttp
+import orjson
+from aiohttp import hdrs
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+from kubernetes.aio.config.incluster_config import load_incluster_config
+from kubernetes.aio.config.kube_config import load_kube_config
+
+from devbox_api import names
+
+Object = dict[str, Any]
+"""A Kubernetes object, as the API server speaks it."""
+
+PAGE: Final = 500
+"""Objects a page: what kubectl asks for."""
+WATCH_SECONDS: Final = 290
+"""The API server ends a watch after this long; below the 5 min at which it would by itself."""
+KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 4), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 3))
+"""Seconds idle, seconds between probes, probes: a peer that vanished without a word is noticed in 10 s."""
+APPLY_PATCH: Final = "application/apply-patch+yaml"
+MERGE_PATCH: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
+
+
+class ApiError(Exception):
+    """The API server said no, or could not be reached (`status` 0).
+
+    `reason` is the machine-readable word of the `Status` object (`NotFound`, `AlreadyExists`, `Conflict`, `Expired`…).
+    """
+
+    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(f"{status} {reason}: {message}" if status else f"{reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+
+    @property
+    def not_found(self) -> bool:
+        """The object (or its kind) is not there."""
+        return self.status == 404
+
+    @property
+    def conflict(self) -> bool:
+        """Somebody else was first: it exists already, or its resourceVersion moved on."""
+        return self.status == 409
+
+    @property
+    def transient(self) -> bool:
+        """Trying the same again later makes sense."""
+        return self.status in (0, 429) or self.status >= 500
+
+
+class KubeApi:
+    """One connection pool to one API server."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._base = str(configuration.host).rstrip("/")
+        connector = aiohttp.TCPConnector(
+            ssl=RESTClientObject(configuration).ssl_context, limit=0, socket_factory=_socket_with_keepalive
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=2**18,
+            headers={hdrs.ACCEPT: "application/json", hdrs.USER_AGENT: "devbox-gateway"},
+        )
+
+    @classmethod
+    async def connect(cls, kubeconfig: Path | None = None) -> Self:
+        """A client for the cluster we run in, or for `kubeconfig`, or for $KUBECONFIG; the first that there is."""
+        configuration = Configuration()
+        if kubeconfig is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
+            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            path = str(kubeconfig) if kubeconfig else None
+            await load_kube_config(path, client_configuration=configuration)  # type: ignore[no-untyped-call]
+        return cls(configuration)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._session.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | Sequence[Any] | None = None,
+        content_type: str = "application/json",
+        timeout: float = 10.0,  # noqa: ASYNC109 (a network time-out, not a scope)
+    ) -> Object:
+        """Send one request and return the JSON answer. Raises `ApiError`; `timeout` in seconds, for the whole exchange."""
+        try:
+            async with self._session.request(
+                method,
+                self._base + path,
+                params=params,
+                data=None if body is None else orjson.dumps(body),
+                headers=await self._headers(content_type if body is not None else None),
+                timeout=aiohttp.ClientTimeout(total=timeout),
+                allow_redirects=False,
+            ) as response:
+                return _decode(response, await response.read())
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _unreachable(error) from None
+
+    async def list(self, path: str, params: Mapping[str, str] | None = None) -> tuple[list[Object], str]:
+        """All objects under `path` and the resourceVersion of the list. Raises `ApiError`."""
+        items: list[Object] = []
+        query = {"limit": str(PAGE), **(params or {})}
+        while True:
+            page = await self.request("GET", path, params=query, timeout=60.0)
+            kind, version = str(page.get("kind", "List")).removesuffix("List"), page.get("apiVersion", "v1")
+            # Items of a list carry neither kind nor apiVersion; a watch's events do. The same shape for both.
+            items.extend({"apiVersion": version, "kind": kind, **item} for item in page.get("items") or ())
+            token = page["metadata"].get("continue")
+            if not token:
+                return items, page["metadata"].get("resourceVersion", "")
+            query["continue"] = token
+
+    async def watch(self, path: str, resource_version: str, params: Mapping[str, str] | None = None) -> AsyncGenerator[Object]:
+        """Events after `resource_version` (`{"type", "object"}`), bookmarks included, until the server ends the watch.
+
+        Raises `ApiError`; status 410 means that the version is too old and the caller has to list anew.
+        """
+        query = {
+            **(params or {}),
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(WATCH_SECONDS),
+            "resourceVersion": resource_version,
+        }
+        # Bookmarks come every minute; the keepalive of the socket finds a dead peer long before this.
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=WATCH_SECONDS + 10)
+        try:
+            async with self._session.get(
+                self._base + path,
+                params=query,
+                headers=await self._headers(None),
+                timeout=limits,
+                allow_redirects=False,
+            ) as response:
+                if response.status != 200:
+                    _decode(response, await response.read())
+                async for line in _lines(response.content):
+                    event: Object = orjson.loads(line)
+                    if event["type"] == "ERROR":
+                        raise _error(event["object"].get("code", 500), event["object"], None)
+                    yield event
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _unreachable(error) from None
+
+    async def apply(self, path: str, body: Object, *, params: Mapping[str, str] | None = None) -> Object:
+        """Server-side apply as `names.FIELD_MANAGER`, taking fields over from other managers."""
+        query = {"fieldManager": names.FIELD_MANAGER, "force": "true", **(params or {})}
+        return await self.request("PATCH", path, params=query, body=body, content_type=APPLY_PATCH)
+
+    async def _headers(self, content_type: str | None) -> dict[str, str]:
+        headers: dict[str, str] = {} if content_type is None else {hdrs.CONTENT_TYPE: content_type}
+        # Reads a service account's token from its file anew, once a minute.
+        token = await self._configuration.get_api_key_with_prefix("BearerToken")
+        if token:
+            headers[hdrs.AUTHORIZATION] = token
+        return headers
+
+
+def _socket_with_keepalive(address: Any) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    connection = socket.socket(family, kind, protocol)
+    connection.setblocking(False)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in KEEPALIVE:
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
+    return connection
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    # Own splitting: an event may be longer than the reader's limit for a line (a Secret has up to 1 MiB).
+    rest = bytearray()
+    async for chunk in content.iter_any():
+        rest += chunk
+        while (end := rest.find(b"\n")) >= 0:
+            line = bytes(rest[:end])
+            del rest[: end + 1]
+            if line:
+                yield line
+
+
+def _decode(response: aiohttp.ClientResponse, raw: bytes) -> Object:
+    try:
+        answer = orjson.loads(raw) if raw else {}
+    except orjson.JSONDecodeError:
+        answer = {}
+    if response.status >= 300:
+        raise _error(response.status, answer, response.headers.get(hdrs.RETRY_AFTER))
+    if not isinstance(answer, dict):
+        raise ApiError(response.status, "BadAnswer", "the API server did not answer with a JSON object")
+    return answer
+
+
+def _error(status: int, answer: Object, retry_after: str | None) -> ApiError:
+    seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
+    return ApiError(status, answer.get("reason") or "Error", answer.get("message") or "no message", seconds)
+
+
+def _unreachable(error: BaseException) -> ApiError:
+    # Only the kind of the error: an aiohttp error's text may quote what was sent.
+    return ApiError(0, "Unreachable", f"no answer from the API server ({type(error).__name__})")

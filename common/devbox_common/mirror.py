@@ -1,0 +1,143 @@
+"""A list+watch mirror of one kind of object: what the API server has, in memory, and whether that is still true.
+
+Goes in: a path and a function from the API's object to what the caller keeps of it. Comes out: `objects`, `synced`, `live`,
+and a call per change. A relist replaces everything, so that what was deleted while a watch was down is gone (kopf's indices
+keep such ghosts, which for an authorisation cache would be a hole); one is made every few minutes in any case. Called by the
+gateway (Secrets, pods) and by the operator (what Devboxes refer to).
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
+
+from .kube import ApiError, KubeApi, Object
+
+T = TypeVar("T")
+Key = tuple[str, str]
+"""(namespace, name); the namespace of a cluster-scoped object is the empty string."""
+OnChange = Callable[[Key, T | None, T | None], None]
+
+RELIST_SECONDS: Final = 300.0
+BACKOFF_SECONDS: Final = (0.1, 0.3, 1.0, 2.0, 5.0)
+
+log = structlog.get_logger()
+
+
+class Mirror(Generic[T]):
+    """One watched collection. Start `run()` as a task; stop it by cancelling the task."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        path: str,
+        convert: Callable[[Object], T | None],
+        *,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        on_change: OnChange[T] | None = None,
+        relist_seconds: float = RELIST_SECONDS,
+    ) -> None:
+        """`convert` returns None for objects to leave out; if it raises, the object is left out and the fact is logged.
+
+        `on_change(key, old, new)` is called synchronously, after `objects` holds the new state.
+        """
+        self._api = api
+        self._path = path
+        self._convert = convert
+        self._on_change = on_change
+        self._relist_seconds = relist_seconds
+        self._params: dict[str, str] = {}
+        if label_selector:
+            self._params["labelSelector"] = label_selector
+        if field_selector:
+            self._params["fieldSelector"] = field_selector
+        self._objects: dict[Key, T] = {}
+        self._live_since: float | None = None
+        self.objects: Mapping[Key, T] = MappingProxyType(self._objects)
+        self.synced = asyncio.Event()
+        """Set once the first list is in, and never cleared."""
+        self.last_error: ApiError | None = None
+        """Why the watch is not live, for a status or a log."""
+        self.last_event = time.monotonic()
+        """When the API server last said anything (monotonic seconds), bookmarks included."""
+
+    @property
+    def live(self) -> bool:
+        """The watch is open: changes arrive as they happen."""
+        return self._live_since is not None
+
+    async def run(self) -> None:
+        """List, then watch, for ever; every failure is retried with a back-off and ends with a new list where needed."""
+        failures = 0
+        while True:
+            try:
+                await self._list_and_watch()
+                failures = 0
+            except ApiError as error:
+                self.last_error = error
+                failures = 0 if error.status == 410 else failures + 1
+                log.warning("watch_failed", path=self._path, status=error.status, reason=error.reason, tries=failures)
+            finally:
+                self._live_since = None
+            if failures:
+                pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS)) - 1]
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
+
+    async def _list_and_watch(self) -> None:
+        items, version = await self._api.list(self._path, self._params)
+        self._replace(items)
+        self.synced.set()
+        deadline = time.monotonic() + self._relist_seconds * random.uniform(0.8, 1.2)  # noqa: S311 (jitter)
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(left), contextlib.aclosing(self._events(version)) as events:
+                    async for latest in events:
+                        version = latest  # the next watch starts where this one ended
+            except TimeoutError:
+                return
+
+    async def _events(self, version: str) -> AsyncGenerator[str]:
+        async with contextlib.aclosing(self._api.watch(self._path, version, self._params)) as stream:
+            self._live_since = time.monotonic()
+            self.last_error = None
+            async for event in stream:
+                self.last_event = time.monotonic()
+                if event["type"] != "BOOKMARK":
+                    self._take(event["object"], deleted=event["type"] == "DELETED")
+                yield event["object"]["metadata"]["resourceVersion"]
+
+    def _replace(self, items: list[Object]) -> None:
+        self.last_event = time.monotonic()
+        gone = set(self._objects)
+        for item in items:
+            gone.discard(self._take(item, deleted=False))
+        for key in gone:
+            self._set(key, None)
+
+    def _take(self, item: Object, *, deleted: bool) -> Key:
+        metadata: dict[str, Any] = item["metadata"]
+        key = (metadata.get("namespace", ""), metadata["name"])
+        new: T | None = None
+        if not deleted:
+            try:
+                new = self._convert(item)
+            except Exception as error:  # one broken object must not blind us to the rest
+                # The error's text may quote the object, which may be a Secret.
+                log.error("object_unreadable", path=self._path, key="/".join(key), error=type(error).__name__)
+        self._set(key, new)
+        return key
+
+    def _set(self, key: Key, new: T | None) -> None:
+        old = self._objects.get(key)
+        if new is None:
+            self._objects.pop(key, None)
+        else:
+            self._objects[key] = new
+        if self._on_change is not None and old != new:
+            self._on_change(key, old, new)

@@ -1,0 +1,90 @@
+"""Names that more than one part of the project has to agree on.
+
+Goes in: nothing. Comes out: constants and three pure functions. Called by everybody.
+"""
+
+import hashlib
+from typing import Final
+
+GROUP: Final = "devbox-gateway.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY: Final = "devbox-gateway"
+MANAGED_SELECTOR: Final = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+DEVBOX_LABEL: Final = f"{GROUP}/devbox"
+"""On pods and their children; the value is the Devbox's name."""
+MOUNTABLE_LABEL: Final = f"{GROUP}/mountable"
+"""On a PersistentVolumeClaim or ConfigMap (value `true`): its owner lets devboxes mount it."""
+
+ALLOWED_HOSTS_ANNOTATION: Final = f"{GROUP}/allowed-hosts"
+RESTARTED_AT_ANNOTATION: Final = f"{GROUP}/restarted-at"
+FORCE_DELETE_ANNOTATION: Final = f"{GROUP}/force-delete"
+INCARNATION_ANNOTATION: Final = f"{GROUP}/incarnation"
+SPEC_HASH_ANNOTATION: Final = f"{GROUP}/spec-hash"
+SOURCE_NAMESPACE_ANNOTATION: Final = f"{GROUP}/source-namespace"
+SOURCE_NAME_ANNOTATION: Final = f"{GROUP}/source-name"
+SOURCE_KEY_ANNOTATION: Final = f"{GROUP}/source-key"
+SOURCE_VERSION_ANNOTATION: Final = f"{GROUP}/source-resource-version"
+
+SCHEDULING_GATE: Final = f"{GROUP}/tokens"
+AGENT_SERVICE_ACCOUNT: Final = "devbox-agent"
+CONTAINER: Final = "devbox"
+HOME: Final = "/home/devbox"
+
+TOKEN_PREFIX: Final = "gws_"  # noqa: S105 (what every token begins with)
+TOKENS_DIRECTORY: Final = "/run/devbox-gateway/tokens"
+CA_DIRECTORY: Final = "/run/devbox-gateway/ca"
+CA_CONFIG_MAP: Final = "devbox-gateway-ca"
+CA_BUNDLE_KEY: Final = "ca-bundle.crt"
+CA_SECRET: Final = "devbox-gateway-ca"  # noqa: S105 (the name of a Secret)
+LEAF_SECRET: Final = "gateway-tls"  # noqa: S105 (the name of a Secret)
+LEASE: Final = "devbox-operator"
+FIELD_MANAGER: Final = "devbox-operator"
+
+CA_VARIABLES: Final = (
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO",
+)
+"""What the SDKs' HTTP stacks read to find extra roots: Python ssl and Go, requests, curl, Node, git."""
+
+SERVICE: Final = "gateway"
+DATA_PORT: Final = 8443
+EGRESS_PORT: Final = 3128
+CANARY_PORT: Final = 8479
+ADMIN_PORT: Final = 8080
+
+ROUTE_TYPE: Final = f"{GROUP}/route"
+ROUTE_KEY: Final = "route.json"
+GATEWAY_TYPE: Final = f"{GROUP}/gateway"
+GATEWAY_KEY: Final = "gateway.json"
+CREDENTIAL_TYPE: Final = f"{GROUP}/credential"
+CREDENTIAL_KEY: Final = "value"
+FLOOR_TYPE: Final = f"{GROUP}/floor"
+FLOOR_NAME: Final = "floor"
+FLOOR_KEY: Final = "floor.json"
+TOKENS_TYPE: Final = f"{GROUP}/tokens"
+
+
+def audience(name: str) -> str:
+    """The token audience of the gateway called `name` in a devbox (`ANTHROPIC` gives `devbox-gateway.io/ANTHROPIC`)."""
+    return f"{GROUP}/{name}"
+
+
+def gateway_host(release_namespace: str) -> str:
+    """The one DNS name of the gateway: in `$NAME_URL`, in the certificate and in the pods' hosts file."""
+    return f"{SERVICE}.{release_namespace}.svc"
+
+
+def credential_name(namespace: str, name: str, key: str) -> str:
+    """The mirrored credential's object name: one per source Secret key, however many devboxes use it."""
+    return f"credential-{hashlib.sha256(f'{namespace}/{name}/{key}'.encode()).hexdigest()[:32]}"
+
+
+def token_digest(jwt: str) -> str:
+    """Lower-case hex SHA-256 of a token without its `gws_`: what a Route may hold and a devbox may know."""
+    return hashlib.sha256(jwt.encode("ascii", "replace")).hexdigest()

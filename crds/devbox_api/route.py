@@ -1,0 +1,101 @@
+"""The documents that the operator writes into the credentials namespace and the gateway mirrors.
+
+Each is one JSON value in one Secret: `route-<pod UID>` (`route.json`), `gateway-<GatewayConfig UID>` (`gateway.json`) and
+`floor` (`floor.json`). A Route only refers to the others, so that an edit is one write however many devboxes use it.
+The gateway ignores fields it does not know, refuses versions it does not know, and refuses to serve a document whose
+`requires` holds a word it does not know: a restriction newer than the gateway must not fail open.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Document(BaseModel):
+    """Base of all three: frozen, camelCase on the wire is not needed since all names are one word."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    version: Literal[1] = 1
+    requires: tuple[str, ...] = ()
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class PodRef(_Part):
+    """The pod that a Route is for."""
+
+    uid: str
+    name: str
+    namespace: str
+
+
+class DevboxRef(_Part):
+    """The Devbox that the pod belongs to."""
+
+    name: str
+    uid: str
+
+
+class Binding(_Part):
+    """One gateway name of one pod."""
+
+    name: str
+    """`ANTHROPIC`: the environment variable."""
+    audience: str
+    gateway: str
+    """Name of the `gateway-…` Secret."""
+    credential: str
+    """Name of the `credential-…` Secret."""
+    token: str = Field(repr=False)
+    """The current token, a JWT without `gws_`: what TokenReview is asked about."""
+    digests: tuple[str, ...]
+    """SHA-256 of every token ever issued to this pod and name; at most 4,096."""
+
+
+class EgressBinding(_Part):
+    """The pod's token for the forward proxy, and the policy it stands under."""
+
+    policy: str | None = None
+    token: str = Field(repr=False)
+    digests: tuple[str, ...]
+
+
+class Route(Document):
+    """Everything the gateway needs to know about one pod."""
+
+    pod: PodRef
+    devbox: DevboxRef
+    bindings: tuple[Binding, ...]
+    egress: EgressBinding | None = None
+
+
+class Auth(_Part):
+    """How the credential goes into a request (GatewayConfig `spec.authMechanism`, normalised)."""
+
+    type: Literal["Bearer", "Header"]
+    key: str | None = None
+    """The header's name; None for Bearer."""
+    prefix: str = ""
+    """What stands before the credential in the header's value, for `Header`."""
+    accepted_key_headers: tuple[str, ...] = ()
+    """Lower-case names of headers in which a client may expect the credential (Bearer only)."""
+
+
+class Gateway(Document):
+    """One GatewayConfig, as the gateway needs it."""
+
+    name: str
+    namespace: str
+    uid: str
+    endpoint: str
+    """An absolute http(s) URL without user info, query or fragment."""
+    auth: Auth
+
+
+class Floor(Document):
+    """Addresses that no upstream may ever have: nodes and the API server."""
+
+    addresses: tuple[str, ...]
