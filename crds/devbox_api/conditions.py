@@ -1,0 +1,198 @@
+"""Condition types and their reasons: a closed set, each with the sentence that documents it.
+
+Goes in: nothing. Comes out: `ConditionType`, `Reason` and `REASONS`. The operator sets conditions from it, docs/conditions.md
+is made from it, and a test fails where a reason is used that is not here.
+"""
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+
+class ConditionType(StrEnum):
+    """`status.conditions[].type`. Accepted, Ready, Reconciling and Stalled are on every kind."""
+
+    ACCEPTED = "Accepted"
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    CREDENTIAL_RESOLVED = "CredentialResolved"
+    """GatewayConfig: its default credential."""
+    POD_READY = "PodReady"
+    CREDENTIALS_RESOLVED = "CredentialsResolved"
+    TOKENS_ISSUED = "TokensIssued"
+    EGRESS_CONFINED = "EgressConfined"
+    RESTART_REQUIRED = "RestartRequired"
+
+
+class Reason(StrEnum):
+    """`status.conditions[].reason`."""
+
+    ACCEPTED = "Accepted"
+    READY = "Ready"
+    RESOLVED = "Resolved"
+    ISSUED = "Issued"
+    CONFINED = "Confined"
+    UP_TO_DATE = "UpToDate"
+    PROGRESSING = "Progressing"
+    WAITING = "Waiting"
+    NO_DEFAULT = "NoDefault"
+    ENDPOINT_REFUSED = "EndpointRefused"
+    INVALID = "Invalid"
+    GATEWAY_NOT_FOUND = "GatewayNotFound"
+    GATEWAY_NOT_ACCEPTED = "GatewayNotAccepted"
+    NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
+    NO_CREDENTIAL = "NoCredential"
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105
+    KEY_NOT_FOUND = "KeyNotFound"
+    KEY_AMBIGUOUS = "KeyAmbiguous"
+    SECRET_NOT_GRANTED = "SecretNotGranted"  # noqa: S105
+    SECRET_INVALID = "SecretInvalid"  # noqa: S105
+    SECRET_FORBIDDEN = "SecretForbidden"  # noqa: S105
+    VOLUME_NOT_FOUND = "VolumeNotFound"
+    VOLUME_NOT_MOUNTABLE = "VolumeNotMountable"
+    POD_REFUSED = "PodRefused"
+    POD_PENDING = "PodPending"
+    POD_NOT_READY = "PodNotReady"
+    POD_FAILED = "PodFailed"
+    POD_SUCCEEDED = "PodSucceeded"
+    COMMAND_ENDED = "CommandEnded"
+    FOREIGN_POLICY = "ForeignPolicy"
+    TOKEN_REFUSED = "TokenRefused"  # noqa: S105
+    SPEC_CHANGED = "SpecChanged"
+    SYSTEM_NOT_READY = "SystemNotReady"
+
+
+class Meaning(NamedTuple):
+    """One row of docs/conditions.md."""
+
+    types: tuple[ConditionType, ...]
+    sentence: str
+    advice: str
+
+
+_C = ConditionType
+REASONS: Final[dict[Reason, Meaning]] = {
+    Reason.ACCEPTED: Meaning((_C.ACCEPTED,), "The object is valid and the operator works with it.", "Nothing to do."),
+    Reason.READY: Meaning((_C.READY, _C.POD_READY), "Everything the object asks for is in place.", "Nothing to do."),
+    Reason.RESOLVED: Meaning(
+        (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),
+        "Every Secret that is referred to exists, is granted to the endpoint's host, and holds a usable value.",
+        "Nothing to do.",
+    ),
+    Reason.ISSUED: Meaning((_C.TOKENS_ISSUED,), "Every gateway of the devbox has a token of this pod.", "Nothing to do."),
+    Reason.CONFINED: Meaning(
+        (_C.EGRESS_CONFINED,), "The pod's NetworkPolicies allow the gateway and nothing else.", "Nothing to do."
+    ),
+    Reason.UP_TO_DATE: Meaning((_C.RESTART_REQUIRED,), "The running pod is what the spec says.", "Nothing to do."),
+    Reason.PROGRESSING: Meaning(
+        (_C.RECONCILING, _C.READY, _C.STALLED), "The operator is at work, or waits for what will come by itself.", "Wait."
+    ),
+    Reason.WAITING: Meaning(
+        (_C.TOKENS_ISSUED, _C.POD_READY, _C.EGRESS_CONFINED),
+        "An earlier step has to be done first; the pod stays gated.",
+        "See the conditions that are False.",
+    ),
+    Reason.NO_DEFAULT: Meaning(
+        (_C.CREDENTIAL_RESOLVED,),
+        "The GatewayConfig has no credential of its own; each devbox brings its Secret.",
+        "Nothing to do, or set spec.credential.secretRef.",
+    ),
+    Reason.ENDPOINT_REFUSED: Meaning(
+        (_C.ACCEPTED,),
+        "The gateway may not lead to this endpoint: its address is private, or one that is never allowed.",
+        "Name the host or its range in the chart's upstreams.allowedHosts or upstreams.allowedCIDRs.",
+    ),
+    Reason.INVALID: Meaning(
+        (_C.ACCEPTED,), "The object was stored before a rule existed that it breaks.", "Change what the message names."
+    ),
+    Reason.GATEWAY_NOT_FOUND: Meaning(
+        (_C.CREDENTIALS_RESOLVED,), "A GatewayConfig that is referred to does not exist.", "Create it, or correct gatewayRef."
+    ),
+    Reason.GATEWAY_NOT_ACCEPTED: Meaning(
+        (_C.CREDENTIALS_RESOLVED,), "A GatewayConfig that is referred to is not Accepted.", "See that object's conditions."
+    ),
+    Reason.NAMESPACE_NOT_ALLOWED: Meaning(
+        (_C.CREDENTIALS_RESOLVED,),
+        "The GatewayConfig lives in another namespace and does not allow this one.",
+        "Its owner widens spec.allowedNamespaces.",
+    ),
+    Reason.NO_CREDENTIAL: Meaning(
+        (_C.CREDENTIALS_RESOLVED,),
+        "Neither the devbox nor the GatewayConfig names a Secret.",
+        "Set secretRef on the devbox's gateway, or spec.credential on the GatewayConfig.",
+    ),
+    Reason.SECRET_NOT_FOUND: Meaning(
+        (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED), "The Secret does not exist.", "Create it; nothing else is needed."
+    ),
+    Reason.KEY_NOT_FOUND: Meaning(
+        (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),
+        "The Secret has no such key.",
+        "Add the key, or correct secretRef.key.",
+    ),
+    Reason.KEY_AMBIGUOUS: Meaning(
+        (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),
+        "The Secret has more than one key (or none) and secretRef names none.",
+        "Set secretRef.key.",
+    ),
+    Reason.SECRET_NOT_GRANTED: Meaning(
+        (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),
+        "The Secret's owner has not granted it to the endpoint's host.",
+        "The owner runs the kubectl annotate line of the message.",
+    ),
+    Reason.SECRET_INVALID: Meaning(
+        (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),
+        "The value is empty, not text, or holds control characters, so that it can't go into a header.",
+        "Store the credential alone; one newline at its end is fine.",
+    ),
+    Reason.SECRET_FORBIDDEN: Meaning(
+        (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),
+        "The operator may not read the Secret.",
+        "Create the Role and RoleBinding that the message prints (chart value rbac.sourceSecrets: Named).",
+    ),
+    Reason.VOLUME_NOT_FOUND: Meaning(
+        (_C.ACCEPTED,), "A PersistentVolumeClaim or ConfigMap of spec.volumes does not exist.", "Create it."
+    ),
+    Reason.VOLUME_NOT_MOUNTABLE: Meaning(
+        (_C.ACCEPTED,),
+        "Its owner has not allowed devboxes to mount it.",
+        "The owner sets the label devbox-gateway.io/mountable=true on it.",
+    ),
+    Reason.POD_REFUSED: Meaning(
+        (_C.POD_READY,),
+        "The API server refused the pod (quota, Pod Security, a policy); the message is its own.",
+        "Change what the message names; the operator tries again with a growing pause.",
+    ),
+    Reason.POD_PENDING: Meaning(
+        (_C.POD_READY,), "The pod waits for a node, an image or a volume.", "See kubectl describe pod."
+    ),
+    Reason.POD_NOT_READY: Meaning((_C.POD_READY,), "The pod runs, its container is not ready.", "See kubectl logs."),
+    Reason.POD_FAILED: Meaning(
+        (_C.POD_READY,), "The pod failed or was evicted; a new one follows with a growing pause.", "See kubectl describe pod."
+    ),
+    Reason.POD_SUCCEEDED: Meaning(
+        (_C.POD_READY,), "The command ended, and restartPolicy says that this is the end.", "Nothing to do."
+    ),
+    Reason.COMMAND_ENDED: Meaning(
+        (_C.POD_READY,),
+        "The container ends within 10 s of its start, again and again.",
+        "Set spec.command to something that stays, e.g. [sleep, infinity].",
+    ),
+    Reason.FOREIGN_POLICY: Meaning(
+        (_C.EGRESS_CONFINED,),
+        "A NetworkPolicy that is not ours selects the pod, and policies add up.",
+        "Delete it, or name it in the chart's egress.trustedPolicies.",
+    ),
+    Reason.TOKEN_REFUSED: Meaning(
+        (_C.TOKENS_ISSUED,), "The API server did not issue a token; the message is its own.", "Change what the message names."
+    ),
+    Reason.SPEC_CHANGED: Meaning(
+        (_C.RESTART_REQUIRED,),
+        "The spec says something that a running pod can't take up.",
+        "kubectl annotate dbx NAME devbox-gateway.io/restarted-at=$(date +%s) --overwrite",
+    ),
+    Reason.SYSTEM_NOT_READY: Meaning(
+        (_C.READY, _C.RECONCILING, _C.STALLED),
+        "The gateway's Service or certificate is not there yet.",
+        "Wait for the installation to finish; see the operator's log if it does not.",
+    ),
+}
