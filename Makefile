@@ -33,3 +33,59 @@ requirements: ## Pin the dependencies anew from requirements/*.in
 	@cd requirements && for f in bootstrap runtime dev; do \
 	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make requirements" $$f.in -o $$f.txt; done
+
+.PHONY: manifests
+manifests: venv ## Write the CRDs (crds/*.yaml and the chart's copies) from the models
+	@$(BIN)/python crds/generate.py
+
+.PHONY: tools
+tools: venv ## Get helm, kubectl and kubeconform (built from pinned Go modules)
+	@$(BIN)/python -m devbox_cluster tools
+
+.PHONY: format
+format: venv ## Format the code
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+.PHONY: lint
+lint: venv tools ## Formatter, linter, strict types, layers, manifests up to date, chart
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python crds/generate.py --check
+	@helm lint --strict --quiet charts/devbox-gateway --set image.repository=localhost/devbox-gateway
+
+.PHONY: unit
+unit: venv ## Unit tests: no cluster, seconds
+	@$(BIN)/pytest -q -n auto tests/unit
+
+.PHONY: cluster
+cluster: venv ## A local Kubernetes: kind with a Docker engine, else the real components built from Go modules
+	@$(BIN)/python -m devbox_cluster up
+
+.PHONY: cluster-down
+cluster-down: venv ## Remove the local Kubernetes: processes, mounts, network namespaces, rules
+	@$(BIN)/python -m devbox_cluster down
+
+.PHONY: images
+images: venv ## Build the images (REGISTRY=… PUSH=1 to push them)
+	@$(BIN)/python -m devbox_cluster images $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(PUSH),--push)
+
+.PHONY: integration
+integration: venv cluster images ## The claims of the README as assertions, on the local cluster
+	@$(BIN)/pytest -v tests/integration
+
+.PHONY: e2e
+e2e: integration ## The same as integration
+
+.PHONY: test
+test: lint unit integration ## Everything: lint, unit, integration (sets up what it needs)
+
+.PHONY: demo
+demo: venv ## The main job from nothing: cluster, images, install, agents that use APIs without their keys
+	@$(BIN)/python -m devbox_demo
+
+.PHONY: clean
+clean: ## Remove what this work tree made (not the cluster: see cluster-down)
+	@rm -rf $(VENV) .cluster .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo dist
