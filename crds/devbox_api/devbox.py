@@ -87,6 +87,15 @@ class GatewayReference(ApiModel):
 class Aliases(ApiModel):
     """More variables with the same content, for tools that read a name of their own."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "!has(self.token) || !has(self.url) || !self.token.exists(a, a in self.url)",
+                "the same alias for token and url; every variable can hold one value",
+            )
+        )
+    )
+
     token: AliasNames = ()
     """Variables that hold the token too, e.g. [GITHUB_TOKEN]."""
     url: AliasNames = ()

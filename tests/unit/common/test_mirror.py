@@ -1,0 +1,206 @@
+"""The list+watch mirror against an API that speaks real HTTP: what it keeps, and what it says when it can't know."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from kubernetes.aio.client.configuration import Configuration
+
+from devbox_common.kube import ApiError, KubeApi
+from devbox_common.mirror import Mirror
+
+PATH = "/api/v1/pods"
+
+
+class Api:
+    """An API server with one collection, whose watches and failures the test steers."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, dict[str, Any]] = {}
+        self.version = 1
+        self.lists = 0
+        self.queries: list[dict[str, str]] = []
+        self.failing = False
+        self.page = 500
+        self._watchers: list[asyncio.Queue[dict[str, Any] | None]] = []
+
+    def put(self, name: str, **spec: object) -> None:
+        kind = "MODIFIED" if name in self.items else "ADDED"
+        self.version += 1
+        item = {"metadata": {"name": name, "namespace": "ns", "resourceVersion": str(self.version)}, "spec": spec}
+        self.items[name] = item
+        self.send({"type": kind, "object": item})
+
+    def delete(self, name: str, *, silently: bool = False) -> None:
+        self.version += 1
+        item = self.items.pop(name)
+        if not silently:
+            self.send({"type": "DELETED", "object": item})
+
+    def send(self, event: dict[str, Any] | None) -> None:
+        """An event for every open watch; None ends them."""
+        for queue in self._watchers:
+            queue.put_nowait(event)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.queries.append(dict(request.query))
+        if self.failing:
+            return web.json_response({"reason": "InternalError", "message": "broken"}, status=500)
+        if request.query.get("watch"):
+            return await self._watch(request)
+        self.lists += 1
+        start = int(request.query.get("continue", "0"))
+        items = list(self.items.values())
+        metadata = {"resourceVersion": str(self.version)}
+        if start + self.page < len(items):
+            metadata["continue"] = str(start + self.page)
+        return web.json_response({"kind": "PodList", "metadata": metadata, "items": items[start : start + self.page]})
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._watchers.append(queue)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while (event := await queue.get()) is not None:
+                line = orjson.dumps(event) + b"\n"
+                # In two pieces: a line may arrive in any number of them.
+                await response.write(line[:7])
+                await asyncio.sleep(0)
+                await response.write(line[7:])
+        finally:
+            self._watchers.remove(queue)
+        return response
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    fake = Api()
+    app = web.Application()
+    app.router.add_get(PATH, fake.handle)
+    async with TestServer(app) as server:
+        fake.url = str(server.make_url("")).rstrip("/")  # type: ignore[attr-defined]
+        yield fake
+        fake.send(None)
+
+
+@pytest.fixture
+async def client(api: Api) -> AsyncIterator[KubeApi]:
+    configuration = Configuration(host=api.url)  # type: ignore[attr-defined]
+    async with KubeApi(configuration) as client:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def running(mirror: Mirror[Any]) -> AsyncIterator[None]:
+    task = asyncio.create_task(mirror.run())
+    try:
+        await until(lambda: mirror.live)
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def until(condition) -> None:  # type: ignore[no-untyped-def]
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 (conditions of several kinds)
+            await asyncio.sleep(0.01)
+
+
+def spec(item: dict[str, Any]) -> Any:
+    return item["spec"]
+
+
+async def test_it_follows_the_watch(api: Api, client: KubeApi) -> None:
+    api.put("a", n=1)
+    changes: list[Any] = []
+    mirror = Mirror(client, PATH, spec, on_change=lambda *change: changes.append(change), label_selector="app=x")
+    async with running(mirror):
+        await until(lambda: api._watchers)
+        api.put("b", n=2)
+        api.put("a", n=3)
+        api.delete("b")
+        await until(lambda: len(changes) == 4)
+    assert dict(mirror.objects) == {("ns", "a"): {"n": 3}}
+    a, b = ("ns", "a"), ("ns", "b")
+    assert changes == [(a, None, {"n": 1}), (b, None, {"n": 2}), (a, {"n": 1}, {"n": 3}), (b, {"n": 2}, None)]
+    assert all(query["labelSelector"] == "app=x" for query in api.queries)
+
+
+async def test_a_long_list_comes_in_pages(api: Api, client: KubeApi) -> None:
+    api.page = 3
+    for number in range(8):
+        api.put(f"p{number}")
+    mirror = Mirror(client, PATH, spec)
+    async with running(mirror):
+        assert len(mirror.objects) == 8
+    assert api.lists == 3
+
+
+async def test_what_was_deleted_while_the_watch_was_down_is_gone(api: Api, client: KubeApi) -> None:
+    api.put("ghost")
+    api.put("stays")
+    mirror = Mirror(client, PATH, spec)
+    async with running(mirror):
+        await until(lambda: api._watchers)
+        api.delete("ghost", silently=True)
+        # The version is too old: what an API server says after a compaction.
+        api.send({"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}})
+        await until(lambda: list(mirror.objects) == [("ns", "stays")])
+
+
+async def test_it_says_that_it_is_not_live_and_recovers(api: Api, client: KubeApi) -> None:
+    api.put("a")
+    mirror = Mirror(client, PATH, spec)
+    async with running(mirror):
+        await until(lambda: api._watchers)
+        api.failing = True
+        api.send(None)
+        await until(lambda: not mirror.live)
+        assert ("ns", "a") in mirror.objects, "what is known is kept"
+        assert mirror.last_error is not None
+        assert mirror.last_error.status == 500
+        api.failing = False
+        api.put("b")
+        await until(lambda: mirror.live and ("ns", "b") in mirror.objects)
+
+
+async def test_a_broken_object_does_not_blind_it(api: Api, client: KubeApi) -> None:
+    def picky(item: dict[str, Any]) -> Any:
+        if item["metadata"]["name"] == "broken":
+            raise ValueError("unreadable")
+        return spec(item)
+
+    api.put("broken")
+    api.put("good")
+    mirror = Mirror(client, PATH, picky)
+    async with running(mirror):
+        assert list(mirror.objects) == [("ns", "good")]
+
+
+async def test_it_lists_anew_now_and_then(api: Api, client: KubeApi) -> None:
+    mirror = Mirror(client, PATH, spec, relist_seconds=0.05)
+    async with running(mirror):
+        await until(lambda: api.lists >= 3)
+
+
+async def test_errors_carry_the_servers_words(api: Api, client: KubeApi) -> None:
+    api.failing = True
+    with pytest.raises(ApiError, match="500 InternalError: broken") as caught:
+        await client.request("GET", PATH)
+    assert caught.value.transient
+    assert not caught.value.not_found
+
+
+async def test_nobody_there_is_an_api_error_too() -> None:
+    async with KubeApi(Configuration(host="http://127.0.0.1:1")) as client:
+        with pytest.raises(ApiError, match="no answer from the API server") as caught:
+            await client.request("GET", PATH)
+    assert caught.value.status == 0
