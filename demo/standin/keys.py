@@ -1,0 +1,45 @@
+"""Which keys are good, known by their SHA-256 alone.
+
+Goes in: a config document `{"anthropic": {"<hex SHA-256>": "<whose>"}, ...}`. Comes out: whose key a presented value is, or
+None. Called by the APIs for every request; replaced as a whole by the admin port while the server runs.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+APIS: Final = ("anthropic", "openai", "internal")
+
+
+class BadKeysError(ValueError):
+    """The document is not of the shape above; the text says where."""
+
+
+class KeyRing:
+    """The keys of all three APIs."""
+
+    def __init__(self, document: object) -> None:
+        self._owners: dict[str, dict[str, str]] = {}
+        self.replace(document)
+
+    def replace(self, document: object) -> None:
+        """Take `document` in place of what was there. Raises `BadKeysError` and then changes nothing."""
+        if not isinstance(document, Mapping):
+            raise BadKeysError("keys: a mapping of API to {SHA-256: owner} is needed")
+        owners: dict[str, dict[str, str]] = {}
+        for api, entries in document.items():
+            if api not in APIS:
+                raise BadKeysError(f"keys: unknown API {api!r}; there are {', '.join(APIS)}")
+            if not isinstance(entries, Mapping):
+                raise BadKeysError(f"keys.{api}: a mapping of SHA-256 to owner is needed")
+            for digest in entries:
+                if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+                    raise BadKeysError(f"keys.{api}: every key is the lower-case hex SHA-256 of a credential (64 digits)")
+            owners[api] = {digest: str(owner) for digest, owner in entries.items()}
+        self._owners = owners
+
+    def owner(self, api: str, presented: str | None) -> str | None:
+        """Whose key `presented` is, at this moment."""
+        if presented is None:
+            return None
+        return self._owners.get(api, {}).get(hashlib.sha256(presented.encode("utf-8", "surrogateescape")).hexdigest())
