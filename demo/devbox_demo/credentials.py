@@ -10,7 +10,7 @@ import secrets
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -63,6 +63,14 @@ class Certificates:
     ca: str
     certificate: str
     key: Redacted
+
+    @classmethod
+    def still_good(cls, ca: str, certificate: str, key: str) -> Self | None:
+        """Those of an earlier run, unless they end within a day."""
+        end = x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc
+        if end - datetime.datetime.now(datetime.UTC) < datetime.timedelta(days=1):
+            return None
+        return cls(ca, certificate, Redacted(key))
 
 
 def make_certificates(hosts: Sequence[str]) -> Certificates:

@@ -1,0 +1,124 @@
+"""`python -m devbox_demo`: set up what is missing, show everything, say what is wrong.
+
+Called by `make demo`. Exit code 0 means that every promise was seen to hold; 1 that one was not, with what a person needs to
+see.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.rule import Rule
+
+from devbox_cluster import cluster, images
+from devbox_cluster.paths import kubeconfig
+from devbox_cluster.progress import ClusterError
+
+from . import attacks, calls, report, rotation, stage, upstream
+from .diagnosis import diagnose
+from .kubectl import CommandError, Kubectl
+from .outcome import Outcome
+from .report import Clock
+from .stage import NAMESPACE, RELEASE_NAMESPACE, Stage
+from .upstream import gateway_values
+from .waiting import NotYet, TimedOut
+
+app = typer.Typer(add_completion=False)
+
+SETUP_ERRORS = (CommandError, TimedOut, NotYet)
+
+
+def set_up(clock: Clock, kubectl: Kubectl) -> Stage:
+    """Cluster, images, stand-in, release, examples, keys: what is there already is kept."""
+    clock.say("cluster: up")
+    cluster.up()
+    clock.say("images: build what changed, load what is missing")
+    built = images.ensure()
+    clock.say("stand-in for api.anthropic.com, api.openai.com and api.internal.example")
+    address, ca = upstream.deploy(kubectl, built["demo"])
+    clock.say("helm upgrade --install devbox-gateway charts/devbox-gateway")
+    stage.install(kubectl, built["devbox-gateway"], gateway_values(address, ca))
+    clock.say("kubectl apply -f examples/")
+    stage.apply_examples(kubectl)
+    clock.say("new random keys into the Secrets, their hashes to the stand-in; wait for the devboxes")
+    made = stage.connect(kubectl, address, ca, clock.say)
+    clock.say(f"devboxes {', '.join(made.pods)} are Ready")
+    return made
+
+
+def show(out: Console, clock: Clock, made: Stage) -> list[Outcome]:
+    """Try everything, print each table as soon as it is there."""
+    shown: list[Outcome] = []
+
+    def part(heading: str, columns: tuple[str, str], outcomes: Sequence[Outcome]) -> None:
+        out.print(report.table(heading, *columns, outcomes))
+        shown.extend(outcomes)
+
+    clock.say("an agent at work: curl and four SDKs, three APIs, two customers")
+    sees = ("what the agent sees", "what the upstream received")
+    part("An agent at work", sees, [_tried(calls.environment, made), *_tried_all(calls.make_calls, made)])
+    clock.say("a stream")
+    part("A stream", sees, [_tried(calls.streamed, made)])
+    clock.say("attacks: look for the keys in the pod, use the token elsewhere, go behind the gateway's back")
+    with ThreadPoolExecutor(1) as pool:
+        # The search takes a processor for some seconds; the rest waits for the network meanwhile.
+        search = pool.submit(_tried, attacks.key_is_nowhere, made)
+        others = [_tried(attacks.token_elsewhere, made), _tried(attacks.behind_the_gateways_back, made)]
+        part("An agent gone wrong", ("what it gets", "what the upstream received"), [search.result(), *others])
+    clock.say("a key rotates")
+    part("The key rotates", sees, [_tried(rotation.rotate, made)])
+    return shown
+
+
+def _tried(attempt: Callable[[Stage], Outcome], made: Stage) -> Outcome:
+    try:
+        return attempt(made)
+    except (*SETUP_ERRORS, ValueError, IndexError) as error:
+        return Outcome(attempt.__name__.replace("_", " "), (), ["-"], ["-"], f"{type(error).__name__}: {error}")
+
+
+def _tried_all(attempt: Callable[[Stage], list[Outcome]], made: Stage) -> list[Outcome]:
+    try:
+        return attempt(made)
+    except (*SETUP_ERRORS, ValueError, IndexError) as error:
+        return [Outcome(attempt.__name__.replace("_", " "), (), ["-"], ["-"], f"{type(error).__name__}: {error}")]
+
+
+def _explain(out: Console, kubectl: Kubectl) -> None:
+    for title, text in diagnose(kubectl, [NAMESPACE], RELEASE_NAMESPACE):
+        out.print(Rule(title, align="left"))
+        out.print(text, markup=False, soft_wrap=True)
+
+
+@app.command()
+def demo(
+    explain: Annotated[bool, typer.Option(help="On failure, print objects, events and logs.")] = True,
+) -> None:
+    """Show, on a local Kubernetes, that agents get the use of APIs and never their keys."""
+    out = report.console()
+    clock, kubectl = Clock(out), Kubectl(kubeconfig())
+    try:
+        made = set_up(clock, kubectl)
+    except ClusterError as error:
+        out.print(f"error: {error}", style="red", markup=False)
+        sys.exit(1)
+    except SETUP_ERRORS as error:
+        out.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        if explain:
+            _explain(out, kubectl)
+        sys.exit(1)
+    outcomes = show(out, clock, made)
+    if (panel := report.failures(outcomes)) is not None:
+        if explain:
+            _explain(out, kubectl)
+        out.print(panel)
+        sys.exit(1)
+    clock.say(f"all {len(outcomes)} promises hold")
+    out.print(report.next_steps(NAMESPACE))
+
+
+if __name__ == "__main__":
+    app()
