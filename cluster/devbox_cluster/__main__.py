@@ -1,0 +1,82 @@
+"""`python -m devbox_cluster`: the local cluster's command line. Called by the Makefile."""
+
+import json
+import os
+import time
+from typing import Annotated
+
+import typer
+
+from . import binaries, cluster, images
+from .paths import PROJECT, bin_dir, kubeconfig
+from .progress import ClusterError, console
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="A local Kubernetes for the demo and the tests.")
+
+
+@app.command()
+def up() -> None:
+    """Bring the cluster up and write .cluster/kubeconfig."""
+    start = time.monotonic()
+    cluster.up()
+    console.print(f"the cluster is up ({time.monotonic() - start:.1f} s); to use it: export KUBECONFIG={kubeconfig()}")
+
+
+@app.command()
+def down() -> None:
+    """Remove the cluster: processes, mounts, network namespaces, devices and rules."""
+    cluster.down()
+    console.print("the cluster is gone; what was built stays in the cache")
+
+
+@app.command()
+def status() -> None:
+    """Say whether the cluster runs (ends with 1 if not)."""
+    healthy = cluster.chosen().healthy()
+    console.print("running" if healthy else "not running; start it with: make cluster")
+    raise typer.Exit(0 if healthy else 1)
+
+
+@app.command()
+def tools() -> None:
+    """Get helm, kubeconform and kubectl."""
+    binaries.ensure_tools()
+    binaries.ensure_components()
+
+
+@app.command(name="images")
+def images_command(
+    registry: Annotated[str, typer.Option(help="Where the images belong; localhost means this machine alone.")] = "localhost",
+    push: Annotated[bool, typer.Option("--push", help="Push the operator's and gateway's image to the registry.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print name and reference as JSON.")] = False,
+) -> None:
+    """Build the images; load them into the running cluster, or push them."""
+    if push:
+        if registry == "localhost":
+            raise ClusterError("name a registry to push to, e.g. make images REGISTRY=registry.example.com/team PUSH=1")
+        built = images.publish(PROJECT, registry)
+    elif registry != "localhost":
+        built = images.build_all(PROJECT, registry)
+    else:
+        built = images.ensure(PROJECT)
+    typer.echo(json.dumps(built) if as_json else "\n".join(built.values()))
+
+
+@app.command()
+def env() -> None:
+    """Print shell lines that make kubectl and helm use the cluster: eval "$(python -m devbox_cluster env)"."""
+    typer.echo(f"export KUBECONFIG={kubeconfig()}")
+    typer.echo(f"export PATH={bin_dir()}:{os.environ.get('PATH', '')}")
+
+
+def main() -> None:
+    """Run a command; what the user can mend is one message, not a traceback."""
+    try:
+        app()
+    except ClusterError as error:
+        console.print(f"[red]error:[/] {error}", markup=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

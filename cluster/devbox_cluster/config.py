@@ -1,0 +1,233 @@
+"""What the components are told: command lines and configuration files, as data.
+
+Pure: goes in folders, comes out text and argument lists. Called by local.py. Each setting that a machine without Docker forces
+says why beside it.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+NODE: Final = "node-1"
+NODE_ADDRESS: Final = "10.99.0.1"
+"""On a bridge of its own: the address exists whatever network the machine has."""
+NODE_DEVICE: Final = "dbxgw-node0"
+POD_DEVICE: Final = "dbxgw-cni0"
+POD_CIDR: Final = "10.244.0.0/16"
+NODE_POD_CIDR: Final = "10.244.0.0/24"
+SERVICE_CIDR: Final = "10.96.0.0/16"
+SERVICE_ADDRESS: Final = "10.96.0.1"
+DNS_ADDRESS: Final = "10.96.0.10"
+API_PORT: Final = 6443
+API_SERVER: Final = f"https://{NODE_ADDRESS}:{API_PORT}"
+ETCD_PORT: Final = 2379
+ETCD_PEER_PORT: Final = 2380
+PORTS: Final = {
+    API_PORT: "kube-apiserver",
+    ETCD_PORT: "etcd",
+    ETCD_PEER_PORT: "etcd",
+    10250: "kubelet",
+    10257: "kube-controller-manager",
+    10259: "kube-scheduler",
+    10256: "kube-proxy",
+}
+"""What must be free before the cluster starts."""
+PAUSE_IMAGE: Final = "localhost/pause:1"
+
+
+def etcd(state: Path) -> list[str]:
+    """The database: on loopback, without fsync (what a test cluster loses in a power cut, it makes again)."""
+    client, peer = f"http://127.0.0.1:{ETCD_PORT}", f"http://127.0.0.1:{ETCD_PEER_PORT}"
+    return [
+        "etcd",
+        f"--data-dir={state / 'etcd'}",
+        f"--listen-client-urls={client}",
+        f"--advertise-client-urls={client}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=default={peer}",
+        "--unsafe-no-fsync",
+    ]
+
+
+def api_server(pki: Path) -> list[str]:
+    """kube-apiserver with the default admission plugins and RBAC."""
+    return [
+        "kube-apiserver",
+        f"--etcd-servers=http://127.0.0.1:{ETCD_PORT}",
+        f"--secure-port={API_PORT}",
+        f"--advertise-address={NODE_ADDRESS}",
+        # exec and logs would look the node's name up in DNS otherwise.
+        "--kubelet-preferred-address-types=InternalIP",
+        f"--service-cluster-ip-range={SERVICE_CIDR}",
+        f"--client-ca-file={pki}/ca.crt",
+        f"--tls-cert-file={pki}/apiserver.crt",
+        f"--tls-private-key-file={pki}/apiserver.key",
+        f"--service-account-key-file={pki}/service-accounts.pub",
+        f"--service-account-signing-key-file={pki}/service-accounts.key",
+        "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+        "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
+        "--allow-privileged=true",
+        f"--kubelet-client-certificate={pki}/admin.crt",
+        f"--kubelet-client-key={pki}/admin.key",
+        "--endpoint-reconciler-type=lease",
+        f"--requestheader-client-ca-file={pki}/ca.crt",
+        "--requestheader-allowed-names=front-proxy",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={pki}/front-proxy.crt",
+        f"--proxy-client-key-file={pki}/front-proxy.key",
+    ]
+
+
+def controller_manager(pki: Path) -> list[str]:
+    """kube-controller-manager; one node, so no leader election."""
+    conf = pki / "controller-manager.conf"
+    return [
+        "kube-controller-manager",
+        f"--kubeconfig={conf}",
+        f"--authentication-kubeconfig={conf}",
+        f"--authorization-kubeconfig={conf}",
+        "--use-service-account-credentials",
+        f"--service-account-private-key-file={pki}/service-accounts.key",
+        f"--root-ca-file={pki}/ca.crt",
+        f"--cluster-signing-cert-file={pki}/ca.crt",
+        f"--cluster-signing-key-file={pki}/ca.key",
+        "--allocate-node-cidrs",
+        f"--cluster-cidr={POD_CIDR}",
+        "--leader-elect=false",
+    ]
+
+
+def scheduler(pki: Path) -> list[str]:
+    """kube-scheduler."""
+    conf = pki / "scheduler.conf"
+    return [
+        "kube-scheduler",
+        f"--kubeconfig={conf}",
+        f"--authentication-kubeconfig={conf}",
+        f"--authorization-kubeconfig={conf}",
+        "--leader-elect=false",
+    ]
+
+
+def kube_router(pki: Path) -> list[str]:
+    """NetworkPolicy, and nothing else of what kube-router can do: this kernel has no IPVS."""
+    return [
+        "kube-router",
+        "--run-firewall=true",
+        "--run-router=false",
+        "--run-service-proxy=false",
+        "--run-loadbalancer=false",
+        f"--kubeconfig={pki}/admin.conf",
+        f"--hostname-override={NODE}",
+        f"--service-cluster-ip-range={SERVICE_CIDR}",
+    ]
+
+
+def kubelet(state: Path, files: Path, pki: Path) -> list[str]:
+    """kubelet."""
+    return [
+        "kubelet",
+        f"--config={files}/kubelet.yaml",
+        f"--kubeconfig={pki}/kubelet.conf",
+        f"--hostname-override={NODE}",
+        f"--node-ip={NODE_ADDRESS}",
+        f"--root-dir={state / 'kubelet'}",
+    ]
+
+
+def files(state: Path, run: Path, pki: Path) -> dict[str, str]:
+    """File name → content, for containerd, CNI, kubelet and kube-proxy."""
+    return {
+        "containerd.toml": _containerd(state, run),
+        "cni/10-pods.conflist": json.dumps(_cni(), indent=2),
+        "kubelet.yaml": yaml.safe_dump(_kubelet(state, run, pki)),
+        "kube-proxy.yaml": yaml.safe_dump(_kube_proxy(pki)),
+    }
+
+
+def _containerd(state: Path, run: Path) -> str:
+    # restrict_oom_score_adj: root here may lack CAP_SYS_RESOURCE, and runc would die while lowering the score.
+    return f"""version = 2
+root = "{state}/containerd"
+state = "{run}/containerd"
+[grpc]
+address = "{run}/containerd.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{PAUSE_IMAGE}"
+restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "/usr/lib/cni"
+conf_dir = "{state}/files/cni"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+"""
+
+
+def _cni() -> dict[str, Any]:
+    return {
+        "cniVersion": "1.0.0",
+        "name": "pods",
+        "plugins": [
+            {
+                "type": "bridge",
+                "bridge": POD_DEVICE,
+                "isGateway": True,
+                "ipMasq": True,
+                "hairpinMode": True,
+                "ipam": {
+                    "type": "host-local",
+                    "ranges": [[{"subnet": NODE_POD_CIDR}]],
+                    "routes": [{"dst": "0.0.0.0/0"}],
+                    "dataDir": "/run/devbox-gateway-cluster/cni",
+                },
+            },
+            {"type": "portmap", "capabilities": {"portMappings": True}},
+        ],
+    }
+
+
+def _kubelet(state: Path, run: Path, pki: Path) -> dict[str, Any]:
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        # cgroup v1 hybrid is what some machines without Docker have.
+        "failCgroupV1": False,
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": "/",
+        "containerRuntimeEndpoint": f"unix://{run}/containerd.sock",
+        "podLogsDir": str(state / "pod-logs"),
+        "authentication": {
+            "x509": {"clientCAFile": f"{pki}/ca.crt"},
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+        },
+        "authorization": {"mode": "Webhook"},
+        "tlsCertFile": f"{pki}/kubelet.crt",
+        "tlsPrivateKeyFile": f"{pki}/kubelet.key",
+        "clusterDomain": "cluster.local",
+        "clusterDNS": [DNS_ADDRESS],
+        "failSwapOn": False,
+        "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        "imageGCHighThresholdPercent": 100,
+        "registerNode": True,
+        "serializeImagePulls": False,
+    }
+
+
+def _kube_proxy(pki: Path) -> dict[str, Any]:
+    return {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "clientConnection": {"kubeconfig": f"{pki}/kube-proxy.conf"},
+        # No IPVS in this kernel, and iptables mode is slower.
+        "mode": "nftables",
+        "clusterCIDR": POD_CIDR,
+        "hostnameOverride": NODE,
+        "conntrack": {"maxPerCore": 0},
+    }

@@ -1,0 +1,99 @@
+"""Long-running programs of the local cluster: started apart from their starter, known by pid and start time, ended by pid.
+
+Goes in: a name, a command line. Comes out: a record `<state>/pid/<name>` with pid and start time, so that a pid that the kernel
+gave to somebody else is never taken for ours. Called by local.py.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Identity(NamedTuple):
+    """A process, told apart from a later one with the same pid."""
+
+    pid: int
+    started: int
+    """Clock ticks since boot: field 22 of /proc/<pid>/stat (man 5 proc)."""
+
+    def alive(self) -> bool:
+        """It runs (a zombie does not), and is still the same."""
+        return start_time(self.pid) == self.started
+
+
+def start_time(pid: int) -> int | None:
+    """When the process started, in ticks; None if there is none or it is a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # The command's name, in parentheses, may hold spaces and parentheses itself.
+    fields = stat[stat.rindex(")") + 2 :].split()
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+class Processes:
+    """The programs recorded in one folder."""
+
+    def __init__(self, state: Path) -> None:
+        self._records = state / "pid"
+        self._logs = state / "log"
+
+    def log(self, name: str) -> Path:
+        """The program's output."""
+        return self._logs / f"{name}.log"
+
+    def start(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
+        """Start it in a session of its own, with nothing inherited: no terminal, no pipe of make or CI stays open."""
+        self._records.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(parents=True, exist_ok=True)
+        with self.log(name).open("ab") as log:
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                close_fds=True,
+                cwd="/",
+                env={**os.environ, **(environment or {})},
+            )
+        started = start_time(process.pid)
+        (self._records / name).write_text(f"{process.pid} {started if started is not None else 0}\n")
+        # Its parent will be gone long before it; Popen's destructor must not complain.
+        process.returncode = 0
+
+    def get(self, name: str) -> Identity | None:
+        """The recorded identity, alive or not."""
+        with contextlib.suppress(OSError, ValueError):
+            pid, started = (self._records / name).read_text().split()
+            return Identity(int(pid), int(started))
+        return None
+
+    def alive(self, name: str) -> bool:
+        """It was started by us and runs."""
+        identity = self.get(name)
+        return identity is not None and identity.alive()
+
+    def stop(self, name: str, patience: float = 10.0) -> None:
+        """End it: SIGTERM, after `patience` seconds SIGKILL. Its record goes."""
+        if (identity := self.get(name)) is not None:
+            end(identity, patience)
+        (self._records / name).unlink(missing_ok=True)
+
+
+def end(identity: Identity, patience: float = 10.0) -> None:
+    """End one process by its pid, if it is still that process, and wait until it is gone."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not identity.alive():
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(identity.pid, number)
+        deadline = time.monotonic() + patience
+        while identity.alive() and time.monotonic() < deadline:
+            time.sleep(0.02)
