@@ -41,6 +41,9 @@ class Runtime(Protocol):
     def load_image(self, reference: str) -> None:
         """Give its node an image that was built on this machine."""
 
+    def tag_image(self, reference: str, alias: str) -> None:
+        """Give an image that the node holds a second name, in place of what had it before."""
+
     def prune_images(self, reference: str, keep: int) -> None:
         """Remove older images of the same name, but the last `keep`."""
 

@@ -22,6 +22,8 @@ from .progress import ClusterError, step
 
 DEFAULT_REGISTRY: Final = "localhost"
 KEPT_TAGS: Final = 5
+EXAMPLES_IMAGE: Final = "localhost/devbox-gateway-demo:examples"
+"""What the files of examples/ name: the demo's image, whatever its content's tag is."""
 
 
 class Image(NamedTuple):
@@ -79,6 +81,7 @@ def ensure(project: Path = PROJECT) -> dict[str, str]:
         with step(f"load {reference} into the cluster"):
             runtime.load_image(reference)
             runtime.prune_images(reference, keep=KEPT_TAGS)
+    runtime.tag_image(wanted["demo"], EXAMPLES_IMAGE)
     return wanted
 
 

@@ -64,6 +64,10 @@ class KindCluster:
         """Copy the image from the Docker engine to the node."""
         _run("kind", "load", "docker-image", reference, "--name", NAME)
 
+    def tag_image(self, reference: str, alias: str) -> None:
+        """Give an image that the node holds a second name."""
+        _run("docker", "exec", f"{NAME}-control-plane", "ctr", "-n", "k8s.io", "images", "tag", "--force", reference, alias)
+
     def prune_images(self, reference: str, keep: int) -> None:
         """The node's kubelet collects images that nobody uses by itself."""
 

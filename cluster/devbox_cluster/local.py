@@ -165,12 +165,16 @@ class LocalCluster:
         """Give the node an image that buildah holds."""
         self._import(archive(reference))
 
+    def tag_image(self, reference: str, alias: str) -> None:
+        """Give an image that the node holds a second name."""
+        self.ctr("images", "tag", "--force", reference, alias)
+
     def prune_images(self, reference: str, keep: int) -> None:
         """Remove older images of the same name from the node, but the last `keep`, and from buildah's storage."""
         name = reference.rsplit(":", 1)[0]
         # containerd lists by name; its own records of creation are the order.
         rows = self.ctr("images", "list", f"name~={re.escape(name)}:").stdout.splitlines()[1:]
-        tags = [row.split()[0] for row in rows if not row.startswith(reference)]
+        tags = [row.split()[0] for row in rows if not row.startswith((reference, f"{name}:examples"))]
         for old in tags[: max(0, len(tags) + 1 - keep)]:
             self.ctr("images", "remove", old)
             discard(old)
