@@ -13,7 +13,7 @@ from .calls import key_problems
 from .credentials import make_key
 from .needles import search_pod
 from .outcome import Outcome
-from .stage import NAMESPACE, Stage
+from .stage import Stage
 from .upstream import HOSTS
 
 Place = tuple[str, str, str]
@@ -64,7 +64,7 @@ def get(stage: Stage, where: Place, host: str, address: str, *, path: str, heade
 
 def devbox_pod(stage: Stage, devbox: str) -> Place:
     """Where a devbox's commands run."""
-    return NAMESPACE, stage.pods[devbox], "devbox"
+    return stage.namespace, stage.pods[devbox], "devbox"
 
 
 def control_pod(stage: Stage) -> Place:
@@ -83,7 +83,7 @@ def key_is_nowhere(stage: Stage) -> Outcome:
     title, rows = "is the key in the pod?", ("S2", "S26")
     canary = make_key("anthropic", "canary").value
     wanted = {name: key.value for name, key in stage.keys.items()}
-    found = search_pod(stage.kubectl, NAMESPACE, stage.pods["agent"], wanted, canary)
+    found = search_pod(stage.kubectl, stage.namespace, stage.pods["agent"], wanted, canary)
     planted = sorted({place.split(" of ")[0] if " of " in place else "file" for place in found.where("canary")})
     sees = [
         f"read {found.files} files ({found.bytes / 2**20:.0f} MiB), {found.unreadable} not readable",

@@ -18,7 +18,7 @@ from .credentials import Key, make_key
 from .kubectl import tool_path
 from .needles import PYTHON, script
 from .outcome import Outcome
-from .stage import NAMESPACE, SECRETS, Stage
+from .stage import Stage
 from .waiting import NotYet, wait_for
 
 LIMIT_SECONDS: Final = 5.0
@@ -40,7 +40,7 @@ class RunningAgent:
 
     def __init__(self, stage: Stage, devbox: str) -> None:
         command = stage.kubectl.exec_command(
-            NAMESPACE, stage.pods[devbox], "devbox", [PYTHON, "-c", script("running_agent.py")]
+            stage.namespace, stage.pods[devbox], "devbox", [PYTHON, "-c", script("running_agent.py")]
         )
         self._process = subprocess.Popen(
             command,
@@ -105,15 +105,15 @@ def rotate(stage: Stage) -> Outcome:
     """Rotate the agent's Anthropic key while it works."""
     old = stage.keys["anthropic"]
     new = replace(make_key("anthropic", "platform"), owner="platform-after-rotation")
-    stage.publish_keys(new)
+    stage.upstream.add_keys(new)
     with RunningAgent(stage, "agent") as agent:
         agent.served(organisation(old), count=3, seconds=20)
         changed = time.time()
-        stage.kubectl.set_secret(NAMESPACE, "anthropic", SECRETS["anthropic"][0], new.value.reveal())
+        stage.set_secret("anthropic", new)
         first = agent.served(organisation(new), seconds=30)
         stage.keys["anthropic"] = new
         revoked_after = len(agent.lines)
-        stage.publish_keys()
+        stage.upstream.revoke_keys(old)
         agent.served(organisation(new), count=15, seconds=20)
         lines = agent.lines
     took = first.time - changed

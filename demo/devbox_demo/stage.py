@@ -14,7 +14,6 @@ import yaml
 
 from devbox_api import names
 
-from . import upstream as standin
 from .credentials import Key, make_key
 from .kubectl import Kubectl, Object, Result
 from .upstream import Upstream
@@ -55,6 +54,8 @@ class Stage:
     upstream: Upstream
     keys: dict[str, Key]
     """By Secret of examples/."""
+    namespace: str = NAMESPACE
+    """Where the examples are."""
     gateway_host: str = names.gateway_host(RELEASE_NAMESPACE)
     gateway_address: str = ""
     """Cluster IP of the gateway's Service."""
@@ -65,15 +66,15 @@ class Stage:
         self, devbox: str, argv: Sequence[str], *, stdin: str | None = None, timeout: float = 60, check: bool = True
     ) -> Result:
         """Run `argv` in a devbox's pod."""
-        return self.kubectl.exec(NAMESPACE, self.pods[devbox], argv, stdin=stdin, timeout=timeout, check=check)
+        return self.kubectl.exec(self.namespace, self.pods[devbox], argv, stdin=stdin, timeout=timeout, check=check)
 
     def key_of(self, devbox: str, api: str) -> Key:
         """The credential that a devbox's call to an API has to end up with."""
         return self.keys[api if devbox == "agent" else f"{devbox}-{api}"]
 
-    def publish_keys(self, *extra: Key) -> None:
-        """Tell the upstream which keys are good: the stage's own and `extra`."""
-        self.upstream.set_keys([*self.keys.values(), *extra])
+    def set_secret(self, name: str, key: Key) -> None:
+        """Put a credential into a Secret of examples/."""
+        self.kubectl.set_secret(self.namespace, name, SECRETS[name][0], key.value.reveal())
 
 
 def install(kubectl: Kubectl, image: str, values: Mapping[str, object]) -> None:
@@ -96,17 +97,10 @@ def namespace_object(name: str, labels: Mapping[str, str] | None = None) -> Obje
     }
 
 
-def apply_examples(kubectl: Kubectl) -> str:
+def apply_examples(kubectl: Kubectl, namespace: str = NAMESPACE) -> str:
     """`kubectl apply -f examples/`, unchanged. Returns what kubectl printed."""
-    kubectl.apply([namespace_object(NAMESPACE)])
-    return kubectl("-n", NAMESPACE, "apply", "-f", str(PROJECT / "examples")).out
-
-
-def put_keys(stage: Stage) -> None:
-    """New keys for this run: the upstream learns their hashes, the Secrets of examples/ get their values."""
-    stage.publish_keys()
-    for name, (entry, _, _) in SECRETS.items():
-        stage.kubectl.set_secret(NAMESPACE, name, entry, stage.keys[name].value.reveal())
+    kubectl.apply([namespace_object(namespace)])
+    return kubectl("-n", namespace, "apply", "-f", str(PROJECT / "examples")).out
 
 
 def new_keys() -> dict[str, Key]:
@@ -139,15 +133,20 @@ def wait_for_credentials(stage: Stage) -> None:
         stage.exec(devbox, ["sh", "-c", _LIVE, "sh", wanted], timeout=20)
 
 
-def connect(kubectl: Kubectl, address: str, ca: str, say: Say | None = None) -> Stage:
-    """Wait for what was started and put the keys in; every devbox is Ready when this returns."""
-    stage = Stage(kubectl, standin.connect(kubectl, address, ca, say), new_keys())
+def connect(kubectl: Kubectl, upstream: Upstream, namespace: str = NAMESPACE, say: Say | None = None) -> Stage:
+    """Put new keys into the applied examples; every devbox is Ready and works when this returns.
+
+    The upstream learns the keys' hashes in addition to those that it has.
+    """
+    stage = Stage(kubectl, upstream, new_keys(), namespace)
     service = kubectl.get("service", names.SERVICE, RELEASE_NAMESPACE)
     if service is None:
         raise NotYet(f"the chart made no Service {names.SERVICE}")
     stage.gateway_address = service["spec"]["clusterIP"]
-    put_keys(stage)
+    upstream.add_keys(*stage.keys.values())
+    for name, key in stage.keys.items():
+        stage.set_secret(name, key)
     for devbox in DEVBOXES:
-        stage.pods[devbox] = wait_for_devbox(kubectl, NAMESPACE, devbox, say=say)["status"]["podName"]
+        stage.pods[devbox] = wait_for_devbox(kubectl, namespace, devbox, say=say)["status"]["podName"]
     wait_for_credentials(stage)
     return stage

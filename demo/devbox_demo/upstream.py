@@ -71,9 +71,16 @@ class Upstream:
 
     def set_keys(self, keys: Sequence[Key]) -> None:
         """From now on these keys are good and no others, also after a restart of the pod."""
-        document = key_document(keys)
-        self.kubectl.apply([_config_map(document)])
-        self._ask("PUT", "/keys", document)
+        self.kubectl.apply([_config_map(key_document(keys))])
+        self._ask("PUT", "/keys", key_document(keys))
+
+    def add_keys(self, *keys: Key) -> None:
+        """These keys are good too, until the pod restarts."""
+        self._ask("POST", "/keys", key_document(keys))
+
+    def revoke_keys(self, *keys: Key) -> None:
+        """These keys are good no more."""
+        self._ask("DELETE", "/keys", key_document(keys))
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         argv = ["curl", "-sS", "--fail-with-body", "-X", method, f"http://{_ADMIN}{path}"]

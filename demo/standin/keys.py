@@ -24,6 +24,20 @@ class KeyRing:
 
     def replace(self, document: object) -> None:
         """Take `document` in place of what was there. Raises `BadKeysError` and then changes nothing."""
+        self._owners = self._checked(document)
+
+    def add(self, document: object) -> None:
+        """Take `document` in addition. Raises `BadKeysError`."""
+        for api, entries in self._checked(document).items():
+            self._owners[api] = {**self._owners.get(api, {}), **entries}
+
+    def remove(self, document: object) -> None:
+        """Forget the keys in `document`. Raises `BadKeysError`."""
+        for api, entries in self._checked(document).items():
+            self._owners[api] = {key: owner for key, owner in self._owners.get(api, {}).items() if key not in entries}
+
+    @staticmethod
+    def _checked(document: object) -> dict[str, dict[str, str]]:
         if not isinstance(document, Mapping):
             raise BadKeysError("keys: a mapping of API to {SHA-256: owner} is needed")
         owners: dict[str, dict[str, str]] = {}
@@ -36,7 +50,7 @@ class KeyRing:
                 if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
                     raise BadKeysError(f"keys.{api}: every key is the lower-case hex SHA-256 of a credential (64 digits)")
             owners[api] = {digest: str(owner) for digest, owner in entries.items()}
-        self._owners = owners
+        return owners
 
     def owner(self, api: str, presented: str | None) -> str | None:
         """Whose key `presented` is, at this moment."""

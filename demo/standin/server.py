@@ -72,7 +72,8 @@ def application(keys: KeyRing, record: Record, *, pace: float) -> web.Applicatio
 
 
 def admin(keys: KeyRing, record: Record) -> web.Application:
-    """The admin port: `GET /seen?after=<number>`, `PUT /keys` (the document of `keys.KeyRing`), `GET /healthz`.
+    """The admin port: `GET /seen?after=<number>`, `PUT|POST|DELETE /keys` (the document of `keys.KeyRing`: in place of
+    what is there, in addition, away with these), `GET /healthz`.
 
     It shows credentials, so whoever starts it binds it to loopback.
     """
@@ -80,9 +81,10 @@ def admin(keys: KeyRing, record: Record) -> web.Application:
     async def seen(request: web.Request) -> web.Response:
         return web.json_response(record.since(int(request.query.get("after", "0"))))
 
-    async def replace(request: web.Request) -> web.Response:
+    async def change(request: web.Request) -> web.Response:
+        how = {"PUT": keys.replace, "POST": keys.add, "DELETE": keys.remove}[request.method]
         try:
-            keys.replace(await request.json())
+            how(await request.json())
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response({})
@@ -91,5 +93,11 @@ def admin(keys: KeyRing, record: Record) -> web.Application:
         return web.Response(text="ok\n")
 
     app = web.Application()
-    app.add_routes([web.get("/seen", seen), web.put("/keys", replace), web.get("/healthz", healthz)])
+    app.add_routes(
+        [
+            web.get("/seen", seen),
+            *(web.route(method, "/keys", change) for method in ("PUT", "POST", "DELETE")),
+            web.get("/healthz", healthz),
+        ]
+    )
     return app

@@ -221,6 +221,21 @@ async def test_keys_are_replaced_while_it_runs_and_the_record_is_read_through_th
     assert [(one["number"], one["status"], one["owner"]) for one in seen["requests"]] == [(2, 200, "second-customer")]
 
 
+async def test_keys_are_added_and_revoked_one_by_one(upstream: Upstream) -> None:
+    admin = f"http://127.0.0.1:{upstream.admin_port}"
+    second = make_key("anthropic", "second-customer")
+    async with aiohttp.ClientSession() as session:
+        async with session.post(f"{admin}/keys", json=key_document([second])) as answer:
+            assert answer.status == 200
+        await anthropic_client(upstream).messages.create(**MESSAGE)
+        await anthropic_client(upstream, key=second.value.reveal()).messages.create(**MESSAGE)
+        async with session.delete(f"{admin}/keys", json=key_document([upstream.anthropic])) as answer:
+            assert answer.status == 200
+    with pytest.raises(anthropic.AuthenticationError):
+        await anthropic_client(upstream).messages.create(**MESSAGE)
+    await anthropic_client(upstream, key=second.value.reveal()).messages.create(**MESSAGE)
+
+
 @pytest.mark.parametrize("document", [[], {"gemini": {}}, {"openai": ["x"]}, {"openai": {"sk-proj-clear-text": "who"}}])
 async def test_keys_that_are_no_keys_are_refused_and_change_nothing(upstream: Upstream, document: object) -> None:
     admin = f"http://127.0.0.1:{upstream.admin_port}"
