@@ -1,0 +1,28 @@
+"""What every test can have: the project's folder, and a report that tells what went wrong in the cluster."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support import NAMESPACES
+
+from devbox_cluster.paths import kubeconfig
+from devbox_demo.diagnosis import diagnose
+from devbox_demo.kubectl import Kubectl
+from devbox_demo.stage import RELEASE_NAMESPACE
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """The work tree."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A failing test that worked in the cluster shows objects, events and logs."""
+    report: pytest.TestReport = yield  # type: ignore[assignment]
+    if report.failed and (namespaces := item.stash.get(NAMESPACES, [])):
+        for title, text in diagnose(Kubectl(kubeconfig()), namespaces, RELEASE_NAMESPACE):
+            report.sections.append((title, text))
+    return report  # type: ignore[return-value]

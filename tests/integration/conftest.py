@@ -1,0 +1,131 @@
+"""The real cluster, the installed release and the stand-in; each test has namespaces of its own.
+
+Nothing is skipped: where the cluster is missing, every test fails with the command to run.
+"""
+
+import fcntl
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.support import NAMESPACES
+from tests.support.workspace import Workspace
+
+from devbox_cluster import images as cluster_images
+from devbox_cluster.paths import cache_dir, kubeconfig
+from devbox_cluster.progress import ClusterError
+from devbox_demo import stage as staging
+from devbox_demo import upstream as standin
+from devbox_demo.kubectl import CommandError, Kubectl, tool_path
+from devbox_demo.stage import Stage
+from devbox_demo.upstream import Upstream
+
+SECONDS = 420
+"""For a test with its fixtures: the first one may have to build images and install."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder needs the cluster."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.timeout(SECONDS))
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Several pytest processes may share the cluster: one installs, the others find it done."""
+    with (cache_dir() / "integration.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Kubectl:
+    """The local cluster."""
+    made = Kubectl(kubeconfig())
+    try:
+        made("get", "--raw=/readyz", timeout=15)
+    except CommandError as error:
+        pytest.fail(f"the local cluster does not answer; run: make cluster\n{error}", pytrace=False)
+    return made
+
+
+@pytest.fixture(scope="session")
+def kubectl(cluster: Kubectl) -> list[str]:
+    """The beginning of a kubectl command line."""
+    program = shutil.which("kubectl", path=tool_path())
+    assert program is not None
+    return [program, *cluster.command[1:]]
+
+
+@pytest.fixture(scope="session")
+def image_references(cluster: Kubectl) -> dict[str, str]:
+    """The images of this work tree, in the cluster."""
+    try:
+        with _one_at_a_time():
+            return cluster_images.ensure()
+    except ClusterError as error:
+        pytest.fail(f"no images; run: make images\n{error}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def upstream(cluster: Kubectl, image_references: dict[str, str]) -> Upstream:
+    """The stand-in for the three APIs."""
+    with _one_at_a_time():
+        address, ca = standin.deploy(cluster, image_references["demo"])
+        return standin.connect(cluster, address, ca)
+
+
+@pytest.fixture(scope="session")
+def release(cluster: Kubectl, image_references: dict[str, str], upstream: Upstream) -> None:
+    """The chart of this work tree, installed and serving."""
+    with _one_at_a_time():
+        values = standin.gateway_values(upstream.address, upstream.ca)
+        staging.install(cluster, image_references["devbox-gateway"], values)
+
+
+@pytest.fixture
+def workspaces(
+    cluster: Kubectl, upstream: Upstream, release: None, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Workspace]]:
+    """Makes namespaces for one test and takes them away."""
+    made: list[Workspace] = []
+
+    def make(**labels: str) -> Workspace:
+        one = Workspace(cluster, upstream)
+        made.append(one)
+        request.node.stash.setdefault(NAMESPACES, []).append(one.name)
+        one.create(labels)
+        return one
+
+    yield make
+    for one in made:
+        one.delete()
+
+
+@pytest.fixture
+def workspace(workspaces: Callable[..., Workspace]) -> Workspace:
+    """A namespace for one test."""
+    return workspaces()
+
+
+@pytest.fixture(scope="session")
+def session_examples(cluster: Kubectl, upstream: Upstream, release: None) -> Iterator[Stage]:
+    """examples/, applied unchanged to a namespace of this session, with keys that the upstream takes."""
+    home = Workspace(cluster, upstream)
+    home.create()
+    try:
+        staging.apply_examples(cluster, home.name)
+        yield staging.connect(cluster, upstream, home.name)
+    finally:
+        home.delete()
+
+
+@pytest.fixture
+def examples(session_examples: Stage, request: pytest.FixtureRequest) -> Stage:
+    """The session's examples, for a test that leaves them working."""
+    request.node.stash.setdefault(NAMESPACES, []).append(session_examples.namespace)
+    return session_examples
