@@ -109,6 +109,16 @@ class Workspace:
         """Wait until the Devbox is Ready; returns its pod's name."""
         return str(wait_for_devbox(self.kubectl, self.name, name, seconds=SECONDS)["status"]["podName"])
 
+    def not_ready(self, name: str) -> None:
+        """Wait until the Devbox says of its present generation that it is not Ready."""
+
+        def attempt() -> None:
+            ready = self.conditions("devboxes", name).get("Ready")
+            if ready is None or ready["status"] != "False":
+                raise NotYet(f"Ready is {ready and ready['status']}")
+
+        wait_for(f"devbox {name} is not Ready", attempt, seconds=SECONDS)
+
     def get(self, kind: str, name: str) -> Object | None:
         """One object of the namespace."""
         return self.kubectl.get(kind, name, self.name)
