@@ -1,0 +1,105 @@
+"""`devbox-proxy`: the gateway's command line."""
+
+import asyncio
+import importlib.metadata
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+import uvloop
+
+from devbox_common import log as logs
+from devbox_common.kube import KubeApi
+from devbox_common.settings import SettingsError, load
+
+from .admin import AdminPort
+from .audit import AuditLog
+from .certificates import Certificate
+from .destinations import Policy, Resolver
+from .reviews import Reviewer
+from .server import DataPort, Gateway
+from .settings import Settings
+from .state import State
+from .upstream import Upstreams
+from .view import Limits
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="The gateway of devbox-gateway.", pretty_exceptions_enable=False
+)
+log = structlog.get_logger()
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Option(help="The settings file.")] = Path("/etc/devbox-gateway/config/proxy.yaml"),
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Serve devboxes until SIGTERM."""
+    if log_level not in ("debug", "info", "warning", "error"):
+        raise typer.BadParameter("write debug, info, warning or error", param_hint="--log-level")
+    logs.configure("gateway", log_level)  # type: ignore[arg-type]
+    try:
+        settings = load(Settings, config)
+        Policy.of(settings.upstreams)
+    except (SettingsError, ValueError) as error:
+        typer.echo(f"devbox-proxy: {error}", err=True)
+        raise typer.Exit(2) from None
+    uvloop.run(serve(settings))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(importlib.metadata.version("devbox-gateway"))
+
+
+async def serve(settings: Settings) -> None:
+    """Everything the gateway is, until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    identity = settings.identity
+    limits = Limits(identity.review_seconds, identity.not_live_seconds, identity.outage_seconds)
+    audit = AuditLog(settings.audit.queue, drop=settings.audit.on_overflow == "Drop")
+    async with await KubeApi.connect() as api, asyncio.TaskGroup() as tasks:
+        state = State(api, settings.credentials_namespace, settings.watch_namespaces)
+        resolver = Resolver(Policy.of(settings.upstreams), lambda: state.floor)
+        upstreams = Upstreams(resolver, settings.timeouts, settings.upstreams.ca_bundle)
+        certificate = Certificate(settings.listen.tls)
+        gateway = Gateway(
+            state,
+            Reviewer(api, state.known),
+            upstreams,
+            audit,
+            limits=limits,
+            wait_seconds=identity.wait_seconds,
+            public_url=settings.public_url,
+        )
+        admin = AdminPort(state, settings.listen.host, settings.listen.admin)
+        data = DataPort(gateway, settings.listen.host, settings.listen.data, certificate.context)
+        background = [tasks.create_task(state.run()), tasks.create_task(certificate.follow())]
+        ports = {"admin": await admin.start(), "data": await data.start()}
+        log.info("started", **ports)
+        await stop.wait()
+        log.info("draining", seconds=settings.drain_seconds)
+        admin.draining = True
+        # The Service still sends new connections here until every node has heard of it.
+        await asyncio.sleep(settings.drain_seconds)
+        await data.stop(settings.shutdown_seconds)
+        await admin.stop()
+        await upstreams.close()
+        for task in background:
+            task.cancel()
+    audit.close()
+    log.info("stopped")
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""The admin port: health and metrics, for the kubelet and Prometheus. On the pod only, in no Service."""
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from . import metrics
+from .state import State
+
+
+class AdminPort:
+    """/healthz, /readyz, /metrics."""
+
+    def __init__(self, state: State, host: str, port: int) -> None:
+        self._state = state
+        self.draining = False
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None)
+        self._host, self._port = host or None, port
+
+    async def start(self) -> int:
+        """Listen; returns the port."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        if self.draining:
+            return web.Response(status=503, text="draining\n")
+        if not self._state.known.synced:
+            return web.Response(status=503, text="the first lists from the API server are not in yet\n")
+        # Not live is still ready: what is known goes on being served when the API server is away.
+        return web.Response(text="ok\n")
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        known = self._state.known
+        metrics.ROUTES.set(len(known.routes))
+        metrics.LIVE.labels("routes").set(known.routes_live)
+        metrics.LIVE.labels("pods").set(known.pods_live)
+        return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})

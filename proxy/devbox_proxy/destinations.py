@@ -1,0 +1,128 @@
+"""Where a gateway may lead: every address that would be dialled is checked, and the checked one is dialled.
+
+Who may write a GatewayConfig must not get the gateway's place in the network with it. Goes in: a host, the addresses it has, the
+settings and the floor. Comes out: the addresses that may be dialled, or a refusal. Pure but for `Resolver`, which asks DNS.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+
+from devbox_common.hosts import any_matches
+
+from .settings import Upstreams
+
+Address = IPv4Address | IPv6Address
+_NAT64 = IPv6Network("64:ff9b::/96")
+_METADATA = {ip_address(text) for text in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200")}
+"""Where clouds serve instance credentials (AWS, GCP, Azure; AWS over IPv6; Alibaba)."""
+
+
+class Refused(Exception):
+    """The host may not be dialled; the text is for the log, and holds addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The chart's `upstreams` settings."""
+
+    allowed_cidrs: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    overrides: tuple[tuple[str, str, int | None], ...] = ()
+    """Host, address, port (None: the endpoint's)."""
+
+    @classmethod
+    def of(cls, settings: Upstreams) -> "Policy":
+        """Parsed settings. Raises ValueError for an address or range that is none."""
+        for cidr in settings.allowed_cidrs:
+            ip_network(cidr)
+        overrides = tuple((host.lower(), *_address_and_port(to)) for host, to in settings.address_overrides.items())
+        return cls(settings.allowed_cidrs, settings.allowed_hosts, overrides)
+
+    def override(self, host: str) -> tuple[str, int | None] | None:
+        """Address and port that the administrator put in the host's place."""
+        return next(((address, port) for name, address, port in self.overrides if name == host), None)
+
+
+def permitted(host: str, addresses: Iterable[str], policy: Policy, floor: frozenset[str]) -> list[str]:
+    """The addresses as they may be dialled. Raises Refused if there is none or if a single one may not be."""
+    checked = []
+    for text in addresses:
+        address = ip_address(text.partition("%")[0])
+        if why := _below_floor(address, floor):
+            raise Refused(f"{host} has the address {address}: {why}")
+        if not _public(address) and not _named(host, address, policy):
+            raise Refused(f"{host} has the private address {address}; name it in upstreams.allowedHosts or allowedCIDRs")
+        checked.append(text)
+    if not checked:
+        raise Refused(f"{host} has no address")
+    return checked
+
+
+def _below_floor(address: Address, floor: frozenset[str]) -> str | None:
+    """What nothing lifts."""
+    for inner in (address, *_embedded(address)):
+        if inner.is_loopback or inner.is_unspecified:
+            return "the gateway itself"
+        if inner in _METADATA:
+            return "a cloud's metadata service"
+        if inner.is_link_local or inner.is_multicast:
+            return "link-local or multicast"
+        if str(inner) in floor:
+            return "a node or the API server"
+    return None
+
+
+def _public(address: Address) -> bool:
+    return all(inner.is_global and not inner.is_reserved for inner in (address, *_embedded(address)))
+
+
+def _named(host: str, address: Address, policy: Policy) -> bool:
+    if any_matches(policy.allowed_hosts, host):
+        return True
+    return any(address in ip_network(cidr) for cidr in policy.allowed_cidrs)
+
+
+def _embedded(address: Address) -> list[IPv4Address]:
+    """The IPv4 addresses that an IPv6 address leads to: mapped, 6to4, Teredo, NAT64."""
+    if isinstance(address, IPv4Address):
+        return []
+    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in _NAT64:
+        found.append(IPv4Address(int(address) & 0xFFFFFFFF))
+    return [inner for inner in found if inner is not None]
+
+
+def _address_and_port(text: str) -> tuple[str, int | None]:
+    """`10.96.1.2`, `10.96.1.2:443`, `[2001:db8::1]:443` or `2001:db8::1`."""
+    host, port = text, None
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = int(rest.removeprefix(":")) if rest else None
+    elif text.count(":") == 1:
+        host, _, rest = text.partition(":")
+        port = int(rest)
+    return str(ip_address(host)), port
+
+
+class Resolver:
+    """Names to checked addresses, once for each dial: what is checked is what is dialled."""
+
+    def __init__(self, policy: Policy, floor: Callable[[], frozenset[str]]) -> None:
+        self._policy = policy
+        self._floor = floor
+
+    async def resolve(self, host: str, port: int) -> list[tuple[str, int]]:
+        """Address and port pairs to try in turn. Raises Refused, or OSError where DNS has no answer."""
+        override = self._policy.override(host)
+        if override is not None:
+            # The administrator named this very address; only the floor stands above that.
+            address, other_port = override
+            if why := _below_floor(ip_address(address), self._floor()):
+                raise Refused(f"the address override of {host}, {address}: {why}")
+            return [(address, other_port or port)]
+        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = dict.fromkeys(str(info[4][0]) for info in infos)
+        return [(address, port) for address in permitted(host, addresses, self._policy, self._floor())]

@@ -1,0 +1,36 @@
+"""Character classes, header lists and limits of the data path, each with its source. Called by guard, tokens, credentials, relay."""
+
+import re
+from typing import Final
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""RFC 9110 9.3 and RFC 5789, without CONNECT (the forward proxy's) and TRACE (which reflects what it got, credentials included)."""
+
+PATH: Final = re.compile(rb"/[^\x00-\x20\x7f\\]*\Z")
+"""RFC 9112 3.2.1 origin-form, less control characters, spaces and backslashes (some servers take '\\' for '/')."""
+BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+"""RFC 3986 2.1."""
+CONTROL_ESCAPE: Final = re.compile(rb"%(?:0[0-9A-Fa-f]|1[0-9A-Fa-f]|7[Ff])")
+
+TOKEN: Final = re.compile(rb"gws_[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+"""A JWT in compact form (RFC 7515 3.1), behind our prefix."""
+TOKEN_START: Final = b"gws_"
+TOKEN_MAX: Final = 16 * 1024
+"""Bytes: what a header line may have. A bound token is about 1 KiB."""
+
+HOP_BY_HOP: Final = frozenset(
+    b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings proxy-authenticate".split()
+)
+"""RFC 9110 7.6.1 and 11.7.1; RFC 9113 8.2.2: they speak about one connection and end with it."""
+NOT_FORWARDED: Final = frozenset(b"host expect forwarded via alt-svc content-length".split())
+"""Made anew for the next hop, or (forwarded…) what an agent must not be able to claim."""
+NOT_FORWARDED_PREFIX: Final = b"x-forwarded-"
+CREDENTIAL_HEADERS: Final = frozenset(b"authorization proxy-authorization x-api-key api-key x-goog-api-key".split())
+"""Where the well-known APIs look for a credential: removed whatever they hold, since the gateway alone puts one in."""
+NOT_RETURNED: Final = frozenset(b"alt-svc proxy-authenticate".split())
+"""Response headers that would lead a client around the gateway."""
+
+MAX_LINE: Final = 8190
+MAX_FIELD: Final = 8190
+MAX_HEADERS: Final = 100
+"""Bytes, bytes, count: what nginx and Apache allow by default, near enough."""

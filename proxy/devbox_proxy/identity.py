@@ -1,0 +1,195 @@
+"""Who is asking, and may they? The one decision of the gateway.
+
+Goes in: a request's head, what is known of the cluster, the time. Comes out: Forward, Refuse or Wait. Pure: the caller does the
+waiting and asks again. The order is the design's: token listed, pod here and now, address, the cluster's own yes, then what the
+token leads to. Called by server.py for every request.
+"""
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from ipaddress import ip_address
+
+from devbox_api.names import token_digest
+from devbox_api.route import Binding, Gateway, Route
+
+from . import credentials, guard, tokens
+from .credentials import Credential, UpstreamRequest
+from .guard import RequestHead
+from .refusals import Refusal
+from .tokens import Found
+from .view import Known, Limits, Pod
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose request it is: what the audit line says."""
+
+    namespace: str
+    devbox: str
+    pod: str
+    pod_uid: str
+    name: str
+    """The gateway's name in the devbox, e.g. ANTHROPIC."""
+    gateway: str = ""
+    """The GatewayConfig, as namespace/name."""
+    credential_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Send it."""
+
+    caller: Caller
+    upstream: UpstreamRequest
+    pool: tuple[str, ...]
+    """Requests with the same key may share connections: origin, credential, its version, the caller's namespace."""
+    refresh: tuple[Route, Binding] | None
+    """A review that is about to grow too old: to be renewed in the background."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Say no."""
+
+    refusal: Refusal
+    caller: Caller | None = None
+
+
+class For(Enum):
+    """What is waited for."""
+
+    MIRROR = "mirror"
+    REVIEW = "review"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Ask again when something has changed; if nothing does in time, refuse."""
+
+    what: For
+    otherwise: Refuse
+    subject: tuple[Route, Binding] | None = None
+    """Whom to ask the cluster about, for a review."""
+
+
+Decision = Forward | Refuse | Wait
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One request at one moment."""
+
+    head: RequestHead
+    known: Known
+    now: float
+    limits: Limits
+
+
+def decide(head: RequestHead, known: Known, now: float, limits: Limits) -> Decision:
+    """One request, with what is known now (monotonic seconds)."""
+    if wrong := guard.check(head):
+        return Refuse(wrong)
+    found = tokens.find(head)
+    if isinstance(found, Refusal):
+        return Refuse(found)
+    if not known.synced:
+        return Refuse(Refusal.NOT_READY)
+    case = _Case(head, known, now, limits)
+    entry = known.tokens.get(found.digest)
+    if entry is None:
+        return _unlisted(case, found)
+    route, binding = entry
+    caller = Caller(route.pod.namespace, route.devbox.name, route.pod.name, route.pod.uid, binding.name)
+    if route.pod.uid in known.unsupported:
+        return Refuse(Refusal.ROUTE_UNSUPPORTED, caller)
+    if (elsewhere := _pod(case, route, caller)) is not None:
+        return elsewhere
+    if (unsure := _review(case, route, binding, caller)) is not None:
+        return unsure
+    return _lead(case, found, route, binding, caller)
+
+
+def _unlisted(case: _Case, found: Found) -> Decision:
+    """No Route has the token. A new pod's Route may be on its way; everything else is refused at no cost."""
+    refuse = Refuse(Refusal.TOKEN_UNKNOWN)
+    if found.pod_uid in case.known.unsupported:
+        return Refuse(Refusal.ROUTE_UNSUPPORTED)
+    pod = case.known.pods.get(found.pod_uid or "")
+    if pod and found.pod_uid not in case.known.routes and _may_wait(case, pod):
+        return Wait(For.MIRROR, refuse)
+    return refuse
+
+
+def _pod(case: _Case, route: Route, caller: Caller) -> Refuse | Wait | None:
+    """The pod is here, now, and it is the one that calls."""
+    pod = case.known.pods.get(route.pod.uid)
+    if pod is None or pod.deleting:
+        return Refuse(Refusal.POD_GONE, caller)
+    if pod.phase not in ("Pending", "Running"):  # init containers call while it is Pending
+        return Refuse(Refusal.POD_FINISHED, caller)
+    if pod.host_network:
+        return Refuse(Refusal.POD_ON_HOST_NETWORK, caller)
+    elsewhere = Refuse(Refusal.TOKEN_ELSEWHERE, caller)
+    if pod.node and pod.ips:
+        return None if _same_address(case.head.peer, pod.ips) else elsewhere
+    # Its status lags behind its first packet.
+    return Wait(For.MIRROR, elsewhere) if _may_wait(case, pod) else elsewhere
+
+
+def _review(case: _Case, route: Route, binding: Binding, caller: Caller) -> Refuse | Wait | None:
+    """The cluster says that the pod's token is good, and said so not too long ago."""
+    review = case.known.reviews.get(route.pod.uid)
+    wait = Wait(For.REVIEW, Refuse(Refusal.REVIEW_UNAVAILABLE, caller), (route, binding))
+    if review is None:
+        return wait if case.known.api_away_since is None else wait.otherwise
+    age = case.now - review.at
+    if not review.accepted:
+        # Another token than the one that was refused, or a no that has grown old, is worth another question.
+        same = review.digest == token_digest(binding.token) and age < case.limits.not_live
+        return Refuse(Refusal.TOKEN_REFUSED, caller) if same else wait
+    if age <= (case.limits.review if case.known.pods_live else case.limits.not_live):
+        return None
+    if case.known.api_away_since is not None:
+        return None if age <= case.limits.outage else wait.otherwise
+    return wait
+
+
+def _lead(case: _Case, found: Found, route: Route, binding: Binding, caller: Caller) -> Decision:
+    """What the token leads to: the API and the credential, as they are at this moment."""
+    gateway = case.known.gateways.get(binding.gateway)
+    if gateway is None:
+        missing = Refusal.ROUTE_UNSUPPORTED if binding.gateway in case.known.gateways else Refusal.GATEWAY_GONE
+        return Refuse(missing, caller)
+    review = case.known.reviews[route.pod.uid]
+    caller = replace(caller, gateway=f"{gateway.namespace}/{gateway.name}", credential_id=review.credential_id)
+    credential = case.known.credentials.get(binding.credential)
+    if credential is None:
+        return Refuse(Refusal.CREDENTIAL_GONE, caller)
+    upstream = credentials.prepare(case.head, found, gateway, credential)
+    if not credential.granted_to(upstream.endpoint.host):
+        return Refuse(Refusal.CREDENTIAL_NOT_GRANTED, caller)
+    old = case.now - review.at > case.limits.review * case.limits.refresh
+    pool = _pool(upstream, gateway, credential, route)
+    return Forward(caller, upstream, pool, (route, binding) if old else None)
+
+
+def _pool(upstream: UpstreamRequest, gateway: Gateway, credential: Credential, route: Route) -> tuple[str, ...]:
+    return (upstream.endpoint.origin, gateway.uid, credential.name, credential.version, route.pod.namespace)
+
+
+def _may_wait(case: _Case, pod: Pod) -> bool:
+    """Something about the pod may still be on its way, and would arrive."""
+    known = case.known
+    return known.pods_live and known.routes_live and case.now - pod.seen_at < case.limits.young and not pod.deleting
+
+
+def _same_address(peer: str, ips: tuple[str, ...]) -> bool:
+    """IPv4 as such and as seen by an IPv6 socket (::ffff:10.0.0.1) are the same."""
+    if peer in ips:
+        return True
+    try:
+        address = ip_address(peer)
+        mapped = getattr(address, "ipv4_mapped", None)
+        return (mapped or address) in {ip_address(ip) for ip in ips}
+    except ValueError:
+        return False

@@ -1,0 +1,117 @@
+"""Every way in which the gateway says no: one name each, which is the error's code, the metric's label and the audit line's word.
+
+Goes in: a refusal. Comes out: status, headers and a JSON body that both SDK families parse. docs/errors.md is made from the list.
+"""
+
+from enum import Enum
+from typing import Final, NamedTuple
+
+import orjson
+
+ANTHROPIC_TYPES: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    501: "invalid_request_error",
+    502: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+"""The word that Anthropic's API uses for a status (docs.anthropic.com, "Errors"); OpenAI's SDK goes by the status alone."""
+
+
+class _Row(NamedTuple):
+    status: int
+    message: str
+    retry_after: int | None = None
+    """Seconds."""
+
+
+class Refusal(Enum):
+    """The names are the codes; lower case on the wire."""
+
+    MALFORMED_REQUEST = _Row(400, "the request is not valid HTTP/1.1")
+    VERSION_UNSUPPORTED = _Row(400, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    METHOD_UNSUPPORTED = _Row(405, "use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS")
+    TARGET_INVALID = _Row(400, "the request target must be a path that begins with '/'; ask $NAME_URL for it")
+    PATH_INVALID = _Row(400, "the path must not hold '.' or '..' segments, control characters or broken escapes")
+    FRAMING_INVALID = _Row(
+        400, "the request's length is ambiguous: send Content-Length, or Transfer-Encoding: chunked on HTTP/1.1"
+    )
+    HEADER_DUPLICATE = _Row(400, "Host and Authorization may be sent once")
+    UPGRADE_UNSUPPORTED = _Row(501, "this gateway does not switch protocols; use plain HTTP or server-sent events")
+    TOKEN_MISSING = _Row(
+        401, "no gws_ token in the request; send the one in this devbox's environment, e.g. Authorization: Bearer $NAME"
+    )
+    TOKEN_MALFORMED = _Row(401, "the gws_ token is not whole; send the one in this devbox's environment, unchanged")
+    TOKEN_AMBIGUOUS = _Row(400, "the request holds two different gws_ tokens; send the one of the API that is meant")
+    TOKEN_IN_PATH = _Row(400, "the token must not be in the path; send it in a header, e.g. Authorization: Bearer $NAME")
+    TOKEN_UNKNOWN = _Row(401, "the token was not issued to any running devbox; use the one in this devbox's environment")
+    TOKEN_REFUSED = _Row(401, "the cluster does not accept the token (any more); restart the devbox to get a new one")
+    TOKEN_ELSEWHERE = _Row(403, "the token works from its own devbox only")
+    POD_GONE = _Row(403, "the devbox of this token is gone or going")
+    POD_FINISHED = _Row(403, "the devbox of this token has finished")
+    POD_ON_HOST_NETWORK = _Row(403, "a pod on the host's network can't be told from its node")
+    ROUTE_UNSUPPORTED = _Row(
+        503, "the operator asks for a restriction that this gateway does not know; upgrade the gateway", 30
+    )
+    GATEWAY_GONE = _Row(503, "the GatewayConfig of this name is gone or not accepted; see the Devbox's conditions", 10)
+    CREDENTIAL_GONE = _Row(503, "there is no credential for this name; see the Devbox's conditions", 10)
+    CREDENTIAL_NOT_GRANTED = _Row(403, "the credential is not granted to the endpoint's host; see the Devbox's conditions")
+    NOT_READY = _Row(503, "the gateway is starting", 1)
+    REVIEW_UNAVAILABLE = _Row(503, "the cluster can't be asked about the token right now", 5)
+    TOO_MANY_WAITING = _Row(503, "too many requests of this devbox wait for it to become known", 1)
+    ENDPOINT_REFUSED = _Row(502, "the gateway may not lead to the endpoint's address; see the chart's upstreams settings")
+    UPSTREAM_UNREACHABLE = _Row(502, "the API can't be reached", 2)
+    UPSTREAM_TLS = _Row(502, "the API's certificate is not trusted or not for its host")
+    UPSTREAM_INVALID = _Row(502, "the API's answer is not valid HTTP")
+    UPSTREAM_CLOSED = _Row(502, "the API closed the connection before it answered; the request may have been carried out")
+    UPSTREAM_TIMEOUT = _Row(504, "the API did not answer in time; the request may have been carried out")
+    AUDIT_FULL = _Row(503, "the audit log takes no more lines", 1)
+    INTERNAL = _Row(500, "the gateway failed; its log has the request's id")
+
+    @property
+    def code(self) -> str:
+        """The name on the wire, in metrics and in the audit log."""
+        return self.name.lower()
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        return self.value.status
+
+    @property
+    def message(self) -> str:
+        """What to do. Never holds anything of the request."""
+        return self.value.message
+
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds for Retry-After, where trying again helps."""
+        return self.value.retry_after
+
+    def headers(self, request_id: str) -> dict[str, str]:
+        """The response's headers, but for framing."""
+        headers = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Request-Id": request_id}
+        if self.retry_after is not None:
+            headers["Retry-After"] = str(self.retry_after)
+        if self.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        return headers
+
+    def body(self, request_id: str) -> bytes:
+        """`{"type":"error","error":{"type","code","message"},"request_id"}`: Anthropic's shape, which OpenAI's SDKs read too."""
+        error = {"type": ANTHROPIC_TYPES[self.status], "code": self.code, "message": f"devbox-gateway: {self.message}"}
+        return orjson.dumps({"type": "error", "error": error, "request_id": request_id})
+
+
+def table() -> str:
+    """The rows of docs/errors.md."""
+    lines = ["| code | status | message | Retry-After |", "|---|---|---|---|"]
+    lines += [f"| `{r.code}` | {r.status} | {r.message} | {r.retry_after or ''} |" for r in Refusal]
+    return "\n".join(lines)

@@ -1,0 +1,102 @@
+"""TokenReview: the cluster's own word on a token, asked as seldom as the bounds allow.
+
+Goes in: a Route and a binding. Comes out: `known.reviews[pod UID]`. One question at a time for a pod, at most 16 under way and 100
+a second, waiting rather than failing. Called by server.py, for a first request and for renewals in the background.
+"""
+
+import asyncio
+import time
+from typing import Final
+
+import structlog
+
+from devbox_api import names
+from devbox_api.route import Binding, Route
+from devbox_common.kube import ApiError, KubeApi, Object
+
+from .metrics import TOKENREVIEWS
+from .view import Known, Review
+
+PATH: Final = "/apis/authentication.k8s.io/v1/tokenreviews"
+IN_FLIGHT: Final = 16
+PER_SECOND: Final = 100
+AWAY_SECONDS: Final = 1.0
+"""Pause between questions while the API server is away; meanwhile a cold request gets its 503 at once, a warm one passes."""
+
+log = structlog.get_logger()
+
+
+class Reviewer:
+    """Asks, and writes the answers into `known.reviews`."""
+
+    def __init__(self, api: KubeApi, known: Known) -> None:
+        self._api = api
+        self._known = known
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._next = 0.0
+
+    async def review(self, route: Route, binding: Binding) -> None:
+        """Return once there is an answer for the pod, or none can be had."""
+        await asyncio.shield(self.start(route, binding))
+
+    def start(self, route: Route, binding: Binding) -> asyncio.Task[None]:
+        """Ask in the background; one question at a time for a pod."""
+        uid = route.pod.uid
+        task = self._running.get(uid)
+        if task is None:
+            task = asyncio.create_task(self._ask(route, binding))
+            self._running[uid] = task
+            task.add_done_callback(lambda _: self._running.pop(uid, None))
+        return task
+
+    async def _ask(self, route: Route, binding: Binding) -> None:
+        async with self._slots:
+            await self._pace()
+            body = {
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenReview",
+                "spec": {"token": binding.token, "audiences": [binding.audience]},
+            }
+            asked = time.monotonic()
+            try:
+                answer = await self._api.request("POST", PATH, body=body, timeout=5.0)
+            except ApiError as error:
+                TOKENREVIEWS.labels(result="error").inc()
+                log.warning("tokenreview_failed", pod=route.pod.name, status=error.status, reason=error.reason)
+                self._known.api_away_since = self._known.api_away_since or time.monotonic()
+                asyncio.get_running_loop().call_later(AWAY_SECONDS, self.start, route, binding)
+                return
+        self._known.api_away_since = None
+        accepted, why = verdict(answer.get("status", {}), route, binding)
+        TOKENREVIEWS.labels(result="accepted" if accepted else "refused").inc()
+        if not accepted:
+            log.info("token_refused_by_cluster", pod=route.pod.name, namespace=route.pod.namespace, why=why)
+        digest = names.token_digest(binding.token)
+        credential_id = _extra(answer["status"], "credential-id") if accepted else ""
+        if route.pod.uid in self._known.pods:  # it may have gone meanwhile, and its review with it
+            self._known.reviews[route.pod.uid] = Review(asked, accepted, digest, credential_id)
+
+    async def _pace(self) -> None:
+        now = time.monotonic()
+        self._next = max(self._next, now) + 1 / PER_SECOND
+        await asyncio.sleep(max(0.0, self._next - 1 / PER_SECOND - now))
+
+
+def verdict(status: Object, route: Route, binding: Binding) -> tuple[bool, str]:
+    """Is it this pod's token, for this audience? And if not, why."""
+    if not status.get("authenticated"):
+        return False, "not authenticated"
+    if binding.audience not in (status.get("audiences") or ()):
+        return False, "another audience"
+    if _extra(status, "pod-uid") != route.pod.uid:
+        return False, "another pod"
+    if status.get("user", {}).get("username") != f"system:serviceaccount:{route.pod.namespace}:{names.AGENT_SERVICE_ACCOUNT}":
+        return False, "another account"
+    return True, ""
+
+
+def _extra(status: Object, name: str) -> str:
+    """One of the facts that the API server adds (pkg/serviceaccount/util.go)."""
+    values = (status.get("user", {}).get("extra") or {}).get(f"authentication.kubernetes.io/{name}") or [""]
+    return str(values[0])

@@ -1,0 +1,81 @@
+"""The gateway's settings: proxy.yaml, as the chart writes it."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from devbox_common.settings import SettingsModel
+
+Seconds = Annotated[float, Field(gt=0)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+"""0: any free port, for tests."""
+
+
+class Tls(SettingsModel):
+    """The certificate that devboxes see; read anew when the files change."""
+
+    cert_file: Path = Path("/etc/devbox-gateway/tls/tls.crt")
+    key_file: Path = Path("/etc/devbox-gateway/tls/tls.key")
+
+
+class Listen(SettingsModel):
+    """Ports."""
+
+    host: str = ""
+    """Empty: every address, IPv4 and IPv6."""
+    data: Port = 8443
+    admin: Port = 8080
+    tls: Tls = Tls()
+
+
+class Upstreams(SettingsModel):
+    """Where the gateway may lead."""
+
+    allowed_cidrs: tuple[str, ...] = Field(default=(), alias="allowedCIDRs")
+    allowed_hosts: tuple[str, ...] = ()
+    address_overrides: dict[str, str] = Field(default_factory=dict)
+    """Host → `address[:port]` that is dialled in its place."""
+    ca_bundle: str = ""
+    """A PEM file that is trusted besides the public roots."""
+
+
+class Identity(SettingsModel):
+    """How long what was seen counts."""
+
+    review_seconds: Seconds = 120
+    not_live_seconds: Seconds = 10
+    outage_seconds: Seconds = 300
+    wait_seconds: Seconds = 3
+
+
+class Timeouts(SettingsModel):
+    """Towards the API."""
+
+    connect_seconds: Seconds = 5
+    first_byte_seconds: Seconds = 600
+    idle_seconds: Seconds = 300
+
+
+class Audit(SettingsModel):
+    """What happens when nobody takes the lines."""
+
+    on_overflow: Literal["Refuse", "Drop"] = "Refuse"
+    queue: Annotated[int, Field(ge=1)] = 10_000
+
+
+class Settings(SettingsModel):
+    """proxy.yaml."""
+
+    credentials_namespace: str
+    watch_namespaces: tuple[str, ...] = ()
+    """Where devboxes are; empty: everywhere."""
+    public_url: str = Field(alias="publicURL")
+    """What devboxes call: https://gateway.<release namespace>.svc."""
+    listen: Listen = Listen()
+    upstreams: Upstreams = Upstreams()
+    identity: Identity = Identity()
+    timeouts: Timeouts = Timeouts()
+    audit: Audit = Audit()
+    drain_seconds: Annotated[float, Field(ge=0)] = 5
+    shutdown_seconds: Annotated[float, Field(ge=0)] = 120

@@ -1,0 +1,161 @@
+"""From the watches to `Known`: Routes, gateway documents, credentials and the floor of the credentials namespace, and pods.
+
+Goes in: Kubernetes objects as they change. Comes out: a `Known` that is always current, and an event for whoever waits. Called by
+__main__.py (run) and server.py (wait).
+"""
+
+import asyncio
+import base64
+import time
+from typing import Final
+
+import structlog
+from pydantic import ValidationError
+
+from devbox_api import names
+from devbox_api.route import Floor, Gateway, Route
+from devbox_common.hosts import parse_grant
+from devbox_common.kube import KubeApi, Object
+from devbox_common.mirror import Key, Mirror
+from devbox_common.redacted import Redacted
+
+from .credentials import Credential
+from .view import Known, Pod
+
+SUPPORTED: Final[frozenset[str]] = frozenset()
+"""Words in `requires` that this gateway knows how to enforce."""
+
+log = structlog.get_logger()
+Document = Route | Gateway | Credential | Floor | None
+
+
+class State:
+    """`known`, kept current by list+watch mirrors."""
+
+    def __init__(self, api: KubeApi, credentials_namespace: str, watch_namespaces: tuple[str, ...]) -> None:
+        self.known = Known()
+        self.floor: frozenset[str] = frozenset()
+        """Addresses of nodes and of the API server."""
+        self._changed = asyncio.Event()
+        self._documents: Mirror[Object] = Mirror(
+            api, f"/api/v1/namespaces/{credentials_namespace}/secrets", _whole, on_change=self._on_document
+        )
+        paths = [f"/api/v1/namespaces/{name}/pods" for name in watch_namespaces] or ["/api/v1/pods"]
+        self._pods: list[Mirror[Object]] = [
+            Mirror(api, path, _whole, label_selector=names.DEVBOX_LABEL, on_change=self._on_pod) for path in paths
+        ]
+
+    async def run(self) -> None:
+        """Follow the cluster, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            for mirror in (self._documents, *self._pods):
+                tasks.create_task(mirror.run())
+            tasks.create_task(self._follow_health())
+
+    async def changed(self, seconds: float) -> None:
+        """Return at the next change of anything, or after `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    async def _follow_health(self) -> None:
+        while True:
+            self.known.synced = all(mirror.synced.is_set() for mirror in (self._documents, *self._pods))
+            self.known.routes_live = self._documents.live
+            self.known.pods_live = all(mirror.live for mirror in self._pods)
+            await asyncio.sleep(0.1)
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _on_document(self, key: Key, old: Object | None, new: Object | None) -> None:
+        name = key[1]
+        if old is not None:
+            self._forget(name)
+        if new is not None:
+            try:
+                self._learn(name, new)
+            except (ValidationError, KeyError, ValueError) as error:
+                # The error's text may quote the document, which holds tokens or a credential.
+                log.error("document_unreadable", name=name, error=type(error).__name__)
+                self._mark_unreadable(name)
+        self._notify()
+
+    def _learn(self, name: str, secret: Object) -> None:
+        kind = secret.get("type")
+        if kind == names.ROUTE_TYPE:
+            route = Route.model_validate_json(_data(secret, names.ROUTE_KEY))
+            self.known.routes[route.pod.uid] = route
+            for binding in route.bindings:
+                self.known.tokens.update(dict.fromkeys(binding.digests, (route, binding)))
+            if not set(route.requires) <= SUPPORTED:
+                self._mark_unreadable(name)
+        elif kind == names.GATEWAY_TYPE:
+            gateway = Gateway.model_validate_json(_data(secret, names.GATEWAY_KEY))
+            self.known.gateways[name] = gateway if set(gateway.requires) <= SUPPORTED else None
+        elif kind == names.CREDENTIAL_TYPE:
+            metadata = secret["metadata"]
+            grant = (metadata.get("annotations") or {}).get(names.ALLOWED_HOSTS_ANNOTATION)
+            value = Redacted(_data(secret, names.CREDENTIAL_KEY).decode())
+            self.known.credentials[name] = Credential(name, metadata["resourceVersion"], value, parse_grant(grant))
+        elif kind == names.FLOOR_TYPE:
+            self.floor = frozenset(Floor.model_validate_json(_data(secret, names.FLOOR_KEY)).addresses)
+
+    def _forget(self, name: str) -> None:
+        self.known.gateways.pop(name, None)
+        self.known.credentials.pop(name, None)
+        if name.startswith("route-"):
+            uid = name.removeprefix("route-")
+            self.known.unsupported -= {uid}
+            if route := self.known.routes.pop(uid, None):
+                for binding in route.bindings:
+                    for digest in binding.digests:
+                        self.known.tokens.pop(digest, None)
+
+    def _mark_unreadable(self, name: str) -> None:
+        """Fail closed: what can't be read must not be served by what was read before."""
+        if name.startswith("route-"):
+            self.known.unsupported |= {name.removeprefix("route-")}
+        elif name.startswith("gateway-"):
+            self.known.gateways[name] = None
+
+    def _on_pod(self, key: Key, old: Object | None, new: Object | None) -> None:
+        known = self.known.pods
+        if new is not None:
+            uid = new["metadata"]["uid"]
+            before = known.get(uid)
+            known[uid] = pod_of(new, before.seen_at if before else time.monotonic())
+        if old is not None and (new is None or new["metadata"]["uid"] != old["metadata"]["uid"]):
+            known.pop(old["metadata"]["uid"], None)
+            self.known.reviews.pop(old["metadata"]["uid"], None)
+        self._notify()
+
+
+def pod_of(item: Object, seen_at: float) -> Pod:
+    """What decides, of a pod as the API server speaks it."""
+    metadata, spec, status = item["metadata"], item.get("spec", {}), item.get("status", {})
+    ips = tuple(entry["ip"] for entry in status.get("podIPs") or () if entry.get("ip"))
+    return Pod(
+        uid=metadata["uid"],
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        phase=status.get("phase", "Pending"),
+        node=spec.get("nodeName", ""),
+        ips=ips,
+        deleting="deletionTimestamp" in metadata,
+        host_network=bool(spec.get("hostNetwork")),
+        seen_at=seen_at,
+    )
+
+
+def _whole(item: Object) -> Object:
+    # managedFields are half of many objects, and never looked at.
+    item["metadata"].pop("managedFields", None)
+    return item
+
+
+def _data(secret: Object, key: str) -> bytes:
+    return base64.b64decode(secret["data"][key], validate=True)

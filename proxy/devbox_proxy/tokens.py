@@ -1,0 +1,114 @@
+"""The one gws_ token of a request, wherever a client put it, and the request without it.
+
+Goes in: a `RequestHead`. Comes out: a `Found` (the token, its carriers, the headers and query that are left) or a refusal. Pure.
+Every value that holds a token is its carrier and is removed whole: nothing of it must reach the API.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from urllib.parse import unquote_plus, unquote_to_bytes
+
+import orjson
+
+from devbox_api.names import TOKEN_PREFIX, token_digest
+
+from . import grammar
+from .guard import Headers, RequestHead
+from .refusals import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A request's token and what is left without it."""
+
+    digest: str
+    """SHA-256 of the token, as in Routes. The token itself is of no further use, and not kept."""
+    pod_uid: str | None
+    """What the token claims, not verified: good for waiting, never for deciding."""
+    key_headers: frozenset[bytes]
+    """Lower-case names of the headers that carried it alone (`x-api-key: gws_…`)."""
+    headers: Headers
+    query: bytes | None
+
+
+def find(head: RequestHead) -> Found | Refusal:
+    """The request's one token. The same token twice is fine, two different ones are not."""
+    if grammar.TOKEN_START in unquote_to_bytes(head.path):
+        return Refusal.TOKEN_IN_PATH
+    tokens: set[bytes] = set()
+    malformed = False
+    key_headers: set[bytes] = set()
+    left: list[tuple[bytes, bytes]] = []
+    for name, value in head.headers:
+        held = _in_value(value)
+        if held is None:
+            left.append((name, value))
+            continue
+        tokens |= held
+        malformed |= not held
+        if name.lower() == b"cookie":
+            left += [(name, cookies) for cookies in _other_cookies(value)]
+        elif held == {value.strip()}:
+            key_headers.add(name.lower())
+    query, in_query = _without_token(head.query)
+    tokens |= in_query or set()
+    malformed |= in_query is not None and not in_query
+    if len(tokens) > 1:
+        return Refusal.TOKEN_AMBIGUOUS
+    if malformed:
+        return Refusal.TOKEN_MALFORMED
+    if not tokens:
+        return Refusal.TOKEN_MISSING
+    jwt = tokens.pop().decode("ascii").removeprefix(TOKEN_PREFIX)
+    return Found(token_digest(jwt), _claimed_pod(jwt), frozenset(key_headers), tuple(left), query)
+
+
+def _in_value(value: bytes) -> set[bytes] | None:
+    """The tokens in a header's value; empty if there is only a part of one; None if it is no carrier."""
+    scheme, _, rest = value.partition(b" ")
+    if scheme.lower() == b"basic":
+        # git and curl -u: the token is the password, or the user's name.
+        try:
+            value = base64.b64decode(rest.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            return None
+    if grammar.TOKEN_START not in value:
+        return None
+    if len(value) > grammar.TOKEN_MAX:
+        return set()
+    return set(grammar.TOKEN.findall(value))
+
+
+def _other_cookies(value: bytes) -> list[bytes]:
+    """The cookies that hold no token: they are the client's own."""
+    kept = [pair for pair in value.split(b";") if grammar.TOKEN_START not in pair]
+    return [b";".join(kept).strip()] if any(pair.strip() for pair in kept) else []
+
+
+def _without_token(query: bytes | None) -> tuple[bytes | None, set[bytes] | None]:
+    """The query without the pairs that hold a token, and the tokens (None if there was no carrier)."""
+    if query is None or (grammar.TOKEN_START not in query and b"%" not in query):
+        return query, None
+    kept: list[bytes] = []
+    found: set[bytes] | None = None
+    for pair in query.split(b"&"):
+        decoded = unquote_plus(pair.decode("latin-1"), encoding="latin-1").encode("latin-1")
+        if grammar.TOKEN_START in decoded:
+            found = (found or set()) | set(grammar.TOKEN.findall(decoded))
+        else:
+            kept.append(pair)
+    if found is None:
+        return query, None
+    return (b"&".join(kept) if kept else None), found
+
+
+def _claimed_pod(jwt: str) -> str | None:
+    """The pod's UID in the token's payload, unverified (`kubernetes.io` claim: pkg/serviceaccount/claims.go)."""
+    try:
+        payload = jwt.split(".")[1]
+        claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        uid = claims["kubernetes.io"]["pod"]["uid"]
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+    return uid if isinstance(uid, str) else None

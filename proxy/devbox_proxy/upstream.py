@@ -1,0 +1,206 @@
+"""Connections to the APIs: one aiohttp session a pool key, so that two credentials never share a connection.
+
+Goes in: an `UpstreamRequest` and a body. Comes out: the API's response, or an `UpstreamError` that names the refusal. aiohttp is told
+to do nothing by itself: no redirects, no cookies, no decompression, no proxies from the environment, no second try.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import certifi
+from aiohttp.abc import AbstractResolver, ResolveResult
+from multidict import CIMultiDict
+from yarl import URL
+
+from .credentials import UpstreamRequest
+from .destinations import Refused, Resolver
+from .refusals import Refusal
+from .settings import Timeouts
+
+POOLS: Final = 4096
+"""Pool keys that are kept; the one that was used longest ago goes, once it is idle."""
+IDLE_SECONDS: Final = 15.0
+"""Below what servers keep idle connections for (nginx 75 s, Node 5 s is answered by the retry hint of a 502)."""
+READ_SIZE: Final = 2**16
+_OWN_HEADERS: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+"""What aiohttp would add by itself."""
+
+
+class UpstreamError(Exception):
+    """The API gave no answer that can be passed on."""
+
+    def __init__(self, refusal: Refusal, detail: str) -> None:
+        super().__init__(refusal.code)
+        self.refusal = refusal
+        self.detail = detail
+        """For the log: the kind of the error, never what was sent."""
+
+
+class Upstreams:
+    """All pools."""
+
+    def __init__(self, resolver: Resolver, timeouts: Timeouts, ca_bundle: str) -> None:
+        self._resolver = resolver
+        self._timeouts = timeouts
+        self._tls = tls_context(ca_bundle)
+        self._pools: OrderedDict[tuple[str, ...], _Pool] = OrderedDict()
+
+    @contextlib.asynccontextmanager
+    async def send(
+        self, key: tuple[str, ...], request: UpstreamRequest, body: AsyncIterator[bytes] | None, length: str | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request; the block gets the response's head at once and reads the body. Raises UpstreamError."""
+        headers: CIMultiDict[str] = CIMultiDict()
+        for name, value in request.headers:
+            headers.add(name.decode("latin-1"), value.decode("latin-1"))
+        if length is not None:
+            headers["Content-Length"] = length
+        url = URL(request.endpoint.origin + request.target.decode("latin-1"), encoded=True)
+        pool = self._pool(key)
+        pool.users += 1
+        try:
+            async with asyncio.timeout(self._timeouts.first_byte_seconds) as first_byte:
+                try:
+                    response = await pool.session.request(
+                        request.method,
+                        url,
+                        headers=headers,
+                        data=body,
+                        allow_redirects=False,
+                        skip_auto_headers=_OWN_HEADERS,
+                    )
+                except (aiohttp.ClientError, OSError, ValueError, ssl.SSLError) as error:
+                    raise _named(error) from None
+                # From here on only the pause between two bytes is bounded.
+                first_byte.reschedule(None)
+                async with response:
+                    yield response
+        except TimeoutError:
+            raise UpstreamError(Refusal.UPSTREAM_TIMEOUT, "first byte") from None
+        finally:
+            pool.users -= 1
+            pool.used_at = time.monotonic()
+
+    async def close(self) -> None:
+        """Close everything."""
+        for pool in self._pools.values():
+            await pool.session.close()
+
+    def _pool(self, key: tuple[str, ...]) -> "_Pool":
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = _Pool(self._session())
+            self._shrink()
+        self._pools.move_to_end(key)
+        return pool
+
+    def _shrink(self) -> None:
+        old = [key for key, pool in self._pools.items() if not pool.users][: max(0, len(self._pools) - POOLS)]
+        for key in old:
+            session = self._pools.pop(key).session
+            asyncio.get_running_loop().create_task(session.close())
+
+    def _session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=0, resolver=_Checked(self._resolver), use_dns_cache=False, ssl=self._tls, keepalive_timeout=IDLE_SECONDS
+        )
+        session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            read_bufsize=READ_SIZE,
+            max_line_size=8190,
+            max_field_size=16380,
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=self._timeouts.connect_seconds, sock_read=self._timeouts.idle_seconds
+            ),
+        )
+        # aiohttp sends an idempotent request a second time where a pooled connection was closed; a PUT may have been carried out.
+        session._retry_connection = False
+        return session
+
+
+class _Pool:
+    __slots__ = ("session", "used_at", "users")
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+        self.users = 0
+        self.used_at = time.monotonic()
+
+
+class _Checked(AbstractResolver):
+    """aiohttp's way to our resolver."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
+        try:
+            pairs = await self._resolver.resolve(host, port)
+        except Refused as error:
+            raise _RefusedDial(str(error)) from None
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=checked_port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for address, checked_port in pairs
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+class _RefusedDial(OSError):
+    """Carries a Refused through aiohttp, which passes on OSErrors."""
+
+
+def tls_context(ca_bundle: str) -> ssl.SSLContext:
+    """The public roots, and those of the file if one is named."""
+    context = ssl.create_default_context(cafile=certifi.where())
+    if ca_bundle:
+        context.load_verify_locations(cafile=Path(ca_bundle))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _named(error: Exception) -> UpstreamError:
+    refused = _find(error, _RefusedDial)
+    if refused is not None:
+        return UpstreamError(Refusal.ENDPOINT_REFUSED, str(refused))
+    kinds: list[tuple[type[Exception] | tuple[type[Exception], ...], Refusal]] = [
+        ((aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError), Refusal.UPSTREAM_TLS),
+        (aiohttp.ServerTimeoutError, Refusal.UPSTREAM_TIMEOUT),
+        (aiohttp.ClientConnectorError, Refusal.UPSTREAM_UNREACHABLE),
+        ((aiohttp.ServerDisconnectedError, aiohttp.ClientOSError), Refusal.UPSTREAM_CLOSED),
+    ]
+    for kind, refusal in kinds:
+        if isinstance(error, kind):
+            connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
+            return UpstreamError(Refusal.UPSTREAM_UNREACHABLE if connecting else refusal, type(error).__name__)
+    return UpstreamError(Refusal.UPSTREAM_INVALID, type(error).__name__)
+
+
+def _find(error: BaseException, kind: type[BaseException]) -> BaseException | None:
+    """The first error of that kind behind this one: aiohttp wraps what a resolver raises."""
+    chain: BaseException | None = error
+    while chain is not None:
+        for candidate in (chain, getattr(chain, "os_error", None)):
+            if isinstance(candidate, kind):
+                return candidate
+        chain = chain.__cause__ or chain.__context__
+    return None

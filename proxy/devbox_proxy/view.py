@@ -1,0 +1,79 @@
+"""What the gateway knows of the cluster, as plain data: Routes by token, pods by UID, documents, credentials, reviews.
+
+`Known` is filled by state.py from the watches and read by identity.py; it holds no I/O, so that a test can write it by hand.
+"""
+
+from dataclasses import dataclass, field
+
+from devbox_api.route import Binding, Gateway, Route
+
+from .credentials import Credential
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """What decides whether a pod may use its tokens."""
+
+    uid: str
+    name: str
+    namespace: str
+    phase: str
+    node: str
+    """Empty until it is scheduled."""
+    ips: tuple[str, ...]
+    """Empty until the node has told them."""
+    deleting: bool
+    host_network: bool
+    seen_at: float
+    """When the mirror first had it (monotonic seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """The cluster's last word on a pod's token."""
+
+    at: float
+    """Monotonic seconds."""
+    accepted: bool
+    digest: str
+    """SHA-256 of the token that was asked about."""
+    credential_id: str = ""
+    """The token's id in the API server's own audit log."""
+
+
+@dataclass(slots=True)
+class Known:
+    """Everything a decision rests on, besides the request and the clock."""
+
+    tokens: dict[str, tuple[Route, Binding]] = field(default_factory=dict)
+    """By token digest; every token that was ever issued to a pod that is routed."""
+    routes: dict[str, Route] = field(default_factory=dict)
+    """By pod UID."""
+    unsupported: frozenset[str] = frozenset()
+    """Pod UIDs whose Route this gateway can't read."""
+    gateways: dict[str, Gateway | None] = field(default_factory=dict)
+    """By the Secret's name; None for a document that this gateway can't read."""
+    credentials: dict[str, Credential] = field(default_factory=dict)
+    pods: dict[str, Pod] = field(default_factory=dict)
+    """By UID."""
+    reviews: dict[str, Review] = field(default_factory=dict)
+    """By pod UID: one yes counts for all tokens of the pod."""
+    synced: bool = False
+    """The first lists are in."""
+    routes_live: bool = False
+    pods_live: bool = False
+    api_away_since: float | None = None
+    """Since when TokenReviews fail for want of an API server (monotonic seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds; see settings.Identity."""
+
+    review: float = 120.0
+    not_live: float = 10.0
+    outage: float = 300.0
+    young: float = 60.0
+    """A pod that the mirror has for less may still be waiting for its Route or its IP."""
+    refresh: float = 0.9
+    """Part of a review's age from which it is renewed in the background."""

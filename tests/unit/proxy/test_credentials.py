@@ -1,0 +1,154 @@
+"""What the API gets: the credential exactly once, in the right place, and nothing of the token."""
+
+import pytest
+from devbox_api.names import token_digest
+from devbox_api.route import Auth, Gateway
+from devbox_common.redacted import Redacted
+from devbox_proxy.credentials import Credential, join, prepare
+from devbox_proxy.guard import RequestHead
+from devbox_proxy.tokens import Found, find
+
+from .test_tokens import TOKEN
+
+BEARER = Auth(type="Bearer")
+
+
+def prepared(
+    endpoint: str,
+    secret: str,
+    *headers: tuple[bytes, bytes],
+    auth: Auth = BEARER,
+    target: bytes = b"/v1/messages",
+) -> tuple[bytes, dict[bytes, list[bytes]]]:
+    head = RequestHead("POST", target, (1, 1), ((b"Host", b"gateway.system.svc"), *headers), "10.0.0.1")
+    found = find(head)
+    assert isinstance(found, Found)
+    gateway = Gateway(name="g", namespace="n", uid="u", endpoint=endpoint, auth=auth)
+    request = prepare(head, found, gateway, Credential("credential-1", "1", Redacted(secret), ("*",)))
+    assert secret not in repr(request)
+    result: dict[bytes, list[bytes]] = {}
+    for name, value in request.headers:
+        result.setdefault(name.lower(), []).append(value)
+    assert not any(b"gws_" in value for values in result.values() for value in values)
+    assert sum(secret.encode() in value for values in result.values() for value in values) == 1
+    return request.target, result
+
+
+KEY = (b"x-api-key", TOKEN)
+AUTHORIZATION = (b"Authorization", b"Bearer " + TOKEN)
+
+
+@pytest.mark.row("S3", "S6", "S7", "S8", "S18")
+@pytest.mark.parametrize(
+    ("endpoint", "secret", "carrier", "auth", "expected"),
+    [
+        ("https://api.anthropic.com", "sk-ant-api03-k", KEY, BEARER, (b"x-api-key", b"sk-ant-api03-k")),
+        ("https://api.anthropic.com", "sk-ant-api03-k", AUTHORIZATION, BEARER, (b"x-api-key", b"sk-ant-api03-k")),
+        ("https://api.anthropic.com", "sk-ant-oat01-k", AUTHORIZATION, BEARER, (b"authorization", b"Bearer sk-ant-oat01-k")),
+        ("https://api.anthropic.com", "sk-ant-oat01-k", KEY, BEARER, (b"x-api-key", b"sk-ant-oat01-k")),
+        ("https://api.openai.com", "sk-proj-k", AUTHORIZATION, BEARER, (b"authorization", b"Bearer sk-proj-k")),
+        ("https://api.openai.com", "sk-proj-k", KEY, BEARER, (b"authorization", b"Bearer sk-proj-k")),
+        ("https://x.openai.azure.com", "azure-k", (b"api-key", TOKEN), BEARER, (b"api-key", b"azure-k")),
+        (
+            "https://generativelanguage.googleapis.com",
+            "AIza-k",
+            (b"x-goog-api-key", TOKEN),
+            BEARER,
+            (b"x-goog-api-key", b"AIza-k"),
+        ),
+        (
+            "https://api.example",
+            "k-1",
+            (b"X-Key", TOKEN),
+            Auth(type="Bearer", accepted_key_headers=("x-key",)),
+            (b"x-key", b"k-1"),
+        ),
+        ("https://api.example", "k-1", (b"X-Key", TOKEN), BEARER, (b"authorization", b"Bearer k-1")),
+        (
+            "https://api.example",
+            "k-1",
+            AUTHORIZATION,
+            Auth(type="Header", key="X-Internal-Token"),
+            (b"x-internal-token", b"k-1"),
+        ),
+        (
+            "https://api.example",
+            "k-1",
+            AUTHORIZATION,
+            Auth(type="Header", key="Authorization", prefix="Token "),
+            (b"authorization", b"Token k-1"),
+        ),
+    ],
+)
+def test_where_the_credential_goes(
+    endpoint: str, secret: str, carrier: tuple[bytes, bytes], auth: Auth, expected: tuple[bytes, bytes]
+) -> None:
+    _, headers = prepared(endpoint, secret, carrier, auth=auth)
+    name, value = expected
+    assert headers[name] == [value]
+    credential_headers = {b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"x-internal-token", b"x-key"}
+    assert {header for header in headers if header in credential_headers} == {name}
+
+
+def test_what_is_stripped() -> None:
+    _, headers = prepared(
+        "https://api.example:8443",
+        "k-1",
+        KEY,
+        (b"Authorization", b"Bearer of-the-client"),
+        (b"X_Api_Key", b"smuggled"),
+        (b"Connection", b"close, X-Secret-Hop"),
+        (b"X-Secret-Hop", b"1"),
+        (b"Keep-Alive", b"5"),
+        (b"TE", b"trailers"),
+        (b"Expect", b"100-continue"),
+        (b"X-Forwarded-For", b"127.0.0.1"),
+        (b"Forwarded", b"for=127.0.0.1"),
+        (b"Via", b"1.1 x"),
+        (b"Proxy-Authorization", b"Basic eA=="),
+        (b"Cookie", b"a=1"),
+        (b"anthropic-version", b"2023-06-01"),
+        (b"X-Same", b"1"),
+        (b"X-Same", b"2"),
+    )
+    assert headers == {
+        b"host": [b"api.example:8443"],
+        b"cookie": [b"a=1"],
+        b"anthropic-version": [b"2023-06-01"],
+        b"x-same": [b"1", b"2"],
+        b"authorization": [b"Bearer k-1"],
+    }
+
+
+@pytest.mark.row("S14")
+@pytest.mark.parametrize(
+    ("endpoint", "target", "expected"),
+    [
+        ("https://api.openai.com", b"/chat/completions", b"/v1/chat/completions"),
+        ("https://api.openai.com", b"/v1/chat/completions", b"/v1/chat/completions"),
+        ("https://api.openai.com/v2", b"/chat/completions", b"/v2/chat/completions"),
+        ("https://api.openai.com/", b"/v1beta/x", b"/v1/v1beta/x"),
+        ("https://api.anthropic.com", b"/v1/messages", b"/v1/messages"),
+        ("https://api.example/base/", b"/", b"/base/"),
+        ("https://api.example/base", b"/base", b"/base"),
+        ("https://api.example", b"/a%2Fb?x=%7E&y", b"/a%2Fb?x=%7E&y"),
+        ("https://api.example", b"/a?", b"/a?"),
+    ],
+)
+def test_the_base_path_is_joined_once(endpoint: str, target: bytes, expected: bytes) -> None:
+    assert prepared(endpoint, "k-1", KEY, target=target)[0] == expected
+
+
+def test_join_does_not_take_a_longer_word_for_the_base() -> None:
+    assert join("/v1", b"/v10/models") == b"/v1/v10/models"
+
+
+def test_a_grant_covers_its_hosts_alone() -> None:
+    credential = Credential("c", "1", Redacted("k"), ("api.example", "*.corp.example"))
+    assert [credential.granted_to(host) for host in ("api.example", "a.b.corp.example", "corp.example", "evil.example")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert token_digest("x") != token_digest("y")

@@ -1,0 +1,98 @@
+"""Requests that two servers could read differently are refused."""
+
+import pytest
+from devbox_proxy.guard import RequestHead, check
+from devbox_proxy.refusals import Refusal
+
+
+def head(target: bytes = b"/v1/messages", method: str = "POST", version=(1, 1), **headers: str) -> RequestHead:  # type: ignore[no-untyped-def]
+    lines = [(b"Host", b"gateway.system.svc")] + [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
+    return RequestHead(method, target, version, tuple(lines), "10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/",
+        b"/v1/messages?beta=true",
+        b"/v1/models/gpt-4.1",
+        b"/api/v4/projects/group%2Fproject/repository/files/a%2Eb",
+        b"/a/...",
+        b"/a/..b",
+        b"/a;x=1",
+        b"/a?next=/../b",
+        b"/caf%C3%A9",
+        b"/a//b",
+        b"/?x=%00",
+    ],
+)
+def test_plain_targets_pass(target: bytes) -> None:
+    assert check(head(target)) is None
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/..",
+        b"/a/../b",
+        b"/a/./b",
+        b"/%2e%2e/admin",
+        b"/a/%2E%2E%2Fadmin",
+        b"/a/..%2fadmin",
+        b"/a/..;/admin",
+        b"/a/..;x=1/admin",
+        b"/a/%2e%2e;/admin",
+        b"/a/..%5cadmin",
+        b"/a\\..\\b",
+        b"/a%00b",
+        b"/a%0d%0aX: y",
+        b"/a%zz",
+        b"/a%2",
+        b"/a b",
+        b"/a\x7f",
+        b"/a#b",
+    ],
+)
+def test_treacherous_paths_are_refused(target: bytes) -> None:
+    assert check(head(target)) is Refusal.PATH_INVALID
+
+
+@pytest.mark.parametrize("target", [b"http://evil.example/", b"*", b"evil.example:443", b"//evil.example/x", b""])
+def test_only_paths_are_targets(target: bytes) -> None:
+    assert check(head(target)) is Refusal.TARGET_INVALID
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "TRACE", "get", "FOO", "PRI"])
+def test_other_methods_are_refused(method: str) -> None:
+    assert check(head(method=method)) is Refusal.METHOD_UNSUPPORTED
+
+
+@pytest.mark.parametrize("version", [(0, 9), (2, 0), (1, 2)])
+def test_other_versions_are_refused(version: tuple[int, int]) -> None:
+    assert check(head(version=version)) is Refusal.VERSION_UNSUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("headers", "version"),
+    [
+        ({"Transfer_Encoding": "chunked", "Content_Length": "3"}, (1, 1)),
+        ({"Transfer_Encoding": "cow, chunked"}, (1, 1)),
+        ({"Transfer_Encoding": "Chunked"}, (1, 1)),
+        ({"Transfer_Encoding": "chunked"}, (1, 0)),
+        ({"Content_Length": "+3"}, (1, 1)),
+        ({"Content_Length": "3, 3"}, (1, 1)),
+    ],
+)
+def test_ambiguous_framing_is_refused(headers: dict[str, str], version: tuple[int, int]) -> None:
+    assert check(head(version=version, **headers)) is Refusal.FRAMING_INVALID
+
+
+def test_host_and_authorization_come_once() -> None:
+    twice = RequestHead("GET", b"/", (1, 1), ((b"Host", b"a"), (b"host", b"b")), "10.0.0.1")
+    assert check(twice) is Refusal.HEADER_DUPLICATE
+    lines = ((b"Host", b"a"), (b"Authorization", b"Bearer x"), (b"authorization", b"Bearer y"))
+    assert check(RequestHead("GET", b"/", (1, 1), lines, "10.0.0.1")) is Refusal.HEADER_DUPLICATE
+
+
+def test_upgrades_are_refused() -> None:
+    assert check(head(Upgrade="websocket", Connection="keep-alive, Upgrade")) is Refusal.UPGRADE_UNSUPPORTED

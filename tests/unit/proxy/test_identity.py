@@ -1,0 +1,228 @@
+"""The decision, case by case, with a clock of our own."""
+
+import base64
+from dataclasses import replace
+
+import orjson
+import pytest
+from devbox_api.names import audience, token_digest
+from devbox_api.route import Auth, Binding, DevboxRef, Gateway, PodRef, Route
+from devbox_common.redacted import Redacted
+from devbox_proxy.credentials import Credential
+from devbox_proxy.guard import RequestHead
+from devbox_proxy.identity import Decision, For, Forward, Refuse, Wait, decide
+from devbox_proxy.refusals import Refusal
+from devbox_proxy.view import Known, Limits, Pod, Review
+
+LIMITS = Limits()
+NOW = 10_000.0
+
+
+def jwt(number: int = 1, uid: str = "uid-1") -> str:
+    def part(value: object) -> str:
+        return base64.urlsafe_b64encode(orjson.dumps(value)).decode().rstrip("=")
+
+    return f"{part({'n': number})}.{part({'kubernetes.io': {'pod': {'uid': uid}}})}.c2ln"
+
+
+CURRENT, OLD = jwt(2), jwt(1)
+BINDING = Binding(
+    name="ANTHROPIC",
+    audience=audience("ANTHROPIC"),
+    gateway="gateway-g",
+    credential="credential-c",
+    token=CURRENT,
+    digests=(token_digest(OLD), token_digest(CURRENT)),
+)
+ROUTE = Route(
+    pod=PodRef(uid="uid-1", name="agent-x", namespace="agents"), devbox=DevboxRef(name="agent", uid="d"), bindings=(BINDING,)
+)
+POD = Pod("uid-1", "agent-x", "agents", "Running", "node-1", ("10.244.0.7",), False, False, seen_at=0.0)
+
+
+def known() -> Known:
+    """Everything in place."""
+    return Known(
+        tokens=dict.fromkeys(BINDING.digests, (ROUTE, BINDING)),
+        routes={"uid-1": ROUTE},
+        gateways={
+            "gateway-g": Gateway(
+                name="anthropic", namespace="agents", uid="g", endpoint="https://api.example", auth=Auth(type="Bearer")
+            )
+        },
+        credentials={"credential-c": Credential("credential-c", "7", Redacted("sk-real"), ("api.example",))},
+        pods={"uid-1": POD},
+        reviews={"uid-1": Review(NOW - 1, True, token_digest(CURRENT), "JTI=1")},
+        synced=True,
+        routes_live=True,
+        pods_live=True,
+    )
+
+
+def ask(world: Known, token: str = CURRENT, peer: str = "10.244.0.7", now: float = NOW) -> Decision:
+    head = RequestHead("POST", b"/v1", (1, 1), ((b"Host", b"g"), (b"x-api-key", f"gws_{token}".encode())), peer)
+    return decide(head, world, now, LIMITS)
+
+
+def refused(decision: Decision) -> Refusal:
+    assert isinstance(decision, Refuse)
+    return decision.refusal
+
+
+@pytest.mark.row("S3", "S28")
+def test_a_good_token_from_its_own_pod_passes() -> None:
+    decision = ask(known())
+    assert isinstance(decision, Forward)
+    assert decision.caller.gateway == "agents/anthropic"
+    assert decision.caller.credential_id == "JTI=1"
+    assert (b"Authorization", b"Bearer sk-real") in decision.upstream.headers
+    assert decision.refresh is None
+
+
+def test_an_older_token_of_the_pod_passes_too() -> None:
+    assert isinstance(ask(known(), OLD), Forward)
+
+
+@pytest.mark.row("S4")
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        ({"ips": ("10.244.0.8",)}, Refusal.TOKEN_ELSEWHERE),
+        ({"deleting": True}, Refusal.POD_GONE),
+        ({"phase": "Succeeded"}, Refusal.POD_FINISHED),
+        ({"phase": "Failed"}, Refusal.POD_FINISHED),
+        ({"host_network": True}, Refusal.POD_ON_HOST_NETWORK),
+        ({"ips": ()}, Refusal.TOKEN_ELSEWHERE),
+        ({"node": ""}, Refusal.TOKEN_ELSEWHERE),
+    ],
+)
+def test_the_pod_must_be_here_now_and_the_one_that_calls(change: dict[str, object], refusal: Refusal) -> None:
+    world = known()
+    world.pods["uid-1"] = replace(POD, **change)  # type: ignore[arg-type]
+    assert refused(ask(world)) is refusal
+
+
+@pytest.mark.parametrize("peer", ["::ffff:10.244.0.7", "fd00::7", "fd00:0:0::7"])
+def test_addresses_of_both_families(peer: str) -> None:
+    world = known()
+    world.pods["uid-1"] = replace(POD, ips=("10.244.0.7", "fd00::7"))
+    assert isinstance(ask(world, peer=peer), Forward)
+
+
+@pytest.mark.row("S4", "S26")
+def test_another_pods_token_is_unknown_once_the_pod_is_gone() -> None:
+    world = known()
+    world.pods.clear()
+    assert refused(ask(world)) is Refusal.POD_GONE
+    world.tokens.clear()
+    assert refused(ask(world)) is Refusal.TOKEN_UNKNOWN
+
+
+def test_an_init_container_may_call_while_its_pod_is_pending() -> None:
+    world = known()
+    world.pods["uid-1"] = replace(POD, phase="Pending")
+    assert isinstance(ask(world), Forward)
+
+
+def test_a_young_pod_waits_for_its_route() -> None:
+    world = known()
+    world.tokens.clear()
+    world.routes.clear()
+    world.pods["uid-1"] = replace(POD, seen_at=NOW - 5)
+    decision = ask(world)
+    assert isinstance(decision, Wait)
+    assert decision.what is For.MIRROR
+    assert decision.otherwise.refusal is Refusal.TOKEN_UNKNOWN
+    world.routes_live = False
+    assert refused(ask(world)) is Refusal.TOKEN_UNKNOWN, "nothing would arrive"
+
+
+def test_a_routed_pod_does_not_wait_for_a_token_that_was_never_issued() -> None:
+    world = known()
+    world.pods["uid-1"] = replace(POD, seen_at=NOW - 5)
+    assert refused(ask(world, jwt(99))) is Refusal.TOKEN_UNKNOWN
+
+
+def test_a_young_pod_waits_for_its_address() -> None:
+    world = known()
+    world.pods["uid-1"] = replace(POD, ips=(), seen_at=NOW - 1)
+    decision = ask(world)
+    assert isinstance(decision, Wait)
+    assert decision.otherwise.refusal is Refusal.TOKEN_ELSEWHERE
+
+
+@pytest.mark.parametrize(
+    ("age", "pods_live", "away", "outcome"),
+    [
+        (1, True, False, "forward"),
+        (119, True, False, "refresh"),
+        (121, True, False, "wait"),
+        (9, False, False, "forward"),
+        (11, False, False, "wait"),
+        (121, True, True, "forward"),
+        (299, False, True, "forward"),
+        (301, False, True, Refusal.REVIEW_UNAVAILABLE),
+    ],
+)
+def test_how_long_a_review_counts(age: float, pods_live: bool, away: bool, outcome: object) -> None:
+    world = known()
+    world.reviews["uid-1"] = Review(NOW - age, True, token_digest(CURRENT))
+    world.pods_live = pods_live
+    world.api_away_since = NOW - 1 if away else None
+    decision = ask(world)
+    if isinstance(outcome, Refusal):
+        assert refused(decision) is outcome
+    elif outcome == "wait":
+        assert isinstance(decision, Wait)
+        assert decision.what is For.REVIEW
+        assert decision.subject == (ROUTE, BINDING)
+    else:
+        assert isinstance(decision, Forward)
+        if outcome == "refresh":
+            assert decision.refresh == (ROUTE, BINDING)
+
+
+def test_an_unknown_pod_is_reviewed_first_and_refused_while_the_api_server_is_away() -> None:
+    world = known()
+    world.reviews.clear()
+    assert isinstance(ask(world), Wait)
+    world.api_away_since = NOW
+    assert refused(ask(world)) is Refusal.REVIEW_UNAVAILABLE
+
+
+def test_a_no_is_remembered_for_that_token_and_not_for_ever() -> None:
+    world = known()
+    world.reviews["uid-1"] = Review(NOW - 1, False, token_digest(CURRENT))
+    assert refused(ask(world)) is Refusal.TOKEN_REFUSED
+    assert isinstance(ask(world, now=NOW + 20), Wait)
+    world.reviews["uid-1"] = Review(NOW - 1, False, token_digest(OLD))
+    assert isinstance(ask(world), Wait), "the token was renewed since"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "refusal"),
+    [
+        (lambda world: world.gateways.clear(), Refusal.GATEWAY_GONE),
+        (lambda world: world.gateways.update({"gateway-g": None}), Refusal.ROUTE_UNSUPPORTED),
+        (lambda world: world.credentials.clear(), Refusal.CREDENTIAL_GONE),
+        (
+            lambda world: world.credentials.update({"credential-c": Credential("credential-c", "8", Redacted("sk"), ())}),
+            Refusal.CREDENTIAL_NOT_GRANTED,
+        ),
+        (lambda world: setattr(world, "unsupported", frozenset({"uid-1"})), Refusal.ROUTE_UNSUPPORTED),
+        (lambda world: setattr(world, "synced", False), Refusal.NOT_READY),
+    ],
+)
+def test_what_is_missing_fails_closed(spoil, refusal: Refusal) -> None:  # type: ignore[no-untyped-def]
+    world = known()
+    spoil(world)
+    assert refused(ask(world)) is refusal
+
+
+def test_two_credentials_or_two_versions_never_share_connections() -> None:
+    first, second = known(), known()
+    second.credentials["credential-c"] = Credential("credential-c", "8", Redacted("sk-new"), ("api.example",))
+    a, b = ask(first), ask(second)
+    assert isinstance(a, Forward)
+    assert isinstance(b, Forward)
+    assert a.pool != b.pool

@@ -1,0 +1,95 @@
+"""The one token of a request is found wherever it is, and nothing of it is left."""
+
+import base64
+
+import orjson
+import pytest
+from devbox_api.names import token_digest
+from devbox_proxy.guard import RequestHead
+from devbox_proxy.refusals import Refusal
+from devbox_proxy.tokens import Found, find
+
+
+def part(value: object) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(value)).decode().rstrip("=")
+
+
+JWT = f"{part({'alg': 'RS256'})}.{part({'kubernetes.io': {'pod': {'uid': 'pod-1'}}})}.c2ln"
+OTHER = f"{part({'alg': 'RS256'})}.{part({'x': 1})}.c2ln"
+TOKEN = f"gws_{JWT}".encode()
+
+
+def head(*headers: tuple[bytes, bytes], target: bytes = b"/v1") -> RequestHead:
+    return RequestHead("POST", target, (1, 1), ((b"Host", b"g"), *headers), "10.0.0.1")
+
+
+def basic(user: bytes, password: bytes) -> bytes:
+    return b"Basic " + base64.b64encode(user + b":" + password)
+
+
+@pytest.mark.row("S16")
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        head((b"x-api-key", TOKEN)),
+        head((b"Authorization", b"Bearer " + TOKEN)),
+        head((b"authorization", b"bearer  " + TOKEN)),
+        head((b"Authorization", basic(b"x", TOKEN))),
+        head((b"Authorization", basic(TOKEN, b""))),
+        head((b"X-Internal-Token", TOKEN)),
+        head((b"X-Any", b"key=" + TOKEN + b";v=1")),
+        head(target=b"/v1?key=" + TOKEN),
+        head(target=b"/v1?a=1&key=" + TOKEN.replace(b"_", b"%5F") + b"&b=2"),
+        head((b"x-api-key", TOKEN), (b"Authorization", b"Bearer " + TOKEN), target=b"/v1?key=" + TOKEN),
+    ],
+)
+def test_every_carrier_is_found_and_removed(request_head: RequestHead) -> None:
+    found = find(request_head)
+    assert isinstance(found, Found)
+    assert found.digest == token_digest(JWT)
+    assert found.pod_uid == "pod-1"
+    assert found.headers == ((b"Host", b"g"),)
+    assert b"gws_" not in (found.query or b"")
+
+
+def test_the_rest_of_the_query_stays_byte_for_byte() -> None:
+    found = find(head(target=b"/v1?b=%7E&key=" + TOKEN + b"&a=+&&c"))
+    assert isinstance(found, Found)
+    assert found.query == b"b=%7E&a=+&&c"
+    assert isinstance(only := find(head(target=b"/v1?key=" + TOKEN)), Found)
+    assert only.query is None
+    assert isinstance(empty := find(head((b"x-api-key", TOKEN), target=b"/v1?")), Found)
+    assert empty.query == b""
+
+
+def test_cookies_pass_but_the_one_with_a_token() -> None:
+    found = find(head((b"Cookie", b"a=1; t=" + TOKEN + b"; b=2"), (b"Cookie", b"c=3")))
+    assert isinstance(found, Found)
+    assert found.headers == ((b"Host", b"g"), (b"Cookie", b"a=1; b=2"), (b"Cookie", b"c=3"))
+
+
+def test_headers_that_carry_it_alone_are_key_headers() -> None:
+    found = find(head((b"X-Api-Key", TOKEN), (b"Authorization", b"Bearer " + TOKEN)))
+    assert isinstance(found, Found)
+    assert found.key_headers == {b"x-api-key"}
+
+
+@pytest.mark.parametrize(
+    ("request_head", "refusal"),
+    [
+        (head(), Refusal.TOKEN_MISSING),
+        (head((b"Authorization", b"Bearer sk-ant-api03-real")), Refusal.TOKEN_MISSING),
+        (head((b"Authorization", b"Basic %%%")), Refusal.TOKEN_MISSING),
+        (head((b"x-api-key", b"gws_")), Refusal.TOKEN_MALFORMED),
+        (head((b"x-api-key", TOKEN[:40])), Refusal.TOKEN_MALFORMED),
+        (head((b"x-api-key", TOKEN), (b"X-Other", b"gws_half")), Refusal.TOKEN_MALFORMED),
+        (head((b"x-api-key", TOKEN), target=b"/v1?key=gws_half"), Refusal.TOKEN_MALFORMED),
+        (head((b"x-api-key", TOKEN), (b"Authorization", f"Bearer gws_{OTHER}".encode())), Refusal.TOKEN_AMBIGUOUS),
+        (head((b"x-api-key", TOKEN), target=f"/v1?key=gws_{OTHER}".encode()), Refusal.TOKEN_AMBIGUOUS),
+        (head((b"X-Two", TOKEN + b" " + f"gws_{OTHER}".encode())), Refusal.TOKEN_AMBIGUOUS),
+        (head(target=b"/v1/" + TOKEN), Refusal.TOKEN_IN_PATH),
+        (head(target=b"/v1/%67ws_x"), Refusal.TOKEN_IN_PATH),
+    ],
+)
+def test_everything_else_is_refused(request_head: RequestHead, refusal: Refusal) -> None:
+    assert find(request_head) is refusal
