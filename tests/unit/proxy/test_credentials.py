@@ -1,6 +1,7 @@
 """What the API gets: the credential exactly once, in the right place, and nothing of the token."""
 
 import pytest
+
 from devbox_api.names import token_digest
 from devbox_api.route import Auth, Gateway
 from devbox_common.redacted import Redacted

@@ -1,6 +1,7 @@
 """No endpoint gives its author the gateway's place in the network."""
 
 import pytest
+
 from devbox_proxy.destinations import Policy, Refused, Resolver, permitted
 from devbox_proxy.settings import Upstreams
 
@@ -31,7 +32,7 @@ def test_public_addresses_may_be_dialled(address: str) -> None:
     ],
 )
 def test_private_addresses_need_a_name_in_the_settings(address: str) -> None:
-    with pytest.raises(Refused, match="upstreams.allowedHosts or allowedCIDRs"):
+    with pytest.raises(Refused, match=r"upstreams\.allowedHosts or allowedCIDRs"):
         permitted("models.example", [address], Policy(), FLOOR)
     assert permitted("models.example", [address], Policy(allowed_hosts=("models.example",)), FLOOR)
     assert permitted(
@@ -45,7 +46,7 @@ def test_private_addresses_need_a_name_in_the_settings(address: str) -> None:
         *(
             "127.0.0.1",
             "127.8.8.8",
-            "0.0.0.0",
+            "0.0.0.0",  # noqa: S104 (never bound)
             "::1",
             "::",
             "169.254.169.254",

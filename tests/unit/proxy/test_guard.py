@@ -1,6 +1,7 @@
 """Requests that two servers could read differently are refused."""
 
 import pytest
+
 from devbox_proxy.guard import RequestHead, check
 from devbox_proxy.refusals import Refusal
 
@@ -84,7 +85,7 @@ def test_other_versions_are_refused(version: tuple[int, int]) -> None:
     ],
 )
 def test_ambiguous_framing_is_refused(headers: dict[str, str], version: tuple[int, int]) -> None:
-    assert check(head(version=version, **headers)) is Refusal.FRAMING_INVALID
+    assert check(head(b"/v1", "POST", version, **headers)) is Refusal.FRAMING_INVALID
 
 
 def test_host_and_authorization_come_once() -> None:

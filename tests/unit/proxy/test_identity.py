@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
+
 from devbox_api.names import audience, token_digest
 from devbox_api.route import Auth, Binding, DevboxRef, Gateway, PodRef, Route
 from devbox_common.redacted import Redacted

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from devbox_proxy.refusals import Refusal, table
 
 DOCS = Path(__file__).parents[3] / "docs" / "errors.md"

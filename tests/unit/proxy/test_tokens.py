@@ -4,6 +4,7 @@ import base64
 
 import orjson
 import pytest
+
 from devbox_api.names import token_digest
 from devbox_proxy.guard import RequestHead
 from devbox_proxy.refusals import Refusal
