@@ -5,6 +5,7 @@ Called by the runner; the integration tests run the same table.
 """
 
 import itertools
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ def key_problems(stage: Stage, one: Received, api: str, key: Key) -> list[str]:
 
 def _judge(stage: Stage, call: Call, output: str, received: Sequence[Received]) -> Outcome:
     key = stage.key_of(call.devbox, call.gateway)
-    sees = [f"sent       {call.sends}", f"answer     {output if len(output) < 160 else output[:160] + '…'}"]
+    sees = [f"sent       {call.sends}", f"answer     {_readable(output)}"]
     method, path = call.request.split(" ")
     mine = [
         one
@@ -156,6 +157,15 @@ def _judge(stage: Stage, call: Call, output: str, received: Sequence[Received]) 
     if problems:
         got[-1] = f"status {one.status}"
     return Outcome(call.title, call.rows, sees, got, "; ".join(problems) or None)
+
+
+def _readable(output: str) -> str:
+    """An answer in a line or two: of a message in JSON, what it says."""
+    try:
+        said = json.loads(output)["content"][0]["text"]
+        return f'{{… "text": "{said}" …}}'
+    except (ValueError, KeyError, IndexError, TypeError):
+        return output if len(output) < 160 else f"{output[:160]}…"
 
 
 def environment(stage: Stage) -> Outcome:
