@@ -1,0 +1,313 @@
+"""What `helm template` makes of values: settings that the programs can read, restricted pods, rights that are split."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from devbox_cluster.paths import bin_dir
+
+Object = dict[str, Any]
+Render = Callable[..., list[Object]]
+CHART = Path(__file__).resolve().parents[3] / "charts" / "devbox-gateway"
+NAMESPACE = "devbox-gateway-system"
+PEM = "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n"
+DIGEST = "sha256:" + "0" * 64
+
+
+def helm(values: Object, namespace: str = NAMESPACE) -> subprocess.CompletedProcess[str]:
+    """`helm template` with values on standard input."""
+    program = bin_dir() / "helm"
+    assert program.exists(), "helm is not there; run: make tools"
+    command = [str(program), "template", "devbox-gateway", str(CHART), "--namespace", namespace, "--values", "-"]
+    return subprocess.run(command, input=json.dumps(values), capture_output=True, text=True, timeout=60, check=False)
+
+
+def render(values: Object | None = None, namespace: str = NAMESPACE) -> list[Object]:
+    """All objects, with an image given."""
+    merged = {"image": {"repository": "registry.example/devbox-gateway"}, **(values or {})}
+    done = helm(merged, namespace)
+    assert done.returncode == 0, done.stderr
+    return [one for one in yaml.safe_load_all(done.stdout) if one]
+
+
+def one(objects: list[Object], kind: str, name: str, namespace: str | None = None) -> Object:
+    """The object of that kind and name."""
+    (found,) = (
+        each
+        for each in objects
+        if each["kind"] == kind and each["metadata"]["name"] == name and namespace in (None, each["metadata"].get("namespace"))
+    )
+    return found
+
+
+@pytest.fixture(scope="module")
+def plain() -> list[Object]:
+    """The chart with nothing but the image."""
+    return render()
+
+
+BAD = [
+    ({}, "'/image/repository': value must be 'the image to run, e.g. --set image.repository="),
+    ({"image": {"repository": "two words"}}, "'/image/repository'"),
+    ({"image": {"repository": "a", "digest": "sha256:short"}}, "'/image/digest'"),
+    ({"image": {"repository": "a"}, "imge": {}}, "additional properties 'imge' not allowed"),
+    ({"image": {"repository": "a"}, "rbac": {"sourceSecrets": "Some"}}, "value must be one of 'All', 'Named'"),
+    ({"image": {"repository": "a"}, "audit": {"onOverflow": "Wait"}}, "value must be one of 'Refuse', 'Drop'"),
+    ({"image": {"repository": "a"}, "watchNamespaces": ["Team_A"]}, "'/watchNamespaces/0'"),
+    ({"image": {"repository": "a"}, "upstreams": {"allowedCIDRs": ["10.0.0.1"]}}, "'/upstreams/allowedCIDRs/0'"),
+    ({"image": {"repository": "a"}, "upstreams": {"allowedHosts": ["*"]}}, "'/upstreams/allowedHosts/0'"),
+    (
+        {"image": {"repository": "a"}, "upstreams": {"addressOverrides": {"a.example": "b.example"}}},
+        "'/upstreams/addressOverrides/a.example'",
+    ),
+    ({"image": {"repository": "a"}, "upstreams": {"caBundle": "/etc/ca.crt"}}, "'/upstreams/caBundle'"),
+    ({"image": {"repository": "a"}, "tokens": {"expirationSeconds": 60}}, "'/tokens/expirationSeconds'"),
+    ({"image": {"repository": "a"}, "gateway": {"replicas": "two"}}, "'/gateway/replicas'"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), BAD, ids=[message for _, message in BAD])
+def test_a_wrong_value_is_named(values: Object, message: str) -> None:
+    done = helm(values)
+    assert done.returncode != 0
+    assert message in done.stderr
+
+
+def test_a_release_namespace_that_is_too_long_is_named() -> None:
+    done = helm({"image": {"repository": "a"}}, "n" * 52)
+    assert "install into a namespace with a name of at most 51" in done.stderr
+
+
+def test_every_value_is_in_the_schema_and_commented() -> None:
+    """No default without a type, and no section without a word on what it does."""
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    text = (CHART / "values.yaml").read_text(encoding="utf-8")
+
+    def check(values: Object, part: Object, path: str) -> None:
+        for key, value in values.items():
+            assert key in part["properties"], f"{path}{key} is not in values.schema.json"
+            inner = part["properties"][key]
+            if isinstance(value, dict) and "properties" in inner:
+                check(value, inner, f"{path}{key}.")
+        assert set(part["properties"]) - set(values) <= {"global"}, f"{path or 'the top'} lacks defaults"
+
+    check(yaml.safe_load(text), schema, "")
+
+
+@pytest.mark.parametrize(
+    ("image", "reference"),
+    [
+        ({"repository": "r.example/a"}, "r.example/a:0.1.0"),
+        ({"repository": "r.example/a", "tag": "v2"}, "r.example/a:v2"),
+        ({"repository": "r.example/a", "tag": "v2", "digest": DIGEST}, f"r.example/a@{DIGEST}"),
+    ],
+)
+def test_the_image(image: Object, reference: str) -> None:
+    objects = render({"image": image})
+    for name in ("devbox-operator", "devbox-gateway"):
+        assert one(objects, "Deployment", name)["spec"]["template"]["spec"]["containers"][0]["image"] == reference
+
+
+@pytest.mark.parametrize("name", ["devbox-operator", "devbox-gateway"])
+def test_pods_are_restricted_and_spread(plain: list[Object], name: str) -> None:
+    deployment = one(plain, "Deployment", name)["spec"]
+    pod = deployment["template"]["spec"]
+    (container,) = pod["containers"]
+    assert deployment["replicas"] == 2
+    assert deployment["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == 65532
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    context = container["securityContext"]
+    assert context["readOnlyRootFilesystem"] is True
+    assert context["allowPrivilegeEscalation"] is False
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert {probe: container[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "liveness", "readiness")} == {
+        "startup": "/healthz",
+        "liveness": "/healthz",
+        "readiness": "/readyz",
+    }
+    assert all(spread["whenUnsatisfiable"] == "ScheduleAnyway" for spread in pod["topologySpreadConstraints"])
+    assert one(plain, "PodDisruptionBudget", name)["spec"]["selector"] == deployment["selector"]
+
+
+def test_the_grace_period_covers_the_drain() -> None:
+    spec = one(render({"gateway": {"drainSeconds": 7, "shutdownSeconds": 30}}), "Deployment", "devbox-gateway")["spec"]
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 47
+
+
+def test_other_settings_make_other_pods() -> None:
+    def checksums(values: Object) -> dict[str, str]:
+        objects = render(values)
+        return {
+            name: one(objects, "Deployment", name)["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+            for name in ("devbox-operator", "devbox-gateway")
+        }
+
+    before, after = checksums({}), checksums({"timeouts": {"idleSeconds": 60}})
+    assert before["devbox-gateway"] != after["devbox-gateway"]
+    assert before["devbox-operator"] == after["devbox-operator"]
+
+
+def test_autoscaling_owns_the_replicas() -> None:
+    objects = render({"gateway": {"autoscaling": {"enabled": True, "maxReplicas": 5}}})
+    assert "replicas" not in one(objects, "Deployment", "devbox-gateway")["spec"]
+    assert one(objects, "HorizontalPodAutoscaler", "devbox-gateway")["spec"]["maxReplicas"] == 5
+
+
+def test_ca_bundles_are_mounted_where_the_settings_say() -> None:
+    objects = render({"upstreams": {"caBundle": PEM}, "devboxes": {"extraCABundle": PEM}})
+    for component, program, key, path in (
+        ("devbox-gateway", "proxy.yaml", "upstream-ca.crt", "/etc/devbox-gateway/upstream-ca"),
+        ("devbox-operator", "operator.yaml", "extra-ca.crt", "/etc/devbox-gateway/extra-ca"),
+    ):
+        config = one(objects, "ConfigMap", component)["data"]
+        assert config[key] == PEM
+        settings = yaml.safe_load(config[program])
+        named = settings["upstreams"]["caBundle"] if component == "devbox-gateway" else settings["caBundle"]["extraFile"]
+        assert named == f"{path}/ca.crt"
+        mounts = one(objects, "Deployment", component)["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+        assert path in {mount["mountPath"] for mount in mounts}
+
+
+def test_what_stays_on_uninstall(plain: list[Object]) -> None:
+    kept = {
+        (each["kind"], each["metadata"]["name"])
+        for each in plain
+        if each["metadata"].get("annotations", {}).get("helm.sh/resource-policy") == "keep"
+    }
+    assert kept == {
+        ("Service", "gateway"),
+        ("CustomResourceDefinition", "devboxes.devbox-gateway.io"),
+        ("CustomResourceDefinition", "gatewayconfigs.devbox-gateway.io"),
+    }
+
+
+def test_crds_are_the_generated_ones(plain: list[Object]) -> None:
+    for path in (CHART.parents[1] / "crds").glob("*.yaml"):
+        crd = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert one(plain, "CustomResourceDefinition", crd["metadata"]["name"])["spec"] == crd["spec"]
+    assert not [each for each in render({"crds": {"install": False}}) if each["kind"] == "CustomResourceDefinition"]
+
+
+def test_nothing_is_a_hook(plain: list[Object]) -> None:
+    assert not [each for each in plain if "helm.sh/hook" in each["metadata"].get("annotations", {})]
+
+
+def _rules(objects: list[Object], kinds: set[str], account: str) -> Iterator[tuple[str, str, Object]]:
+    """Kind, namespace and rule of every role that is bound to `account`."""
+    bound = {
+        (each["roleRef"]["kind"], each["metadata"].get("namespace"), each["roleRef"]["name"])
+        for each in objects
+        if each["kind"] in {"ClusterRoleBinding", "RoleBinding"} and each["subjects"][0]["name"] == account
+    }
+    for each in objects:
+        where = each["metadata"].get("namespace")
+        if each["kind"] in kinds and (each["kind"], where, each["metadata"]["name"]) in bound:
+            for rule in each["rules"]:
+                yield each["kind"], where or "", rule
+
+
+class TestRights:
+    def test_the_gateways_are_three(self, plain: list[Object]) -> None:
+        rules = [
+            (namespace, rule["resources"], rule["verbs"])
+            for _, namespace, rule in _rules(plain, {"ClusterRole", "Role"}, "devbox-gateway")
+        ]
+        assert rules == [
+            ("", ["tokenreviews"], ["create"]),
+            ("", ["pods"], ["get", "list", "watch"]),
+            (f"{NAMESPACE}-credentials", ["secrets"], ["get", "list", "watch"]),
+        ]
+
+    def test_watched_namespaces_leave_the_cluster_two_reads_and_the_token_review(self) -> None:
+        objects = render({"watchNamespaces": ["team-a", "team-b"]})
+        for account, expected in (
+            ("devbox-gateway", [(["tokenreviews"], ["create"])]),
+            ("devbox-operator", [(["namespaces", "nodes"], ["get", "list", "watch"])]),
+        ):
+            cluster_wide = [(rule["resources"], rule["verbs"]) for _, _, rule in _rules(objects, {"ClusterRole"}, account)]
+            assert cluster_wide == expected
+            namespaces = {namespace for _, namespace, _ in _rules(objects, {"Role"}, account)}
+            assert {"team-a", "team-b"} <= namespaces
+
+    @pytest.mark.parametrize("values", [{}, {"watchNamespaces": ["team-a"]}], ids=["all namespaces", "one namespace"])
+    def test_named_source_secrets_are_not_read(self, values: Object) -> None:
+        objects = render({**values, "rbac": {"sourceSecrets": "Named"}})
+        own = {NAMESPACE, f"{NAMESPACE}-credentials"}
+        verbs = {
+            verb
+            for _, namespace, rule in _rules(objects, {"ClusterRole", "Role"}, "devbox-operator")
+            if "secrets" in rule["resources"] and namespace not in own
+            for verb in rule["verbs"]
+        }
+        assert verbs == {"create", "patch", "delete"}
+
+    def test_tokens_of_one_service_account(self, plain: list[Object]) -> None:
+        rules = [rule for _, _, rule in _rules(plain, {"ClusterRole", "Role"}, "devbox-operator")]
+        (tokens,) = (rule for rule in rules if "serviceaccounts/token" in rule["resources"])
+        assert tokens["resourceNames"] == ["devbox-agent"]
+
+    def test_nothing_dangerous(self, plain: list[Object]) -> None:
+        for account in ("devbox-operator", "devbox-gateway"):
+            for _, _, rule in _rules(plain, {"ClusterRole", "Role"}, account):
+                assert not {"*", "escalate", "bind", "impersonate"} & {*rule["verbs"], *rule["resources"], *rule["apiGroups"]}
+                assert not {"pods/exec", "pods/attach", "pods/portforward", "pods/log", "pods/ephemeralcontainers"} & {
+                    *rule["resources"]
+                }
+
+    def test_people_edit_devboxes_and_admins_gatewayconfigs(self, plain: list[Object]) -> None:
+        writes = {"create", "update", "patch", "delete", "deletecollection"}
+        for role, resources, verbs in (
+            ("view", ["devboxes", "gatewayconfigs"], {"get", "list", "watch"}),
+            ("edit", ["devboxes"], writes),
+            ("admin", ["gatewayconfigs"], writes),
+        ):
+            each = one(plain, "ClusterRole", f"{NAMESPACE}-devbox-gateway-{role}")
+            assert each["metadata"]["labels"][f"rbac.authorization.k8s.io/aggregate-to-{role}"] == "true"
+            assert [rule["resources"] for rule in each["rules"]] == [resources]
+            assert {*each["rules"][0]["verbs"]} == verbs
+
+
+def test_two_releases_share_no_cluster_scoped_name() -> None:
+    def names(namespace: str) -> set[tuple[str, str]]:
+        objects = render({"crds": {"install": False}}, namespace)
+        return {
+            (each["kind"], each["metadata"]["name"])
+            for each in objects
+            if each["metadata"].get("namespace") in (None, "default")
+        }
+
+    assert not names("first") & names("second")
+
+
+def test_policies_fail_closed_and_match_narrowly(plain: list[Object]) -> None:
+    policies = [each for each in plain if each["kind"] == "ValidatingAdmissionPolicy"]
+    assert len(policies) == 7
+    for policy in policies:
+        binding = one(plain, "ValidatingAdmissionPolicyBinding", policy["metadata"]["name"])
+        assert binding["spec"]["validationActions"] == ["Deny"]
+        # The one with a parameter must never hold a namespace in Terminating.
+        assert policy["spec"]["failurePolicy"] == ("Ignore" if "paramKind" in policy["spec"] else "Fail")
+        assert policy["spec"]["matchConditions"]
+        for rule in policy["spec"]["matchConstraints"]["resourceRules"]:
+            assert "*" not in rule["resources"] + rule["apiGroups"] + rule["operations"]
+
+
+def test_podmonitors_only_when_asked(plain: list[Object]) -> None:
+    assert not [each for each in plain if each["kind"] == "PodMonitor"]
+    monitors = [each for each in render({"podMonitor": {"enabled": True}}) if each["kind"] == "PodMonitor"]
+    assert {each["metadata"]["name"] for each in monitors} == {"devbox-operator", "devbox-gateway"}
+
+
+def test_the_gateways_egress_is_open_unless_rules_are_given(plain: list[Object]) -> None:
+    assert one(plain, "NetworkPolicy", "devbox-gateway")["spec"]["policyTypes"] == ["Ingress"]
+    rules = [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}]
+    spec = one(render({"networkPolicy": {"gatewayEgress": rules}}), "NetworkPolicy", "devbox-gateway")["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert spec["egress"] == rules

@@ -1,0 +1,98 @@
+"""The chart's ConfigMaps are what the two programs read: loaded with their own settings models."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from devbox_cluster.paths import bin_dir
+from devbox_common.settings import load
+from devbox_operator.settings import Settings as OperatorSettings
+from devbox_proxy.settings import Settings as ProxySettings
+
+CHART = Path(__file__).resolve().parents[3] / "charts" / "devbox-gateway"
+PEM = "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n"
+EVERYTHING: dict[str, Any] = {
+    "image": {"repository": "registry.example/devbox-gateway", "pullSecrets": ["registry"]},
+    "watchNamespaces": ["team-a", "team-b"],
+    "rbac": {"sourceSecrets": "Named"},
+    "upstreams": {
+        "allowedCIDRs": ["10.20.0.0/16", "fd00::/8"],
+        "allowedHosts": ["models.corp.example", "*.internal.example"],
+        "addressOverrides": {"api.anthropic.com": "10.96.1.2:443"},
+        "caBundle": PEM,
+    },
+    "identity": {"reviewSeconds": 60, "notLiveSeconds": 5, "outageSeconds": 100, "waitSeconds": 2},
+    "timeouts": {"connectSeconds": 1, "firstByteSeconds": 20, "idleSeconds": 30},
+    "audit": {"onOverflow": "Drop", "queue": 5},
+    "tokens": {"expirationSeconds": 3600, "renewFraction": 0.5},
+    "certificates": {"leafDays": 30},
+    "devboxes": {"extraCABundle": PEM},
+    "operator": {"workers": 4, "resyncSeconds": 60, "lease": {"durationSeconds": 9, "renewSeconds": 3}},
+    "gateway": {"drainSeconds": 3, "shutdownSeconds": 30},
+}
+
+
+def files(values: dict[str, Any], folder: Path) -> tuple[OperatorSettings, ProxySettings]:
+    """Both settings files, read as the programs read them."""
+    program = bin_dir() / "helm"
+    assert program.exists(), "helm is not there; run: make tools"
+    command = [str(program), "template", "devbox-gateway", str(CHART), "--namespace", "gw", "--values", "-"]
+    done = subprocess.run(command, input=json.dumps(values), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    for each in yaml.safe_load_all(done.stdout):
+        if each and each["kind"] == "ConfigMap":
+            for name, text in each["data"].items():
+                (folder / name).write_text(text, encoding="utf-8")
+    return load(OperatorSettings, folder / "operator.yaml"), load(ProxySettings, folder / "proxy.yaml")
+
+
+def test_defaults_are_the_programs_own(tmp_path: Path) -> None:
+    operator, proxy = files({"image": {"repository": "registry.example/devbox-gateway"}}, tmp_path)
+    assert operator == OperatorSettings(release_namespace="gw", credentials_namespace="gw-credentials")
+    assert proxy == ProxySettings(credentials_namespace="gw-credentials", public_url="https://gateway.gw.svc")
+
+
+def test_every_value_arrives(tmp_path: Path) -> None:
+    operator, proxy = files(EVERYTHING, tmp_path)
+    assert operator.model_dump(mode="json", by_alias=True) == {
+        "releaseNamespace": "gw",
+        "credentialsNamespace": "gw-credentials",
+        "serviceName": "gateway",
+        "watchNamespaces": ["team-a", "team-b"],
+        "tokens": {"expirationSeconds": 3600, "renewFraction": 0.5},
+        "certificates": {"leafDays": 30},
+        "upstreams": {key: value for key, value in EVERYTHING["upstreams"].items() if key != "caBundle"},
+        "caBundle": {"extraFile": "/etc/devbox-gateway/extra-ca/ca.crt"},
+        "sourceSecrets": "Named",
+        "image": {"pullSecrets": ["registry"]},
+        "lease": {"durationSeconds": 9.0, "renewSeconds": 3.0},
+        "adminPort": 8080,
+        "resyncSeconds": 60.0,
+        "workers": 4,
+    }
+    got = proxy.model_dump(mode="json", by_alias=True)
+    assert {
+        key: got[key] for key in ("watchNamespaces", "identity", "timeouts", "audit", "drainSeconds", "shutdownSeconds")
+    } == {
+        "watchNamespaces": ["team-a", "team-b"],
+        "identity": EVERYTHING["identity"],
+        "timeouts": EVERYTHING["timeouts"],
+        "audit": EVERYTHING["audit"],
+        "drainSeconds": 3,
+        "shutdownSeconds": 30,
+    }
+    assert got["upstreams"] == {**EVERYTHING["upstreams"], "caBundle": "/etc/devbox-gateway/upstream-ca/ca.crt"}
+
+
+@pytest.mark.parametrize("folder", ["operator", "proxy"])
+def test_the_models_stay_in_step_with_the_chart(folder: str, tmp_path: Path) -> None:
+    """A setting that a program gains has to come from the chart, or be listed here as one that has no need to."""
+    files(EVERYTHING, tmp_path)
+    written = yaml.safe_load((tmp_path / f"{folder}.yaml").read_text(encoding="utf-8"))
+    model = OperatorSettings if folder == "operator" else ProxySettings
+    known = {field.alias or name for name, field in model.model_fields.items()}
+    assert known - set(written) == ({"adminPort"} if folder == "operator" else set())
