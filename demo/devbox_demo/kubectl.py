@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,17 +40,20 @@ def tool_path() -> str:
     return f"{bin_dir()}:{os.environ.get('PATH', os.defpath)}"
 
 
+def environment() -> dict[str, str]:
+    """For a process that has to find the tools."""
+    return {**os.environ, "PATH": tool_path()}
+
+
 def run(
     argv: Sequence[str],
     *,
     stdin: str | bytes | None = None,
     timeout: float = 60.0,
     check: bool = True,
-    environment: Mapping[str, str] | None = None,
 ) -> Result:
     """Run one command. Raises `CommandError` where it fails (unless `check` is off) or takes longer than `timeout` seconds."""
-    path = tool_path()
-    program = shutil.which(argv[0], path=path)
+    program = shutil.which(argv[0], path=tool_path())
     if program is None:
         raise CommandError(argv, 127, f"{argv[0]} is not there; run: make cluster")
     try:
@@ -61,7 +64,7 @@ def run(
             capture_output=True,
             timeout=timeout,
             check=False,
-            env={**os.environ, "PATH": path, **(environment or {})},
+            env=environment(),
         )
     except subprocess.TimeoutExpired:
         raise CommandError(argv, 124, f"no end within {timeout:.0f} s") from None

@@ -18,7 +18,7 @@ from urllib.parse import quote_from_bytes
 
 from devbox_common.redacted import Redacted
 
-from .kubectl import CommandError, Kubectl, run, tool_path
+from .kubectl import CommandError, Kubectl, environment, run
 
 ANCHOR: Final = 5
 """Bytes of a window that the search is told: 40 bits of some 600."""
@@ -90,7 +90,7 @@ def search_pod(kubectl: Kubectl, namespace: str, pod: str, wanted: Mapping[str, 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={"PATH": tool_path()},
+        env=environment(),
     )
     assert plant.stdin is not None
     assert plant.stdout is not None

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from .credentials import Key, make_key
-from .kubectl import tool_path
+from .kubectl import environment
 from .needles import PYTHON, script
 from .outcome import Outcome
 from .stage import Stage
@@ -48,7 +48,7 @@ class RunningAgent:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={"PATH": tool_path()},
+            env=environment(),
         )
         self._lines: list[Line] = []
         self._reader = threading.Thread(target=self._read, daemon=True)

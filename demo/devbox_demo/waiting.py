@@ -11,11 +11,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class NotYet(Exception):  # noqa: N818 (no error: the usual answer while one waits)
+class NotYet(Exception):
     """What is still missing, in words for a person."""
 
 
-class TimedOut(Exception):  # noqa: N818
+class TimedOut(Exception):
     """The deadline passed; the text says what was missing at the end."""
 
 

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from devbox_demo import attacks
-from devbox_demo.kubectl import Kubectl, tool_path
+from devbox_demo.kubectl import Kubectl, environment
 from devbox_demo.stage import RELEASE_NAMESPACE, Stage
 
 CONNECT = """
@@ -71,9 +71,7 @@ def test_nobody_reaches_a_devbox(examples: Stage, cluster: Kubectl) -> None:
     assert pod is not None
     where = [("the devbox", pod["status"]["podIP"], 8999)]
     command = cluster.exec_command(examples.namespace, examples.pods["customer-b"], "devbox", ["sh", "-c", serve])
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={"PATH": tool_path()}
-    ) as server:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()) as server:
         assert server.stdin is not None
         assert server.stdout is not None
         try:
