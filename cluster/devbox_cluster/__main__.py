@@ -71,6 +71,7 @@ def env() -> None:
 
 def main() -> None:
     """Run a command; what the user can mend is one message, not a traceback."""
+    os.environ["PATH"] = f"{bin_dir()}:{os.environ.get('PATH', '')}"
     try:
         app()
     except ClusterError as error:

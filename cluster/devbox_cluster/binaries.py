@@ -43,9 +43,15 @@ def ensure_tools() -> None:
     _build("tools", modules, "helm and kubeconform", "2 to 4 min")
 
 
-def _build(folder: str, packages: list[str], what: str, duration: str) -> None:
+def ensure_kind() -> None:
+    """kind, where a Docker engine is and kind is not."""
+    _build("tools", ["sigs.k8s.io/kind"], "kind", "1 min", stamp_name="kind")
+
+
+def _build(folder: str, packages: list[str], what: str, duration: str, stamp_name: str = "") -> None:
     source = PROJECT / "cluster" / folder
-    stamp = bin_dir() / f".{folder}-{_digest(source)}"
+    stamp_name = stamp_name or folder
+    stamp = bin_dir() / f".{stamp_name}-{_digest(source)}"
     if stamp.exists():
         return
     go = need_go()
@@ -64,7 +70,7 @@ def _build(folder: str, packages: list[str], what: str, duration: str) -> None:
         result = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             raise ClusterError(f"go build in cluster/{folder} failed:\n{result.stderr[-3000:]}")
-    for old in bin_dir().glob(f".{folder}-*"):
+    for old in bin_dir().glob(f".{stamp_name}-*"):
         old.unlink()
     stamp.touch()
 

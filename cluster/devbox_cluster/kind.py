@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from typing import Final
 
+from . import binaries
 from .paths import bin_dir, state_dir
 from .progress import ClusterError, step
 
@@ -32,9 +33,11 @@ class KindCluster:
 
     def up(self) -> None:
         """Create it, or take it over. Raises ClusterError."""
-        version = re.search(r"(\d+)\.(\d+)", _run("kind", "version").stdout) if shutil.which("kind") else None
-        if not version:
-            raise ClusterError("kind is not on the PATH; install it (see kind's own page), or set CLUSTER=local")
+        if not shutil.which("kind"):
+            binaries.ensure_kind()
+        version = re.search(r"(\d+)\.(\d+)", _run("kind", "version").stdout)
+        if version is None:
+            raise ClusterError("`kind version` says nothing; mend the kind on the PATH, or write CLUSTER=local")
         if (int(version[1]), int(version[2])) < OLDEST:
             raise ClusterError(
                 f"kind {version[0]} is too old: its network does not enforce NetworkPolicy; install 0.24 or newer"
