@@ -1,0 +1,125 @@
+"""The local cluster's pure parts: tags, identities of processes, configuration, rules that are taken away."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from devbox_cluster import cluster, config
+from devbox_cluster.images import tag
+from devbox_cluster.network import _without_ours
+from devbox_cluster.paths import cache_dir
+from devbox_cluster.processes import Identity, Processes, start_time
+from devbox_cluster.progress import ClusterError
+
+
+def test_the_tag_follows_content_and_names(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "a.py").write_text("1")
+    first = tag(tmp_path, ["app"])
+    (tmp_path / "app" / "__pycache__").mkdir()
+    (tmp_path / "app" / "__pycache__" / "a.pyc").write_text("x")
+    assert tag(tmp_path, ["app"]) == first, "what Python keeps beside a file is no input"
+    (tmp_path / "app" / "a.py").write_text("2")
+    changed = tag(tmp_path, ["app"])
+    (tmp_path / "app" / "a.py").rename(tmp_path / "app" / "b.py")
+    assert len({first, changed, tag(tmp_path, ["app"])}) == 3
+
+
+def test_a_pid_that_went_to_somebody_else_is_not_ours() -> None:
+    own = os.getpid()
+    started = start_time(own)
+    assert started is not None
+    assert Identity(own, started).alive()
+    assert not Identity(own, started - 1).alive()
+    assert start_time(2**22 + 1) is None
+
+
+def test_a_program_outlives_nobodys_pipes_and_is_stopped(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    processes.start("sleeper", [sys.executable, "-c", "print('hello', flush=True); import time; time.sleep(60)"])
+    assert processes.alive("sleeper")
+    deadline = time.monotonic() + 10
+    while "hello" not in processes.log("sleeper").read_text() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    identity = processes.get("sleeper")
+    assert identity is not None
+    descriptors = [str(path.readlink()) for path in Path(f"/proc/{identity.pid}/fd").iterdir()]
+    assert {"/dev/null", str(processes.log("sleeper"))} == set(descriptors)
+    processes.stop("sleeper")
+    os.waitpid(identity.pid, 0)
+    assert not identity.alive()
+    assert processes.get("sleeper") is None
+    processes.stop("sleeper")
+
+
+def test_what_does_not_run_is_not_alive(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    assert not processes.alive("never-started")
+    (tmp_path / "pid").mkdir()
+    (tmp_path / "pid" / "broken").write_text("not a number")
+    assert not processes.alive("broken")
+
+
+def test_the_configuration_files_parse() -> None:
+    state, run, pki = Path("/state"), Path("/run/x"), Path("/state/pki")
+    files = config.files(state, run, pki)
+    assert json.loads(files["cni/10-pods.conflist"])["plugins"][0]["bridge"] == config.POD_DEVICE
+    assert yaml.safe_load(files["kubelet.yaml"])["failCgroupV1"] is False
+    assert yaml.safe_load(files["kube-proxy.yaml"])["mode"] == "nftables"
+    assert '"/run/x/containerd.sock"' in files["containerd.toml"]
+    assert len(config.NODE_DEVICE) < 16
+    assert len(config.POD_DEVICE) < 16
+
+
+def test_only_the_clusters_own_rules_are_taken_away() -> None:
+    rules = """*filter
+:INPUT ACCEPT [0:0]
+:KUBE-FIREWALL - [0:0]
+:MINE - [0:0]
+-A INPUT -j KUBE-FIREWALL
+-A INPUT -p tcp --dport 22 -j MINE
+-A KUBE-FIREWALL -j DROP
+COMMIT
+"""
+    assert (
+        _without_ours(rules)
+        == """*filter
+:INPUT ACCEPT [0:0]
+:MINE - [0:0]
+-A INPUT -p tcp --dport 22 -j MINE
+COMMIT
+"""
+    )
+
+
+def test_an_unknown_kind_of_cluster_is_an_error_that_says_what_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTER", "minikube")
+    with pytest.raises(ClusterError, match=r"write CLUSTER=kind .* or CLUSTER=local"):
+        cluster.chosen()
+
+
+def test_the_cache_folder_is_the_users_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEVBOX_GATEWAY_CACHE", "/somewhere")
+    assert cache_dir() == Path("/somewhere")
+    monkeypatch.delenv("DEVBOX_GATEWAY_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert cache_dir() == Path("/cache/devbox-gateway")
+
+
+def test_the_command_line_ends_with_a_message_not_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "devbox_cluster", "up"],
+        env={**os.environ, "CLUSTER": "minikube"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "error:" in result.stderr
+    assert "Traceback" not in result.stderr
