@@ -98,7 +98,7 @@ def test_one_file_with_both_is_deleted_at_once(cluster: Kubectl, gateway: Callab
     gateway(*(f"{HERE}/{box['metadata']['name']}" for box in boxes))
     cluster.apply(boxes)
     api = yaml.safe_load(cluster("-n", HERE, "get", "gwc", "api", "-o", "yaml").out)
-    secrets = [secret(HERE, "Opaque", name) for name in ("first", "second")]
+    secrets = [secret(HERE, "Opaque", name) for name in ("a", "b", "c", "d", "e")]
     cluster.apply(secrets)
     file = tmp_path / "all.yaml"
     file.write_text(yaml.safe_dump_all([*boxes, *secrets, api]))
