@@ -160,6 +160,17 @@ class TestOperatorsWrites:
         for kind in ("networkpolicy", "pod"):
             assert "managed-by: devbox-gateway only" in ask(cluster, "-n", HERE, "delete", kind, "theirs", user=OPERATOR).text
 
+    def test_its_own_policy_is_repaired_though_its_label_is_gone(self, cluster: Kubectl) -> None:
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": "one", "uid": "0b5b7a35-8a3b-4a0b-9b0b-5a3b0b5b7a35"}
+        policy: Object = {
+            **{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "spec": {"podSelector": {}}},
+            "metadata": {"name": "bare", "namespace": ELSEWHERE, "ownerReferences": [owner]},
+        }
+        # (Made by a person, as a person's edit would leave it; garbage collection takes it, since there is no such pod.)
+        cluster("create", "-f", "-", stdin=json.dumps(policy))
+        answer = ask(cluster, "-n", ELSEWHERE, "label", "networkpolicy", "bare", "app=x", "--dry-run=server", user=OPERATOR)
+        assert "managed-by: devbox-gateway only" not in answer.text
+
 
 class TestCredentialsNamespace:
     """Written by the operator, and nothing runs in it."""

@@ -229,7 +229,7 @@ class TestRights:
         objects = render({"watchNamespaces": ["team-a", "team-b"]})
         for account, expected in (
             ("devbox-gateway", [(["tokenreviews"], ["create"])]),
-            ("devbox-operator", [(["namespaces", "nodes"], ["get", "list", "watch"])]),
+            ("devbox-operator", [(["namespaces"], ["get", "list", "watch"]), (["nodes"], ["list", "watch"])]),
         ):
             cluster_wide = [(rule["resources"], rule["verbs"]) for _, _, rule in _rules(objects, {"ClusterRole"}, account)]
             assert cluster_wide == expected
