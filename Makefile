@@ -57,7 +57,7 @@ lint: venv tools ## Formatter, linter, strict types, layers, manifests up to dat
 	@helm lint --strict --quiet charts/devbox-gateway --set image.repository=localhost/devbox-gateway
 
 .PHONY: unit
-unit: venv ## Unit tests: no cluster, seconds
+unit: venv tools ## Unit tests: no cluster, seconds
 	@$(BIN)/pytest -q -n auto tests/unit
 
 .PHONY: cluster
