@@ -13,7 +13,8 @@ from devbox_common.redacted import Redacted
 
 from . import grammar
 from .guard import Headers, RequestHead
-from .providers import Provider, provider
+from .providers import NONE, Provider, provider
+from .redact import Redactor
 from .tokens import Found
 
 
@@ -28,6 +29,10 @@ class Credential:
     value: Redacted
     allowed_hosts: tuple[str, ...]
     """From the source Secret's annotation."""
+    redact: Redactor = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "redact", Redactor(self.value))
 
     def granted_to(self, host: str) -> bool:
         """Its owner lets it go to this host."""
@@ -65,6 +70,10 @@ class UpstreamRequest:
     """Path and query, byte for byte the client's behind the base path."""
     headers: Headers = field(repr=False)
     """With the credential: never logged."""
+    redact: Redactor
+    """Takes the credential out of what comes back."""
+    redact_body: bool
+    """Bodies too; else headers alone."""
 
 
 def parse_endpoint(url: str) -> Endpoint:
@@ -83,9 +92,14 @@ def prepare(head: RequestHead, found: Found, gateway: Gateway, credential: Crede
     if found.query is not None:
         target += b"?" + found.query
     injected = inject(gateway, row, found.key_headers, credential.value)
-    headers = strip(found.headers, also=injected[0].lower())
+    accepted = {name.lower().encode() for name in gateway.auth.accepted_key_headers}
+    headers = strip(found.headers, also=accepted | {injected[0].lower()})
+    # The well-known APIs are known not to echo a credential in a body, and their streams are the ones that must be fast.
+    redact_body = row is NONE
+    if redact_body:
+        headers = _identity(headers)
     host = endpoint.origin.partition("://")[2].encode()
-    return UpstreamRequest(endpoint, head.method, target, ((b"Host", host), *headers, injected))
+    return UpstreamRequest(endpoint, head.method, target, ((b"Host", host), *headers, injected), credential.redact, redact_body)
 
 
 def join(base: str, path: bytes) -> bytes:
@@ -112,10 +126,16 @@ def inject(gateway: Gateway, row: Provider, key_headers: frozenset[bytes], value
     return b"Authorization", b"Bearer " + secret.encode()
 
 
-def strip(headers: Headers, also: bytes) -> Headers:
+def _identity(headers: Headers) -> Headers:
+    """Ask for bodies as they are, where they are searched: in a compressed one nothing would be found."""
+    rest = tuple((name, value) for name, value in headers if name.lower() != b"accept-encoding")
+    return (*rest, (b"Accept-Encoding", b"identity"))
+
+
+def strip(headers: Headers, also: set[bytes]) -> Headers:
     """Without what belongs to one connection, names a credential, or could be read in two ways; and without `also`."""
     named = {option.strip().lower() for name, value in headers if name.lower() == b"connection" for option in value.split(b",")}
-    removed = grammar.HOP_BY_HOP | grammar.NOT_FORWARDED | grammar.CREDENTIAL_HEADERS | named | {also}
+    removed = grammar.HOP_BY_HOP | grammar.NOT_FORWARDED | grammar.CREDENTIAL_HEADERS | named | also
 
     def kept(name: bytes) -> bool:
         # '_' and '-' are one character to servers of the CGI family: x_api_key would come in as a second x-api-key.

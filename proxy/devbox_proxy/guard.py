@@ -54,8 +54,10 @@ def check(head: RequestHead) -> Refusal | None:
         return Refusal.TARGET_INVALID
     if not grammar.PATH.match(head.target) or b"#" in head.target or _path_is_treacherous(head.path):
         return Refusal.PATH_INVALID
-    if len(head.values(b"host")) != 1 and head.version == (1, 1):
-        return Refusal.HEADER_DUPLICATE if head.values(b"host") else Refusal.MALFORMED_REQUEST
+    if len(head.values(b"host")) > 1:
+        return Refusal.HEADER_DUPLICATE
+    if not head.values(b"host") and head.version == (1, 1):
+        return Refusal.MALFORMED_REQUEST
     if len(head.values(b"authorization")) > 1:
         return Refusal.HEADER_DUPLICATE
     if head.values(b"upgrade") and any(b"upgrade" in value.lower() for value in head.values(b"connection")):

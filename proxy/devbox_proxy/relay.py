@@ -4,6 +4,7 @@ Goes in: the client's request, the API's response. Comes out: the response to th
 forwarded. The request's head is credentials.py's; here is what concerns the response's head and both bodies.
 """
 
+import re
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
@@ -11,10 +12,14 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
-from . import grammar
-from .credentials import Endpoint
+from . import grammar, redact
+from .credentials import Endpoint, UpstreamRequest
+from .guard import Headers
+from .upstream import text
 
 _LEADING = frozenset({b"location", b"content-location"})
+_LINK = re.compile(r"<([^<>]*)>")
+"""The targets of a Link header (RFC 8288 3)."""
 
 
 class Response(web.StreamResponse):
@@ -27,10 +32,6 @@ class Response(web.StreamResponse):
             self.headers.popall(name, None)
 
 
-class UpstreamCut(Exception):
-    """The API's body ended before its end: the client's must not look whole."""
-
-
 async def request_body(request: web.BaseRequest, counted: list[int]) -> AsyncIterator[bytes]:
     """The client's body, chunk by chunk; the bytes are added to `counted[0]`."""
     async for chunk in request.content.iter_any():
@@ -39,39 +40,56 @@ async def request_body(request: web.BaseRequest, counted: list[int]) -> AsyncIte
 
 
 async def respond(
-    request: web.BaseRequest, upstream: aiohttp.ClientResponse, endpoint: Endpoint, public_url: str, request_id: str
-) -> tuple[Response, int]:
-    """Pass the API's response on; returns it and the number of body bytes. Raises UpstreamCut, or OSError if the client is gone."""
-    headers = response_headers(upstream.raw_headers, endpoint, public_url)
+    request: web.BaseRequest,
+    upstream: aiohttp.ClientResponse,
+    body: AsyncIterator[bytes],
+    sent: UpstreamRequest,
+    *,
+    public_url: str,
+    request_id: str,
+    close: bool,
+    counted: list[int],
+) -> Response:
+    """Pass the API's response on; body bytes are added to `counted[0]`.
+
+    `close`: tell the client to use another connection next time. Raises UpstreamCut, or OSError if the client is gone.
+    """
+    headers = response_headers(upstream.raw_headers, sent, public_url)
     headers.setdefault("X-Request-Id", request_id)
     # The reason phrase is not passed on: it is free text that some clients show, and has no meaning (RFC 9112 4).
     response = Response(status=upstream.status, headers=headers)
+    if close:
+        response.force_close()
     length = upstream.headers.get("Content-Length")
-    bodyless = request.method == "HEAD" or upstream.status in (204, 304) or upstream.status < 200
-    if length is not None and "chunked" not in upstream.headers.get("Transfer-Encoding", ""):
+    bodyless = request.method == "HEAD" or upstream.status in (204, 304)
+    if length is not None and "Transfer-Encoding" not in upstream.headers:
         response.headers["Content-Length"] = length
     elif request.version >= (1, 1) and not bodyless:
         response.enable_chunked_encoding()
     await response.prepare(request)
-    sent = 0
     if not bodyless:
-        async for chunk in _body(upstream):
-            sent += len(chunk)
+        kind, encoding = upstream.headers.get("Content-Type", ""), upstream.headers.get("Content-Encoding", "")
+        if sent.redact_body and redact.is_text(kind, encoding, upstream.status):
+            body = _redacted(body, sent.redact)
+        async for chunk in body:
             await response.write(chunk)
+            counted[0] += len(chunk)
     await response.write_eof()
-    return response, sent
+    return response
 
 
-async def _body(upstream: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in upstream.content.iter_any():
-            yield chunk
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise UpstreamCut(type(error).__name__) from None
+async def _redacted(body: AsyncIterator[bytes], redactor: redact.Redactor) -> AsyncIterator[bytes]:
+    search = redact.BodyRedactor(redactor)
+    async for chunk in body:
+        if ready := search.feed(chunk):
+            yield ready
+    if rest := search.finish():
+        yield rest
 
 
-def response_headers(raw: tuple[tuple[bytes, bytes], ...], endpoint: Endpoint, public_url: str) -> CIMultiDict[str]:
+def response_headers(raw: Headers, sent: UpstreamRequest, public_url: str) -> CIMultiDict[str]:
     """The API's headers less those of the connection; what names the API's own origin names the gateway instead."""
+    endpoint = sent.endpoint
     named = {option.strip().lower() for name, value in raw if name.lower() == b"connection" for option in value.split(b",")}
     removed = grammar.HOP_BY_HOP | grammar.NOT_RETURNED | named | {b"content-length"}
     headers: CIMultiDict[str] = CIMultiDict()
@@ -79,12 +97,12 @@ def response_headers(raw: tuple[tuple[bytes, bytes], ...], endpoint: Endpoint, p
         lower = name.lower()
         if lower in removed:
             continue
-        text = value.decode("utf-8", "surrogateescape")
+        content = text(sent.redact(value))
         if lower in _LEADING:
-            text = _to_gateway(text, endpoint, public_url)
+            content = _to_gateway(content, endpoint, public_url)
         elif lower == b"link":
-            text = text.replace(f"<{endpoint.origin}/", f"<{public_url}/")
-        headers.add(name.decode("latin-1"), text)
+            content = _LINK.sub(lambda match: f"<{_to_gateway(match[1], endpoint, public_url)}>", content)
+        headers.add(name.decode("latin-1"), content)
     return headers
 
 

@@ -23,12 +23,16 @@ from .identity import Caller, Decision, For, Forward, Refuse, Wait, decide
 from .refusals import Refusal
 from .reviews import Reviewer
 from .state import State
-from .upstream import UpstreamError, Upstreams
+from .upstream import UpstreamCut, UpstreamError, Upstreams
 from .view import Limits
 
 KEEPALIVE_SECONDS: Final = 75.0
 """Longer than the connection pools of the SDKs (httpx 5 s, undici 4 s); also the bound for a request's head."""
 WAITERS_PER_PEER: Final = 64
+REVIEW_SECONDS: Final = 2.0
+"""What a TokenReview may take beyond the wait."""
+CLOSING: Final = frozenset({400, 405, 501})
+"""Refusals after which nothing that follows on the connection is to be trusted as a request."""
 
 log = structlog.get_logger()
 _silent = logging.getLogger("devbox_proxy.aiohttp")
@@ -58,6 +62,8 @@ class Gateway:
         self._wait_seconds = wait_seconds
         self._public_url = public_url.rstrip("/")
         self._waiting: Counter[str] = Counter()
+        self.draining = False
+        """Answers tell clients to connect anew, which leads them to another replica."""
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -71,7 +77,8 @@ class Gateway:
                 assert isinstance(decision, Refuse)  # noqa: S101 (for the type checker: _decide does not return Wait)
                 return self._refuse(head, decision.refusal, decision.caller, request_id)
             except AuditFull:
-                return error_response(Refusal.AUDIT_FULL, request_id)
+                metrics.REFUSALS.labels(Refusal.AUDIT_FULL.code).inc()
+                return error_response(Refusal.AUDIT_FULL, request_id, close=True)
 
     async def _decide(self, head: RequestHead) -> Decision:
         deadline = time.monotonic() + self._wait_seconds
@@ -82,52 +89,61 @@ class Gateway:
                 return decision
             if now >= deadline:
                 return decision.otherwise
-            if self._waiting[head.peer] >= WAITERS_PER_PEER:
-                return Refuse(Refusal.TOO_MANY_WAITING, decision.otherwise.caller)
-            self._waiting[head.peer] += 1
             try:
-                await self._wait(decision, deadline - now)
+                if decision.what is For.MIRROR:
+                    # Nobody has vouched for this request yet: a bound on what it may hold.
+                    if self._waiting[head.peer] >= WAITERS_PER_PEER:
+                        return Refuse(Refusal.TOO_MANY_WAITING, decision.otherwise.caller)
+                    await self._wait_for_mirror(head.peer, deadline - now)
+                elif decision.subject is not None:
+                    async with asyncio.timeout(deadline - now + REVIEW_SECONDS):  # a review has a time-out of its own
+                        await self._reviewer.review(*decision.subject)
             except TimeoutError:
                 return decision.otherwise
-            finally:
-                self._waiting[head.peer] -= 1
-                if not self._waiting[head.peer]:
-                    del self._waiting[head.peer]
 
-    async def _wait(self, decision: Wait, seconds: float) -> None:
-        if decision.what is For.MIRROR:
+    async def _wait_for_mirror(self, peer: str, seconds: float) -> None:
+        self._waiting[peer] += 1
+        try:
             await self._state.changed(seconds)
-        elif decision.subject is not None:
-            async with asyncio.timeout(seconds + 2):  # a review has a time-out of its own
-                await self._reviewer.review(*decision.subject)
+        finally:
+            self._waiting[peer] -= 1
+            if not self._waiting[peer]:
+                del self._waiting[peer]
 
     async def _forward(
         self, request: web.BaseRequest, head: RequestHead, decision: Forward, request_id: str
     ) -> web.StreamResponse:
         if decision.refresh is not None:
             self._reviewer.start(*decision.refresh)
-        caller, started, received = decision.caller, time.monotonic(), [0]
+        caller, started, received, sent = decision.caller, time.monotonic(), [0], [0]
         facts: dict[str, Any] = {"method": head.method, "path": head.path.decode("latin-1")}
         self._audit.put("start", request_id, caller, **facts)
-        if b"100-continue" in (value.lower() for value in head.values(b"expect")) and request.transport is not None:
+        expects = head.version == (1, 1) and b"100-continue" in (value.lower() for value in head.values(b"expect"))
+        if expects and request.transport is not None:
             # Only now: before the checks it would invite a body that nobody may send.
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = relay.request_body(request, received) if request.can_read_body else None
-        status, sent, ended = 0, 0, "complete"
+        status, ended = 0, "complete"
         try:
             async with self._upstreams.send(decision.pool, decision.upstream, body, _length(head, body)) as upstream:
                 status = upstream.status
                 metrics.SECONDS.labels(caller.namespace, caller.gateway).observe(time.monotonic() - started)
-                response, sent = await relay.respond(
-                    request, upstream, decision.upstream.endpoint, self._public_url, request_id
+                return await relay.respond(
+                    request,
+                    upstream,
+                    self._upstreams.chunks(upstream),
+                    decision.upstream,
+                    public_url=self._public_url,
+                    request_id=request_id,
+                    close=self.draining,
+                    counted=sent,
                 )
-                return response
         except UpstreamError as error:
             log.warning("upstream_failed", request_id=request_id, gateway=caller.gateway, detail=error.detail)
             metrics.REFUSALS.labels(error.refusal.code).inc()
             status, ended = error.refusal.status, error.refusal.code
             return error_response(error.refusal, request_id, close=True)
-        except relay.UpstreamCut:
+        except UpstreamCut:
             ended = "upstream_cut"
             abort(request)
             raise ConnectionResetError from None
@@ -138,9 +154,8 @@ class Gateway:
             metrics.REQUESTS.labels(caller.namespace, caller.gateway, str(status)).inc()
             took = round((time.monotonic() - started) * 1000, 1)
             try:
-                self._audit.put(
-                    "end", request_id, caller, **facts, status=status, ended=ended, received=received[0], sent=sent, ms=took
-                )
+                counts = {"received": received[0], "sent": sent[0], "ms": took}
+                self._audit.put("end", request_id, caller, **facts, status=status, ended=ended, **counts)
             except AuditFull:
                 log.error("audit_line_lost", request_id=request_id)
 
@@ -148,18 +163,17 @@ class Gateway:
         metrics.REFUSALS.labels(refusal.code).inc()
         method = head.method if head.method in grammar.METHODS else "OTHER"
         self._audit.put("refused", request_id, caller, method=method, peer=head.peer, code=refusal.code, status=refusal.status)
-        return error_response(refusal, request_id, close=refusal.status == 400)
+        return error_response(refusal, request_id, close=self.draining or refusal.status in CLOSING)
 
 
 def head_of(request: web.BaseRequest) -> RequestHead:
     """The request as it was sent: aiohttp's decoded views are not looked at."""
-    message = request._message
     peername = request.transport.get_extra_info("peername") if request.transport is not None else None
     return RequestHead(
-        method=message.method,
-        target=message.path.encode("utf-8", "surrogateescape"),
-        version=(message.version.major, message.version.minor),
-        headers=tuple(message.raw_headers),
+        method=request.method,
+        target=request.raw_path.encode("utf-8", "surrogateescape"),
+        version=(request.version.major, request.version.minor),
+        headers=tuple(request.raw_headers),
         peer=str(peername[0]).partition("%")[0] if peername else "",
     )
 
@@ -224,8 +238,10 @@ class DataPort:
 
     def __init__(self, gateway: Gateway, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         require_c_parser()
+        self._gateway = gateway
         server = _Server(
             gateway.handle,
+            handler_cancellation=True,  # a client that leaves ends its request to the API
             keepalive_timeout=KEEPALIVE_SECONDS,
             access_log=None,
             logger=_silent,
@@ -236,7 +252,7 @@ class DataPort:
             read_bufsize=2**16,
             lingering_time=2.0,
         )
-        self._runner = web.ServerRunner(server, handler_cancellation=True, shutdown_timeout=0.1)
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         self._host, self._port, self._tls = host or None, port, tls
         self._site: web.TCPSite | None = None
 
@@ -246,6 +262,10 @@ class DataPort:
         self._site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls, backlog=1024)
         await self._site.start()
         return int(self._runner.addresses[0][1])
+
+    def drain(self) -> None:
+        """Serve on, but let every answer end its connection."""
+        self._gateway.draining = True
 
     async def stop(self, seconds: float) -> None:
         """Take no new connection, close the idle ones, let requests end for `seconds`, then cut what is left."""

@@ -17,6 +17,7 @@ from typing import Final
 import aiohttp
 import certifi
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.helpers import is_ip_address
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -29,6 +30,8 @@ POOLS: Final = 4096
 """Pool keys that are kept; the one that was used longest ago goes, once it is idle."""
 IDLE_SECONDS: Final = 15.0
 """Below what servers keep idle connections for (nginx 75 s, Node 5 s is answered by the retry hint of a 502)."""
+DIAL_SECONDS: Final = 60.0
+"""How long a checked address may be dialled: longer than any dial takes."""
 READ_SIZE: Final = 2**16
 _OWN_HEADERS: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 """What aiohttp would add by itself."""
@@ -44,6 +47,18 @@ class UpstreamError(Exception):
         """For the log: the kind of the error, never what was sent."""
 
 
+class UpstreamCut(Exception):
+    """The API's body ended before its end: the client's must not look whole."""
+
+
+def text(value: bytes) -> str:
+    """Bytes of a target or header for aiohttp, which writes UTF-8: unchanged on the wire if they are that, else as from Latin-1."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
 class Upstreams:
     """All pools."""
 
@@ -57,18 +72,23 @@ class Upstreams:
     async def send(
         self, key: tuple[str, ...], request: UpstreamRequest, body: AsyncIterator[bytes] | None, length: str | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request; the block gets the response's head at once and reads the body. Raises UpstreamError."""
+        """Send a request; the block gets the response's head at once and reads the body with `chunks`. Raises UpstreamError."""
         headers: CIMultiDict[str] = CIMultiDict()
         for name, value in request.headers:
-            headers.add(name.decode("latin-1"), value.decode("latin-1"))
+            headers.add(name.decode("latin-1"), text(value))
         if length is not None:
             headers["Content-Length"] = length
-        url = URL(request.endpoint.origin + request.target.decode("latin-1"), encoded=True)
+        url = URL(request.endpoint.origin + text(request.target), encoded=True)
         pool = self._pool(key)
         pool.users += 1
         try:
             async with asyncio.timeout(self._timeouts.first_byte_seconds) as first_byte:
+                if body is not None:
+                    body = self._uploading(body, first_byte)
                 try:
+                    if is_ip_address(request.endpoint.host):
+                        # aiohttp asks no resolver about an address, and would dial it unchecked.
+                        await pool.dialler.resolve(request.endpoint.host, request.endpoint.port)
                     response = await pool.session.request(
                         request.method,
                         url,
@@ -79,15 +99,38 @@ class Upstreams:
                     )
                 except (aiohttp.ClientError, OSError, ValueError, ssl.SSLError) as error:
                     raise _named(error) from None
-                # From here on only the pause between two bytes is bounded.
+                # From here on only the pause between two bytes is bounded (`chunks`).
                 first_byte.reschedule(None)
                 async with response:
+                    if response.status < 200:
+                        # 101 although no upgrade was asked for: what follows is not HTTP.
+                        response.close()
+                        raise UpstreamError(Refusal.UPSTREAM_INVALID, f"status {response.status}")
                     yield response
         except TimeoutError:
             raise UpstreamError(Refusal.UPSTREAM_TIMEOUT, "first byte") from None
         finally:
             pool.users -= 1
             pool.used_at = time.monotonic()
+
+    async def chunks(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises UpstreamCut if it ends before its end, or if nothing comes for the idle time."""
+        try:
+            while True:
+                async with asyncio.timeout(self._timeouts.idle_seconds):
+                    chunk = await response.content.readany()
+                if not chunk:
+                    return
+                yield chunk
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise UpstreamCut(type(error).__name__) from None
+
+    async def _uploading(self, body: AsyncIterator[bytes], first_byte: asyncio.Timeout) -> AsyncIterator[bytes]:
+        """The body; the wait for an answer starts anew with every piece of it, since an upload may take hours."""
+        async for chunk in body:
+            if first_byte.when() is not None:  # None: the answer came before the upload's end
+                first_byte.reschedule(asyncio.get_running_loop().time() + self._timeouts.first_byte_seconds)
+            yield chunk
 
     async def close(self) -> None:
         """Close everything."""
@@ -97,7 +140,8 @@ class Upstreams:
     def _pool(self, key: tuple[str, ...]) -> "_Pool":
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = _Pool(self._session())
+            dialler = _Dialler(self._resolver)
+            pool = self._pools[key] = _Pool(self._session(dialler), dialler)
             self._shrink()
         self._pools.move_to_end(key)
         return pool
@@ -108,9 +152,14 @@ class Upstreams:
             session = self._pools.pop(key).session
             asyncio.get_running_loop().create_task(session.close())
 
-    def _session(self) -> aiohttp.ClientSession:
+    def _session(self, dialler: "_Dialler") -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            limit=0, resolver=_Checked(self._resolver), use_dns_cache=False, ssl=self._tls, keepalive_timeout=IDLE_SECONDS
+            limit=0,
+            resolver=dialler,
+            socket_factory=dialler.open,
+            use_dns_cache=False,
+            ssl=self._tls,
+            keepalive_timeout=IDLE_SECONDS,
         )
         session = aiohttp.ClientSession(
             connector=connector,
@@ -120,9 +169,8 @@ class Upstreams:
             read_bufsize=READ_SIZE,
             max_line_size=8190,
             max_field_size=16380,
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=self._timeouts.connect_seconds, sock_read=self._timeouts.idle_seconds
-            ),
+            # No sock_read: aiohttp would bound the wait for the first byte with it too, which may be longer than any later one.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect_seconds),
         )
         # aiohttp sends an idempotent request a second time where a pooled connection was closed; a PUT may have been carried out.
         session._retry_connection = False
@@ -130,25 +178,31 @@ class Upstreams:
 
 
 class _Pool:
-    __slots__ = ("session", "used_at", "users")
+    __slots__ = ("dialler", "session", "used_at", "users")
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, dialler: "_Dialler") -> None:
         self.session = session
+        self.dialler = dialler
         self.users = 0
         self.used_at = time.monotonic()
 
 
-class _Checked(AbstractResolver):
-    """aiohttp's way to our resolver."""
+class _Dialler(AbstractResolver):
+    """aiohttp's way to our resolver, and a second look at every address that it dials after all."""
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
+        self._checked: dict[str, float] = {}
+        """Addresses that passed the check, and when (monotonic seconds)."""
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
         try:
             pairs = await self._resolver.resolve(host, port)
         except Refused as error:
             raise _RefusedDial(str(error)) from None
+        now = time.monotonic()
+        self._checked = {address: at for address, at in self._checked.items() if now - at < DIAL_SECONDS}
+        self._checked |= dict.fromkeys((address for address, _ in pairs), now)
         return [
             ResolveResult(
                 hostname=host,
@@ -160,6 +214,15 @@ class _Checked(AbstractResolver):
             )
             for address, checked_port in pairs
         ]
+
+    def open(self, where: aiohttp.AddrInfoType) -> socket.socket:
+        """A socket for an address that was checked. Raises OSError for any other: nothing goes around the check."""
+        family, kind, protocol, _, address = where
+        if str(address[0]) not in self._checked:
+            raise _RefusedDial(f"{address[0]} was not checked")
+        connection = socket.socket(family, kind, protocol)
+        connection.setblocking(False)
+        return connection
 
     async def close(self) -> None:
         pass

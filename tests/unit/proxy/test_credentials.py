@@ -118,6 +118,7 @@ def test_what_is_stripped() -> None:
         b"anthropic-version": [b"2023-06-01"],
         b"x-same": [b"1", b"2"],
         b"authorization": [b"Bearer k-1"],
+        b"accept-encoding": [b"identity"],
     }
 
 

@@ -1,0 +1,118 @@
+"""The credential, taken out of what an API sends back: a second line of defence, behind "an endpoint is what its author says".
+
+Goes in: header values, or a body in pieces. Comes out: the same number of bytes, the credential's overwritten with `*`. Found are
+the credential as it is, percent-encoded or JSON-escaped in whole or in part, and in base64, alone or within something longer.
+Other transformations are not. Pure. Called by relay.py.
+"""
+
+import base64
+import re
+from typing import Final
+
+from devbox_common.redacted import Redacted
+
+MIN_LENGTH: Final = 12
+"""Characters: a shorter one would be found by chance in text that has nothing to do with it."""
+HELD_BACK: Final = 16 * 1024
+"""Bytes of a body that may be kept waiting for their line's end. Fixed: an amount that depended on how much of the credential
+has been seen would tell it to whoever measures."""
+_JSON_SHORT: Final = b'"\\/'
+"""Characters with an escape of two characters (RFC 8259 7)."""
+
+
+class Redactor:
+    """One credential's pattern. Compiled at its first use (milliseconds), and kept as long as this version of the credential."""
+
+    __slots__ = ("_pattern", "_secret", "reach")
+
+    def __init__(self, secret: Redacted) -> None:
+        self._secret = secret
+        self._pattern: re.Pattern[bytes] | None = None
+        self.reach: Final = len(secret.reveal().encode()) * len(r"\u0000")
+        """Bytes of the longest form."""
+
+    def __call__(self, data: bytes) -> bytes:
+        """The data, its length unchanged."""
+        if len(self._secret) < MIN_LENGTH:
+            return data
+        if self._pattern is None:
+            value = self._secret.reveal().encode()
+            forms = [b"".join(map(_any_escape, value)), *map(re.escape, sorted(_base64_forms(value)))]
+            self._pattern = re.compile(b"|".join(forms))
+        return self._pattern.sub(_stars, data)
+
+    def __repr__(self) -> str:
+        return "Redactor(<redacted>)"
+
+
+class BodyRedactor:
+    """A text body in pieces. What follows the last newline waits for more, up to HELD_BACK bytes: an event of a stream ends in one."""
+
+    __slots__ = ("_held", "_redact")
+
+    def __init__(self, redact: Redactor) -> None:
+        self._redact = redact
+        self._held = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What may go on now; possibly nothing."""
+        # What is held has been searched: only a form that began in it and goes on in the chunk is new.
+        begin = max(0, len(self._held) - self._redact.reach)
+        data = self._held[:begin] + self._redact(self._held[begin:] + chunk)
+        cut = max(data.rfind(b"\n") + 1, len(data) - HELD_BACK)
+        self._held = data[cut:]
+        return data[:cut]
+
+    def finish(self) -> bytes:
+        """The rest."""
+        rest, self._held = self._held, b""
+        return rest
+
+
+def is_text(content_type: str, content_encoding: str, status: int) -> bool:
+    """Bodies that are searched: text as it is. A range (206) has borders that could cut the credential in two."""
+    if status == 206 or content_encoding.strip().lower() not in ("", "identity"):
+        return False
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind.startswith("text/") or kind.endswith(("+json", "+xml")):
+        return True
+    return kind in _TEXT
+
+
+_TEXT: Final = frozenset(
+    {
+        "application/json",
+        "application/x-ndjson",
+        "application/jsonl",
+        "application/xml",
+        "application/javascript",
+        "application/x-www-form-urlencoded",
+        "application/graphql",
+        "application/yaml",
+    }
+)
+
+
+def _stars(match: re.Match[bytes]) -> bytes:
+    return b"*" * (match.end() - match.start())
+
+
+def _any_escape(byte: int) -> bytes:
+    """A pattern for one byte, as it is or escaped as URLs or JSON do."""
+    plain = re.escape(bytes([byte]))
+    hexadecimal = b"".join(b"[%c%c]" % (d, d - 32) if d >= ord("a") else b"%c" % d for d in b"%02x" % byte)
+    choices = [plain, b"%" + hexadecimal, rb"\\u00" + hexadecimal]
+    if byte in _JSON_SHORT:
+        choices.append(rb"\\" + plain)
+    return b"(?:" + b"|".join(choices) + b")"
+
+
+def _base64_forms(value: bytes) -> set[bytes]:
+    """The characters that only the value decides, in each of the three places it can have within something longer."""
+    forms = set()
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + value)
+        start, end = (0, 2, 3)[before], (0, 3, 2)[(before + len(value)) % 3]
+        form = encoded[start : len(encoded) - end]
+        forms |= {form, form.translate(bytes.maketrans(b"+/", b"-_"))}
+    return forms

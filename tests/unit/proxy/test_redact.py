@@ -1,0 +1,108 @@
+"""The credential does not come back in a form that an API would write it in, and the search changes nothing else."""
+
+import base64
+import json
+import random
+from urllib.parse import quote
+
+import pytest
+
+from devbox_common.redacted import Redacted
+from devbox_proxy.redact import HELD_BACK, BodyRedactor, Redactor, is_text
+
+SECRET = 'sk-real/"k\\ey+value=1'
+REDACT = Redactor(Redacted(SECRET))
+
+
+def percent(text: str, form: str) -> str:
+    return "".join(form.format(ord(character)) for character in text)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        SECRET,
+        quote(SECRET, safe=""),
+        quote(SECRET),
+        percent(SECRET, "%{:02x}"),
+        percent(SECRET, "%{:02X}"),
+        json.dumps(SECRET)[1:-1],
+        json.dumps(SECRET)[1:-1].replace("/", "\\/"),
+        percent(SECRET, "\\u{:04x}"),
+        percent(SECRET, "\\u{:04X}"),
+    ],
+)
+def test_every_way_to_write_it_is_found(form: str) -> None:
+    before, after = b'{"echo":"Bearer ', b'","n":1}'
+    assert REDACT(before + form.encode() + after) == before + b"*" * len(form) + after
+
+
+@pytest.mark.parametrize("user", ["", "a", "ab", "abc", "abcd"])
+@pytest.mark.parametrize("tail", ["", "x", "xy", "xyz"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_base64_within_something_longer_no_longer_gives_it(user: str, tail: str, encode) -> None:  # type: ignore[no-untyped-def]
+    written = encode(f"{user}{SECRET}{tail}".encode())
+    redacted = REDACT(b"Basic " + written)
+    assert len(redacted) == len(b"Basic " + written)
+    hidden = redacted.count(b"*")
+    # At most the characters at both ends that neighbours share with the credential stay.
+    assert hidden >= len(SECRET) * 4 // 3 - 4
+
+
+def test_text_without_it_is_unchanged_and_a_short_one_is_not_searched_for() -> None:
+    text = bytes(range(256)) + SECRET[:-1].encode() + SECRET[1:].encode()
+    assert REDACT(text) == text
+    assert Redactor(Redacted("short"))(b"short") == b"short"
+
+
+def test_it_does_not_print_itself() -> None:
+    assert SECRET not in repr(REDACT)
+    assert "sk-real" not in repr(REDACT)
+
+
+def test_a_body_in_any_pieces_gives_the_same() -> None:
+    body = f'data: {{"text":"{SECRET}"}}\n\ndata: {quote(SECRET)} and on\n'.encode() * 20
+    expected = REDACT(body)
+    assert b"*" * len(SECRET) in expected
+    for seed in range(50):
+        chance = random.Random(seed)  # noqa: S311 (a repeatable one)
+        redactor, sent, rest = BodyRedactor(REDACT), b"", body
+        while rest:
+            size = chance.randint(1, 60)
+            sent, rest = sent + redactor.feed(rest[:size]), rest[size:]
+        assert sent + redactor.finish() == expected
+
+
+def test_an_event_is_not_kept_waiting() -> None:
+    redactor = BodyRedactor(REDACT)
+    assert redactor.feed(b"data: 1\n\n") == b"data: 1\n\n"
+    assert redactor.feed(b"data: ") == b""
+    assert redactor.feed(b"2\n\nda") == b"data: 2\n\n"
+
+
+def test_what_is_held_back_does_not_depend_on_the_credential() -> None:
+    def sizes(filling: bytes) -> list[int]:
+        redactor = BodyRedactor(REDACT)
+        return [len(redactor.feed(filling[start : start + 7])) for start in range(0, len(filling), 7)]
+
+    near = (SECRET[:-1].encode() * (2 * HELD_BACK // len(SECRET)))[: 2 * HELD_BACK - 7]
+    hit = (SECRET.encode() * (2 * HELD_BACK // len(SECRET)))[: len(near)]
+    assert sizes(near) == sizes(b"x" * len(near)) == sizes(hit)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "encoding", "status", "searched"),
+    [
+        ("application/json", "", 200, True),
+        ("application/json; charset=utf-8", "identity", 401, True),
+        ("text/event-stream", "", 200, True),
+        ("application/problem+json", "", 400, True),
+        ("application/json", "gzip", 200, False),
+        ("application/json", "", 206, False),
+        ("application/octet-stream", "", 200, False),
+        ("image/png", "", 200, False),
+        ("", "", 200, False),
+    ],
+)
+def test_which_bodies_are_searched(content_type: str, encoding: str, status: int, searched: bool) -> None:
+    assert is_text(content_type, encoding, status) is searched
