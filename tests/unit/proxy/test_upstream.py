@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,42 +14,9 @@ from devbox_proxy.refusals import Refusal
 from devbox_proxy.settings import Timeouts
 from devbox_proxy.upstream import UpstreamCut, UpstreamError, Upstreams
 
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+from .raw_api import answering, raw_api
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-class Api:
-    """A server on loopback that does what the test says, and counts its connections."""
-
-    def __init__(self, serve: Serve) -> None:
-        self._serve = serve
-        self.connections = 0
-        self.port = 0
-        self.heads: list[bytes] = []
-        self.tasks: list[asyncio.Task[None] | None] = []
-
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.tasks.append(asyncio.current_task())
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            self.heads.append(await reader.readuntil(b"\r\n\r\n"))
-            await self._serve(reader, writer)
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-
-@contextlib.asynccontextmanager
-async def api(serve: Serve) -> AsyncIterator[Api]:
-    result = Api(serve)
-    server = await asyncio.start_server(result.accept, "127.0.0.1", 0)
-    result.port = server.sockets[0].getsockname()[1]
-    try:
-        yield result
-    finally:
-        server.close()
-        async with asyncio.timeout(5):  # its handlers end with the gateway's connections, which are closed first
-            await asyncio.gather(*(task for task in result.tasks if task))
 
 
 class Anywhere:
@@ -79,9 +46,7 @@ async def answer(pools: Upstreams, sent: UpstreamRequest, body: AsyncIterator[by
         return await response.read()
 
 
-async def replying(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(OK)
-    await writer.drain()
+replying = answering(b"200 OK\r\nContent-Length: 2", b"ok")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +64,7 @@ async def replying(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
     ],
 )
 async def test_an_endpoint_that_is_an_address_is_checked_like_a_name(host: str, policy: Policy) -> None:
-    async with api(replying) as server, upstreams(Resolver(policy, frozenset)) as pools:
+    async with raw_api(replying) as server, upstreams(Resolver(policy, frozenset)) as pools:
         with pytest.raises(UpstreamError) as caught:
             await answer(pools, request(f"http://{host}:{server.port}"))
         assert caught.value.refusal is Refusal.ENDPOINT_REFUSED
@@ -107,7 +72,7 @@ async def test_an_endpoint_that_is_an_address_is_checked_like_a_name(host: str, 
 
 
 async def test_nothing_is_dialled_that_was_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with api(replying) as server, upstreams() as pools:
+    async with raw_api(replying) as server, upstreams() as pools:
         # As if aiohttp knew another way around the resolver.
         monkeypatch.setattr("devbox_proxy.upstream.is_ip_address", lambda _: False)
         with pytest.raises(UpstreamError) as caught:
@@ -118,12 +83,13 @@ async def test_nothing_is_dialled_that_was_not_checked(monkeypatch: pytest.Monke
 
 async def test_connections_are_kept_and_never_shared_between_keys() -> None:
     async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
         writer.write(OK)
         await reader.readuntil(b"\r\n\r\n")
         writer.write(OK)
         await writer.drain()
 
-    async with api(twice) as server, upstreams() as pools:
+    async with raw_api(twice) as server, upstreams() as pools:
         sent = request(f"http://api.example:{server.port}")
         assert await answer(pools, sent) == await answer(pools, sent) == b"ok"
         assert server.connections == 1
@@ -142,11 +108,12 @@ async def test_connections_are_kept_and_never_shared_between_keys() -> None:
     ],
 )
 async def test_what_is_no_answer(reply: bytes, refusal: Refusal) -> None:
-    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
         writer.write(reply)
         await writer.drain()
 
-    async with api(serve) as server, upstreams() as pools:
+    async with raw_api(serve) as server, upstreams() as pools:
         with pytest.raises(UpstreamError) as caught:
             await answer(pools, request(f"http://api.example:{server.port}"))
         assert caught.value.refusal is refusal
@@ -154,10 +121,11 @@ async def test_what_is_no_answer(reply: bytes, refusal: Refusal) -> None:
 
 async def test_nothing_is_sent_twice() -> None:
     async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
         writer.write(OK)
         await reader.readuntil(b"\r\n\r\n")  # the second request on this connection reached us, and gets no answer
 
-    async with api(once) as server, upstreams() as pools:
+    async with raw_api(once) as server, upstreams() as pools:
         sent = request(f"http://api.example:{server.port}", "PUT")
         assert await answer(pools, sent) == b"ok"
         with pytest.raises(UpstreamError) as caught:
@@ -167,14 +135,15 @@ async def test_nothing_is_sent_twice() -> None:
 
 
 async def test_the_wait_for_an_answer_may_be_longer_than_any_later_pause() -> None:
-    async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
         await asyncio.sleep(0.3)
         writer.write(OK)
         await writer.drain()
 
-    async with api(slow) as server, upstreams(first_byte_seconds=5, idle_seconds=0.1) as pools:
+    async with raw_api(slow) as server, upstreams(first_byte_seconds=5, idle_seconds=0.1) as pools:
         assert await answer(pools, request(f"http://api.example:{server.port}")) == b"ok"
-    async with api(slow) as server, upstreams(first_byte_seconds=0.1, idle_seconds=5) as pools:
+    async with raw_api(slow) as server, upstreams(first_byte_seconds=0.1, idle_seconds=5) as pools:
         with pytest.raises(UpstreamError) as caught:
             await answer(pools, request(f"http://api.example:{server.port}"))
         assert caught.value.refusal is Refusal.UPSTREAM_TIMEOUT
@@ -187,22 +156,24 @@ async def test_an_upload_may_take_longer_than_the_wait_for_an_answer() -> None:
             yield b"x" * 10
 
     async def reading(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
         await reader.readuntil(b"0\r\n\r\n")
         writer.write(OK)
         await writer.drain()
 
-    async with api(reading) as server, upstreams(first_byte_seconds=0.3) as pools:
+    async with raw_api(reading) as server, upstreams(first_byte_seconds=0.3) as pools:
         assert await answer(pools, request(f"http://api.example:{server.port}", "POST"), pieces()) == b"ok"
 
 
 @pytest.mark.parametrize("rest", [b"Content-Length: 9\r\n\r\nbody", b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n"])
 async def test_a_body_that_stops_is_cut(rest: bytes) -> None:
     async def stopping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\n" + rest)
         await writer.drain()
         await reader.read()
 
-    async with api(stopping) as server, upstreams(idle_seconds=0.1) as pools:
+    async with raw_api(stopping) as server, upstreams(idle_seconds=0.1) as pools:
         got: list[bytes] = []
         with pytest.raises(UpstreamCut):
             await collect(pools, request(f"http://api.example:{server.port}"), got)
@@ -216,7 +187,8 @@ async def collect(pools: Upstreams, sent: UpstreamRequest, got: list[bytes]) -> 
 
 
 async def test_header_bytes_stay_as_they_are() -> None:
-    async with api(replying) as server, upstreams() as pools:
+    heads: list[bytes] = []
+    async with raw_api(answering(b"200 OK\r\nContent-Length: 2", b"ok", heads)) as server, upstreams() as pools:
         await answer(pools, request(f"http://api.example:{server.port}", x="café".encode()))
-        assert "x: café\r\n".encode() in server.heads[0]
-        assert not any(name in server.heads[0].lower() for name in (b"user-agent", b"accept", b"content-type", b"connection"))
+        assert "x: café\r\n".encode() in heads[0]
+        assert not any(name in heads[0].lower() for name in (b"user-agent", b"accept", b"content-type", b"connection"))
