@@ -1,0 +1,69 @@
+"""Every write of the operator goes through here: none starts without the Lease, and each is counted.
+
+Goes in: paths and plain objects. Comes out: the API server's answer, or an `ApiError`. Called by attach, reconcile, gateways,
+system and status.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from devbox_common.kube import JSON_PATCH, MERGE_PATCH, ApiError, KubeApi, Object
+
+from . import metrics
+
+
+class NotLeadingError(Exception):
+    """Another replica may be at work; the write was not sent."""
+
+
+class Writer:
+    """Writes, guarded."""
+
+    def __init__(self, api: KubeApi, held: Callable[[], bool]) -> None:
+        """`held()` is asked before every write."""
+        self._api = api
+        self._held = held
+
+    async def apply(self, path: str, body: Object) -> Object:
+        """Server-side apply; with metadata.resourceVersion or uid in the body it fails (409) on any other object."""
+        self._start("apply", body)
+        return await self._api.apply(path, body)
+
+    async def create(self, collection: str, body: Object) -> Object:
+        """POST."""
+        self._start("create", body)
+        return await self._api.request("POST", collection, body=body)
+
+    async def delete(self, path: str, *, uid: str | None = None, kind: str = "") -> bool:
+        """DELETE, of that very object if `uid` is given; False if it was gone already."""
+        self._start("delete", {"kind": kind})
+        options: Object = {"kind": "DeleteOptions", "apiVersion": "v1"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        try:
+            await self._api.request("DELETE", path, body=options)
+        except ApiError as error:
+            if error.not_found or (error.conflict and uid):
+                return False  # gone, or another object of that name
+            raise
+        return True
+
+    async def merge(self, path: str, body: Object, *, kind: str) -> Object:
+        """Merge patch; metadata.resourceVersion in the body is a precondition."""
+        self._start("patch", {"kind": kind})
+        return await self._api.request("PATCH", path, body=body, content_type=MERGE_PATCH)
+
+    async def patch(self, path: str, operations: Sequence[Mapping[str, Any]], *, kind: str) -> Object:
+        """JSON patch."""
+        self._start("patch", {"kind": kind})
+        return await self._api.request("PATCH", path, body=operations, content_type=JSON_PATCH)
+
+    async def strategic(self, path: str, body: Object, *, kind: str) -> Object:
+        """Strategic merge patch: lists with a merge key (ownerReferences by uid) are added to."""
+        self._start("patch", {"kind": kind})
+        return await self._api.request("PATCH", path, body=body, content_type="application/strategic-merge-patch+json")
+
+    def _start(self, verb: str, body: Object) -> None:
+        if not self._held():
+            raise NotLeadingError("the Lease is not held")
+        metrics.WRITES.labels(verb, str(body.get("kind", ""))).inc()

@@ -1,0 +1,206 @@
+"""What is done to a pod so that it can use gateways: policy, tokens, Route, token Secret, and then its gate is opened.
+
+Goes in: a gated (or running) pod with the devbox label, and its bindings. Comes out: `Attached`. This module knows pods, not
+Devboxes: any pod that carries the label and the gate could be given gateways this way.
+
+The order is what makes it safe to be interrupted anywhere. The Route comes before the token Secret, so that no process ever
+holds a token whose digest is not listed; the Route is read live and written with its resourceVersion (or created), so that
+digests are never lost to a writer that saw less. The gate opens when policy, Route and token Secret are there.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from devbox_api import names
+from devbox_api.conditions import Reason
+from devbox_api.route import Binding, DevboxRef, PodRef, Route
+from devbox_common.kube import ApiError, KubeApi
+from devbox_common.redacted import Redacted
+
+from . import documents, metrics, network, paths, tokens
+from .apply import Writer
+from .credentials import Problem
+from .model import PodView, PolicyView, SecretView, StoredRoute
+from .settings import Settings
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class PodBinding:
+    """One gateway for the pod: the names of its documents, or empty where it can't be resolved now."""
+
+    name: str
+    gateway: str
+    credential: str
+
+
+@dataclass(frozen=True)
+class Attached:
+    """How far it got."""
+
+    confined: bool
+    issued: bool
+    """Every binding has a token that is in the Route and in the token Secret."""
+    opened: bool
+    expires: Mapping[str, datetime]
+    """Name to when its current token ends."""
+    renew_at: datetime | None
+    problem: Problem | None = None
+
+
+class Attacher:
+    """Carries it out."""
+
+    def __init__(self, api: KubeApi, writer: Writer, settings: Settings) -> None:
+        self._api, self._writer, self._settings = api, writer, settings
+
+    async def attach(
+        self,
+        pod: PodView,
+        devbox_uid: str,
+        bindings: Sequence[PodBinding],
+        *,
+        complete: bool,
+        policies: Sequence[PolicyView],
+        token_secret: SecretView | None,
+        service_account: str,
+        now: datetime,
+    ) -> Attached:
+        """Do what is still to do. `complete`: every binding is resolved and its documents are there, so the gate may open.
+
+        Raises `ApiError`; everything can be done again.
+        """
+        if not network.in_place(pod, policies, self._settings.release_namespace):
+            body = network.policy(pod, self._settings.release_namespace)
+            await self._writer.apply(paths.networkpolicies(pod.namespace, pod.name), body)
+        if pod.gated and not complete:
+            return Attached(confined=True, issued=False, opened=False, expires={}, renew_at=None)
+        stored = await self._stored(pod)
+        try:
+            listed = await self._tokens(pod, devbox_uid, bindings, stored, service_account=service_account, now=now)
+        except ApiError as error:
+            if error.transient or error.not_found or error.conflict:
+                raise
+            problem = Problem(Reason.TOKEN_REFUSED, error.message)
+            return Attached(confined=True, issued=False, opened=not pod.gated, expires={}, renew_at=None, problem=problem)
+        await self._token_secret(pod, listed, stored, token_secret)
+        if pod.gated:
+            await self._open(pod)
+        return self._attached(pod, listed, service_account, {binding.name for binding in bindings})
+
+    async def _stored(self, pod: PodView) -> StoredRoute | None:
+        path = paths.secrets(self._settings.credentials_namespace, documents.route_name(pod.uid))
+        try:
+            return documents.stored_route(await self._api.request("GET", path))
+        except ApiError as error:
+            if error.not_found:
+                return None
+            raise
+        except ValueError:
+            # Not readable: the tokens in it are lost, and a running pod has to be restarted. Nobody but us writes there.
+            log.error("route_unreadable", pod=pod.name, namespace=pod.namespace)
+            await self._writer.delete(path, kind="Secret")
+            return None
+
+    async def _tokens(
+        self,
+        pod: PodView,
+        devbox_uid: str,
+        bindings: Sequence[PodBinding],
+        stored: StoredRoute | None,
+        *,
+        service_account: str,
+        now: datetime,
+    ) -> tuple[Binding, ...]:
+        """The Route's bindings, with tokens as fresh as they have to be, written."""
+        current = {binding.name: binding for binding in stored.route.bindings} if stored else {}
+        wanted = [binding for binding in bindings if binding.gateway or binding.name in current]
+        fraction = self._settings.tokens.renew_fraction
+        due = tokens.due(
+            [b.name for b in wanted], current, pod=pod.uid, service_account=service_account, fraction=fraction, now=now
+        )
+        issued = dict(zip(due, await asyncio.gather(*(self._issue(pod, name) for name in due)), strict=True))
+        listed = tuple(_binding(binding, current.get(binding.name), issued.get(binding.name)) for binding in wanted)
+        document = Route(
+            pod=PodRef(uid=pod.uid, name=pod.name, namespace=pod.namespace),
+            devbox=DevboxRef(name=pod.devbox, uid=devbox_uid),
+            bindings=listed,
+        )
+        content = tokens.content(tokens.secret(pod, listed))
+        if stored is None or stored.route != document or stored.tokens_content != content:
+            await self._write_route(document, stored, content)
+        return listed
+
+    async def _issue(self, pod: PodView, name: str) -> Redacted:
+        path = f"{paths.core('serviceaccounts', pod.namespace, names.AGENT_SERVICE_ACCOUNT)}/token"
+        body = tokens.request(pod, names.audience(name), self._settings.tokens.expiration_seconds)
+        answer = await self._writer.create(path, body)
+        metrics.TOKENS.inc()
+        log.info(
+            "token_issued", pod=pod.name, namespace=pod.namespace, gateway=name, expires=answer["status"]["expirationTimestamp"]
+        )
+        return Redacted(answer["status"]["token"])
+
+    async def _write_route(self, document: Route, stored: StoredRoute | None, content: str) -> None:
+        namespace = self._settings.credentials_namespace
+        body = documents.route(document, namespace, content)
+        if stored is None:
+            # Not apply: it would take over, and forget the digests of, a Route that appeared since.
+            await self._writer.create(paths.secrets(namespace), body)
+            return
+        body["metadata"]["resourceVersion"] = stored.version
+        await self._writer.apply(paths.secrets(namespace, body["metadata"]["name"]), body)
+
+    async def _token_secret(
+        self, pod: PodView, listed: Sequence[Binding], stored: StoredRoute | None, found: SecretView | None
+    ) -> None:
+        body = tokens.secret(pod, listed)
+        wanted = tokens.content(body)
+        if found is not None:
+            if found.content == wanted:
+                return
+        elif self._settings.source_secrets == "Named" and not pod.gated and stored and stored.tokens_content == wanted:
+            return  # it can't be read; the Route says that it was written
+        await self._writer.apply(paths.secrets(pod.namespace, pod.name), body)
+
+    async def _open(self, pod: PodView) -> None:
+        index = pod.gates.index(names.SCHEDULING_GATE)
+        operations = [
+            {"op": "test", "path": "/metadata/uid", "value": pod.uid},
+            {"op": "test", "path": f"/spec/schedulingGates/{index}/name", "value": names.SCHEDULING_GATE},
+            {"op": "remove", "path": f"/spec/schedulingGates/{index}"},
+        ]
+        await self._writer.patch(paths.pods(pod.namespace, pod.name), operations, kind="Pod")
+        log.info("gate_opened", pod=pod.name, namespace=pod.namespace)
+
+    def _attached(self, pod: PodView, listed: Sequence[Binding], account: str, wanted: set[str]) -> Attached:
+        found = {binding.name: tokens.claims(binding.token) for binding in listed}
+        fraction = self._settings.tokens.renew_fraction
+        renewals = [tokens.renewal(binding.token, pod.uid, account, fraction) for binding in listed]
+        return Attached(
+            confined=True,
+            issued=wanted <= set(found),
+            opened=True,
+            expires={name: claims.expires for name, claims in found.items() if claims},
+            renew_at=min((at for at in renewals if at), default=None),
+        )
+
+
+def _binding(wanted: PodBinding, current: Binding | None, issued: Redacted | None) -> Binding:
+    """What the Route lists. Where the binding can't be resolved now, what it was resolved to before stays: the documents that
+    it names are deleted when they must not be used, so that nothing depends on this."""
+    token = issued.reveal() if issued else ""
+    digests = current.digests if current else ()
+    return Binding(
+        name=wanted.name,
+        audience=names.audience(wanted.name),
+        gateway=wanted.gateway or (current.gateway if current else ""),
+        credential=wanted.credential or (current.credential if current else ""),
+        token=token or (current.token if current else ""),
+        digests=tokens.grown(digests, token) if token else digests,
+    )

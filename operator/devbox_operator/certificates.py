@@ -1,0 +1,155 @@
+"""The operator's CA, the gateway's certificate, and the bundle that devboxes trust.
+
+Goes in: what the two Secrets hold now, and the time. Comes out: what they should hold (PEM), and the bundle. Pure but for the
+random keys; called by system.py, which reads and writes the Secrets.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+CA_DAYS: Final = 3653
+RENEW_AFTER: Final = 2 / 3
+"""The part of a certificate's life after which the next one is made."""
+SKEW: Final = timedelta(hours=1)
+"""Clocks of nodes differ; a certificate is valid from a little before it was made."""
+
+
+class Pair(NamedTuple):
+    """A certificate and its private key, PEM."""
+
+    certificate: bytes
+    key: bytes
+
+    def __repr__(self) -> str:
+        return "Pair(<redacted>)"
+
+
+def names_of(release_namespace: str, service: str = "gateway") -> tuple[str, ...]:
+    """The DNS names of the gateway's certificate; the first is the one that devboxes use."""
+    base = f"{service}.{release_namespace}"
+    return (f"{base}.svc", f"{base}.svc.cluster.local", base)
+
+
+def make_ca(release_namespace: str, now: datetime) -> Pair:
+    """A CA for ten years that can vouch for the gateway's names and nothing else (name constraints)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"devbox-gateway CA of {release_namespace}"[:64])])
+    usage = _usage(key_cert_sign=True, crl_sign=True)
+    permitted = [x509.DNSName(host) for host in names_of(release_namespace)]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - SKEW)
+        .not_valid_after(now + timedelta(days=CA_DAYS))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.NameConstraints(permitted_subtrees=permitted, excluded_subtrees=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return _pem(certificate, key)
+
+
+def make_leaf(ca: Pair, release_namespace: str, days: int, now: datetime) -> Pair:
+    """The gateway's certificate, signed by the CA; never longer than the CA lives."""
+    issuer, issuer_key = _load(ca)
+    key = ec.generate_private_key(ec.SECP256R1())
+    hosts = names_of(release_namespace)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])]))
+        .issuer_name(issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - SKEW)
+        .not_valid_after(min(now + timedelta(days=days), issuer.not_valid_after_utc))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
+            critical=False,
+        )
+        .sign(issuer_key, hashes.SHA256())
+    )
+    return _pem(certificate, key)
+
+
+def usable_ca(pair: Pair, now: datetime) -> bool:
+    """The CA is readable, its key belongs to it, and it lives on. (Its renewal is a restart of every devbox; not automatic.)"""
+    try:
+        certificate, key = _load(pair)
+    except ValueError:
+        return False
+    return certificate.public_key() == key.public_key() and now < certificate.not_valid_after_utc
+
+
+def leaf_due(leaf: Pair, ca: Pair, release_namespace: str, now: datetime) -> datetime:
+    """When the next certificate has to be made; `now` if the one there can't be used (other names, another CA, broken)."""
+    try:
+        certificate, key = _load(leaf)
+        issuer, _ = _load(ca)
+        certificate.verify_directly_issued_by(issuer)
+        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except Exception:  # whatever is wrong with it, the answer is a new one
+        return now
+    hosts = set(alternative.get_values_for_type(x509.DNSName))
+    if certificate.public_key() != key.public_key() or hosts != set(names_of(release_namespace)):
+        return now
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return start + (end - start) * RENEW_AFTER
+
+
+def bundle(public_roots: str, ca: bytes, extra: str) -> str:
+    """One PEM file of everything a devbox trusts: the operator's CA first, then the extra ones, then the public roots.
+
+    Only certificates are taken over: comments and what else may stand in a file would cost every pod its size.
+    """
+    texts: Iterable[str] = (ca.decode(), extra, public_roots)
+    seen = dict.fromkeys(block for text in texts for block in pem_certificates(text))
+    return "".join(f"{block}\n" for block in seen)
+
+
+def pem_certificates(text: str) -> list[str]:
+    """The certificates of a PEM file, each from BEGIN to END."""
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    parts = (part.partition(end) for part in text.split(begin)[1:])
+    return [f"{begin}{body}{mark}" for body, mark, _ in parts if mark]
+
+
+def _pem(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return Pair(certificate.public_bytes(serialization.Encoding.PEM), private)
+
+
+def _load(pair: Pair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    certificate = x509.load_pem_x509_certificate(pair.certificate)
+    key = serialization.load_pem_private_key(pair.key, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("not an elliptic curve key")
+    return certificate, key
+
+
+def _usage(*, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        encipher_only=False,
+        decipher_only=False,
+    )

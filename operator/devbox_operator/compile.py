@@ -1,0 +1,106 @@
+"""From a snapshot to what should be: the heart of the operator, pure.
+
+Goes in: a `Snapshot`. Comes out: `Desired`: problems that keep the pod gated or unmade, the bindings of its Route, the pod to post,
+and the next step of its life. Called by reconcile.py, which carries it out.
+"""
+
+from dataclasses import dataclass
+
+from devbox_api.conditions import Reason
+from devbox_common.kube import Object
+
+from . import credentials, lifecycle, pod
+from .credentials import Problem
+from .documents import gateway_name
+from .model import Snapshot
+from .settings import Settings
+
+
+@dataclass(frozen=True)
+class WantedBinding:
+    """One gateway of the devbox, resolved or not."""
+
+    name: str
+    endpoint: str | None
+    gateway: str = ""
+    """Names of the documents; empty where unresolved."""
+    credential: str = ""
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What should be."""
+
+    bindings: tuple[WantedBinding, ...]
+    refused: Problem | None
+    """Why no pod can be made of this spec at all."""
+    missing: tuple[str, ...]
+    """Documents that are not in the credentials namespace yet."""
+    step: lifecycle.Step
+    spec_hash: str
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What keeps the credentials from being resolved, in the order of spec.gateways."""
+        return [binding.problem for binding in self.bindings if binding.problem]
+
+    @property
+    def complete(self) -> bool:
+        """The gate may open as far as credentials go."""
+        return not self.problems and not self.missing
+
+
+def compile_devbox(snapshot: Snapshot, settings: Settings) -> Desired:
+    """The whole of it."""
+    spec_hash = pod.spec_hash(snapshot.devbox, settings.release_namespace, snapshot.system.service_ips)
+    bindings = tuple(_bindings(snapshot, settings.release_namespace))
+    documents = {name for binding in bindings for name in (binding.gateway, binding.credential) if name}
+    return Desired(
+        bindings=bindings,
+        refused=_volumes(snapshot),
+        missing=tuple(sorted(name for name in documents if name not in snapshot.documents)),
+        step=lifecycle.plan(snapshot.devbox, snapshot.pods, spec_hash, snapshot.now),
+        spec_hash=spec_hash,
+    )
+
+
+def new_pod(snapshot: Snapshot, incarnation: int, settings: Settings) -> Object:
+    """The Pod to post."""
+    return pod.pod(snapshot.devbox, incarnation, settings.release_namespace, snapshot.system.service_ips)
+
+
+def _bindings(snapshot: Snapshot, release_namespace: str) -> list[WantedBinding]:
+    namespace = snapshot.devbox.box.namespace
+    result = []
+    for binding in snapshot.devbox.box.spec.gateways:
+        gateway = credentials.gateway_for(binding, snapshot)
+        if isinstance(gateway, Problem):
+            result.append(WantedBinding(binding.name, None, problem=gateway))
+            continue
+        endpoint = gateway.config.spec.endpoint
+        source = credentials.source_for(binding, namespace, gateway)
+        if isinstance(source, Problem):
+            result.append(WantedBinding(binding.name, endpoint, problem=source))
+            continue
+        resolved = credentials.resolve(source, snapshot.secrets, endpoint, release_namespace)
+        if isinstance(resolved, Problem):
+            result.append(WantedBinding(binding.name, endpoint, problem=resolved))
+        else:
+            result.append(WantedBinding(binding.name, endpoint, gateway_name(gateway.config.uid), resolved.name))
+    return result
+
+
+def _volumes(snapshot: Snapshot) -> Problem | None:
+    namespace = snapshot.devbox.box.namespace
+    kinds = {"ConfigMap": "configmap", "PersistentVolumeClaim": "pvc"}
+    for (kind, name), mountable in sorted(snapshot.volumes.items()):
+        if mountable is None:
+            return Problem(Reason.VOLUME_NOT_FOUND, f"{kind} {namespace}/{name} of spec.volumes does not exist; create it")
+        if not mountable:
+            return Problem(
+                Reason.VOLUME_NOT_MOUNTABLE,
+                f"{kind} {namespace}/{name} is not allowed in devboxes; its owner runs: "
+                f"kubectl -n {namespace} label {kinds[kind]} {name} devbox-gateway.io/mountable=true",
+            )
+    return None

@@ -1,0 +1,141 @@
+"""Conditions: from what was found to `status.conditions`, and which changes are worth an Event.
+
+Goes in: the old list and the new findings. Comes out: the new list (transition times move on transitions alone) and Events. Pure;
+the closed set of types and reasons is devbox_api.conditions. Called by status.py and gateways.py.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
+
+from devbox_api import names
+from devbox_api.conditions import ConditionType, Reason
+from devbox_api.shared import Condition
+from devbox_common.kube import Object
+
+from .credentials import Problem
+from .model import content_hash, format_time
+
+Status = Literal["True", "False", "Unknown"]
+MOST: Final = 32768
+"""Characters of a message."""
+NOTE: Final = 1024
+"""Characters of an Event's note."""
+QUIET: Final = frozenset(
+    {Reason.WAITING, Reason.PROGRESSING, Reason.POD_PENDING, Reason.POD_NOT_READY, Reason.SYSTEM_NOT_READY, Reason.UP_TO_DATE}
+)
+"""Reasons that pass by themselves: no Event."""
+SUMMARIES: Final = frozenset({ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED})
+"""Types that repeat what another one says."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One condition, as found."""
+
+    status: Status
+    reason: Reason
+    message: str = ""
+
+
+class Regarding(NamedTuple):
+    """The object that an Event is about."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+Findings = Mapping[ConditionType, Finding]
+
+
+def good(reason: Reason, message: str = "") -> Finding:
+    """True."""
+    return Finding("True", reason, message)
+
+
+def bad(reason: Reason, message: str) -> Finding:
+    """False."""
+    return Finding("False", reason, message)
+
+
+def from_problems(problems: Sequence[Problem], fine: Finding) -> Finding:
+    """False with the first problem's reason and everybody's message; `fine` if there is none."""
+    if not problems:
+        return fine
+    return bad(problems[0].reason, "; ".join(dict.fromkeys(problem.message for problem in problems)))
+
+
+def summarise(findings: dict[ConditionType, Finding], needed: Iterable[ConditionType], stalled: bool) -> None:
+    """Add Ready, Reconciling and Stalled: Ready carries the reason and message of the first needed condition that is not True."""
+    obstacle = next((findings[kind] for kind in needed if findings[kind].status != "True"), None)
+    done = Finding("False", Reason.READY)
+    if obstacle is None:
+        findings |= {ConditionType.READY: good(Reason.READY), ConditionType.RECONCILING: done, ConditionType.STALLED: done}
+        return
+    findings[ConditionType.READY] = bad(obstacle.reason, obstacle.message)
+    if stalled:
+        findings[ConditionType.RECONCILING] = Finding("False", obstacle.reason)
+        findings[ConditionType.STALLED] = Finding("True", obstacle.reason, obstacle.message)
+    else:
+        findings[ConditionType.RECONCILING] = Finding("True", Reason.PROGRESSING, obstacle.message)
+        findings[ConditionType.STALLED] = Finding("False", Reason.PROGRESSING)
+
+
+def merge(old: Iterable[Condition], findings: Findings, generation: int, now: datetime) -> tuple[Condition, ...]:
+    """The new list. A time changes only where the status (True, False, Unknown) does."""
+    before = {condition.type: condition for condition in old}
+    result = []
+    for kind, finding in findings.items():
+        previous = before.get(kind)
+        same = previous is not None and previous.status == finding.status
+        result.append(
+            Condition(
+                type=kind,
+                status=finding.status,
+                reason=finding.reason,
+                message=finding.message[:MOST],
+                last_transition_time=previous.last_transition_time if previous and same else format_time(now),
+                observed_generation=generation,
+            )
+        )
+    return tuple(result)
+
+
+def events(regarding: Regarding, old: Iterable[Condition], new: Iterable[Condition], now: datetime) -> list[Object]:
+    """An Event for each condition that became False for a reason that does not pass by itself, and one for Ready."""
+    before = {condition.type: (condition.status, condition.reason) for condition in old}
+    result = []
+    for condition in new:
+        if before.get(condition.type) == (condition.status, condition.reason):
+            continue
+        ready = condition.type == ConditionType.READY and condition.status == "True"
+        trouble = condition.status == "False" and condition.type not in SUMMARIES and condition.reason not in QUIET
+        restart = condition.type == ConditionType.RESTART_REQUIRED
+        wanted = ready or (condition.status == "True" if restart else trouble)
+        if wanted:
+            note = (condition.message or f"{regarding.kind} {regarding.name} is ready")[:NOTE]
+            normal = ready or restart or condition.reason == Reason.POD_SUCCEEDED
+            result.append(_event(regarding, condition, "Normal" if normal else "Warning", note, now))
+    return result
+
+
+def _event(regarding: Regarding, condition: Condition, severity: str, note: str, now: datetime) -> Object:
+    moment = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    # The name is made of what happened, so that a repetition after an interruption is refused as a duplicate.
+    suffix = content_hash([regarding.uid, condition.type, condition.reason, condition.last_transition_time, note])[:16]
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": f"{regarding.name[:200]}.{suffix}", "namespace": regarding.namespace},
+        "eventTime": moment,
+        "reportingController": "devbox-gateway.io/operator",
+        "reportingInstance": names.LEASE,
+        "action": "Reconcile",
+        "type": severity,
+        "reason": condition.reason,
+        "note": note,
+        "regarding": {"apiVersion": names.API_VERSION, **regarding._asdict()},
+    }

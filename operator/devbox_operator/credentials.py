@@ -1,0 +1,202 @@
+"""From references to credentials: does each one exist, is it allowed, granted, usable?
+
+Goes in: a reference and what was observed. Comes out: a `Resolved`, or a `Problem` whose message says what to do. Pure. No value
+of a Secret is ever part of a message.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from devbox_api import names
+from devbox_api.conditions import ConditionType, Reason
+from devbox_api.devbox import DevboxGateway
+from devbox_api.gatewayconfig import AllowedNamespaces
+from devbox_api.shared import LabelSelector
+from devbox_common import hosts
+from devbox_common.redacted import Redacted
+
+from .endpoints import host_of
+from .index import Source
+from .model import FORBIDDEN, NOT_FOUND, GatewayView, Key, Missing, SecretView, Snapshot
+
+_CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+"""Control characters; a tab is fine in a header's value. C1 controls, too, and a newline within."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why something can't be used."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A credential that may be used."""
+
+    source: Source
+    """With its key filled in."""
+    value: Redacted
+
+    @property
+    def name(self) -> str:
+        """The object in the credentials namespace."""
+        assert self.source.key is not None  # noqa: S101 (filled in by resolve)
+        return names.credential_name(self.source.namespace, self.source.name, self.source.key)
+
+
+def gateway_for(binding: DevboxGateway, snapshot: Snapshot) -> GatewayView | Problem:
+    """The GatewayConfig of a binding, if it exists, is accepted, and allows the Devbox's namespace."""
+    namespace = snapshot.devbox.box.namespace
+    key = (binding.gateway_ref.namespace or namespace, binding.gateway_ref.name)
+    where = f"gateway {binding.name}: GatewayConfig {key[0]}/{key[1]}"
+    gateway = snapshot.gateways.get(key)
+    if gateway is None:
+        return Problem(Reason.GATEWAY_NOT_FOUND, f"{where} does not exist; create it, or correct gatewayRef")
+    if not allows(gateway.config.spec.allowed_namespaces, key[0], namespace, snapshot.labels):
+        return Problem(
+            Reason.NAMESPACE_NOT_ALLOWED,
+            f"{where} does not allow devboxes of namespace {namespace}; its owner widens spec.allowedNamespaces, "
+            "e.g. {from: Selector, selector: {matchLabels: {kubernetes.io/metadata.name: " + namespace + "}}}",
+        )
+    for condition in gateway.config.status.conditions:
+        if condition.type == ConditionType.ACCEPTED and condition.status == "False":
+            return Problem(Reason.GATEWAY_NOT_ACCEPTED, f"{where} is not accepted: {condition.message}")
+    return gateway
+
+
+def allows(allowed: AllowedNamespaces | None, home: str, namespace: str, labels: Mapping[str, str]) -> bool:
+    """May devboxes of `namespace` (with these labels) use a GatewayConfig of namespace `home`?"""
+    if namespace == home:
+        return True
+    if allowed is None or allowed.from_ == "Same":
+        return False
+    if allowed.from_ == "All":
+        return True
+    return allowed.selector is not None and selects(allowed.selector, labels)
+
+
+def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
+    """As Kubernetes does: all requirements together; an empty selector selects everything."""
+    if any(labels.get(key) != value for key, value in selector.match_labels.items()):
+        return False
+    for requirement in selector.match_expressions:
+        value, present = labels.get(requirement.key), requirement.key in labels
+        met = {
+            "In": present and value in requirement.values,
+            "NotIn": not present or value not in requirement.values,
+            "Exists": present,
+            "DoesNotExist": not present,
+        }[requirement.operator]
+        if not met:
+            return False
+    return True
+
+
+def source_for(binding: DevboxGateway, namespace: str, gateway: GatewayView) -> Source | Problem:
+    """Where the binding's credential is: the Devbox's own Secret, else the GatewayConfig's."""
+    if binding.secret_ref is not None:
+        return Source(namespace, binding.secret_ref.name, binding.secret_ref.key)
+    credential = gateway.config.spec.credential
+    if credential is None:
+        return Problem(
+            Reason.NO_CREDENTIAL,
+            f"gateway {binding.name}: neither the devbox nor GatewayConfig {'/'.join(gateway.key)} names a Secret; "
+            "set secretRef on the devbox's gateway, or spec.credential.secretRef on the GatewayConfig",
+        )
+    return Source(gateway.config.namespace, credential.secret_ref.name, credential.secret_ref.key)
+
+
+def resolve(
+    source: Source, secrets: Mapping[Key, SecretView | Missing], endpoint: str, release_namespace: str
+) -> Resolved | Problem:
+    """The credential, if the Secret exists, is granted to the endpoint's host, and holds a usable value."""
+    secret = secrets.get(source.secret, NOT_FOUND)
+    if isinstance(secret, str):
+        return _unreadable(source, secret, release_namespace)
+    host = host_of(endpoint)
+    key = key_in(source, secret)
+    if isinstance(key, Problem):
+        return key
+    if not hosts.any_matches(hosts.parse_grant(secret.allowed_hosts), host):
+        return Problem(Reason.SECRET_NOT_GRANTED, not_granted(source.secret, secret.allowed_hosts, host))
+    return in_secret(source, secret)
+
+
+def key_in(source: Source, secret: SecretView) -> str | Problem:
+    """The key that is meant: the named one, else the only one."""
+    where = f"Secret {source.namespace}/{source.name}"
+    listed = ", ".join(secret.keys) or "none"
+    if source.key is None:
+        if len(secret.keys) == 1:
+            return secret.keys[0]
+        message = f"{where} does not have exactly one key (it has: {listed}); set secretRef.key to the one to use"
+        return Problem(Reason.KEY_AMBIGUOUS, message)
+    if source.key not in secret.keys:
+        message = f"{where} has no key {source.key} (it has: {listed}); add it, or correct secretRef.key"
+        return Problem(Reason.KEY_NOT_FOUND, message)
+    return source.key
+
+
+def in_secret(source: Source, secret: SecretView) -> Resolved | Problem:
+    """The credential in a Secret that is granted to somebody, whoever that is."""
+    key = key_in(source, secret)
+    if isinstance(key, Problem):
+        return key
+    value = usable(secret.values.get(key, Redacted("")))
+    if isinstance(value, str):
+        return Problem(Reason.SECRET_INVALID, f"Secret {source.namespace}/{source.name}, key {key}: {value}")
+    return Resolved(Source(source.namespace, source.name, key), value)
+
+
+def not_granted(secret: Key, grant: str | None, host: str) -> str:
+    """The message with the line that the Secret's owner types; hosts that are granted already stay granted."""
+    namespace, name = secret
+    wanted = ",".join(dict.fromkeys((*hosts.parse_grant(grant), host)))
+    quoted = f"'{wanted}'" if "*" in wanted else wanted
+    return (
+        f"Secret {namespace}/{name} is not granted to {host}; its owner runs: kubectl -n {namespace} annotate secret {name} "
+        f"{names.ALLOWED_HOSTS_ANNOTATION}={quoted} --overwrite"
+    )
+
+
+def usable(encoded: Redacted) -> Redacted | str:
+    """The value without newlines at its end; or what is wrong with it, without showing it."""
+    try:
+        text = base64.b64decode(encoded.reveal()).decode("utf-8")
+    except (UnicodeDecodeError, binascii.Error):
+        return "the value is not text (UTF-8); store the credential alone"
+    text = text.rstrip("\r\n")
+    if not text.strip():
+        return "the value is empty; store the credential"
+    if _CONTROL.search(text):
+        return "the value holds control characters (a line break within?); store the credential alone"
+    return Redacted(text)
+
+
+def _unreadable(source: Source, why: Missing, release_namespace: str) -> Problem:
+    where = f"Secret {source.namespace}/{source.name}"
+    if why == FORBIDDEN:
+        return Problem(
+            Reason.SECRET_FORBIDDEN,
+            f"the operator may not read {where}; its owner runs: {role(source, release_namespace)}",
+        )
+    key = f" with the key {source.key}" if source.key else ""
+    return Problem(
+        Reason.SECRET_NOT_FOUND, f"{where} does not exist; create it{key} and grant it ({names.ALLOWED_HOSTS_ANNOTATION})"
+    )
+
+
+def role(source: Source, release_namespace: str) -> str:
+    """The two commands that let the operator read that Secret alone."""
+    name = f"devbox-operator-{source.name}"
+    at = f"kubectl -n {source.namespace} create"
+    return (
+        f"{at} role {name} --verb=get,list,watch --resource=secrets --resource-name={source.name}; "
+        f"{at} rolebinding {name} --role={name} --serviceaccount={release_namespace}:devbox-operator"
+    )

@@ -1,0 +1,142 @@
+"""The objects of the credentials namespace: Routes, gateways, credentials, the floor.
+
+Goes in: what was resolved. Comes out: plain Secrets with the JSON documents of devbox_api.route. Pure. Written by attach.py
+(Routes), gateways.py and system.py.
+"""
+
+import base64
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from devbox_api import names
+from devbox_api.gatewayconfig import GatewayConfig
+from devbox_api.route import Auth, Document, Floor, Gateway, Route
+from devbox_common.kube import Object
+from devbox_common.redacted import Redacted
+
+from .credentials import Resolved
+from .model import StoredRoute, StoredView
+
+TOKENS_CONTENT_ANNOTATION: Final = f"{names.GROUP}/token-secret"
+"""On a Route: the hash of the token Secret written from it. With `rbac.sourceSecrets: Named` the operator can't read it back."""
+NAMESPACE_LABEL: Final = f"{names.GROUP}/namespace"
+"""On Routes: the devbox's namespace."""
+
+
+def route_name(pod_uid: str) -> str:
+    """The Route's name."""
+    return f"route-{pod_uid}"
+
+
+def gateway_name(uid: str) -> str:
+    """The gateway document's name."""
+    return f"gateway-{uid}"
+
+
+def route(document: Route, namespace: str, tokens_content: str) -> Object:
+    """`route-<pod UID>`."""
+    labels = {names.DEVBOX_LABEL: document.devbox.name, NAMESPACE_LABEL: document.pod.namespace}
+    body = _secret(namespace, route_name(document.pod.uid), names.ROUTE_TYPE, (names.ROUTE_KEY, _json(document)), labels)
+    body["metadata"]["annotations"] = {TOKENS_CONTENT_ANNOTATION: tokens_content}
+    return body
+
+
+def stored_route(item: Object) -> StoredRoute:
+    """The Route in a Secret. Raises ValueError if there is none that can be read."""
+    raw = base64.b64decode((item.get("data") or {}).get(names.ROUTE_KEY, ""))
+    annotations = item["metadata"].get("annotations") or {}
+    return StoredRoute(
+        Route.model_validate_json(raw), item["metadata"]["resourceVersion"], annotations.get(TOKENS_CONTENT_ANNOTATION, "")
+    )
+
+
+def gateway_document(config: GatewayConfig) -> Gateway:
+    """What the gateway needs to know of a GatewayConfig."""
+    auth = config.spec.auth_mechanism
+    return Gateway(
+        name=config.name,
+        namespace=config.namespace,
+        uid=config.uid,
+        endpoint=config.spec.endpoint,
+        auth=Auth(
+            type=auth.type,
+            key=auth.key,
+            prefix=auth.prefix or "",
+            accepted_key_headers=tuple(header.lower() for header in auth.accepted_key_headers),
+        ),
+    )
+
+
+def gateway(config: GatewayConfig, namespace: str) -> Object:
+    """`gateway-<GatewayConfig UID>`."""
+    document = gateway_document(config)
+    body = _secret(namespace, gateway_name(config.uid), names.GATEWAY_TYPE, (names.GATEWAY_KEY, _json(document)))
+    body["metadata"]["annotations"] = {
+        names.SOURCE_NAMESPACE_ANNOTATION: config.namespace,
+        names.SOURCE_NAME_ANNOTATION: config.name,
+    }
+    return body
+
+
+def source_of(view: StoredView) -> tuple[str, str]:
+    """(namespace, name) of the Secret or GatewayConfig that a document was made from; empty strings if it does not say."""
+    get = view.annotations.get
+    return get(names.SOURCE_NAMESPACE_ANNOTATION, ""), get(names.SOURCE_NAME_ANNOTATION, "")
+
+
+def credential(resolved: Resolved, version: str, allowed_hosts: str, namespace: str) -> Object:
+    """`credential-<hash of source>`; `version` is the source Secret's resourceVersion."""
+    body = _secret(namespace, resolved.name, names.CREDENTIAL_TYPE, (names.CREDENTIAL_KEY, resolved.value))
+    body["metadata"]["annotations"] = {
+        names.SOURCE_NAMESPACE_ANNOTATION: resolved.source.namespace,
+        names.SOURCE_NAME_ANNOTATION: resolved.source.name,
+        names.SOURCE_KEY_ANNOTATION: resolved.source.key,
+        names.SOURCE_VERSION_ANNOTATION: version,
+        names.ALLOWED_HOSTS_ANNOTATION: allowed_hosts,
+    }
+    return body
+
+
+def floor(addresses: Iterable[str], namespace: str) -> Object:
+    """`floor`: addresses that nothing may lead to."""
+    document = Floor(addresses=tuple(sorted(set(addresses))))
+    return _secret(namespace, names.FLOOR_NAME, names.FLOOR_TYPE, (names.FLOOR_KEY, _json(document)))
+
+
+def equal(wanted: Object, found: StoredView | None) -> bool:
+    """The stored object is what is wanted: type, data, labels and annotations. The source's resourceVersion does not count:
+    a label put on a Secret is no new credential."""
+    if found is None or found.type != wanted["type"]:
+        return False
+    metadata = wanted["metadata"]
+    annotations = {k: v for k, v in metadata.get("annotations", {}).items() if k != names.SOURCE_VERSION_ANNOTATION}
+    return (
+        {key: value.reveal() for key, value in found.data.items()} == wanted["data"]
+        and _within(metadata["labels"], found.labels)
+        and _within(annotations, found.annotations)
+    )
+
+
+def _within(wanted: Mapping[str, str], found: Mapping[str, str]) -> bool:
+    return all(found.get(key) == value for key, value in wanted.items())
+
+
+def _json(document: Document) -> Redacted:
+    return Redacted(document.model_dump_json())
+
+
+def _secret(
+    namespace: str, name: str, kind: str, data: tuple[str, Redacted], labels: Mapping[str, str] | None = None
+) -> Object:
+    key, value = data
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {names.MANAGED_BY_LABEL: names.MANAGED_BY, **(labels or {})},
+        },
+        "type": kind,
+        "data": {key: base64.b64encode(value.reveal().encode()).decode()},
+    }

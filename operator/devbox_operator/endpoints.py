@@ -1,0 +1,65 @@
+"""May the gateway lead to this endpoint? What can be told without asking DNS.
+
+Goes in: an endpoint and the chart's `upstreams` settings. Comes out: None, or why not and what to do. Pure. The gateway checks
+every address that it dials, names included; this shows a refusal as a condition where the endpoint is an address or one of the
+names that can only be inside.
+"""
+
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
+from urllib.parse import urlsplit
+
+from devbox_common import hosts
+
+from .settings import Upstreams
+
+NEVER: Final = (
+    ("loopback", ip_network("127.0.0.0/8")),
+    ("loopback", ip_network("::1/128")),
+    ("link-local or metadata", ip_network("169.254.0.0/16")),
+    ("link-local", ip_network("fe80::/10")),
+    ("unspecified", ip_network("0.0.0.0/8")),
+    ("unspecified", ip_network("::/128")),
+    ("multicast", ip_network("224.0.0.0/4")),
+    ("multicast", ip_network("ff00::/8")),
+)
+"""What no setting opens."""
+
+
+def host_of(endpoint: str) -> str:
+    """The endpoint's host, lower case, without brackets and port."""
+    return (urlsplit(endpoint).hostname or "").rstrip(".")
+
+
+def refusal(endpoint: str, settings: Upstreams, floor: frozenset[str], gateway_host: str) -> str | None:
+    """Why the gateway may not lead there. `floor`: the addresses of nodes, API server and gateway."""
+    host = host_of(endpoint)
+    if not host:
+        return f"{endpoint!r} has no host; write e.g. https://api.example.com"
+    labels = host.split(".")
+    if host == "localhost" or labels[-1] == "localhost":
+        return f"{host} is loopback, where the gateway never leads; write the API's own name"
+    if host == gateway_host or host.startswith(f"{gateway_host}."):
+        return f"{host} is the gateway itself; write the API's own name"
+    address = _address(host)
+    if address is None:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    address = mapped or address
+    for what, network in NEVER:
+        if address in network:
+            return f"{host} is a {what} address, where the gateway never leads"
+    if str(address) in floor:
+        return f"{host} is a node, the API server or the gateway itself, where the gateway never leads"
+    if address.is_global or hosts.any_matches(settings.allowed_hosts, host):
+        return None
+    if any(address in network for network in settings.allowed_cidrs):
+        return None
+    return f"{host} is a private address; the chart's values have to name it: upstreams.allowedCIDRs: [{host}/{address.max_prefixlen}]"
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None

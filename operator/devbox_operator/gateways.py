@@ -1,0 +1,136 @@
+"""One GatewayConfig: is its endpoint allowed, is its default credential usable, who uses it; and its document.
+
+Goes in: a key. Comes out: status, and `gateway-<UID>` in the credentials namespace while a Devbox uses it. Called by the queue.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from pydantic import ValidationError
+
+from devbox_api import names
+from devbox_api.conditions import ConditionType, Reason
+from devbox_api.gatewayconfig import GatewayConfigStatus
+from devbox_common.kube import Object
+
+from . import credentials, documents, endpoints, paths
+from .apply import Writer
+from .conditions import Finding, Regarding, bad, events, from_problems, good, merge, summarise
+from .credentials import Problem
+from .index import Index, source_of
+from .invalid import report_invalid
+from .keys import Kind, WorkKey
+from .model import GatewayView, Key, StoredView
+from .observe import Observer
+from .queue import WorkQueue
+from .settings import Settings
+from .status import StatusWriter, difference
+from .watches import Watches
+
+log = structlog.get_logger()
+
+MOST_NAMES: Final = 64
+"""Of status.usedBy."""
+
+
+class GatewayReconciler:
+    """Reconciles GatewayConfigs."""
+
+    def __init__(
+        self,
+        *,
+        observer: Observer,
+        watches: Watches,
+        index: Index,
+        writer: Writer,
+        settings: Settings,
+        queue: WorkQueue[WorkKey],
+    ) -> None:
+        self._observer, self._watches, self._index = observer, watches, index
+        self._writer, self._settings, self._queue = writer, settings, queue
+        self._statuses = StatusWriter(writer)
+        self._seen: dict[Key, tuple[str, int, str]] = {}
+        """UID, generation and acceptance as of the last look: only a change of them is news for the Devboxes."""
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Bring one GatewayConfig's status and document up to date."""
+        item = await self._observer.get(paths.gatewayconfigs(*key), forbidden_is_missing=True)
+        if item is None:
+            self._index.defaults.pop(key, None)
+            await self._delete_documents(key, keep="")
+            self._news(key, None)
+            self._queue.forget(WorkKey(Kind.GATEWAY, *key))
+            return None
+        try:
+            view = GatewayView.of(item)
+        except ValidationError as error:
+            await self._delete_documents(key, keep="")
+            await report_invalid(self._writer, "GatewayConfig", paths.gatewayconfigs(*key), item, error)
+            return None
+        self._index.defaults[key] = source_of(view)
+        config, users, now = view.config, self._index.users_of_gateway(key), datetime.now(UTC)
+        accepted = self._accepted(view)
+        await self._document(view, wanted=bool(users) and accepted.status == "True" and not view.deleting)
+        findings = {
+            ConditionType.ACCEPTED: accepted,
+            ConditionType.CREDENTIAL_RESOLVED: await self._credential(view),
+        }
+        summarise(findings, list(findings), stalled=True)
+        status = GatewayConfigStatus(
+            observed_generation=config.generation,
+            conditions=merge(config.status.conditions, findings, config.generation, now),
+            used_by=tuple("/".join(user) for user in users[:MOST_NAMES]),
+            devboxes=len(users),
+        )
+        patch = difference(config.status, status)
+        if patch:
+            body = {"metadata": {"uid": config.uid}, "status": patch}
+            await self._writer.merge(f"{paths.gatewayconfigs(*key)}/status", body, kind="GatewayConfigStatus")
+        found = events(Regarding("GatewayConfig", *key, config.uid), config.status.conditions, status.conditions, now)
+        await self._statuses.events(found)
+        self._news(key, (config.uid, config.generation, accepted.status))
+        return None
+
+    def _accepted(self, view: GatewayView) -> Finding:
+        host = names.gateway_host(self._settings.release_namespace)
+        why = endpoints.refusal(view.config.spec.endpoint, self._settings.upstreams, self._observer.floor(), host)
+        return good(Reason.ACCEPTED) if why is None else bad(Reason.ENDPOINT_REFUSED, why)
+
+    async def _credential(self, view: GatewayView) -> Finding:
+        source = source_of(view)
+        if source is None:
+            return good(Reason.NO_DEFAULT, "each devbox brings its own Secret (secretRef)")
+        secrets = {source.secret: await self._watches.secret(source.secret)}
+        resolved = credentials.resolve(source, secrets, view.config.spec.endpoint, self._settings.release_namespace)
+        return from_problems([resolved] if isinstance(resolved, Problem) else [], good(Reason.RESOLVED))
+
+    async def _document(self, view: GatewayView, *, wanted: bool) -> None:
+        namespace, name = self._settings.credentials_namespace, documents.gateway_name(view.config.uid)
+        await self._delete_documents(view.key, keep=name if wanted else "")
+        body: Object = documents.gateway(view.config, namespace)
+        if wanted and not documents.equal(body, self._watches.stored.objects.get((namespace, name))):
+            await self._writer.apply(paths.secrets(namespace, name), body)
+            log.info("gateway_written", gateway="/".join(view.key))
+
+    async def _delete_documents(self, key: Key, keep: str) -> None:
+        """Documents of a GatewayConfig that is gone, refused, unused, or was made anew with another UID."""
+        for stored in self._of(key):
+            if stored.name != keep:
+                path = paths.secrets(self._settings.credentials_namespace, stored.name)
+                await self._writer.delete(path, uid=stored.uid, kind="Secret")
+                log.info("gateway_deleted", gateway="/".join(key))
+
+    def _of(self, key: Key) -> list[StoredView]:
+        stored = self._watches.stored.objects.values()
+        return [view for view in stored if view.type == names.GATEWAY_TYPE and documents.source_of(view) == key]
+
+    def _news(self, key: Key, seen: tuple[str, int, str] | None) -> None:
+        if self._seen.get(key) == seen:
+            return
+        if seen is None:
+            self._seen.pop(key, None)
+        else:
+            self._seen[key] = seen
+        for box in self._index.users_of_gateway(key):
+            self._queue.add(WorkKey(Kind.DEVBOX, *box))

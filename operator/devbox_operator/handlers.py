@@ -1,0 +1,62 @@
+"""What kopf does for us: it watches, and each event puts a key into the queue. Nothing else.
+
+Only `@kopf.on.event`: kopf's other handlers would put finalizers and annotations onto users' objects. (`posting` and peering are
+off for the same reason.) Truth is read anew by each reconcile; an event that is lost is made up for by the sweep.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from devbox_api import names
+
+from .keys import Kind, WorkKey
+from .settings import Settings
+
+Add = Callable[[WorkKey], None]
+
+
+def registry(add: Add, namespace_changed: Callable[[str], None]) -> kopf.OperatorRegistry:
+    """The four handlers. `namespace_changed(name)`: labels decide about allowedNamespaces."""
+    handlers = kopf.OperatorRegistry()
+    group, version = names.GROUP, names.VERSION
+
+    @kopf.on.login(registry=handlers)
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        if os.environ.get("KUBERNETES_SERVICE_HOST"):
+            return kopf.login_with_service_account(**kwargs)
+        return kopf.login_with_kubeconfig(**kwargs)
+
+    @kopf.on.event(group, version, "devboxes", registry=handlers)
+    async def devbox(namespace: str | None, name: str | None, **_: Any) -> None:
+        add(WorkKey(Kind.DEVBOX, namespace or "", name or ""))
+
+    @kopf.on.event(group, version, "gatewayconfigs", registry=handlers)
+    async def gatewayconfig(namespace: str | None, name: str | None, **_: Any) -> None:
+        add(WorkKey(Kind.GATEWAY, namespace or "", name or ""))
+
+    @kopf.on.event("", "v1", "pods", labels={names.DEVBOX_LABEL: kopf.PRESENT}, registry=handlers)
+    async def pod(namespace: str | None, labels: Any, **_: Any) -> None:
+        add(WorkKey(Kind.DEVBOX, namespace or "", str(labels[names.DEVBOX_LABEL])))
+
+    @kopf.on.event("", "v1", "namespaces", registry=handlers)
+    async def namespace_event(name: str | None, **_: Any) -> None:
+        namespace_changed(name or "")
+
+    return handlers
+
+
+def operator_settings(_: Settings) -> kopf.OperatorSettings:
+    """Kopf's settings: quiet, alone, and in pages."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    # CustomResourceDefinitions and namespaces are not scanned for: that would need more rights.
+    settings.scanning.disabled = True
+    settings.watching.chunk_size = 500
+    settings.watching.label_selectors["pods"] = names.DEVBOX_LABEL
+    settings.networking.enforce_retry_after = True
+    settings.networking.connect_timeout = 10
+    return settings

@@ -1,0 +1,34 @@
+"""Objects that were stored before a rule existed that they break: a condition says what is wrong.
+
+Called by reconcile.py and gateways.py where the model refuses what the API server has.
+"""
+
+from datetime import UTC, datetime
+
+import structlog
+from pydantic import ValidationError
+
+from devbox_api.conditions import ConditionType, Reason
+from devbox_api.shared import Condition
+from devbox_common.kube import Object
+
+from .apply import Writer
+from .conditions import bad, merge, summarise
+
+log = structlog.get_logger()
+
+
+async def report_invalid(writer: Writer, kind: str, path: str, item: Object, error: ValidationError) -> None:
+    """Set Accepted to False with what the model says (places and rules, not values)."""
+    message = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors(include_input=False))
+    log.warning("object_invalid", kind=kind, path=path, message=message)
+    findings = {ConditionType.ACCEPTED: bad(Reason.INVALID, message)}
+    summarise(findings, [ConditionType.ACCEPTED], stalled=True)
+    old = [Condition.model_validate(condition) for condition in (item.get("status") or {}).get("conditions") or ()]
+    kept = [condition for condition in old if condition.type not in findings]
+    generation = item["metadata"].get("generation", 1)
+    new = [*merge(old, findings, generation, datetime.now(UTC)), *kept]
+    if [c.model_dump() for c in new] != [c.model_dump() for c in old]:
+        conditions = [c.model_dump(mode="json", by_alias=True, exclude_none=True) for c in new]
+        body = {"metadata": {"uid": item["metadata"]["uid"]}, "status": {"conditions": conditions}}
+        await writer.merge(f"{path}/status", body, kind=f"{kind}Status")

@@ -1,0 +1,144 @@
+"""What the active replica does: mirrors, index, workers, kopf. Everything is wired here.
+
+Goes in: settings, the API, the elector. Comes out: `Leader`, whose `run()` ends only by failure or cancellation. Called by
+run.py once the Lease is held.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import kopf
+import structlog
+
+from devbox_common.kube import ApiError, KubeApi
+
+from . import handlers, metrics
+from .apply import NotLeadingError, Writer
+from .attach import Attacher
+from .gateways import GatewayReconciler
+from .index import Index
+from .keys import SWEEP, Kind, WorkKey
+from .observe import Observer
+from .queue import WorkQueue
+from .reconcile import DevboxReconciler, RefusedError
+from .settings import Settings
+from .sources import SourceReconciler
+from .sweep import Sweeper
+from .system import SystemReconciler
+from .watches import Watches
+
+log = structlog.get_logger()
+
+
+class Leader:
+    """The operator at work."""
+
+    def __init__(self, api: KubeApi, settings: Settings, held: Callable[[], bool]) -> None:
+        self.settings = settings
+        self.index = Index()
+        self.queue: WorkQueue[WorkKey] = WorkQueue(self._work, on_error=_failed)
+        self.watches = Watches(api, settings, self.index, self.queue.add)
+        observer, writer = Observer(api, self.watches, self.index, settings), Writer(api, held)
+        attacher = Attacher(api, writer, settings)
+        shared: dict[str, Any] = {
+            "observer": observer,
+            "watches": self.watches,
+            "index": self.index,
+            "writer": writer,
+            "settings": settings,
+            "queue": self.queue,
+        }
+        self._devboxes = DevboxReconciler(attacher=attacher, **shared)
+        self._gateways = GatewayReconciler(**shared)
+        self._sources = SourceReconciler(self.watches, self.index, writer, settings)
+        self._system = SystemReconciler(**shared)
+        self._sweeper = Sweeper(
+            api=api, watches=self.watches, index=self.index, writer=writer, settings=settings, queue=self.queue
+        )
+        self.started = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until cancelled, until something fails that only a new process repairs, or until SIGTERM, which kopf takes over."""
+        try:
+            await self.watches.start()
+            # The index first: nothing that is in use may look unused. Then the certificates, which every pod needs.
+            await self._sweeper.sweep()
+            await self._system.certificates()
+            self.queue.add(SWEEP, after=self.settings.resync_seconds)
+            self.started.set()
+            await self._until_one_ends(self.queue.run(self.settings.workers), self._kopf())
+        finally:
+            await self.watches.stop()
+
+    def last_event_age(self) -> float:
+        """Seconds since the API server said anything."""
+        return time.monotonic() - self.watches.last_event()
+
+    async def _kopf(self) -> None:
+        namespaces = self.settings.watch_namespaces
+        where: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
+        logging.getLogger("kopf").setLevel(logging.WARNING)
+        await kopf.operator(
+            registry=handlers.registry(self.queue.add, self._namespace_changed),
+            settings=handlers.operator_settings(self.settings),
+            **where,
+        )
+
+    async def _until_one_ends(self, *parts: Coroutine[Any, Any, None]) -> None:
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                await task
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _namespace_changed(self, name: str) -> None:
+        for box in self.index.devboxes_in(name):
+            self.queue.add(WorkKey(Kind.DEVBOX, *box))
+
+    async def _work(self, key: WorkKey) -> float | None:
+        kind, place = key.kind, (key.namespace, key.name)
+        with metrics.RECONCILE_SECONDS.labels(kind).time():
+            match kind:
+                case Kind.DEVBOX:
+                    after = await self._devboxes.reconcile(place)
+                case Kind.GATEWAY:
+                    after = await self._gateways.reconcile(place)
+                case Kind.SOURCE:
+                    after = await self._sources.reconcile(place)
+                case Kind.CERTIFICATES:
+                    after = await self._system.certificates()
+                case Kind.FLOOR:
+                    after = await self._system.floor()
+                case Kind.SWEEP:
+                    after = await self._sweeper.sweep()
+        metrics.RECONCILES.labels(kind, "ok").inc()
+        return after
+
+
+def _failed(key: WorkKey, error: Exception, pause: float) -> None:
+    """Conflict and NotFound are the normal way of things: somebody else was first, and the next look sees it."""
+    about = {"kind": key.kind, "namespace": key.namespace, "name": key.name, "again_in": round(pause, 1)}
+    match error:
+        case RefusedError():
+            result = "refused"
+            log.warning("pod_refused", **about, error=str(error))
+        case ApiError() if error.conflict or error.not_found:
+            result = "conflict"
+            log.info("requeued", **about, error=str(error))
+        case ApiError():
+            result = "error"
+            log.warning("reconcile_failed", **about, error=str(error))
+        case NotLeadingError():
+            result = "not_leading"
+            log.warning("reconcile_stopped", **about, error=str(error))
+        case _:
+            result = "error"
+            log.error("reconcile_failed", **about, exc_info=error)
+    metrics.RECONCILES.labels(key.kind, result).inc()

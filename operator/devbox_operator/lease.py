@@ -1,0 +1,134 @@
+"""One of the replicas works: a small elector on a Lease.
+
+Goes in: the API, the Lease's place, who we are. Comes out: `held()` (asked before every write), and `run()`, which ends when the
+Lease is lost. The deadline is on the monotonic clock and counted from *before* the request that renewed the Lease was sent, so
+that we stop before anybody else may start. (kubernetes.aio.leaderelection 37 neither releases on exit nor bounds its requests.)
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+
+from devbox_common.kube import ApiError, KubeApi, Object
+
+log = structlog.get_logger()
+
+MARGIN: Final = 0.8
+"""The part of the Lease's duration in which a write may start; the rest is for requests that are under way."""
+
+
+class Elector:
+    """Takes, renews and releases one Lease."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        namespace: str,
+        name: str,
+        identity: str,
+        *,
+        duration: float,
+        renew: float,
+        owner: Object | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`duration` and `renew` in seconds; `owner` becomes the Lease's ownerReference."""
+        self._api = api
+        self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._namespace, self._name, self._identity = namespace, name, identity
+        self._duration, self._renew = duration, renew
+        self._owner = owner
+        self._clock = clock
+        self._deadline = 0.0
+        self._seen: tuple[str, str] | None = None
+        """(holder, renewTime) as last read, and since when: other clocks than ours are not trusted."""
+        self._seen_since = 0.0
+        self._lease: Object | None = None
+
+    def held(self) -> bool:
+        """A write may start now."""
+        return self._clock() < self._deadline
+
+    async def acquire(self) -> None:
+        """Wait until the Lease is ours."""
+        while not await self._try():  # noqa: ASYNC110 (a poll)
+            await asyncio.sleep(self._renew if self._seen else 1.0)
+        log.info("lease_acquired", identity=self._identity)
+
+    async def keep(self) -> None:
+        """Renew until that fails for too long; returns when the Lease is lost."""
+        while True:
+            await asyncio.sleep(max(0.0, min(self._renew, self._deadline - self._clock())))
+            if not await self._try() and not self.held():
+                log.error("lease_lost", identity=self._identity)
+                return
+
+    async def release(self) -> None:
+        """Give the Lease back so that another replica starts at once. No write starts from now on."""
+        was_held, self._deadline = self.held(), 0.0
+        if not was_held or self._lease is None:
+            return
+        body = {**self._lease, "spec": {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}}
+        try:
+            await self._api.request("PUT", f"{self._path}/{self._name}", body=body, timeout=3.0)
+            log.info("lease_released", identity=self._identity)
+        except ApiError as error:
+            log.warning("lease_not_released", reason=error.reason)
+
+    async def _try(self) -> bool:
+        """One attempt to take or renew the Lease."""
+        started = self._clock()
+        try:
+            # A request that outlives the renewal interval is of no use; the next one may succeed.
+            async with asyncio.timeout(self._renew):
+                self._lease = await self._write(await self._read())
+        except (ApiError, TimeoutError) as error:
+            log.warning("lease_not_renewed", error=str(error) or type(error).__name__)
+            return False
+        if self._lease is None:
+            return False
+        self._deadline = started + self._duration * MARGIN
+        return True
+
+    async def _read(self) -> Object | None:
+        try:
+            return await self._api.request("GET", f"{self._path}/{self._name}", timeout=self._renew)
+        except ApiError as error:
+            if error.not_found:
+                return None
+            raise
+
+    async def _write(self, found: Object | None) -> Object | None:
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        spec: dict[str, Any] = {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": max(1, round(self._duration)),
+            "renewTime": now,
+        }
+        if found is None:
+            metadata: Object = {"name": self._name, "namespace": self._namespace}
+            if self._owner:
+                metadata["ownerReferences"] = [self._owner]
+            spec |= {"acquireTime": now, "leaseTransitions": 0}
+            body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+            return await self._api.request("POST", self._path, body=body, timeout=self._renew)
+        old = found.get("spec") or {}
+        holder = old.get("holderIdentity") or ""
+        if holder and holder != self._identity and not self._expired(holder, old):
+            return None
+        taken = holder != self._identity
+        spec["acquireTime"] = now if taken else old.get("acquireTime", now)
+        spec["leaseTransitions"] = int(old.get("leaseTransitions") or 0) + taken
+        # The resourceVersion that was read makes two takers collide: one gets a conflict.
+        body = {**found, "spec": {**old, **spec}}
+        return await self._api.request("PUT", f"{self._path}/{self._name}", body=body, timeout=self._renew)
+
+    def _expired(self, holder: str, spec: Object) -> bool:
+        seen = (holder, str(spec.get("renewTime")))
+        if seen != self._seen:
+            self._seen, self._seen_since = seen, self._clock()
+        return self._clock() - self._seen_since > float(spec.get("leaseDurationSeconds") or self._duration)

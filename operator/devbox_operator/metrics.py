@@ -1,0 +1,12 @@
+"""The operator's metrics (`devbox_operator_…`). Labels are kinds and results: a closed set."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECONCILES = Counter("devbox_operator_reconciles_total", "Reconciles, by kind and result.", ["kind", "result"])
+RECONCILE_SECONDS = Histogram("devbox_operator_reconcile_seconds", "How long a reconcile took.", ["kind"])
+WRITES = Counter("devbox_operator_writes_total", "Writes to the API server.", ["verb", "kind"])
+QUEUE = Gauge("devbox_operator_queue_length", "Keys that wait for a worker.")
+LEADING = Gauge("devbox_operator_leading", "1 while this replica holds the Lease.")
+LAST_EVENT = Gauge("devbox_operator_last_event_seconds", "Age of the last word from the API server's watches, in seconds.")
+DEVBOXES = Gauge("devbox_operator_devboxes", "Devboxes that the operator knows.")
+TOKENS = Counter("devbox_operator_tokens_issued_total", "Tokens that were issued.")

@@ -1,0 +1,327 @@
+"""What the pure part works on: frozen views of what was observed.
+
+Goes in: the API's objects (plain dicts). Comes out: `PodView`, `SecretView`, `GatewayView`, `DevboxView`, `PolicyView`,
+`Snapshot`. Made by observe.py and watches.py, read by everything pure.
+"""
+
+import hashlib
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+from devbox_api import names
+from devbox_api.devbox import Devbox
+from devbox_api.gatewayconfig import GatewayConfig
+from devbox_api.route import Route
+from devbox_common.kube import Object
+from devbox_common.redacted import Redacted
+
+Key = tuple[str, str]
+"""(namespace, name)."""
+EMPTY: Final[Mapping[str, Any]] = {}
+
+
+def parse_time(value: object) -> datetime | None:
+    """An RFC 3339 time of the API server; None if there is none."""
+    return datetime.fromisoformat(value) if isinstance(value, str) and value else None
+
+
+def format_time(value: datetime) -> str:
+    """As the API server writes it, in whole seconds."""
+    return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def content_hash(value: object) -> str:
+    """A short hash of anything JSON; the same for the same content."""
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class DevboxView:
+    """A Devbox and the parts of its metadata that matter."""
+
+    box: Devbox
+    version: str
+    """resourceVersion."""
+    deleting: bool
+    restarted_at: str
+
+    @property
+    def key(self) -> Key:
+        """(namespace, name)."""
+        return (self.box.namespace, self.box.name)
+
+    @classmethod
+    def of(cls, item: Object) -> "DevboxView":
+        """Raises pydantic's ValidationError for an object that was stored before a rule existed that it breaks."""
+        metadata = item["metadata"]
+        return cls(
+            box=Devbox.model_validate(item),
+            version=metadata["resourceVersion"],
+            deleting="deletionTimestamp" in metadata,
+            restarted_at=(metadata.get("annotations") or EMPTY).get(names.RESTARTED_AT_ANNOTATION, ""),
+        )
+
+
+@dataclass(frozen=True)
+class GatewayView:
+    """A GatewayConfig, and whether it is about to go."""
+
+    config: GatewayConfig
+    deleting: bool = False
+
+    @property
+    def key(self) -> Key:
+        """(namespace, name)."""
+        return (self.config.namespace, self.config.name)
+
+    @classmethod
+    def of(cls, item: Object) -> "GatewayView":
+        """Raises pydantic's ValidationError as DevboxView.of does."""
+        return cls(GatewayConfig.model_validate(item), "deletionTimestamp" in item["metadata"])
+
+
+@dataclass(frozen=True)
+class PodView:
+    """A devbox's pod."""
+
+    namespace: str
+    name: str
+    uid: str
+    devbox: str
+    """The label: the Devbox's name."""
+    owner: str
+    """The UID of the Devbox that controls it; empty if none does."""
+    labels: Mapping[str, str] = field(hash=False)
+    incarnation: int
+    spec_hash: str
+    restarted_at: str
+    gates: tuple[str, ...]
+    deleting: bool
+    phase: str
+    ready: bool
+    ips: tuple[str, ...]
+    created: datetime
+    started: datetime | None
+    """When the container of now, or the last one, started."""
+    finished: datetime | None
+    """When the pod's last container ended."""
+    ran_for: float | None
+    """Seconds that the container's last run took."""
+    restarts: int
+    exit_code: int | None
+    trouble: str
+    """Why it does not run, in the kubelet's or the scheduler's words."""
+
+    @property
+    def gated(self) -> bool:
+        """Our gate holds it back."""
+        return names.SCHEDULING_GATE in self.gates
+
+    @property
+    def ended(self) -> bool:
+        """The pod will not run any more."""
+        return self.phase in ("Succeeded", "Failed")
+
+    @classmethod
+    def of(cls, item: Object) -> "PodView":
+        """From the API's object."""
+        metadata, spec, status = item["metadata"], item.get("spec") or EMPTY, item.get("status") or EMPTY
+        annotations = metadata.get("annotations") or EMPTY
+        controller = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), EMPTY)
+        conditions = {c["type"]: c for c in status.get("conditions") or ()}
+        container = next((c for c in status.get("containerStatuses") or () if c["name"] == names.CONTAINER), EMPTY)
+        state, last = container.get("state") or EMPTY, container.get("lastState") or EMPTY
+        ended = state.get("terminated") or last.get("terminated") or EMPTY
+        begin, end = parse_time(ended.get("startedAt")), parse_time(ended.get("finishedAt"))
+        incarnation = str(annotations.get(names.INCARNATION_ANNOTATION, ""))
+        return cls(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            devbox=(metadata.get("labels") or EMPTY).get(names.DEVBOX_LABEL, ""),
+            owner=controller.get("uid", ""),
+            labels=metadata.get("labels") or {},
+            incarnation=int(incarnation) if incarnation.isdecimal() else 0,
+            spec_hash=annotations.get(names.SPEC_HASH_ANNOTATION, ""),
+            restarted_at=annotations.get(names.RESTARTED_AT_ANNOTATION, ""),
+            gates=tuple(gate["name"] for gate in spec.get("schedulingGates") or ()),
+            deleting="deletionTimestamp" in metadata,
+            phase=status.get("phase", "Pending"),
+            ready=conditions.get("Ready", EMPTY).get("status") == "True",
+            ips=tuple(ip["ip"] for ip in status.get("podIPs") or () if ip.get("ip")),
+            created=parse_time(metadata.get("creationTimestamp")) or datetime.now(UTC),
+            started=parse_time((state.get("running") or EMPTY).get("startedAt")) or begin,
+            finished=end,
+            ran_for=(end - begin).total_seconds() if begin and end else None,
+            restarts=int(container.get("restartCount") or 0),
+            exit_code=ended.get("exitCode"),
+            trouble=_trouble(status, state, conditions),
+        )
+
+
+def _trouble(status: Object | Mapping[str, Any], state: Mapping[str, Any], conditions: Mapping[str, Any]) -> str:
+    waiting = state.get("waiting") or EMPTY
+    scheduled = conditions.get("PodScheduled") or EMPTY
+    unscheduled = scheduled if scheduled.get("status") == "False" else EMPTY
+    for part in (status, waiting, unscheduled):
+        text = ": ".join(filter(None, (part.get("reason"), part.get("message"))))
+        if text:
+            return text
+    return ""
+
+
+@dataclass(frozen=True)
+class SecretView:
+    """A Secret in a namespace where Devboxes or GatewayConfigs are. Values are kept of granted Secrets alone."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    type: str
+    allowed_hosts: str | None
+    keys: tuple[str, ...]
+    values: Mapping[str, Redacted] = field(hash=False, repr=False)
+    """Base64, as the API has it."""
+    content: str
+    """For token Secrets: the hash of all of the data."""
+
+    @classmethod
+    def of(cls, item: Object) -> "SecretView":
+        """From the API's object."""
+        metadata, data = item["metadata"], item.get("data") or {}
+        grant = (metadata.get("annotations") or EMPTY).get(names.ALLOWED_HOSTS_ANNOTATION)
+        kind = item.get("type", "Opaque")
+        return cls(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            version=metadata["resourceVersion"],
+            type=kind,
+            allowed_hosts=grant,
+            keys=tuple(sorted(data)),
+            values={key: Redacted(value) for key, value in data.items()} if grant is not None else {},
+            content=content_hash(data) if kind == names.TOKENS_TYPE else "",
+        )
+
+
+@dataclass(frozen=True)
+class PolicyView:
+    """A NetworkPolicy."""
+
+    namespace: str
+    name: str
+    owners: tuple[str, ...]
+    """UIDs."""
+    spec: Mapping[str, Any] = field(hash=False)
+
+    @classmethod
+    def of(cls, item: Object) -> "PolicyView":
+        """From the API's object."""
+        metadata = item["metadata"]
+        owners = tuple(owner["uid"] for owner in metadata.get("ownerReferences") or ())
+        return cls(metadata["namespace"], metadata["name"], owners, item.get("spec") or {})
+
+
+@dataclass(frozen=True)
+class StoredView:
+    """A Secret of the credentials namespace."""
+
+    name: str
+    uid: str
+    version: str
+    type: str
+    labels: Mapping[str, str] = field(hash=False)
+    annotations: Mapping[str, str] = field(hash=False)
+    data: Mapping[str, Redacted] = field(hash=False, repr=False)
+    """Base64, as the API has it."""
+    created: datetime
+
+    @classmethod
+    def of(cls, item: Object) -> "StoredView":
+        """From the API's object."""
+        metadata = item["metadata"]
+        return cls(
+            name=metadata["name"],
+            uid=metadata["uid"],
+            version=metadata["resourceVersion"],
+            type=item.get("type", ""),
+            labels=metadata.get("labels") or {},
+            annotations=metadata.get("annotations") or {},
+            data={key: Redacted(value) for key, value in (item.get("data") or {}).items()},
+            created=parse_time(metadata.get("creationTimestamp")) or datetime.now(UTC),
+        )
+
+
+@dataclass(frozen=True)
+class SharedView:
+    """An object that all devboxes of a namespace share (ServiceAccount, CA bundle)."""
+
+    uid: str
+    owners: frozenset[str]
+    content: str
+    """The hash of a ConfigMap's data."""
+
+    @classmethod
+    def of(cls, item: Object) -> "SharedView":
+        """From the API's object."""
+        metadata = item["metadata"]
+        owners = frozenset(owner["uid"] for owner in metadata.get("ownerReferences") or ())
+        return cls(metadata["uid"], owners, content_hash(item.get("data") or {}))
+
+
+@dataclass(frozen=True)
+class System:
+    """What devboxes need of the release itself."""
+
+    service_ips: tuple[str, ...]
+    """The gateway Service's ClusterIPs; empty while it is not there."""
+    bundle: str
+    """The CA bundle, PEM; empty while there is no CA."""
+
+    @property
+    def ready(self) -> bool:
+        """A pod can be made."""
+        return bool(self.service_ips and self.bundle)
+
+
+@dataclass(frozen=True)
+class StoredRoute:
+    """A Route as stored, and how it was when it was read."""
+
+    route: Route
+    version: str
+    tokens_content: str
+    """The hash of the token Secret that was written from it."""
+
+
+Missing = str
+"""Why something can't be read, as a word: NOT_FOUND or FORBIDDEN."""
+NOT_FOUND: Final = "NotFound"
+FORBIDDEN: Final = "Forbidden"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything about one Devbox at one moment."""
+
+    devbox: DevboxView
+    pods: tuple[PodView, ...]
+    gateways: Mapping[Key, GatewayView | None]
+    """Every GatewayConfig that is referred to; None if it does not exist."""
+    secrets: Mapping[Key, SecretView | Missing]
+    """Every source Secret that is referred to."""
+    labels: Mapping[str, str]
+    """Of the devbox's namespace (for allowedNamespaces)."""
+    volumes: Mapping[tuple[str, str], bool | None]
+    """(`ConfigMap` or `PersistentVolumeClaim`, name): may be mounted; None if it does not exist."""
+    policies: tuple[PolicyView, ...]
+    """All NetworkPolicies of the namespace."""
+    documents: Container[str]
+    """Names in the credentials namespace."""
+    system: System
+    now: datetime

@@ -1,0 +1,41 @@
+"""Where things are in the API. Pure; called by everything that talks to the API server."""
+
+from devbox_api import names
+
+DEVBOXES = f"/apis/{names.API_VERSION}"
+
+
+def of(prefix: str, plural: str, namespace: str = "", name: str = "") -> str:
+    """`/api/v1/namespaces/x/pods/y`; without a namespace the whole cluster's, without a name the collection."""
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    return f"{prefix}{scope}/{plural}{f'/{name}' if name else ''}"
+
+
+def core(plural: str, namespace: str = "", name: str = "") -> str:
+    """An object of the core group."""
+    return of("/api/v1", plural, namespace, name)
+
+
+def devboxes(namespace: str = "", name: str = "") -> str:
+    """A Devbox, or all."""
+    return of(DEVBOXES, "devboxes", namespace, name)
+
+
+def gatewayconfigs(namespace: str = "", name: str = "") -> str:
+    """A GatewayConfig, or all."""
+    return of(DEVBOXES, "gatewayconfigs", namespace, name)
+
+
+def networkpolicies(namespace: str = "", name: str = "") -> str:
+    """A NetworkPolicy, or all."""
+    return of("/apis/networking.k8s.io/v1", "networkpolicies", namespace, name)
+
+
+def pods(namespace: str = "", name: str = "") -> str:
+    """A pod, or all."""
+    return core("pods", namespace, name)
+
+
+def secrets(namespace: str = "", name: str = "") -> str:
+    """A Secret, or all."""
+    return core("secrets", namespace, name)

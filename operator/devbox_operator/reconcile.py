@@ -1,0 +1,204 @@
+"""One Devbox: observe → compile (pure) → apply → status.
+
+Goes in: a key. Comes out: writes, where something differs, and seconds until the Devbox is due again by itself (a token's
+renewal, a pause before the next pod). Called by the queue; may be interrupted anywhere and done again.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from pydantic import ValidationError
+
+from devbox_api import names
+from devbox_api.conditions import Reason
+from devbox_common.kube import ApiError
+
+from . import documents, lifecycle, paths, pod
+from .apply import Writer
+from .attach import Attached, Attacher, PodBinding
+from .compile import Desired, compile_devbox, new_pod
+from .conditions import Regarding, events
+from .credentials import Problem
+from .index import Index, References
+from .invalid import report_invalid
+from .keys import Kind, WorkKey
+from .model import DevboxView, Key, PodView, Snapshot
+from .namespaced import Shared
+from .observe import Observer
+from .queue import WorkQueue
+from .settings import Settings
+from .status import QUICK, Outcome, StatusWriter, devbox_status, ended_quickly
+from .watches import Watches
+
+log = structlog.get_logger()
+
+
+class RefusedError(Exception):
+    """The API server refused the pod; the status says so, and the queue tries again with a growing pause."""
+
+
+class DevboxReconciler:
+    """Reconciles Devboxes."""
+
+    def __init__(
+        self,
+        *,
+        observer: Observer,
+        watches: Watches,
+        index: Index,
+        writer: Writer,
+        attacher: Attacher,
+        settings: Settings,
+        queue: WorkQueue[WorkKey],
+    ) -> None:
+        self._observer, self._watches, self._index = observer, watches, index
+        self._writer, self._attacher, self._settings, self._queue = writer, attacher, settings, queue
+        self._statuses = StatusWriter(writer)
+        self._shared = Shared(observer, writer)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Bring one Devbox to what its spec says."""
+        item = await self._observer.get(paths.devboxes(*key))
+        before = self._index.devboxes.get(key)
+        if item is None:
+            self._index.devboxes.pop(key, None)
+            self._wake_users(before, None)
+            await self._delete_routes(key, keep=frozenset())
+            self._queue.forget(WorkKey(Kind.DEVBOX, *key))
+            return None
+        try:
+            view = DevboxView.of(item)
+        except ValidationError as error:
+            await report_invalid(self._writer, "Devbox", paths.devboxes(*key), item, error)
+            return None
+        snapshot = await self._observer.snapshot(view)
+        desired = compile_devbox(snapshot, self._settings)
+        self._wake_users(before, self._index.devboxes.get(key), missing=bool(desired.missing))
+        outcome, version = await self._carry_out(snapshot, desired)
+        status = devbox_status(snapshot, desired, outcome, self._settings.release_namespace)
+        await self._statuses.devbox(_without_announcement(view, outcome, version), version, status)
+        found = events(
+            Regarding("Devbox", *key, view.box.uid), view.box.status.conditions, status.conditions, snapshot.now
+        )  # fmt: skip
+        await self._statuses.events(found)
+        live = frozenset(p.uid for p in snapshot.pods if p.owner == view.box.uid and not p.deleting)
+        if not view.deleting and outcome.pod is not None and not outcome.pod.deleting:
+            live |= {outcome.pod.uid}
+        await self._delete_routes(key, keep=frozenset() if view.deleting else live)
+        if outcome.refused is not None:
+            raise RefusedError(outcome.refused.message)
+        return self._due(snapshot, desired, outcome)
+
+    async def _carry_out(self, snapshot: Snapshot, desired: Desired) -> tuple[Outcome, str]:
+        """Do the step. Returns what came of it and the Devbox's resourceVersion."""
+        view, step = snapshot.devbox, desired.step
+        box, version = view.box, view.version
+        now_at = Outcome(incarnation=box.status.incarnation or 0, failures=box.status.failures or 0)
+        match step:
+            case lifecycle.Leave(message):
+                newest = next(iter(lifecycle.own(view, snapshot.pods)), None)
+                return replace(now_at, pod=newest, waiting=message, ended=message), version
+            case lifecycle.Later(_, failures, message):
+                ended = next((p for p in lifecycle.own(view, snapshot.pods) if p.ended), None)
+                return replace(now_at, failures=failures, pod=ended, waiting=message, gone=True), version
+            case lifecycle.Replace(old, why):
+                log.info("pod_replaced", pod=old.name, namespace=old.namespace, why=why)
+                await self._writer.delete(paths.pods(old.namespace, old.name), uid=old.uid, kind="Pod")
+                outcome = replace(now_at, incarnation=max(now_at.incarnation, old.incarnation), failures=0)
+                return replace(outcome, pod=replace(old, deleting=True), waiting=f"{why}; a new one follows"), version
+            case lifecycle.Create(number, failures):
+                return await self._create(snapshot, desired, number, failures, now_at)
+            case lifecycle.Keep(kept):
+                outcome = replace(now_at, incarnation=max(now_at.incarnation, kept.incarnation), pod=kept)
+                await self._delete_stale(snapshot, kept)
+                if kept.deleting or kept.ended:
+                    return outcome, version
+                account = await self._shared.ensure(view, self._observer.bundle)
+                return replace(outcome, attached=await self._attach(snapshot, desired, kept, account)), version
+
+    async def _create(
+        self, snapshot: Snapshot, desired: Desired, number: int, failures: int, now_at: Outcome
+    ) -> tuple[Outcome, str]:
+        view = snapshot.devbox
+        box, version = view.box, view.version
+        if desired.refused is not None or not snapshot.system.ready:
+            return replace(now_at, waiting="see the condition Accepted" if desired.refused else ""), version
+        if (box.status.incarnation, box.status.failures or 0) != (number, failures):
+            version = await self._statuses.incarnation(view, number, failures, pod.pod_name(box, number))
+        outcome = Outcome(incarnation=number, failures=failures)
+        account = await self._shared.ensure(view, self._observer.bundle)
+        body = new_pod(snapshot, number, self._settings)
+        try:
+            made = PodView.of(await self._writer.create(paths.pods(box.namespace), body))
+        except ApiError as error:
+            if error.transient or error.conflict:
+                raise  # (A conflict: it was posted by us, before an interruption; the next look finds it.)
+            return replace(outcome, refused=Problem(Reason.POD_REFUSED, error.message)), version
+        log.info("pod_created", pod=made.name, namespace=made.namespace, devbox=box.name, incarnation=number)
+        await self._delete_stale(snapshot, made)
+        return replace(outcome, pod=made, attached=await self._attach(snapshot, desired, made, account)), version
+
+    async def _attach(self, snapshot: Snapshot, desired: Desired, target: PodView, account: str) -> Attached:
+        return await self._attacher.attach(
+            target,
+            snapshot.devbox.box.uid,
+            [PodBinding(binding.name, binding.gateway, binding.credential) for binding in desired.bindings],
+            complete=desired.complete,
+            policies=[policy for policy in snapshot.policies if policy.namespace == target.namespace],
+            token_secret=self._watches.token_secret((target.namespace, target.name)),
+            service_account=account,
+            now=datetime.now(UTC),
+        )
+
+    async def _delete_stale(self, snapshot: Snapshot, current: PodView) -> None:
+        """Pods of older incarnations."""
+        for other in lifecycle.own(snapshot.devbox, snapshot.pods):
+            if other.uid != current.uid and not other.deleting:
+                await self._writer.delete(paths.pods(other.namespace, other.name), uid=other.uid, kind="Pod")
+
+    async def _delete_routes(self, key: Key, keep: frozenset[str]) -> None:
+        """Routes of the Devbox's pods that are gone: at once, not with the next sweep."""
+        namespace = self._settings.credentials_namespace
+        for view in list(self._watches.stored.objects.values()):
+            place = (view.labels.get(documents.NAMESPACE_LABEL), view.labels.get(names.DEVBOX_LABEL))
+            if view.type != names.ROUTE_TYPE or place != key:
+                continue
+            if view.name.removeprefix("route-") not in keep:
+                await self._writer.delete(paths.secrets(namespace, view.name), uid=view.uid, kind="Secret")
+                log.info("route_deleted", route=view.name, namespace=key[0], devbox=key[1])
+
+    def _wake_users(self, before: References | None, after: References | None, *, missing: bool = False) -> None:
+        """GatewayConfigs count who uses them; their documents and credentials come and go with the use."""
+        old, new = before or References(), after or References()
+        changed = old.counts != new.counts or (before is None) != (after is None)
+        for gateway in (old.gateways | new.gateways) if changed or missing else (old.gateways ^ new.gateways):
+            self._queue.add(WorkKey(Kind.GATEWAY, *gateway))
+        for source in (old.sources | new.sources) if changed or missing else (old.sources ^ new.sources):
+            self._queue.add(WorkKey(Kind.SOURCE, *source.secret))
+
+    def _due(self, snapshot: Snapshot, desired: Desired, outcome: Outcome) -> float | None:
+        times = []
+        if isinstance(desired.step, lifecycle.Later):
+            times.append(desired.step.at)
+        if outcome.attached and outcome.attached.renew_at:
+            times.append(outcome.attached.renew_at)
+        if outcome.pod and outcome.pod.started and ended_quickly(snapshot, outcome.pod):
+            times.append(outcome.pod.started + QUICK)
+        if not times:
+            return None
+        return max(0.1, (min(times) - datetime.now(UTC)) / timedelta(seconds=1))
+
+
+def _without_announcement(view: DevboxView, outcome: Outcome, version: str) -> DevboxView:
+    """The view with the status as the announcement of the next pod left it, so that the difference is right."""
+    if version == view.version:
+        return view
+    cleared: dict[str, object] = {
+        "incarnation": outcome.incarnation,
+        "failures": outcome.failures or None,
+        "pod_uid": None,
+        "pod_ips": (),
+    }
+    cleared["pod_name"] = pod.pod_name(view.box, outcome.incarnation)
+    return replace(view, box=view.box.model_copy(update={"status": view.box.status.model_copy(update=cleared)}))

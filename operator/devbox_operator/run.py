@@ -1,0 +1,116 @@
+"""The process: admin port, Lease, work, and an orderly end.
+
+Goes in: settings. Comes out: the exit status. Called by __main__.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import uuid
+
+import structlog
+from aiohttp import web
+
+from devbox_api import names
+from devbox_common.kube import ApiError, KubeApi, Object
+
+from . import admin, metrics, paths
+from .leader import Leader
+from .lease import Elector
+from .settings import Settings
+
+log = structlog.get_logger()
+
+
+async def run(settings: Settings) -> int:
+    """Run until SIGTERM (0) or until the Lease is lost or something breaks (1)."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with await KubeApi.connect() as api:
+        identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+        elector = Elector(
+            api,
+            settings.release_namespace,
+            names.LEASE,
+            identity,
+            duration=settings.lease.duration_seconds,
+            renew=settings.lease.renew_seconds,
+        )
+        leader = Leader(api, settings, elector.held)
+        runner = await admin.serve(_admin(leader, elector), settings.admin_port)
+        work = asyncio.create_task(_work(api, settings, elector, leader))
+        ending = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait((work, ending), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                log.info("stopping")
+                return 0
+            return _failed(work)
+        finally:
+            ending.cancel()
+            # No write starts from here on; those under way have their time-out.
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await asyncio.wait_for(work, 15)
+            await elector.release()
+            await runner.cleanup()
+
+
+async def _work(api: KubeApi, settings: Settings, elector: Elector, leader: Leader) -> None:
+    await wait_for_api(api, settings)
+    await elector.acquire()
+    keeping = asyncio.create_task(elector.keep())
+    working = asyncio.create_task(leader.run())
+    try:
+        await asyncio.wait((keeping, working), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise RuntimeError("the Lease was lost")
+        await working
+    finally:
+        keeping.cancel()
+        working.cancel()
+        await asyncio.gather(keeping, working, return_exceptions=True)
+
+
+def _failed(work: asyncio.Task[None]) -> int:
+    error = work.exception()
+    if error is None:
+        log.info("stopping")
+        return 0
+    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    log.error("stopped", error=str(error), exc_info=None if isinstance(error, ApiError) else error)
+    return 1
+
+
+def _admin(leader: Leader, elector: Elector) -> web.Application:
+    def age() -> float | None:
+        return leader.last_event_age() if leader.started.is_set() else None
+
+    def gauges() -> None:
+        metrics.LEADING.set(elector.held())
+        metrics.QUEUE.set(len(leader.queue))
+        metrics.LAST_EVENT.set(age() or 0.0)
+
+    return admin.application(age, lambda: leader.started.is_set() or not elector.held(), gauges)
+
+
+async def wait_for_api(api: KubeApi, settings: Settings) -> None:
+    """Wait until the CustomResourceDefinitions are served: kopf looks for them once, and `helm install` brings them together
+    with us."""
+    path, said = paths.DEVBOXES, ""
+    while True:
+        try:
+            served: Object = await api.request("GET", path)
+            if {"devboxes", "gatewayconfigs"} <= {resource["name"] for resource in served.get("resources") or ()}:
+                return
+            message = "the CustomResourceDefinitions are not served yet"
+        except ApiError as error:
+            message = str(error)
+        if message != said:
+            log.info("waiting_for_api", path=path, message=message)
+            said = message
+        await asyncio.sleep(1.0)

@@ -1,0 +1,91 @@
+"""The operator's settings: the YAML file that the chart's ConfigMap `devbox-operator` holds.
+
+Goes in: the file. Comes out: `Settings`, frozen and checked. Called once, by __main__.
+"""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from devbox_api import names
+from devbox_common.settings import SettingsModel
+
+
+def _network(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return ip_network(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is not a range of addresses; write e.g. 10.20.0.0/16, with no host bits set") from None
+
+
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+
+
+class Tokens(SettingsModel):
+    """How long the pods' tokens live."""
+
+    expiration_seconds: int = Field(default=2592000, ge=600, le=2**32)
+    """Asked for; the cluster may give less."""
+    renew_fraction: float = Field(default=0.8, gt=0.1, lt=0.95)
+
+
+class Certificates(SettingsModel):
+    """The gateway's certificate."""
+
+    leaf_days: int = Field(default=90, ge=1, le=397)
+
+
+class Upstreams(SettingsModel):
+    """Which private addresses an endpoint may have. The gateway enforces it; the operator shows it as a condition."""
+
+    allowed_cidrs: tuple[Network, ...] = Field(default=(), alias="allowedCIDRs")
+    allowed_hosts: tuple[str, ...] = ()
+    address_overrides: dict[str, str] = Field(default={})
+
+
+class CaBundle(SettingsModel):
+    """What devboxes trust besides the public roots and the operator's CA."""
+
+    extra_file: str = ""
+
+
+class Image(SettingsModel):
+    """The project's own image."""
+
+    pull_secrets: tuple[str, ...] = ()
+
+
+class Lease(SettingsModel):
+    """Which of the replicas works."""
+
+    duration_seconds: float = Field(default=15, ge=2)
+    renew_seconds: float = Field(default=5, ge=0.5)
+
+
+class Settings(SettingsModel):
+    """Everything."""
+
+    release_namespace: str = Field(min_length=1)
+    credentials_namespace: str = Field(min_length=1)
+    service_name: Literal["gateway"] = names.SERVICE
+    """The name is part of every devbox's environment and of the certificate (`names.gateway_host`)."""
+    watch_namespaces: tuple[str, ...] = ()
+    """Empty: all."""
+    tokens: Tokens = Tokens()
+    certificates: Certificates = Certificates()
+    upstreams: Upstreams = Upstreams()
+    ca_bundle: CaBundle = CaBundle()
+    source_secrets: Literal["All", "Named"] = "All"
+    image: Image = Image()
+    lease: Lease = Lease()
+    admin_port: int = Field(default=names.ADMIN_PORT, ge=0, le=65535)
+    resync_seconds: float = Field(default=300, ge=10)
+    workers: int = Field(default=8, ge=1, le=256)
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The namespaces to list and watch in; the empty string is the whole cluster."""
+        return self.watch_namespaces or ("",)

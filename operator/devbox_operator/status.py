@@ -1,0 +1,229 @@
+"""A Devbox's status, from what was observed and done. Pure, but for `StatusWriter`, which writes it where it differs.
+
+Goes in: snapshot, desired state, outcome. Comes out: a `DevboxStatus`. Called by reconcile.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+from pydantic import BaseModel
+
+from devbox_api.conditions import ConditionType, Reason
+from devbox_api.devbox import DevboxGatewayStatus, DevboxStatus
+from devbox_common.kube import ApiError, Object
+
+from . import lifecycle, network, paths
+from .apply import Writer
+from .attach import Attached
+from .compile import Desired
+from .conditions import Finding, bad, from_problems, good, merge, summarise
+from .credentials import Problem
+from .model import DevboxView, PodView, Snapshot, format_time
+from .pod import gateway_url
+
+log = structlog.get_logger()
+
+QUICK: Final = timedelta(seconds=10)
+"""A container that ends within this time never did its job."""
+_C = ConditionType
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done in this pass."""
+
+    incarnation: int
+    failures: int
+    pod: PodView | None = None
+    attached: Attached | None = None
+    refused: Problem | None = None
+    """The API server's answer to the pod."""
+    waiting: str = ""
+    """Why there is no pod, where nothing is wrong."""
+    gone: bool = False
+    """The pod is gone or failed, and the next one waits for its time."""
+    ended: str = ""
+    """The Devbox is left as it is: why."""
+
+
+def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, release_namespace: str) -> DevboxStatus:
+    """The whole status."""
+    box, pod = snapshot.devbox.box, outcome.pod
+    findings: dict[ConditionType, Finding] = {
+        _C.ACCEPTED: from_problems([desired.refused] if desired.refused else [], good(Reason.ACCEPTED)),
+        _C.CREDENTIALS_RESOLVED: from_problems(desired.problems, good(Reason.RESOLVED)),
+        _C.TOKENS_ISSUED: _tokens(outcome),
+        _C.EGRESS_CONFINED: _confined(snapshot, outcome, release_namespace),
+        _C.POD_READY: _pod_ready(snapshot, desired, outcome),
+        _C.RESTART_REQUIRED: _restart(snapshot, desired, pod),
+    }
+    needed = (_C.ACCEPTED, _C.CREDENTIALS_RESOLVED, _C.TOKENS_ISSUED, _C.POD_READY)
+    if not snapshot.system.ready and pod is None:
+        # Nothing that the user wrote is at fault.
+        findings[_C.POD_READY] = bad(Reason.WAITING, "the gateway's Service or certificate is not there yet")
+    summarise(findings, needed, stalled=_stalled(desired, findings))
+    if not snapshot.system.ready and findings[_C.READY].reason == Reason.WAITING:
+        findings[_C.READY] = bad(Reason.SYSTEM_NOT_READY, findings[_C.POD_READY].message)
+    expires = outcome.attached.expires if outcome.attached else {}
+    return DevboxStatus(
+        observed_generation=box.generation,
+        phase=_phase(snapshot, findings, outcome),
+        incarnation=outcome.incarnation or None,
+        pod_name=pod.name if pod else (box.status.pod_name if outcome.gone else None),
+        pod_uid=pod.uid if pod else None,
+        pod_ips=pod.ips if pod else (),
+        failures=outcome.failures or None,
+        gateways=tuple(
+            DevboxGatewayStatus(
+                name=binding.name,
+                url=gateway_url(release_namespace),
+                endpoint=binding.endpoint,
+                expires_at=format_time(expires[binding.name]) if binding.name in expires else None,
+            )
+            for binding in desired.bindings
+        ),
+        gateway_names=",".join(binding.name for binding in desired.bindings) or None,
+        conditions=merge(box.status.conditions, findings, box.generation, snapshot.now),
+    )
+
+
+def _tokens(outcome: Outcome) -> Finding:
+    attached = outcome.attached
+    if attached is None:
+        return bad(Reason.WAITING, "there is no pod yet that tokens could be bound to")
+    if attached.problem:
+        return bad(attached.problem.reason, attached.problem.message)
+    if not attached.issued:
+        return bad(Reason.WAITING, "tokens are issued when every credential is resolved")
+    return good(Reason.ISSUED)
+
+
+def _confined(snapshot: Snapshot, outcome: Outcome, release_namespace: str) -> Finding:
+    if outcome.pod is None:
+        return bad(Reason.WAITING, "there is no pod yet")
+    foreign = network.foreign(outcome.pod, snapshot.policies, release_namespace)
+    if foreign:
+        listed = ", ".join(f"{outcome.pod.namespace}/{name}" for name in foreign)
+        return bad(
+            Reason.FOREIGN_POLICY,
+            f"policies add up, and {listed} also apply to the pod and allow something; delete them, or exclude pods "
+            "with the label devbox-gateway.io/devbox from their podSelector",
+        )
+    if outcome.attached is None or not outcome.attached.confined:
+        return bad(Reason.WAITING, "the pod's NetworkPolicy is not there yet")
+    return good(Reason.CONFINED)
+
+
+def _pod_ready(snapshot: Snapshot, desired: Desired, outcome: Outcome) -> Finding:
+    pod = outcome.pod
+    if outcome.refused is not None:
+        return bad(outcome.refused.reason, outcome.refused.message)
+    if outcome.gone:
+        return Finding("Unknown" if pod is None else "False", Reason.POD_FAILED, outcome.waiting)
+    if pod is None:
+        return bad(Reason.WAITING, outcome.waiting or "see the other conditions")
+    if pod.deleting:
+        return bad(Reason.WAITING, f"pod {pod.name} ends; {outcome.waiting or 'a new one follows'}")
+    if pod.phase == "Succeeded":
+        return bad(Reason.POD_SUCCEEDED, f"the command of pod {pod.name} ended, and restartPolicy says that this is the end")
+    if pod.phase == "Failed":
+        return bad(Reason.POD_FAILED, f"pod {pod.name} failed: {pod.trouble or f'exit code {pod.exit_code}'}")
+    if ended_quickly(snapshot, pod):
+        return bad(
+            Reason.COMMAND_ENDED,
+            f"the container ends within {QUICK.seconds} s of its start (exit code {pod.exit_code}, {pod.restarts} restarts); "
+            "set spec.command to something that stays, e.g. [sleep, infinity]",
+        )
+    if pod.ready:
+        return good(Reason.READY)
+    if pod.gated and not (outcome.attached and outcome.attached.opened):
+        missing = f" ({', '.join(desired.missing)})" if desired.missing else ""
+        return bad(Reason.WAITING, f"pod {pod.name} is gated until credentials and tokens are there{missing}")
+    if pod.phase == "Running":
+        return bad(Reason.POD_NOT_READY, pod.trouble or f"the container of pod {pod.name} is not ready")
+    return bad(Reason.POD_PENDING, pod.trouble or f"pod {pod.name} starts")
+
+
+def ended_quickly(snapshot: Snapshot, pod: PodView) -> bool:
+    """Restarted again and again, each time soon after its start; one that runs for longer now is over it."""
+    if not pod.restarts or pod.ran_for is None or pod.ran_for >= QUICK.total_seconds():
+        return False
+    return not pod.ready or pod.started is None or snapshot.now - pod.started < QUICK
+
+
+def _restart(snapshot: Snapshot, desired: Desired, pod: PodView | None) -> Finding:
+    if pod is None or pod.gated or pod.ended or pod.deleting or pod.spec_hash == desired.spec_hash:
+        return bad(Reason.UP_TO_DATE, "")
+    box = snapshot.devbox.box
+    return good(
+        Reason.SPEC_CHANGED,
+        f"the spec, or the gateway's address, changed after pod {pod.name} was made; to take it up: kubectl -n {box.namespace} "
+        f"annotate dbx {box.name} devbox-gateway.io/restarted-at=$(date +%s) --overwrite",
+    )
+
+
+def _stalled(desired: Desired, findings: dict[ConditionType, Finding]) -> bool:
+    user = {Reason.POD_REFUSED, Reason.COMMAND_ENDED, Reason.TOKEN_REFUSED, Reason.POD_SUCCEEDED}
+    return bool(desired.refused or desired.problems or any(f.status == "False" and f.reason in user for f in findings.values()))
+
+
+def _phase(snapshot: Snapshot, findings: dict[ConditionType, Finding], outcome: Outcome) -> Any:
+    pod = outcome.pod
+    if snapshot.devbox.deleting or (pod and pod.deleting):
+        return "Terminating"
+    if pod is None:
+        return snapshot.devbox.box.status.phase if outcome.ended else "Pending"
+    if pod.ended:
+        done = lifecycle.final(snapshot.devbox, pod)
+        return pod.phase if done else "Pending"
+    if pod.gated and not (outcome.attached and outcome.attached.opened):
+        return "Pending"
+    return "Running" if findings[_C.POD_READY].status == "True" else "Starting"
+
+
+def difference(old: BaseModel, new: BaseModel) -> dict[str, Any]:
+    """A merge patch from one status to the other; empty if they are equal."""
+    before = old.model_dump(mode="json", by_alias=True, exclude_none=True)
+    after = new.model_dump(mode="json", by_alias=True, exclude_none=True)
+    changed = {key: value for key, value in after.items() if before.get(key) != value}
+    return changed | {key: None for key in before if key not in after}
+
+
+class StatusWriter:
+    """Writes statuses, and Events."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def incarnation(self, view: DevboxView, number: int, failures: int, pod_name: str) -> str:
+        """Announce the next pod. Raises a conflict if the Devbox changed since it was read. Returns the resourceVersion."""
+        status = {
+            "incarnation": number, "failures": failures or None, "podName": pod_name, "podUID": None, "podIPs": None
+        }  # fmt: skip
+        return await self._patch(view, view.version, status)
+
+    async def devbox(self, view: DevboxView, version: str, status: DevboxStatus) -> bool:
+        """Write what differs."""
+        patch = difference(view.box.status, status)
+        if patch:
+            await self._patch(view, version, patch)
+        return bool(patch)
+
+    async def events(self, events: Sequence[Object]) -> None:
+        """Post Events; one that can't be posted is logged, and no reason to stop."""
+        for event in events:
+            path = paths.of("/apis/events.k8s.io/v1", "events", event["metadata"]["namespace"])
+            try:
+                await self._writer.create(path, event)
+            except ApiError as error:
+                if not error.conflict:
+                    log.warning("event_not_posted", error=error.message, reason=event["reason"])
+
+    async def _patch(self, view: DevboxView, version: str, status: dict[str, Any]) -> str:
+        body = {"metadata": {"resourceVersion": version, "uid": view.box.uid}, "status": status}
+        path = paths.devboxes(view.box.namespace, view.box.name) + "/status"
+        answer = await self._writer.merge(path, body, kind="DevboxStatus")
+        return str(answer["metadata"]["resourceVersion"])

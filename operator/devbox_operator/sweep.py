@@ -1,0 +1,99 @@
+"""The periodic look at everything: what a lost event left behind is found here at the latest.
+
+Goes in: lists of all Devboxes, GatewayConfigs and their pods. Comes out: a fresh index, every key in the queue (spread over the
+period, but for the first time), and the deletion of what belongs to nobody. Called by the queue (SWEEP).
+"""
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import structlog
+from pydantic import ValidationError
+
+from devbox_api import names
+from devbox_common.kube import KubeApi, Object
+
+from . import documents, metrics, paths
+from .apply import Writer
+from .index import Index, references
+from .keys import CERTIFICATES, FLOOR, Kind, WorkKey
+from .model import DevboxView, GatewayView
+from .queue import WorkQueue
+from .settings import Settings
+from .watches import Watches
+
+log = structlog.get_logger()
+
+YOUNG: Final = timedelta(minutes=1)
+"""A Route this young may be newer than the list of pods."""
+
+
+class Sweeper:
+    """Sweeps."""
+
+    def __init__(
+        self,
+        *,
+        api: KubeApi,
+        watches: Watches,
+        index: Index,
+        writer: Writer,
+        settings: Settings,
+        queue: WorkQueue[WorkKey],
+    ) -> None:
+        self._api, self._watches, self._index = api, watches, index
+        self._writer, self._settings, self._queue = writer, settings, queue
+        self._first = True
+
+    async def sweep(self) -> float | None:
+        """All of it. Returns seconds until the next one."""
+        found = await self._list(paths.gatewayconfigs, GatewayView)
+        gateways = {view.key: view for view in found if isinstance(view, GatewayView)}
+        devboxes = [view for view in await self._list(paths.devboxes, DevboxView) if isinstance(view, DevboxView)]
+        self._index.replace({box.key: references(box, gateways) for box in devboxes}, gateways.values())
+        metrics.DEVBOXES.set(len(devboxes))
+        keys = {WorkKey(Kind.DEVBOX, *box.key) for box in devboxes}
+        keys |= {WorkKey(Kind.GATEWAY, *key) for key in gateways}
+        keys |= {WorkKey(Kind.SOURCE, *secret) for secret in self._index.secrets()}
+        for stored in self._watches.stored.objects.values():
+            if stored.type == names.CREDENTIAL_TYPE:
+                keys.add(WorkKey(Kind.SOURCE, *documents.source_of(stored)))
+            elif stored.type == names.GATEWAY_TYPE:
+                keys.add(WorkKey(Kind.GATEWAY, *documents.source_of(stored)))
+        period = self._settings.resync_seconds
+        for key in (CERTIFICATES, FLOOR, *sorted(keys)):
+            self._queue.add(key, 0.0 if self._first else random.uniform(0.01, period * 0.8))  # noqa: S311 (jitter)
+        self._first = False
+        await self._routes()
+        self._watches.prune()
+        return period * random.uniform(0.9, 1.1)  # noqa: S311 (jitter)
+
+    async def _list(self, at: object, view: type[DevboxView] | type[GatewayView]) -> list[DevboxView | GatewayView]:
+        path = paths.devboxes if at is paths.devboxes else paths.gatewayconfigs
+        result: list[DevboxView | GatewayView] = []
+        for scope in self._settings.scopes:
+            items, _ = await self._api.list(path(scope))
+            result += [parsed for item in items if (parsed := _parse(view, item)) is not None]
+        return result
+
+    async def _routes(self) -> None:
+        """Routes whose pod is gone. (Normally its Devbox's reconcile has deleted them long before.)"""
+        live: set[str] = set()
+        for scope in self._settings.scopes:
+            items, _ = await self._api.list(paths.pods(scope), {"labelSelector": names.DEVBOX_LABEL})
+            live |= {item["metadata"]["uid"] for item in items}
+        now = datetime.now(UTC)
+        for stored in list(self._watches.stored.objects.values()):
+            if stored.type != names.ROUTE_TYPE or stored.name.removeprefix("route-") in live or now - stored.created < YOUNG:
+                continue
+            path = paths.secrets(self._settings.credentials_namespace, stored.name)
+            await self._writer.delete(path, uid=stored.uid, kind="Secret")
+            log.info("route_swept", route=stored.name)
+
+
+def _parse(view: type[DevboxView] | type[GatewayView], item: Object) -> DevboxView | GatewayView | None:
+    try:
+        return view.of(item)
+    except ValidationError:
+        return None  # its own reconcile says what is wrong
