@@ -2,9 +2,12 @@
 
 import asyncio
 import importlib.metadata
+import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
 
 import structlog
 import typer
@@ -19,10 +22,10 @@ from .audit import AuditLog
 from .certificates import Certificate
 from .destinations import Policy, Resolver
 from .reviews import Reviewer
-from .server import DataPort, Gateway
+from .server import DataPort, Gateway, require_c_parser
 from .settings import Settings
 from .state import State
-from .upstream import Upstreams
+from .upstream import Upstreams, tls_context
 from .view import Limits
 
 app = typer.Typer(
@@ -42,11 +45,11 @@ def run(
     logs.configure("gateway", log_level)  # type: ignore[arg-type]
     try:
         settings = load(Settings, config)
-        Policy.of(settings.upstreams)
-    except (SettingsError, ValueError) as error:
+        start = Start(settings)
+    except (SettingsError, ValueError, OSError) as error:  # an ssl.SSLError is an OSError
         typer.echo(f"devbox-proxy: {error}", err=True)
         raise typer.Exit(2) from None
-    uvloop.run(serve(settings))
+    uvloop.run(serve(settings, start))
 
 
 @app.command()
@@ -55,7 +58,29 @@ def version() -> None:
     typer.echo(importlib.metadata.version("devbox-gateway"))
 
 
-async def serve(settings: Settings) -> None:
+class Start:
+    """What is read from the settings and files before anything is served. Raises ValueError or OSError, saying what is wrong."""
+
+    def __init__(self, settings: Settings) -> None:
+        require_c_parser()
+        self.policy = Policy.of(settings.upstreams)
+        self.trust = _named("upstreams.caBundle", lambda: tls_context(settings.upstreams.ca_bundle))
+        self.certificate = _named("listen.tls", lambda: Certificate(settings.listen.tls))
+        self.own_host = urlsplit(settings.public_url).hostname or ""
+        self.own_addresses = frozenset({os.environ["POD_IP"]} if os.environ.get("POD_IP") else ())
+
+
+T = TypeVar("T")
+
+
+def _named(field: str, read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except OSError as error:
+        raise ValueError(f"{field}: {error}") from None
+
+
+async def serve(settings: Settings, start: Start) -> None:
     """Everything the gateway is, until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -65,9 +90,12 @@ async def serve(settings: Settings) -> None:
     audit = AuditLog(settings.audit.queue, drop=settings.audit.on_overflow == "Drop")
     async with await KubeApi.connect() as api, asyncio.TaskGroup() as tasks:
         state = State(api, settings.credentials_namespace, settings.watch_namespaces)
-        resolver = Resolver(Policy.of(settings.upstreams), lambda: state.floor)
-        upstreams = Upstreams(resolver, settings.timeouts, settings.upstreams.ca_bundle)
-        certificate = Certificate(settings.listen.tls)
+
+        def floor() -> frozenset[str] | None:
+            return None if state.floor is None else state.floor | start.own_addresses
+
+        resolver = Resolver(start.policy, floor, own_host=start.own_host)
+        upstreams = Upstreams(resolver, settings.timeouts, start.trust)
         gateway = Gateway(
             state,
             Reviewer(api, state.known),
@@ -78,13 +106,14 @@ async def serve(settings: Settings) -> None:
             public_url=settings.public_url,
         )
         admin = AdminPort(state, settings.listen.host, settings.listen.admin)
-        data = DataPort(gateway, settings.listen.host, settings.listen.data, certificate.context)
-        background = [tasks.create_task(state.run()), tasks.create_task(certificate.follow())]
+        data = DataPort(gateway, settings.listen.host, settings.listen.data, start.certificate.context)
+        background = [tasks.create_task(state.run()), tasks.create_task(start.certificate.follow())]
         ports = {"admin": await admin.start(), "data": await data.start()}
         log.info("started", **ports)
         await stop.wait()
         log.info("draining", seconds=settings.drain_seconds)
         admin.draining = True
+        data.drain()
         # The Service still sends new connections here until every node has heard of it.
         await asyncio.sleep(settings.drain_seconds)
         await data.stop(settings.shutdown_seconds)

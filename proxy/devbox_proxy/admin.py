@@ -38,6 +38,8 @@ class AdminPort:
             return web.Response(status=503, text="draining\n")
         if not self._state.known.synced:
             return web.Response(status=503, text="the first lists from the API server are not in yet\n")
+        if self._state.floor is None:
+            return web.Response(status=503, text="the operator has not written the floor document yet\n")
         # Not live is still ready: what is known goes on being served when the API server is away.
         return web.Response(text="ok\n")
 

@@ -21,23 +21,29 @@ class Certificate:
         """Raises OSError or ssl.SSLError if there is no usable certificate."""
         self._files = files
         self._stamp = self._current()
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.context.set_alpn_protocols(["http/1.1"])
-        self.context.load_cert_chain(files.cert_file, files.key_file)
+        self.context = self._load()
 
-    async def follow(self) -> None:
+    async def follow(self, every: float = POLL_SECONDS) -> None:
         """Watch the files, for ever. A pair that does not fit is logged and tried again: it is half written."""
         while True:
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(every)
             try:
                 stamp = self._current()
                 if stamp != self._stamp:
+                    # First into a context that nobody uses: a pair that does not fit leaves one without a key.
+                    self._load()
                     self.context.load_cert_chain(self._files.cert_file, self._files.key_file)
                     self._stamp = stamp
                     log.info("certificate_reloaded")
             except (OSError, ssl.SSLError) as error:
                 log.warning("certificate_unusable", error=type(error).__name__)
+
+    def _load(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(self._files.cert_file, self._files.key_file)
+        return context
 
     def _current(self) -> tuple[int, int]:
         return self._files.cert_file.stat().st_mtime_ns, self._files.key_file.stat().st_mtime_ns

@@ -20,8 +20,15 @@ _METADATA = {ip_address(text) for text in ("169.254.169.254", "fd00:ec2::254", "
 """Where clouds serve instance credentials (AWS, GCP, Azure; AWS over IPv6; Alibaba)."""
 
 
+DNS_SECONDS = 5.0
+
+
 class Refused(Exception):
     """The host may not be dialled; the text is for the log, and holds addresses."""
+
+
+class Unready(Refused):
+    """Nor may any other, yet: what must never be dialled is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +117,30 @@ def _address_and_port(text: str) -> tuple[str, int | None]:
 class Resolver:
     """Names to checked addresses, once for each dial: what is checked is what is dialled."""
 
-    def __init__(self, policy: Policy, floor: Callable[[], frozenset[str]]) -> None:
+    def __init__(self, policy: Policy, floor: Callable[[], frozenset[str] | None], *, own_host: str = "") -> None:
+        """`floor`: what nothing lifts, None while it is not known; `own_host`: the gateway's name."""
         self._policy = policy
         self._floor = floor
+        self._own_host = own_host
 
     async def resolve(self, host: str, port: int) -> list[tuple[str, int]]:
         """Address and port pairs to try in turn. Raises Refused, or OSError where DNS has no answer."""
+        floor = self._floor()
+        if floor is None:
+            raise Unready("the operator has not written the floor document yet")
+        if host.rstrip(".") == self._own_host:
+            raise Refused(f"{host} is the gateway itself")
         override = self._policy.override(host)
         if override is not None:
             # The administrator named this very address; only the floor stands above that.
             address, other_port = override
-            if why := _below_floor(ip_address(address), self._floor()):
+            if why := _below_floor(ip_address(address), floor):
                 raise Refused(f"the address override of {host}, {address}: {why}")
             return [(address, other_port or port)]
-        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        try:
+            async with asyncio.timeout(DNS_SECONDS):
+                infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except TimeoutError:
+            raise OSError(f"no answer from DNS in {DNS_SECONDS:g} s") from None
         addresses = dict.fromkeys(str(info[4][0]) for info in infos)
-        return [(address, port) for address in permitted(host, addresses, self._policy, self._floor())]
+        return [(address, port) for address in permitted(host, addresses, self._policy, floor)]

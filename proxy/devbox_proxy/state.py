@@ -7,6 +7,7 @@ __main__.py (run) and server.py (wait).
 import asyncio
 import base64
 import time
+from ipaddress import ip_address
 from typing import Final
 
 import structlog
@@ -19,7 +20,7 @@ from devbox_common.kube import KubeApi, Object
 from devbox_common.mirror import Key, Mirror
 from devbox_common.redacted import Redacted
 
-from .credentials import Credential
+from .credentials import Credential, parse_endpoint
 from .view import Known, Pod
 
 SUPPORTED: Final[frozenset[str]] = frozenset()
@@ -34,8 +35,8 @@ class State:
 
     def __init__(self, api: KubeApi, credentials_namespace: str, watch_namespaces: tuple[str, ...]) -> None:
         self.known = Known()
-        self.floor: frozenset[str] = frozenset()
-        """Addresses of nodes and of the API server."""
+        self.floor: frozenset[str] | None = None
+        """Addresses of nodes, the API server and the gateway; None until the operator has written them."""
         self._changed = asyncio.Event()
         self._documents: Mirror[Object] = Mirror(
             api, f"/api/v1/namespaces/{credentials_namespace}/secrets", _whole, on_change=self._on_document
@@ -95,14 +96,18 @@ class State:
                 self._mark_unreadable(name)
         elif kind == names.GATEWAY_TYPE:
             gateway = Gateway.model_validate_json(_data(secret, names.GATEWAY_KEY))
+            parse_endpoint(gateway.endpoint)
             self.known.gateways[name] = gateway if set(gateway.requires) <= SUPPORTED else None
         elif kind == names.CREDENTIAL_TYPE:
             metadata = secret["metadata"]
             grant = (metadata.get("annotations") or {}).get(names.ALLOWED_HOSTS_ANNOTATION)
-            value = Redacted(_data(secret, names.CREDENTIAL_KEY).decode())
-            self.known.credentials[name] = Credential(name, metadata["resourceVersion"], value, parse_grant(grant))
+            value = _data(secret, names.CREDENTIAL_KEY).decode().rstrip("\r\n")
+            if not value or any(character < " " or character == "\x7f" for character in value):
+                raise ValueError("not a header's value")
+            self.known.credentials[name] = Credential(name, metadata["resourceVersion"], Redacted(value), parse_grant(grant))
         elif kind == names.FLOOR_TYPE:
-            self.floor = frozenset(Floor.model_validate_json(_data(secret, names.FLOOR_KEY)).addresses)
+            addresses = Floor.model_validate_json(_data(secret, names.FLOOR_KEY)).addresses
+            self.floor = frozenset(str(ip_address(address)) for address in addresses)
 
     def _forget(self, name: str) -> None:
         self.known.gateways.pop(name, None)

@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
 import certifi
@@ -22,7 +22,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from .credentials import UpstreamRequest
-from .destinations import Refused, Resolver
+from .destinations import Refused, Resolver, Unready
 from .refusals import Refusal
 from .settings import Timeouts
 
@@ -35,6 +35,9 @@ DIAL_SECONDS: Final = 60.0
 READ_SIZE: Final = 2**16
 _OWN_HEADERS: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 """What aiohttp would add by itself."""
+
+
+E = TypeVar("E", bound=BaseException)
 
 
 class UpstreamError(Exception):
@@ -62,10 +65,10 @@ def text(value: bytes) -> str:
 class Upstreams:
     """All pools."""
 
-    def __init__(self, resolver: Resolver, timeouts: Timeouts, ca_bundle: str) -> None:
+    def __init__(self, resolver: Resolver, timeouts: Timeouts, trust: ssl.SSLContext) -> None:
         self._resolver = resolver
         self._timeouts = timeouts
-        self._tls = tls_context(ca_bundle)
+        self._tls = trust
         self._pools: OrderedDict[tuple[str, ...], _Pool] = OrderedDict()
 
     @contextlib.asynccontextmanager
@@ -199,7 +202,7 @@ class _Dialler(AbstractResolver):
         try:
             pairs = await self._resolver.resolve(host, port)
         except Refused as error:
-            raise _RefusedDial(str(error)) from None
+            raise _RefusedDial(str(error), final=not isinstance(error, Unready)) from None
         now = time.monotonic()
         self._checked = {address: at for address, at in self._checked.items() if now - at < DIAL_SECONDS}
         self._checked |= dict.fromkeys((address for address, _ in pairs), now)
@@ -231,6 +234,11 @@ class _Dialler(AbstractResolver):
 class _RefusedDial(OSError):
     """Carries a Refused through aiohttp, which passes on OSErrors."""
 
+    def __init__(self, why: str, *, final: bool = True) -> None:
+        super().__init__(why)
+        self.final = final
+        """False: it may be allowed in a moment."""
+
 
 def tls_context(ca_bundle: str) -> ssl.SSLContext:
     """The public roots, and those of the file if one is named."""
@@ -244,7 +252,7 @@ def tls_context(ca_bundle: str) -> ssl.SSLContext:
 def _named(error: Exception) -> UpstreamError:
     refused = _find(error, _RefusedDial)
     if refused is not None:
-        return UpstreamError(Refusal.ENDPOINT_REFUSED, str(refused))
+        return UpstreamError(Refusal.ENDPOINT_REFUSED if refused.final else Refusal.NOT_READY, str(refused))
     kinds: list[tuple[type[Exception] | tuple[type[Exception], ...], Refusal]] = [
         ((aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError), Refusal.UPSTREAM_TLS),
         (aiohttp.ServerTimeoutError, Refusal.UPSTREAM_TIMEOUT),
@@ -258,7 +266,7 @@ def _named(error: Exception) -> UpstreamError:
     return UpstreamError(Refusal.UPSTREAM_INVALID, type(error).__name__)
 
 
-def _find(error: BaseException, kind: type[BaseException]) -> BaseException | None:
+def _find(error: BaseException, kind: type[E]) -> E | None:
     """The first error of that kind behind this one: aiohttp wraps what a resolver raises."""
     chain: BaseException | None = error
     while chain is not None:

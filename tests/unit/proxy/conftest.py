@@ -170,10 +170,9 @@ class Running:
 
 
 @pytest.fixture
-async def gateway(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
+async def gateway(upstream: Upstream) -> AsyncIterator[Running]:
     cluster = Cluster()
     cluster._bindings = []
-    monkeypatch.setattr("devbox_proxy.upstream.tls_context", lambda _: upstream.context)
     server = TestServer(cluster.app())
     await server.start_server()
     async with KubeApi(Configuration(host=str(server.make_url("")).rstrip("/"))) as api:
@@ -182,7 +181,7 @@ async def gateway(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         output = io.BytesIO()
         audit = AuditLog(1000, drop=False, stream=output)
         dialled = Loopback(upstream.port)
-        upstreams = Upstreams(dialled, Timeouts(first_byte_seconds=5), "")  # type: ignore[arg-type]
+        upstreams = Upstreams(dialled, Timeouts(first_byte_seconds=5), upstream.context)  # type: ignore[arg-type]
         gateway = Gateway(
             state,
             Reviewer(api, state.known),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -36,10 +37,10 @@ class RawApi:
 
 
 @contextlib.asynccontextmanager
-async def raw_api(serve: Serve) -> AsyncIterator[RawApi]:
+async def raw_api(serve: Serve, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[RawApi]:
     """A running one; `port` is where."""
     result = RawApi(serve)
-    server = await asyncio.start_server(result.accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(result.accept, host, 0, ssl=tls)
     result.port = server.sockets[0].getsockname()[1]
     try:
         yield result

@@ -12,7 +12,7 @@ from devbox_proxy.destinations import Policy, Resolver
 from devbox_proxy.redact import Redactor
 from devbox_proxy.refusals import Refusal
 from devbox_proxy.settings import Timeouts
-from devbox_proxy.upstream import UpstreamCut, UpstreamError, Upstreams
+from devbox_proxy.upstream import UpstreamCut, UpstreamError, Upstreams, tls_context
 
 from .raw_api import answering, raw_api
 
@@ -28,7 +28,7 @@ class Anywhere:
 
 @contextlib.asynccontextmanager
 async def upstreams(resolver: object | None = None, **timeouts: float) -> AsyncIterator[Upstreams]:
-    result = Upstreams(resolver or Anywhere(), Timeouts(**timeouts), "")  # type: ignore[arg-type]
+    result = Upstreams(resolver or Anywhere(), Timeouts(**timeouts), tls_context(""))  # type: ignore[arg-type]
     try:
         yield result
     finally:

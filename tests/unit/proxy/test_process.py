@@ -1,0 +1,217 @@
+"""`devbox-proxy run` as a process of its own: settings from a file, TLS on both sides, SIGTERM in the middle of a stream."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+from aiohttp.test_utils import TestServer
+
+from devbox_api import names
+from devbox_demo.credentials import Certificates, make_certificates
+
+from .conftest import HOST, NAMESPACE, Cluster
+from .raw_api import raw_api
+
+SECRET = "sk-process-credential-1"
+COMMAND = (sys.executable, "-m", "devbox_proxy")
+
+
+def settings(folder: Path, **change: Any) -> Path:
+    path = folder / "proxy.yaml"
+    content = {
+        "credentialsNamespace": NAMESPACE,
+        "publicURL": f"https://{HOST}",
+        "listen": {
+            "host": "127.0.0.1",
+            "data": 0,
+            "admin": 0,
+            "tls": {"certFile": str(folder / "tls.crt"), "keyFile": str(folder / "tls.key")},
+        },
+        "drainSeconds": 1,
+        "shutdownSeconds": 20,
+    }
+    path.write_text(yaml.safe_dump(content | change))
+    return path
+
+
+def write_files(folder: Path, pair: Certificates, api_server: str) -> None:
+    (folder / "tls.crt").write_text(pair.certificate)
+    (folder / "tls.key").write_text(pair.key.reveal())
+    (folder / "ca.crt").write_text(pair.ca)
+    kubeconfig = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": api_server}}],
+        "users": [{"name": "u", "user": {}}],
+    }
+    (folder / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
+
+
+class Process:
+    """The running gateway and everything it printed."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.output: list[str] = []
+        self.data = self.admin = 0
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            self.output.append(line.decode())
+            if '"started"' in self.output[-1]:
+                ports = json.loads(line)
+                self.data, self.admin = ports["data"], ports["admin"]
+
+    async def end(self) -> int:
+        async with asyncio.timeout(20):
+            status = await self.process.wait()
+            await self._reader
+        return status
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path, config: Path) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        "run",
+        "--config",
+        str(config),
+        env={**os.environ, "KUBECONFIG": str(folder / "kubeconfig")},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    result = Process(process)
+    try:
+        async with asyncio.timeout(20):
+            while not result.data and process.returncode is None:  # noqa: ASYNC110 (another process)
+                await asyncio.sleep(0.02)
+        assert result.data, result.output
+        yield result
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await result.end()
+
+
+def own_address() -> str:
+    """An address of this machine that is not loopback, where no setting lets a gateway lead."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("198.51.100.1", 9))  # no packet is sent
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        return str(probe.getsockname()[0])
+
+
+async def readiness(http: aiohttp.ClientSession, gateway: Process) -> int:
+    async with http.get(f"http://127.0.0.1:{gateway.admin}/readyz") as response:
+        return response.status
+
+
+async def until_ready(http: aiohttp.ClientSession, gateway: Process, status: int) -> None:
+    async with asyncio.timeout(10):
+        while await readiness(http, gateway) != status:  # noqa: ASYNC110 (another process)
+            await asyncio.sleep(0.02)
+
+
+async def test_from_start_to_the_end_of_the_last_stream(tmp_path: Path, http: aiohttp.ClientSession) -> None:
+    pair = make_certificates((HOST, "api.example"))
+    write_files(tmp_path, pair, "")
+    server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_tls.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    trust = ssl.create_default_context(cadata=pair.ca)
+    go_on, heads = asyncio.Event(), list[bytes]()
+
+    async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for number in (b"1", b"2"):
+            writer.write(b"9\r\ndata: " + number + b"\n\n\r\n")
+            await writer.drain()
+            await go_on.wait()
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+
+    cluster = Cluster()
+    cluster._bindings = []
+    cluster.pod()
+    token = cluster.bind("API", "https://api.example", SECRET, {"type": "Bearer"})
+    api_server = TestServer(cluster.app())
+    await api_server.start_server()
+    address = own_address()
+    async with raw_api(stream, address, server_tls) as api:
+        write_files(tmp_path, pair, str(api_server.make_url("")).rstrip("/"))
+        upstreams = {"addressOverrides": {"api.example": f"{address}:{api.port}"}, "caBundle": str(tmp_path / "ca.crt")}
+        async with running(tmp_path, settings(tmp_path, upstreams=upstreams)) as gateway:
+            url, key = f"https://127.0.0.1:{gateway.data}/v1", {"x-api-key": token}
+            assert await readiness(http, gateway) == 503, "the floor is not known"
+            async with http.get(url, headers=key, ssl=trust, server_hostname=HOST) as early:
+                assert (early.status, (await early.json())["error"]["code"]) == (503, "not_ready")
+            floor = base64.b64encode(b'{"version":1,"addresses":["10.99.99.99"]}').decode()
+            cluster.put("secrets", "floor", type=names.FLOOR_TYPE, data={names.FLOOR_KEY: floor})
+            await until_ready(http, gateway, 200)
+            async with http.get(url, headers=key, ssl=trust, server_hostname=HOST) as response:
+                assert await response.content.readuntil(b"\n\n") == b"data: 1\n\n"
+                gateway.process.send_signal(signal.SIGTERM)
+                await until_ready(http, gateway, 503)
+                async with http.get(url, ssl=trust, server_hostname=HOST) as late:
+                    assert late.status == 401, "still served, for whoever has not heard of it"
+                    assert late.headers["Connection"] == "close"
+                await asyncio.sleep(1.2)  # drainSeconds are over: the listener is closed
+                with pytest.raises(aiohttp.ClientConnectionError):
+                    await http.get(url, ssl=trust, server_hostname=HOST)
+                go_on.set()
+                assert await response.content.read() == b"data: 2\n\n"
+            assert await gateway.end() == 0
+    cluster.end_watches()
+    await api_server.close()
+    assert f"Authorization: Bearer {SECRET}".encode() in heads[0]
+    assert b"gws_" not in heads[0]
+    output = "".join(gateway.output)
+    assert '"audit":"end"' in output
+    assert '"ended":"complete"' in output
+    assert SECRET not in output
+    assert token.removeprefix("gws_") not in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"upstream": {}}, "upstream: Extra inputs are not permitted"),
+        ({"audit": {"onOverflow": "Ignore"}}, "audit.onOverflow"),
+        ({"upstreams": {"allowedCIDRs": ["10.0.0.1/8"]}}, "10.0.0.1/8 has host bits set"),
+        ({"upstreams": {"addressOverrides": {"a.example": "b.example"}}}, "'b.example' does not appear to be an IPv4 or IPv6"),
+        ({"upstreams": {"caBundle": "/nowhere/ca.crt"}}, "upstreams.caBundle: "),
+        ({"listen": {"tls": {"certFile": "/nowhere/tls.crt"}}}, "listen.tls: "),
+    ],
+)
+def test_a_mistake_in_the_settings_is_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    write_files(tmp_path, make_certificates((HOST,)), "http://127.0.0.1:1")
+    result = subprocess.run(
+        [*COMMAND, "run", "--config", str(settings(tmp_path, **change))],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr

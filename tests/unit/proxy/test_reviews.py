@@ -1,0 +1,129 @@
+"""TokenReviews: what counts as a yes, and how often the cluster is asked."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from devbox_api.names import token_digest
+from devbox_api.route import Route
+from devbox_common.kube import ApiError, Object
+from devbox_proxy import reviews
+from devbox_proxy.reviews import IN_FLIGHT, PER_SECOND, Reviewer, verdict
+from devbox_proxy.view import Known, Pod
+
+from .conftest import until
+from .test_identity import BINDING, POD, ROUTE
+
+
+def status(**change: Any) -> Object:
+    extra = {"authentication.kubernetes.io/pod-uid": ["uid-1"], "authentication.kubernetes.io/credential-id": ["JTI=9"]}
+    user = {"username": "system:serviceaccount:agents:devbox-agent", "extra": extra}
+    return {"authenticated": True, "audiences": [BINDING.audience], "user": user} | change
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (status(), ""),
+        ({}, "not authenticated"),
+        (status(authenticated=False), "not authenticated"),
+        (status(audiences=["https://kubernetes.default.svc"]), "another audience"),
+        (status(audiences=None), "another audience"),
+        (status(user={"username": "system:serviceaccount:agents:devbox-agent"}), "another pod"),
+        (status(user=status()["user"] | {"extra": {"authentication.kubernetes.io/pod-uid": ["uid-2"]}}), "another pod"),
+        (status(user=status()["user"] | {"username": "system:serviceaccount:agents:default"}), "another account"),
+        (status(user=status()["user"] | {"username": "system:serviceaccount:other:devbox-agent"}), "another account"),
+    ],
+)
+def test_what_counts_as_a_yes(answer: Object, why: str) -> None:
+    assert verdict(answer, ROUTE, BINDING) == (not why, why)
+
+
+class Api:
+    """In place of KubeApi: answers after a moment, and counts."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.asked: list[str] = []
+        self.at_once = self.most_at_once = 0
+        self.away = False
+
+    async def request(self, method: str, path: str, *, body: Object, timeout: float) -> Object:  # noqa: ASYNC109
+        self.asked.append(body["spec"]["token"])
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(self.seconds)
+        self.at_once -= 1
+        if self.away:
+            raise ApiError(0, "Unreachable", "no answer")
+        return {"status": status()}
+
+
+def of_pod(number: int) -> Route:
+    pod = ROUTE.pod.model_copy(update={"uid": f"uid-{number}"})
+    return ROUTE.model_copy(update={"pod": pod})
+
+
+def world(count: int) -> Known:
+    return Known(pods={f"uid-{n}": Pod(f"uid-{n}", *_rest(POD)) for n in range(1, count + 1)})
+
+
+def _rest(pod: Pod) -> tuple[Any, ...]:
+    return (pod.name, pod.namespace, pod.phase, pod.node, pod.ips, pod.deleting, pod.host_network, pod.seen_at)
+
+
+async def test_one_question_at_a_time_for_a_pod() -> None:
+    api, known = Api(0.05), world(1)
+    reviewer = Reviewer(api, known)  # type: ignore[arg-type]
+    await asyncio.gather(*(reviewer.review(ROUTE, BINDING) for _ in range(50)))
+    assert len(api.asked) == 1
+    assert known.reviews["uid-1"].accepted
+    assert known.reviews["uid-1"].digest == token_digest(BINDING.token)
+    await reviewer.review(ROUTE, BINDING)
+    assert len(api.asked) == 2
+
+
+async def test_many_pods_are_asked_about_at_a_bounded_rate() -> None:
+    api, known = Api(0.3), world(40)
+    reviewer = Reviewer(api, known)  # type: ignore[arg-type]
+    started = time.monotonic()
+    await asyncio.gather(*(reviewer.review(of_pod(n), BINDING) for n in range(1, 41)))
+    assert time.monotonic() - started >= 40 / PER_SECOND - 0.02
+    assert api.most_at_once == IN_FLIGHT
+    assert len(api.asked) == 40
+
+
+async def test_whoever_stops_waiting_does_not_stop_the_question() -> None:
+    api, known = Api(0.05), world(1)
+    reviewer = Reviewer(api, known)  # type: ignore[arg-type]
+    waiting = asyncio.create_task(reviewer.review(ROUTE, BINDING))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    await reviewer.review(ROUTE, BINDING)
+    assert len(api.asked) == 1
+
+
+async def test_an_answer_about_a_pod_that_is_gone_is_not_kept() -> None:
+    api, known = Api(0.02), world(1)
+    question = asyncio.create_task(Reviewer(api, known).review(ROUTE, BINDING))  # type: ignore[arg-type]
+    await asyncio.sleep(0.01)
+    known.pods.clear()
+    await question
+    assert not known.reviews
+
+
+async def test_it_asks_again_by_itself_until_the_api_server_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reviews, "AWAY_SECONDS", 0.05)
+    api, known = Api(), world(1)
+    api.away = True
+    await Reviewer(api, known).review(ROUTE, BINDING)  # type: ignore[arg-type]
+    since = known.api_away_since
+    assert since is not None
+    assert not known.reviews
+    await until(lambda: len(api.asked) >= 3)
+    assert known.api_away_since == since, "away since the first failure, not since the last"
+    api.away = False
+    await until(lambda: known.api_away_since is None)
+    assert known.reviews["uid-1"].accepted

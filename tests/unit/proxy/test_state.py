@@ -1,0 +1,165 @@
+"""What the gateway makes of the objects it mirrors: whole ones are known at once, broken ones fail closed."""
+
+import base64
+from typing import Any
+
+import orjson
+import pytest
+from kubernetes.aio.client.configuration import Configuration
+
+from devbox_api import names
+from devbox_common.kube import KubeApi
+from devbox_proxy.state import State, pod_of
+
+from .test_identity import BINDING, ROUTE
+
+GATEWAY = {
+    "version": 1,
+    "name": "a",
+    "namespace": "n",
+    "uid": "g",
+    "endpoint": "https://api.example",
+    "auth": {"type": "Bearer"},
+}
+
+
+@pytest.fixture
+async def state() -> State:
+    """One that follows nothing: the tests call what the mirrors would."""
+    api = KubeApi(Configuration(host="http://127.0.0.1:1"))
+    await api.close()
+    return State(api, "credentials", ())
+
+
+def secret(kind: str, key: str, value: bytes, *, version: str = "1", grant: str | None = None) -> dict[str, Any]:
+    annotations = {} if grant is None else {names.ALLOWED_HOSTS_ANNOTATION: grant}
+    return {
+        "type": kind,
+        "metadata": {"resourceVersion": version, "annotations": annotations},
+        "data": {key: base64.b64encode(value).decode()},
+    }
+
+
+def route(**change: Any) -> dict[str, Any]:
+    return secret(names.ROUTE_TYPE, names.ROUTE_KEY, orjson.dumps(ROUTE.model_dump(mode="json") | change))
+
+
+def gateway(**change: Any) -> dict[str, Any]:
+    return secret(names.GATEWAY_TYPE, names.GATEWAY_KEY, orjson.dumps(GATEWAY | change))
+
+
+def put(state: State, name: str, new: dict[str, Any] | None, old: dict[str, Any] | None = None) -> None:
+    state._on_document(("credentials", name), old, new)
+
+
+async def test_every_listed_token_leads_to_its_route_and_goes_with_it(state: State) -> None:
+    put(state, "route-uid-1", route())
+    assert set(state.known.tokens) == set(BINDING.digests)
+    renewed = route(bindings=[BINDING.model_dump(mode="json") | {"digests": ["d" * 64]}])
+    put(state, "route-uid-1", renewed, route())
+    assert set(state.known.tokens) == {"d" * 64}
+    put(state, "route-uid-1", None, renewed)
+    assert not state.known.tokens
+    assert not state.known.routes
+
+
+@pytest.mark.parametrize(
+    "broken", [route(requires=["quota"]), route(version=2), route(pod=None), secret(names.ROUTE_TYPE, "other", b"{}")]
+)
+async def test_a_route_that_cannot_be_honoured_is_not_served_by_the_one_before(state: State, broken: dict[str, Any]) -> None:
+    put(state, "route-uid-1", route())
+    put(state, "route-uid-1", broken, route())
+    assert state.known.unsupported == {"uid-1"}
+    put(state, "route-uid-1", route(), broken)
+    assert not state.known.unsupported
+    assert state.known.tokens
+
+
+async def test_fields_of_a_newer_operator_are_ignored(state: State) -> None:
+    put(state, "route-uid-1", route(comment="newer"))
+    put(state, "gateway-g", gateway(comment="newer"))
+    assert state.known.tokens
+    assert state.known.gateways["gateway-g"] is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"version": 2}, {"requires": ["quota"]}, {"endpoint": "ftp://api.example"}, {"endpoint": "https://"}, {"auth": {}}],
+)
+async def test_a_gateway_that_cannot_be_honoured_leads_nowhere(state: State, change: dict[str, Any]) -> None:
+    put(state, "gateway-g", gateway())
+    put(state, "gateway-g", gateway(**change), gateway())
+    assert state.known.gateways == {"gateway-g": None}
+    put(state, "gateway-g", None, gateway(**change))
+    assert state.known.gateways == {}
+
+
+def credential(value: bytes, grant: str | None = "api.example, *.corp.example") -> dict[str, Any]:
+    return secret(names.CREDENTIAL_TYPE, names.CREDENTIAL_KEY, value, version="7", grant=grant)
+
+
+async def test_a_credential_is_taken_as_it_is_but_for_the_newline_at_its_end(state: State) -> None:
+    put(state, "credential-1", credential(b"sk-real\n"))
+    known = state.known.credentials["credential-1"]
+    assert (known.value.reveal(), known.version, known.allowed_hosts) == ("sk-real", "7", ("api.example", "*.corp.example"))
+    assert "sk-real" not in repr(state.known)
+
+
+@pytest.mark.parametrize("value", [b"", b"\n", b"sk\nreal", b"sk\r\nX-Injected: 1", b"sk\0", b"sk\x7f", b"\xff\xfe"])
+async def test_a_credential_that_is_no_header_value_is_none(state: State, value: bytes) -> None:
+    put(state, "credential-1", credential(b"sk-before"))
+    put(state, "credential-1", credential(value), credential(b"sk-before"))
+    assert not state.known.credentials
+
+
+async def test_no_error_quotes_a_secret(state: State, capsys: pytest.CaptureFixture[str]) -> None:
+    put(state, "credential-1", credential(b"sk-very\nsecret"))
+    put(state, "route-uid-1", route(bindings=[{"name": "A", "token": "eyJ-very-secret"}]))
+    output = capsys.readouterr()
+    assert "document_unreadable" in output.out + output.err
+    assert "secret" not in output.out + output.err
+
+
+async def test_without_a_grant_a_credential_goes_nowhere(state: State) -> None:
+    for grant in (None, "", "*", " , "):
+        put(state, "credential-1", credential(b"sk", grant))
+        assert not state.known.credentials["credential-1"].granted_to("api.example")
+
+
+async def test_the_floor_is_unknown_until_it_is_written(state: State) -> None:
+    def floor(*addresses: str) -> dict[str, Any]:
+        return secret(names.FLOOR_TYPE, names.FLOOR_KEY, orjson.dumps({"version": 1, "addresses": addresses}))
+
+    assert state.floor is None
+    put(state, "floor", floor("10.0.0.1", "FD00:0::1"))
+    assert state.floor == {"10.0.0.1", "fd00::1"}, "addresses are compared as such, not as text"
+    put(state, "floor", floor("no address"), floor("10.0.0.1"))
+    assert state.floor == {"10.0.0.1", "fd00::1"}
+
+
+def pod(uid: str, **status: Any) -> dict[str, Any]:
+    return {"metadata": {"uid": uid, "name": "agent-x", "namespace": "agents"}, "spec": {}, "status": status}
+
+
+async def test_a_pod_of_the_same_name_is_another_pod(state: State) -> None:
+    key = ("agents", "agent-x")
+    state._on_pod(key, None, pod("u1"))
+    since = state.known.pods["u1"].seen_at
+    state._on_pod(key, pod("u1"), pod("u1", phase="Running"))
+    assert state.known.pods["u1"].phase == "Running"
+    assert state.known.pods["u1"].seen_at == since, "it does not grow young again"
+    state._on_pod(key, pod("u1"), pod("u2"))
+    assert set(state.known.pods) == {"u2"}
+    state._on_pod(key, pod("u2"), None)
+    assert not state.known.pods
+
+
+def test_what_is_read_of_a_pod() -> None:
+    item = {
+        "metadata": {"uid": "u", "name": "p", "namespace": "n", "deletionTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"nodeName": "node-1", "hostNetwork": True},
+        "status": {"phase": "Running", "podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}, {}]},
+    }
+    view = pod_of(item, 5.0)
+    assert (view.node, view.ips, view.deleting, view.host_network) == ("node-1", ("10.0.0.1", "fd00::1"), True, True)
+    assert pod_of(pod("u"), 5.0).phase == "Pending"
