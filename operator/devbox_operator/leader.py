@@ -12,7 +12,9 @@ from typing import Any
 
 import kopf
 import structlog
+from kopf._core.engines.peering import Identity
 
+from devbox_api import names
 from devbox_common.kube import ApiError, KubeApi
 
 from . import handlers, metrics
@@ -36,7 +38,9 @@ log = structlog.get_logger()
 class Leader:
     """The operator at work."""
 
-    def __init__(self, api: KubeApi, settings: Settings, held: Callable[[], bool]) -> None:
+    def __init__(self, api: KubeApi, settings: Settings, held: Callable[[], bool], take_signals: Callable[[], None]) -> None:
+        """`held()`: a write may start; `take_signals()`: called when kopf has put its own signal handlers in place of ours."""
+        self._take_signals = take_signals
         self.settings = settings
         self.index = Index()
         self.queue: WorkQueue[WorkKey] = WorkQueue(self._work, on_error=_failed)
@@ -61,7 +65,7 @@ class Leader:
         self.started = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until cancelled, until something fails that only a new process repairs, or until SIGTERM, which kopf takes over."""
+        """Work until cancelled, or until something fails that only a new process repairs."""
         try:
             await self.watches.start()
             # The index first: nothing that is in use may look unused. Then the certificates, which every pod needs.
@@ -82,7 +86,9 @@ class Leader:
         where: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
         logging.getLogger("kopf").setLevel(logging.WARNING)
         await kopf.operator(
-            registry=handlers.registry(self.queue.add, self._namespace_changed),
+            registry=handlers.registry(self.queue.add, self._namespace_changed, self._take_signals),
+            # Else kopf looks up the user's name, and a container's user need not have one.
+            identity=Identity(names.LEASE),
             settings=handlers.operator_settings(self.settings),
             **where,
         )

@@ -4,7 +4,6 @@ Goes in: settings. Comes out: the exit status. Called by __main__.
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -27,8 +26,12 @@ log = structlog.get_logger()
 async def run(settings: Settings) -> int:
     """Run until SIGTERM (0) or until the Lease is lost or something breaks (1)."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    def take_signals() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    take_signals()
     async with await KubeApi.connect() as api:
         identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
         elector = Elector(
@@ -39,7 +42,7 @@ async def run(settings: Settings) -> int:
             duration=settings.lease.duration_seconds,
             renew=settings.lease.renew_seconds,
         )
-        leader = Leader(api, settings, elector.held)
+        leader = Leader(api, settings, elector.held, take_signals)
         runner = await admin.serve(_admin(leader, elector), settings.admin_port)
         work = asyncio.create_task(_work(api, settings, elector, leader))
         ending = asyncio.create_task(stop.wait())
@@ -51,11 +54,11 @@ async def run(settings: Settings) -> int:
             return _failed(work)
         finally:
             ending.cancel()
-            # No write starts from here on; those under way have their time-out.
+            # What is under way is cut; then another replica may start. (kopf takes seconds to end, but it doesn't write.)
             work.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await asyncio.wait_for(work, 15)
+            await asyncio.wait((work,), timeout=0.5)
             await elector.release()
+            await asyncio.wait((work,), timeout=10)
             await runner.cleanup()
 
 
