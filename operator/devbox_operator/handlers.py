@@ -18,9 +18,8 @@ from .settings import Settings
 Add = Callable[[WorkKey], None]
 
 
-def registry(add: Add, namespace_changed: Callable[[str], None], take_signals: Callable[[], None]) -> kopf.OperatorRegistry:
-    """The four handlers. `namespace_changed(name)`: labels decide about allowedNamespaces. `take_signals()`: kopf has just
-    installed handlers for SIGTERM and SIGINT, with which it would take seconds to stop, the Lease still held."""
+def registry(add: Add, namespace_changed: Callable[[str], None]) -> kopf.OperatorRegistry:
+    """The four handlers. `namespace_changed(name)`: labels decide about allowedNamespaces."""
     handlers = kopf.OperatorRegistry()
     group, version = names.GROUP, names.VERSION
 
@@ -29,10 +28,6 @@ def registry(add: Add, namespace_changed: Callable[[str], None], take_signals: C
         if os.environ.get("KUBERNETES_SERVICE_HOST"):
             return kopf.login_with_service_account(**kwargs)
         return kopf.login_with_kubeconfig(**kwargs)
-
-    @kopf.on.startup(registry=handlers)
-    async def started(**_: Any) -> None:
-        take_signals()
 
     @kopf.on.event(group, version, "devboxes", registry=handlers)
     async def devbox(namespace: str | None, name: str | None, **_: Any) -> None:

@@ -85,13 +85,18 @@ class Leader:
         namespaces = self.settings.watch_namespaces
         where: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
         logging.getLogger("kopf").setLevel(logging.WARNING)
-        await kopf.operator(
-            registry=handlers.registry(self.queue.add, self._namespace_changed, self._take_signals),
+        ours = asyncio.all_tasks()
+        tasks = await kopf.spawn_tasks(
+            registry=handlers.registry(self.queue.add, self._namespace_changed),
             # Else kopf looks up the user's name, and a container's user need not have one.
             identity=Identity(names.LEASE),
             settings=handlers.operator_settings(self.settings),
             **where,
         )
+        # spawn_tasks has put kopf's handlers for SIGTERM and SIGINT in place of ours: with them, stopping takes six seconds
+        # in which the Lease is held and nobody works.
+        self._take_signals()
+        await kopf.run_tasks(tasks, ignored=ours)
 
     async def _until_one_ends(self, *parts: Coroutine[Any, Any, None]) -> None:
         tasks = [asyncio.create_task(part) for part in parts]
