@@ -70,7 +70,9 @@ def from_problems(problems: Sequence[Problem], fine: Finding) -> Finding:
 
 def summarise(findings: dict[ConditionType, Finding], needed: Iterable[ConditionType], stalled: bool) -> None:
     """Add Ready, Reconciling and Stalled: Ready carries the reason and message of the first needed condition that is not True."""
-    obstacle = next((findings[kind] for kind in needed if findings[kind].status != "True"), None)
+    obstacles = [findings[kind] for kind in needed if findings[kind].status != "True"]
+    # One that waits for another is no explanation.
+    obstacle = next((o for o in obstacles if o.reason != Reason.WAITING), obstacles[0] if obstacles else None)
     done = Finding("False", Reason.READY)
     if obstacle is None:
         findings |= {ConditionType.READY: good(Reason.READY), ConditionType.RECONCILING: done, ConditionType.STALLED: done}

@@ -82,8 +82,8 @@ class DevboxReconciler:
             Regarding("Devbox", *key, view.box.uid), view.box.status.conditions, status.conditions, snapshot.now
         )  # fmt: skip
         await self._statuses.events(found)
-        live = frozenset(p.uid for p in snapshot.pods if p.owner == view.box.uid and not p.deleting)
-        if not view.deleting and outcome.pod is not None and not outcome.pod.deleting:
+        live = frozenset(p.uid for p in lifecycle.own(view, snapshot.pods) if not p.deleting and not p.ended)
+        if not view.deleting and outcome.attached is not None and outcome.pod is not None:
             live |= {outcome.pod.uid}
         await self._delete_routes(key, keep=frozenset() if view.deleting else live)
         if outcome.refused is not None:
@@ -185,6 +185,9 @@ class DevboxReconciler:
             times.append(outcome.attached.renew_at)
         if outcome.pod and outcome.pod.started and ended_quickly(snapshot, outcome.pod):
             times.append(outcome.pod.started + QUICK)
+        if desired.refused:
+            # A volume that appears without the label is not in the mirror; its owner wants to see what is missing.
+            times.append(snapshot.now + timedelta(seconds=15))
         if not times:
             return None
         return max(0.1, (min(times) - datetime.now(UTC)) / timedelta(seconds=1))
