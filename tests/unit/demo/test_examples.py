@@ -39,7 +39,7 @@ def test_every_object_is_valid_and_every_secret_is_granted(folder: Path) -> None
 
 def test_devboxes_stand_first_so_that_deleting_goes_through_at_once() -> None:
     kinds = [one["kind"] for one in objects(FOLDER)]
-    assert kinds == sorted(kinds, key=["Devbox", "GatewayConfig", "Secret"].index)
+    assert kinds == sorted(kinds, key=["Devbox", "Secret", "GatewayConfig"].index)
     assert not any("namespace" in one["metadata"] for one in objects(FOLDER))
 
 
