@@ -17,7 +17,6 @@ ANTHROPIC_TYPES: Final = {
     413: "request_too_large",
     429: "rate_limit_error",
     500: "api_error",
-    501: "invalid_request_error",
     502: "api_error",
     503: "overloaded_error",
     504: "timeout_error",
@@ -44,7 +43,7 @@ class Refusal(Enum):
         400, "the request's length is ambiguous: send Content-Length, or Transfer-Encoding: chunked on HTTP/1.1"
     )
     HEADER_DUPLICATE = _Row(400, "Host and Authorization may be sent once")
-    UPGRADE_UNSUPPORTED = _Row(501, "this gateway does not switch protocols; use plain HTTP or server-sent events")
+    UPGRADE_UNSUPPORTED = _Row(400, "this gateway does not switch protocols; use plain HTTP or server-sent events")
     TOKEN_MISSING = _Row(
         401, "no gws_ token in the request; send the one in this devbox's environment, e.g. Authorization: Bearer $NAME"
     )

@@ -13,7 +13,7 @@ from collections import Counter
 from typing import Any, Final
 
 import structlog
-from aiohttp import http_parser, web
+from aiohttp import HttpVersion11, http_parser, web
 from aiohttp.web_protocol import RequestHandler
 
 from . import grammar, metrics, relay
@@ -31,7 +31,7 @@ KEEPALIVE_SECONDS: Final = 75.0
 WAITERS_PER_PEER: Final = 64
 REVIEW_SECONDS: Final = 2.0
 """What a TokenReview may take beyond the wait."""
-CLOSING: Final = frozenset({400, 405, 501})
+CLOSING: Final = frozenset({400, 405})
 """Refusals after which nothing that follows on the connection is to be trusted as a request."""
 
 log = structlog.get_logger()
@@ -69,6 +69,8 @@ class Gateway:
         """Answer one request."""
         request_id = f"req_{uuid.uuid4().hex}"
         head = head_of(request)
+        if head.version not in ((1, 0), (1, 1)):
+            request._version = HttpVersion11  # aiohttp answers in the client's version, also in one that does not exist
         with metrics.IN_FLIGHT.track_inprogress():
             try:
                 decision = await self._decide(head)
@@ -163,16 +165,19 @@ class Gateway:
         metrics.REFUSALS.labels(refusal.code).inc()
         method = head.method if head.method in grammar.METHODS else "OTHER"
         self._audit.put("refused", request_id, caller, method=method, peer=head.peer, code=refusal.code, status=refusal.status)
-        return error_response(refusal, request_id, close=self.draining or refusal.status in CLOSING)
+        # A client that waits for 100 Continue may send its body after all, or not: nobody could tell it from a request.
+        close = self.draining or refusal.status in CLOSING or bool(head.values(b"expect"))
+        return error_response(refusal, request_id, close=close)
 
 
 def head_of(request: web.BaseRequest) -> RequestHead:
     """The request as it was sent: aiohttp's decoded views are not looked at."""
+    message = request._message  # not request.version, which would remember what handle() may have to replace
     peername = request.transport.get_extra_info("peername") if request.transport is not None else None
     return RequestHead(
         method=request.method,
         target=request.raw_path.encode("utf-8", "surrogateescape"),
-        version=(request.version.major, request.version.minor),
+        version=(message.version.major, message.version.minor),
         headers=tuple(request.raw_headers),
         peer=str(peername[0]).partition("%")[0] if peername else "",
     )

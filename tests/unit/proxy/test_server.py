@@ -75,7 +75,9 @@ async def test_continue_is_said_after_the_checks_only(gateway: Running) -> None:
             assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 OK\r\n")
         async with connected(gateway) as (reader, writer):
             writer.write(head.format(f"gws_{jwt(99)}").encode())
-            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401 ")
+            refusal = await reader.readuntil(b"\r\n\r\n")
+            assert refusal.startswith(b"HTTP/1.1 401 ")
+            assert b"Connection: close" in refusal
 
 
 async def test_what_an_api_reflects_holds_no_credential(gateway: Running, http: aiohttp.ClientSession) -> None:
@@ -163,7 +165,16 @@ async def test_an_upgrade_is_refused_and_nothing_behind_it_is_read(gateway: Runn
         writer.write(f"GET /behind HTTP/1.1\r\nHost: g\r\n{key}\r\n".encode())
         async with asyncio.timeout(5):
             answer = await reader.read()
-        assert answer.startswith(b"HTTP/1.1 501 ")
+        assert answer.startswith(b"HTTP/1.1 400 ")
         assert answer.count(b"HTTP/1.1") == 1
         assert b"Connection: close" in answer
         assert seen == []
+
+
+@pytest.mark.parametrize("version", ["HTTP/2.0", "HTTP/0.9", "HTTP/1.2"])
+async def test_an_unknown_version_is_refused_in_a_known_one(gateway: Running, version: str) -> None:
+    async with connected(gateway) as (reader, writer):
+        writer.write(f"GET / {version}\r\nHost: g\r\nx-api-key: {gateway.tokens['ANTHROPIC']}\r\n\r\n".encode())
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400 ") or answer.startswith(b"HTTP/1.0 400 ")
