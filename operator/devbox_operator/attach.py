@@ -37,6 +37,8 @@ class PodBinding:
     name: str
     gateway: str
     credential: str
+    keep: bool = False
+    """It can't be told now whether it may be used: what the Route says stays."""
 
 
 @dataclass(frozen=True)
@@ -192,15 +194,16 @@ class Attacher:
 
 
 def _binding(wanted: PodBinding, current: Binding | None, issued: Redacted | None) -> Binding:
-    """What the Route lists. Where the binding can't be resolved now, what it was resolved to before stays: the documents that
-    it names are deleted when they must not be used, so that nothing depends on this."""
+    """What the Route lists. A binding that may not be used any more (no longer allowed in this namespace, say, while other
+    namespaces go on using the same documents) leads nowhere, and keeps its token so that it heals."""
     token = issued.reveal() if issued else ""
     digests = current.digests if current else ()
+    before = current if wanted.keep else None
     return Binding(
         name=wanted.name,
         audience=names.audience(wanted.name),
-        gateway=wanted.gateway or (current.gateway if current else ""),
-        credential=wanted.credential or (current.credential if current else ""),
+        gateway=wanted.gateway or (before.gateway if before else ""),
+        credential=wanted.credential or (before.credential if before else ""),
         token=token or (current.token if current else ""),
         digests=tokens.grown(digests, token) if token else digests,
     )

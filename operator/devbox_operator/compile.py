@@ -27,6 +27,11 @@ class WantedBinding:
     credential: str = ""
     problem: Problem | None = None
 
+    @property
+    def undecided(self) -> bool:
+        """The API server does not let us look (one that starts refuses for a moment what it allows): neither yes nor no."""
+        return self.problem is not None and self.problem.reason is Reason.SECRET_FORBIDDEN
+
 
 @dataclass(frozen=True)
 class Desired:

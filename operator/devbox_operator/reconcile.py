@@ -143,7 +143,7 @@ class DevboxReconciler:
         return await self._attacher.attach(
             target,
             snapshot.devbox.box.uid,
-            [PodBinding(binding.name, binding.gateway, binding.credential) for binding in desired.bindings],
+            [PodBinding(binding.name, binding.gateway, binding.credential, binding.undecided) for binding in desired.bindings],
             complete=desired.complete,
             policies=[policy for policy in snapshot.policies if policy.namespace == target.namespace],
             token_secret=self._watches.token_secret((target.namespace, target.name)),

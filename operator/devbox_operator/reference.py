@@ -1,0 +1,47 @@
+"""docs/conditions.md, made from the closed set of conditions (devbox_api.conditions).
+
+    python -m devbox_operator.reference > docs/conditions.md
+
+A unit test fails where the page differs. Pure, but for the print.
+"""
+
+import sys
+
+from devbox_api.conditions import REASONS, ConditionType, Reason
+
+_HEAD = """\
+# Conditions
+
+What `kubectl get dbx,gwc -o wide` and `kubectl describe` say, and what to do about it. This page is made from
+`crds/devbox_api/conditions.py` (`python -m devbox_operator.reference > docs/conditions.md`).
+
+Every kind has **Accepted** (the object is valid), **Ready** (everything it asks for is in place), **Reconciling** (the operator is
+at work, or waits for what comes by itself) and **Stalled** (somebody has to change something). While an object is not Ready, Ready
+carries the reason and the message of the condition that is in the way; so does Stalled, where it is True.
+
+A GatewayConfig also has **CredentialResolved**; a Devbox has **CredentialsResolved**, **TokensIssued**, **PodReady**,
+**EgressConfined** and **RestartRequired**. For RestartRequired, False is the good state.
+
+| Reason | On | Meaning | What to do |
+|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return _HEAD + "".join(_row(reason) for reason in Reason)
+
+
+def _row(reason: Reason) -> str:
+    meaning = REASONS[reason]
+    order = list(ConditionType)
+    types = ", ".join(sorted(meaning.types, key=order.index))
+    return f"| `{reason}` | {types} | {_cell(meaning.sentence)} | {_cell(meaning.advice)} |\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
