@@ -21,6 +21,7 @@ from .admin import AdminPort
 from .audit import AuditLog
 from .certificates import Certificate
 from .destinations import Policy, Resolver
+from .lines import LineWriter, take_over_logging
 from .reviews import Reviewer
 from .server import DataPort, Gateway, require_c_parser
 from .settings import Settings
@@ -32,6 +33,8 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="The gateway of devbox-gateway.", pretty_exceptions_enable=False
 )
 log = structlog.get_logger()
+LOG_LINES = 1000
+"""Log lines that may wait for a reader; more are dropped and counted."""
 
 
 @app.command()
@@ -49,7 +52,12 @@ def run(
     except (SettingsError, ValueError, OSError) as error:  # an ssl.SSLError is an OSError
         typer.echo(f"devbox-proxy: {error}", err=True)
         raise typer.Exit(2) from None
-    uvloop.run(serve(settings, start))
+    lines = LineWriter(LOG_LINES)
+    take_over_logging(lines)
+    try:
+        uvloop.run(serve(settings, start))
+    finally:
+        lines.close()
 
 
 @app.command()

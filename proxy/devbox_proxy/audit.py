@@ -1,21 +1,16 @@
 """Who called what: one JSON line at a request's start and one at its end, or one for a refusal, on standard output.
 
-Goes in: facts about a request, none of them secret (no query, no header, no body). Comes out: lines, written by a thread, so that a
-reader that blocks never blocks the event loop. A full queue refuses requests or drops lines, as set. Called by server.py.
+Goes in: facts about a request, none of them secret (no query, no header, no body). Comes out: lines, through lines.py, so
+that a reader that blocks never blocks the event loop. A full queue refuses requests or drops lines, as set. Called by server.py.
 """
 
-import queue
-import sys
-import threading
 import time
-from typing import IO, Any, Final
+from typing import Any
 
 import orjson
 
 from .identity import Caller
-from .metrics import AUDIT_DROPPED
-
-_STOP: Final = b""
+from .lines import LineWriter, Stream
 
 
 class AuditFull(Exception):
@@ -23,14 +18,11 @@ class AuditFull(Exception):
 
 
 class AuditLog:
-    """A bounded queue and the thread that empties it."""
+    """Lines with who, what and when."""
 
-    def __init__(self, size: int, *, drop: bool, stream: IO[bytes] | None = None) -> None:
-        self._queue: queue.Queue[bytes] = queue.Queue(size)
+    def __init__(self, size: int, *, drop: bool, stream: Stream | None = None) -> None:
+        self._lines = LineWriter(size, stream)
         self._drop = drop
-        self._stream = stream or sys.stdout.buffer
-        self._thread = threading.Thread(target=self._write, name="audit", daemon=True)
-        self._thread.start()
 
     def put(self, event: str, request_id: str, caller: Caller | None, **facts: Any) -> None:
         """Queue one line. Raises AuditFull where lines must not be dropped and there is no room."""
@@ -44,30 +36,12 @@ class AuditLog:
                 "gateway": caller.gateway,
                 "credential_id": caller.credential_id,
             }
-        try:
-            self._queue.put_nowait(orjson.dumps(line | facts) + b"\n")
-        except queue.Full:
-            AUDIT_DROPPED.inc()
-            if not self._drop:
-                raise AuditFull from None
+        if not self._lines.put(orjson.dumps(line | facts)) and not self._drop:
+            raise AuditFull
 
     def close(self, seconds: float = 5.0) -> None:
         """Write what is queued, for at most `seconds`, and stop."""
-        try:
-            self._queue.put(_STOP, timeout=seconds)
-        except queue.Full:
-            return
-        self._thread.join(seconds)
-
-    def _write(self) -> None:
-        while (line := self._queue.get()) is not _STOP:
-            try:
-                self._stream.write(line)
-                if self._queue.empty():
-                    self._stream.flush()
-            except (OSError, ValueError):
-                AUDIT_DROPPED.inc()
-        self._stream.flush()
+        self._lines.close(seconds)
 
 
 def _now() -> str:

@@ -22,4 +22,4 @@ TOKENREVIEWS: Final = Counter(
 IN_FLIGHT: Final = Gauge("devbox_gateway_requests_in_flight", "Requests under way.", registry=REGISTRY)
 ROUTES: Final = Gauge("devbox_gateway_routes", "Devboxes that this gateway knows.", registry=REGISTRY)
 LIVE: Final = Gauge("devbox_gateway_watch_live", "1 while the watch is open.", ("watch",), registry=REGISTRY)
-AUDIT_DROPPED: Final = Counter("devbox_gateway_audit_dropped_total", "Audit lines that nobody took.", registry=REGISTRY)
+LINES_LOST: Final = Counter("devbox_gateway_lines_lost_total", "Audit and log lines that nobody took.", registry=REGISTRY)

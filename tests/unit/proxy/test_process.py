@@ -69,17 +69,24 @@ class Process:
         self.process = process
         self.output: list[str] = []
         self.data = self.admin = 0
+        self._reading = asyncio.Event()
+        self._reading.set()
         self._reader = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
         assert self.process.stdout is not None
         async for line in self.process.stdout:
+            await self._reading.wait()
             self.output.append(line.decode())
             if '"started"' in self.output[-1]:
                 ports = json.loads(line)
                 self.data, self.admin = ports["data"], ports["admin"]
 
+    def stop_reading(self) -> None:
+        self._reading.clear()
+
     async def end(self) -> int:
+        self._reading.set()
         async with asyncio.timeout(20):
             status = await self.process.wait()
             await self._reader
@@ -190,6 +197,31 @@ async def test_from_start_to_the_end_of_the_last_stream(tmp_path: Path, http: ai
     assert SECRET not in output
     assert token.removeprefix("gws_") not in output
     assert "Traceback" not in output
+
+
+async def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path, http: aiohttp.ClientSession) -> None:
+    cluster = Cluster()
+    cluster._bindings = []
+    cluster.pod()
+    token = cluster.bind("API", "https://api.example", SECRET, {"type": "Bearer"})
+    api_server = TestServer(cluster.app())
+    await api_server.start_server()
+    pair = make_certificates((HOST,))
+    write_files(tmp_path, pair, str(api_server.make_url("")).rstrip("/"))
+    config = settings(tmp_path, audit={"onOverflow": "Drop"}, drainSeconds=0)
+    async with running(tmp_path, config) as gateway:
+        gateway.stop_reading()
+        url, trust = f"https://127.0.0.1:{gateway.data}/v1", ssl.create_default_context(cadata=pair.ca)
+        async with asyncio.timeout(60):
+            for _ in range(1500):  # each makes two audit lines and a warning, since nothing may be dialled without a floor
+                async with http.get(url, headers={"x-api-key": token}, ssl=trust, server_hostname=HOST) as response:
+                    assert response.status == 503
+        async with http.get(f"http://127.0.0.1:{gateway.admin}/metrics") as response:
+            metrics = await response.text()
+        lost = next(line for line in metrics.splitlines() if line.startswith("devbox_gateway_lines_lost_total "))
+        assert float(lost.split()[1]) > 0
+    cluster.end_watches()
+    await api_server.close()
 
 
 @pytest.mark.parametrize(

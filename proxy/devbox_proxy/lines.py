@@ -1,0 +1,92 @@
+"""Lines to standard output without ever waiting for whoever reads it: a bounded queue, and a thread that empties it.
+
+Goes in: whole lines. Comes out: the same, in order, or a False where there is no room. Called by audit.py, and as the handler of all
+log messages by __main__.py: a log that nobody collects must not stop the event loop.
+"""
+
+import io
+import logging
+import queue
+import threading
+from typing import Final, Protocol
+
+from .metrics import LINES_LOST
+
+_STOP: Final = b""
+_BATCH: Final = 256
+"""Lines that go out in one write."""
+
+
+class Stream(Protocol):
+    """Where lines go: a raw file, or a BytesIO in tests."""
+
+    def write(self, data: memoryview, /) -> int | None:
+        """May take only a part; the number of bytes that it took."""
+
+
+def standard_output() -> Stream:
+    """File descriptor 1 without Python's buffer, whose lock would be held for ever by a thread that is stuck in a write."""
+    return io.FileIO(1, "wb", closefd=False)
+
+
+class LineWriter:
+    """The queue and the thread."""
+
+    def __init__(self, size: int, stream: Stream | None = None) -> None:
+        self._queue: queue.Queue[bytes] = queue.Queue(size)
+        self._stream = stream or standard_output()
+        self._thread = threading.Thread(target=self._run, name="lines", daemon=True)
+        self._thread.start()
+
+    def put(self, line: bytes) -> bool:
+        """Queue one line, without its newline. False: there is no room."""
+        try:
+            self._queue.put_nowait(line + b"\n")
+        except queue.Full:
+            LINES_LOST.inc()
+            return False
+        return True
+
+    def close(self, seconds: float = 5.0) -> None:
+        """Write what is queued, for at most `seconds`, and stop."""
+        try:
+            self._queue.put(_STOP, timeout=seconds)
+        except queue.Full:
+            return
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while True:
+            lines = [self._queue.get()]
+            while lines[-1] is not _STOP and len(lines) < _BATCH and not self._queue.empty():
+                lines.append(self._queue.get())
+            rest = memoryview(b"".join(lines))
+            try:
+                while rest:
+                    rest = rest[self._stream.write(rest) or 0 :]
+            except (OSError, ValueError):
+                LINES_LOST.inc(len(lines))
+            if lines[-1] is _STOP:
+                return
+
+
+class QueuedHandler(logging.Handler):
+    """Takes the place of the handler that common's log.configure() made, and its formatter; drops what there is no room for."""
+
+    def __init__(self, writer: LineWriter, formatter: logging.Formatter | None) -> None:
+        super().__init__()
+        self._writer = writer
+        self.setFormatter(formatter)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Format here and now, write later."""
+        try:
+            self._writer.put(self.format(record).encode())
+        except Exception:  # a message that can't be formatted must not end what wanted to log it
+            LINES_LOST.inc()
+
+
+def take_over_logging(writer: LineWriter) -> None:
+    """Send everything that is logged from now on through `writer`."""
+    root = logging.getLogger()
+    root.handlers[:] = [QueuedHandler(writer, handler.formatter) for handler in root.handlers]
