@@ -34,8 +34,7 @@ def page() -> str:
 
 def _row(reason: Reason) -> str:
     meaning = REASONS[reason]
-    order = list(ConditionType)
-    types = ", ".join(sorted(meaning.types, key=order.index))
+    types = ", ".join(kind for kind in ConditionType if kind in meaning.types)
     return f"| `{reason}` | {types} | {_cell(meaning.sentence)} | {_cell(meaning.advice)} |\n"
 
 

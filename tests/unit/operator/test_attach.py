@@ -1,31 +1,257 @@
-"""What a Route lists for a binding that can't be resolved: it leads nowhere, and keeps its token so that it heals."""
+"""What is done to a pod, against an API server in memory: the order, the interruptions, and that digests are never lost."""
+
+import base64
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
 
 from devbox_api import names
-from devbox_api.route import Binding
-from devbox_operator.attach import PodBinding, _binding
+from devbox_api.conditions import Reason
+from devbox_common.kube import ApiError
+from devbox_operator import network, tokens
+from devbox_operator.apply import Writer
+from devbox_operator.attach import Attached, Attacher, PodBinding
+from devbox_operator.documents import stored_route
+from devbox_operator.model import PodView, PolicyView, SecretView
+from devbox_operator.settings import Settings
 
-CURRENT = Binding(
-    name="ANTHROPIC",
-    audience=names.audience("ANTHROPIC"),
-    gateway="gateway-1",
-    credential="credential-1",
-    token="a.b.c",
-    digests=(names.token_digest("a.b.c"),),
-)
-
-
-def test_a_binding_that_is_no_longer_allowed_leads_nowhere() -> None:
-    """Other namespaces may go on using the same documents, so the Route must not name them any more."""
-    listed = _binding(PodBinding("ANTHROPIC", "", ""), CURRENT, None)
-    assert (listed.gateway, listed.credential) == ("", "")
-    assert (listed.token, listed.digests) == (CURRENT.token, CURRENT.digests)
+ROUTE = "/api/v1/namespaces/rel-credentials/secrets/route-pod-1"
+SECRET = "/api/v1/namespaces/team-a/secrets/agent-1"
+POD = "/api/v1/namespaces/team-a/pods/agent-1"
+BINDINGS = (PodBinding("A", "gateway-a", "credential-a"), PodBinding("B", "gateway-b", "credential-b"))
 
 
-def test_a_moved_reference_replaces_both() -> None:
-    listed = _binding(PodBinding("ANTHROPIC", "gateway-2", "credential-2"), CURRENT, None)
-    assert (listed.gateway, listed.credential) == ("gateway-2", "credential-2")
+class Api:
+    """Objects by path, with resourceVersions; every write is recorded."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.writes: list[str] = []
+        self.version = 0
+        self.issued = 0
+        self.now = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+        self.fail_on = ""
+        self.token_error: ApiError | None = None
+
+    def _store(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        self.version += 1
+        stored = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version), "uid": f"u{self.version}"}}
+        self.objects[path] = stored
+        return stored
+
+    def _write(self, what: str) -> None:
+        if self.fail_on and self.fail_on in what:
+            self.fail_on = ""
+            raise ApiError(0, "Unreachable", "cut")
+        self.writes.append(what)
+
+    async def apply(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        self._write(f"apply {path.rsplit('/', 2)[1]}")
+        wanted = body["metadata"].get("resourceVersion")
+        if wanted and self.objects.get(path, {"metadata": {"resourceVersion": None}})["metadata"]["resourceVersion"] != wanted:
+            raise ApiError(409, "Conflict", "changed")
+        return self._store(path, body)
+
+    async def request(self, method: str, path: str, *, body: Any = None, **_: object) -> dict[str, Any]:
+        if method == "GET":
+            if path not in self.objects:
+                raise ApiError(404, "NotFound", "not there")
+            return self.objects[path]
+        if path.endswith("/token"):
+            return self._token(body)
+        self._write(f"{method} {path.rsplit('/', 2)[1] if method != 'POST' else path.rsplit('/', 1)[1]}")
+        if method == "POST":
+            path = f"{path}/{body['metadata']['name']}"
+            if path in self.objects:
+                raise ApiError(409, "AlreadyExists", "there")
+            return self._store(path, body)
+        return {"metadata": {}}
+
+    def _token(self, body: dict[str, Any]) -> dict[str, Any]:
+        if self.token_error:
+            raise self.token_error
+        self.issued += 1
+        expires = self.now + timedelta(seconds=body["spec"]["expirationSeconds"])
+        claims = {
+            "n": self.issued,
+            "iat": int(self.now.timestamp()),
+            "exp": int(expires.timestamp()),
+            "kubernetes.io": {"pod": {"uid": body["spec"]["boundObjectRef"]["uid"]}, "serviceaccount": {"uid": "sa-1"}},
+        }
+        jwt = f"e30.{base64.urlsafe_b64encode(orjson.dumps(claims)).rstrip(b'=').decode()}.c2ln"
+        self.writes.append("token")
+        return {"status": {"token": jwt, "expirationTimestamp": expires.isoformat()}}
 
 
-def test_what_can_not_be_told_now_stays() -> None:
-    listed = _binding(PodBinding("ANTHROPIC", "", "", keep=True), CURRENT, None)
-    assert (listed.gateway, listed.credential) == ("gateway-1", "credential-1")
+class Bench:
+    """One pod and what the mirrors show of it."""
+
+    def __init__(self, settings: Settings, gated: PodView) -> None:
+        self.api, self.pod, self.settings = Api(), gated, settings
+        self.attacher = Attacher(self.api, Writer(self.api, lambda: True), settings)  # type: ignore[arg-type]
+
+    async def attach(self, *, complete: bool = True, bindings: Any = BINDINGS, account: str = "sa-1") -> Attached:
+        policy = f"/apis/networking.k8s.io/v1/namespaces/team-a/networkpolicies/{self.pod.name}" in self.api.objects
+        spec = network.policy_spec("agent", "rel")
+        secret = self.api.objects.get(SECRET)
+        attached = await self.attacher.attach(
+            self.pod,
+            "devbox-uid",
+            bindings,
+            complete=complete,
+            policies=[PolicyView("team-a", self.pod.name, (self.pod.uid,), spec)] if policy else [],
+            token_secret=SecretView.of(secret) if secret and self.settings.source_secrets == "All" else None,
+            service_account=account,
+            now=self.api.now,
+        )
+        if attached.opened:
+            self.pod = replace(self.pod, gates=())
+        return attached
+
+    def route(self) -> Any:
+        return stored_route(self.api.objects[ROUTE]).route
+
+    def secret_values(self) -> dict[str, str]:
+        return {key: base64.b64decode(value).decode() for key, value in self.api.objects[SECRET]["data"].items()}
+
+
+@pytest.fixture
+def bench(settings: Settings, devbox: Any, pod: Any) -> Bench:
+    return Bench(settings, pod(devbox(), name="agent-1", gates=(names.SCHEDULING_GATE,), phase="Pending", ready=False))
+
+
+async def test_the_order_policy_tokens_route_secret_gate_and_then_nothing(bench: Bench) -> None:
+    attached = await bench.attach()
+    assert bench.api.writes == ["apply networkpolicies", "token", "token", "POST secrets", "apply secrets", "PATCH pods"]
+    assert attached.issued
+    assert set(attached.expires) == {"A", "B"}
+    bench.api.writes.clear()
+    await bench.attach()
+    assert bench.api.writes == [], "the steady state writes nothing"
+
+
+async def test_what_is_not_resolved_keeps_the_gate_closed_but_confined(bench: Bench) -> None:
+    attached = await bench.attach(complete=False)
+    assert bench.api.writes == ["apply networkpolicies"]
+    assert (attached.confined, attached.issued, attached.opened) == (True, False, False)
+
+
+async def test_the_secret_holds_what_the_route_lists(bench: Bench) -> None:
+    await bench.attach()
+    for binding in bench.route().bindings:
+        assert bench.secret_values()[binding.name] == f"gws_{binding.token}"
+        assert binding.digests == (names.token_digest(binding.token),)
+        assert binding.audience == f"devbox-gateway.io/{binding.name}"
+
+
+@pytest.mark.parametrize("step", ["apply networkpolicies", "POST secrets", "apply secrets", "PATCH pods"])
+async def test_an_interruption_anywhere_is_made_good(bench: Bench, step: str) -> None:
+    bench.api.fail_on = step
+    with pytest.raises(ApiError):
+        await bench.attach()
+    assert bench.pod.gated
+    attached = await bench.attach()
+    assert attached.opened
+    listed = {binding.name: binding for binding in bench.route().bindings}
+    for name, value in bench.secret_values().items():
+        if name != tokens.ENV_FILE:
+            assert names.token_digest(value.removeprefix("gws_")) in listed[name].digests
+
+
+async def test_a_renewal_keeps_the_old_digests_and_reaches_route_and_secret(bench: Bench) -> None:
+    await bench.attach()
+    first = {binding.name: binding for binding in bench.route().bindings}
+    bench.api.now += timedelta(days=25)
+    bench.api.writes.clear()
+    await bench.attach()
+    assert bench.api.writes == ["token", "token", "apply secrets", "apply secrets"]
+    for binding in bench.route().bindings:
+        assert binding.token != first[binding.name].token
+        assert binding.digests == (*first[binding.name].digests, names.token_digest(binding.token))
+        assert bench.secret_values()[binding.name] == f"gws_{binding.token}"
+
+
+async def test_a_route_that_changed_meanwhile_is_not_overwritten(bench: Bench) -> None:
+    await bench.attach()
+    bench.api.now += timedelta(days=25)
+    original = bench.api.apply
+
+    async def another_writer_first(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if path == ROUTE:
+            bench.api._store(ROUTE, bench.api.objects[ROUTE])
+        return await original(path, body)
+
+    bench.api.apply = another_writer_first  # type: ignore[method-assign]
+    before = bench.secret_values()
+    with pytest.raises(ApiError) as caught:
+        await bench.attach()
+    assert caught.value.conflict
+    assert bench.secret_values() == before, "no token reaches the pod whose digest is not listed"
+
+
+async def test_a_service_account_that_was_made_anew_brings_new_tokens(bench: Bench) -> None:
+    await bench.attach()
+    bench.api.writes.clear()
+    await bench.attach(account="sa-2")
+    assert bench.api.writes[:2] == ["token", "token"]
+
+
+async def test_a_name_that_went_from_the_spec_goes_from_the_route(bench: Bench) -> None:
+    await bench.attach()
+    await bench.attach(bindings=BINDINGS[:1])
+    assert [binding.name for binding in bench.route().bindings] == ["A"]
+    assert set(bench.secret_values()) == {"A", "env.sh"}
+
+
+async def test_a_binding_that_may_not_be_used_any_more_leads_nowhere_and_heals(bench: Bench) -> None:
+    await bench.attach()
+    token = bench.route().bindings[0].token
+    await bench.attach(bindings=(PodBinding("A", "", ""), BINDINGS[1]), complete=False)
+    binding = bench.route().bindings[0]
+    assert (binding.gateway, binding.credential, binding.token) == ("", "", token)
+    await bench.attach()
+    assert bench.route().bindings[0].gateway == "gateway-a"
+    assert bench.route().bindings[0].token == token
+
+
+async def test_a_deleted_token_secret_comes_back(bench: Bench) -> None:
+    await bench.attach()
+    before = bench.secret_values()
+    del bench.api.objects[SECRET]
+    await bench.attach()
+    assert bench.secret_values() == before
+
+
+async def test_where_secrets_can_not_be_read_the_route_says_what_was_written(devbox: Any, pod: Any, settings: Settings) -> None:
+    named = settings.model_copy(update={"source_secrets": "Named"})
+    bench = Bench(named, pod(devbox(), name="agent-1", gates=(names.SCHEDULING_GATE,)))
+    await bench.attach()
+    bench.api.writes.clear()
+    await bench.attach()
+    assert bench.api.writes == []
+
+
+async def test_a_refused_token_is_a_condition_with_the_api_servers_words(bench: Bench) -> None:
+    bench.api.token_error = ApiError(403, "Forbidden", "admission says no")
+    attached = await bench.attach()
+    assert attached.problem is not None
+    assert (attached.problem.reason, attached.problem.message) == (Reason.TOKEN_REFUSED, "admission says no")
+    assert not attached.opened
+
+
+async def test_a_token_that_fails_for_the_moment_is_tried_again(bench: Bench) -> None:
+    bench.api.token_error = ApiError(503, "ServiceUnavailable", "later")
+    with pytest.raises(ApiError):
+        await bench.attach()
+    bench.api.token_error = None
+    assert (await bench.attach()).opened
+
+
+async def test_no_token_in_any_error_or_repr(bench: Bench) -> None:
+    await bench.attach()
+    route = bench.route()
+    assert route.bindings[0].token not in repr(route)
+    assert "gws_" not in repr(SecretView.of(bench.api.objects[SECRET]))

@@ -1,0 +1,137 @@
+"""Builders for what the operator's pure part works on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from devbox_api import names
+from devbox_operator.model import DevboxView, GatewayView, PodView, SecretView, Snapshot, System
+from devbox_operator.settings import Settings
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def now() -> datetime:
+    return NOW
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(release_namespace="rel", credentials_namespace="rel-credentials")
+
+
+@pytest.fixture
+def devbox() -> Make:
+    def make(
+        *,
+        spec: Mapping[str, Any] | None = None,
+        status: Mapping[str, Any] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        name: str = "agent",
+        namespace: str = "team-a",
+        deleting: bool = False,
+    ) -> DevboxView:
+        metadata: dict[str, Any] = {
+            "name": name,
+            "namespace": namespace,
+            "uid": f"uid-{namespace}-{name}",
+            "generation": 3,
+            "resourceVersion": "7",
+            "annotations": dict(annotations or {}),
+        }
+        if deleting:
+            metadata["deletionTimestamp"] = "2026-11-23T11:59:00Z"
+        default = {"image": "img:1", "gateways": [{"name": "ANTHROPIC", "gatewayRef": {"name": "anthropic"}}]}
+        return DevboxView.of({"metadata": metadata, "spec": {**default, **(spec or {})}, "status": dict(status or {})})
+
+    return make
+
+
+@pytest.fixture
+def gateway() -> Make:
+    def make(*, spec: Mapping[str, Any] | None = None, status: Mapping[str, Any] | None = None, **metadata: str) -> GatewayView:
+        place = {"name": "anthropic", "namespace": "team-a", "uid": "gw-1", "generation": 1} | metadata
+        default = {
+            "endpoint": "https://api.anthropic.com",
+            "authMechanism": {"type": "Bearer"},
+            "credential": {"secretRef": {"name": "anthropic"}},
+        }
+        return GatewayView.of({"metadata": place, "spec": {**default, **(spec or {})}, "status": dict(status or {})})
+
+    return make
+
+
+@pytest.fixture
+def secret() -> Make:
+    def make(
+        data: Mapping[str, str] | None = None,
+        *,
+        grant: str | None = "api.anthropic.com",
+        name: str = "anthropic",
+        namespace: str = "team-a",
+    ) -> SecretView:
+        import base64
+
+        values = {"api-key": "sk-ant-api-0000"} if data is None else data
+        encoded = {key: base64.b64encode(value.encode("latin-1")).decode() for key, value in values.items()}
+        annotations = {} if grant is None else {names.ALLOWED_HOSTS_ANNOTATION: grant}
+        metadata = {"name": name, "namespace": namespace, "uid": "s-1", "resourceVersion": "3", "annotations": annotations}
+        return SecretView.of({"metadata": metadata, "data": encoded})
+
+    return make
+
+
+@pytest.fixture
+def pod() -> Make:
+    def make(devbox: DevboxView, incarnation: int = 1, **changes: Any) -> PodView:
+        base = PodView(
+            namespace=devbox.box.namespace,
+            name=f"{devbox.box.name}-{incarnation}",
+            uid=f"pod-{incarnation}",
+            devbox=devbox.box.name,
+            owner=devbox.box.uid,
+            labels={names.DEVBOX_LABEL: devbox.box.name},
+            incarnation=incarnation,
+            spec_hash="hash",
+            restarted_at="",
+            gates=(),
+            deleting=False,
+            phase="Running",
+            ready=True,
+            ips=("10.0.0.7",),
+            created=NOW,
+            started=NOW,
+            finished=None,
+            ran_for=None,
+            restarts=0,
+            exit_code=None,
+            trouble="",
+        )
+        return replace(base, **changes)
+
+    return make
+
+
+@pytest.fixture
+def snapshot(devbox: Make, gateway: Make, secret: Make) -> Make:
+    def make(view: DevboxView | None = None, **changes: Any) -> Snapshot:
+        base = Snapshot(
+            devbox=view or devbox(),
+            pods=(),
+            gateways={("team-a", "anthropic"): gateway()},
+            secrets={("team-a", "anthropic"): secret()},
+            labels={},
+            volumes={},
+            policies=(),
+            documents=frozenset({"gateway-gw-1", names.credential_name("team-a", "anthropic", "api-key")}),
+            system=System(("10.96.0.9",), "PEM"),
+            now=NOW,
+        )
+        return replace(base, **changes)
+
+    return make

@@ -1,0 +1,222 @@
+"""Snapshot in, desired state out; and the status that follows from it."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from devbox_api import names
+from devbox_api.conditions import REASONS, Reason
+from devbox_api.devbox import DevboxStatus
+from devbox_operator import network
+from devbox_operator.attach import Attached
+from devbox_operator.compile import compile_devbox
+from devbox_operator.conditions import Regarding, events, merge
+from devbox_operator.credentials import Problem
+from devbox_operator.lifecycle import Create, Keep
+from devbox_operator.model import NOT_FOUND, PolicyView, System
+from devbox_operator.settings import Settings
+from devbox_operator.status import Outcome, devbox_status, difference
+
+CREDENTIAL = names.credential_name("team-a", "anthropic", "api-key")
+DONE = Attached(confined=True, issued=True, opened=True, expires={}, renew_at=None)
+WAITS = replace(DONE, issued=False, opened=False)
+
+
+def conditions(status: DevboxStatus) -> dict[str, tuple[str, str]]:
+    return {condition.type: (condition.status, condition.reason) for condition in status.conditions}
+
+
+def test_a_resolved_binding_names_its_documents(snapshot: Any, settings: Settings) -> None:
+    desired = compile_devbox(snapshot(), settings)
+    (binding,) = desired.bindings
+    assert (binding.gateway, binding.credential) == ("gateway-gw-1", CREDENTIAL)
+    assert desired.complete
+    assert desired.step == Create(1, 0)
+
+
+def test_documents_that_are_not_there_yet_keep_the_gate_closed(snapshot: Any, settings: Settings) -> None:
+    desired = compile_devbox(snapshot(documents=frozenset()), settings)
+    assert desired.missing == (CREDENTIAL, "gateway-gw-1")
+    assert not desired.complete
+    assert not desired.problems
+
+
+def test_every_problem_is_told_with_the_first_ones_reason(snapshot: Any, devbox: Any, settings: Settings) -> None:
+    gateways = [{"name": "A", "gatewayRef": {"name": "anthropic"}}, {"name": "B", "gatewayRef": {"name": "nobody"}}]
+    shot = snapshot(
+        devbox(spec={"gateways": gateways}),
+        gateways={("team-a", "anthropic"): snapshot().gateways[("team-a", "anthropic")], ("team-a", "nobody"): None},
+        secrets={("team-a", "anthropic"): NOT_FOUND},
+    )
+    desired = compile_devbox(shot, settings)
+    status = devbox_status(shot, desired, Outcome(incarnation=1, failures=0), "rel")
+    found = next(c for c in status.conditions if c.type == "CredentialsResolved")
+    assert found.reason == "SecretNotFound"
+    assert "Secret team-a/anthropic" in found.message
+    assert "GatewayConfig team-a/nobody does not exist" in found.message
+    assert conditions(status)["Ready"] == ("False", "SecretNotFound")
+    assert conditions(status)["Stalled"] == ("True", "SecretNotFound")
+
+
+@pytest.mark.parametrize(
+    ("volumes", "reason"),
+    [
+        ({("ConfigMap", "conf"): None}, Reason.VOLUME_NOT_FOUND),
+        ({("ConfigMap", "conf"): False}, Reason.VOLUME_NOT_MOUNTABLE),
+        ({("ConfigMap", "conf"): True}, None),
+    ],
+)
+def test_volumes(snapshot: Any, settings: Settings, volumes: Any, reason: Reason | None) -> None:
+    refused = compile_devbox(snapshot(volumes=volumes), settings).refused
+    assert (refused.reason if refused else None) == reason
+
+
+def test_a_running_devbox_is_ready(snapshot: Any, pod: Any, devbox: Any, settings: Settings) -> None:
+    view = devbox(status={"incarnation": 1})
+    desired = compile_devbox(snapshot(view), settings)
+    current = pod(view, spec_hash=desired.spec_hash)
+    shot = snapshot(view, pods=(current,))
+    desired = compile_devbox(shot, settings)
+    assert desired.step == Keep(current)
+    status = devbox_status(shot, desired, Outcome(1, 0, current, DONE), "rel")
+    assert {kind: state for kind, (state, _) in conditions(status).items()} == {
+        "Accepted": "True",
+        "CredentialsResolved": "True",
+        "TokensIssued": "True",
+        "EgressConfined": "True",
+        "PodReady": "True",
+        "RestartRequired": "False",
+        "Ready": "True",
+        "Reconciling": "False",
+        "Stalled": "False",
+    }
+    assert (status.phase, status.pod_uid, status.pod_ips) == ("Running", "pod-1", ("10.0.0.7",))
+    assert status.gateways[0].url == "https://gateway.rel.svc"
+    assert status.gateway_names == "ANTHROPIC"
+    again = devbox_status(
+        replace(
+            shot, devbox=replace(view, box=view.box.model_copy(update={"status": status})), now=shot.now + timedelta(hours=1)
+        ),
+        desired,
+        Outcome(1, 0, current, DONE),
+        "rel",
+    )
+    assert difference(status, again) == {}, "the steady state writes nothing"
+
+
+@pytest.mark.parametrize(
+    ("changes", "attached", "phase", "reason"),
+    [
+        ({"gates": (names.SCHEDULING_GATE,), "phase": "Pending", "ready": False}, WAITS, "Pending", "Waiting"),
+        ({"phase": "Pending", "ready": False, "trouble": "ErrImagePull: no"}, DONE, "Starting", "PodPending"),
+        ({"ready": False}, DONE, "Starting", "PodNotReady"),
+        ({}, DONE, "Running", "Ready"),
+        ({"ready": False, "restarts": 2, "ran_for": 0.5, "exit_code": 0}, DONE, "Starting", "CommandEnded"),
+        ({"ready": True, "restarts": 2, "ran_for": 0.5, "exit_code": 0}, DONE, "Starting", "CommandEnded"),
+        ({"ready": True, "restarts": 2, "ran_for": 60.0, "exit_code": 1}, DONE, "Running", "Ready"),
+        ({"deleting": True}, None, "Terminating", "Waiting"),
+    ],
+)
+def test_phases_and_pod_ready(
+    snapshot: Any, pod: Any, devbox: Any, settings: Settings, *, changes: Any, attached: Any, phase: str, reason: str
+) -> None:
+    view = devbox()
+    current = pod(view, **changes)
+    shot = snapshot(view, pods=(current,))
+    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, attached), "rel")
+    assert (status.phase, conditions(status)["PodReady"][1]) == (phase, reason)
+
+
+@pytest.mark.parametrize(("phase", "reason"), [("Succeeded", "PodSucceeded"), ("Failed", "PodFailed")])
+def test_a_command_that_is_done(snapshot: Any, pod: Any, devbox: Any, settings: Settings, *, phase: str, reason: str) -> None:
+    view = devbox(spec={"restartPolicy": "Never"})
+    current = pod(view, phase=phase, ready=False, exit_code=3)
+    shot = snapshot(view, pods=(current,))
+    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current), "rel")
+    assert (status.phase, conditions(status)["Ready"]) == (phase, ("False", reason))
+
+
+def test_a_container_that_gets_over_it_is_ready(snapshot: Any, pod: Any, devbox: Any, settings: Settings) -> None:
+    view = devbox()
+    current = pod(view, restarts=1, ran_for=1.0)
+    shot = snapshot(view, pods=(current,), now=current.started + timedelta(seconds=11))
+    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, DONE), "rel")
+    assert conditions(status)["PodReady"] == ("True", "Ready")
+
+
+def test_what_a_running_pod_can_not_take_up_asks_for_a_restart(
+    snapshot: Any, pod: Any, devbox: Any, settings: Settings
+) -> None:
+    view = devbox()
+    current = pod(view, spec_hash="an older spec")
+    shot = snapshot(view, pods=(current,))
+    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, DONE), "rel")
+    assert conditions(status)["RestartRequired"] == ("True", "SpecChanged")
+    assert conditions(status)["Ready"][0] == "True"
+
+
+def test_a_foreign_policy_is_named(snapshot: Any, pod: Any, devbox: Any, settings: Settings) -> None:
+    view = devbox()
+    current = pod(view)
+    ours = PolicyView("team-a", current.name, (current.uid,), network.policy_spec("agent", "rel"))
+    shot = snapshot(view, pods=(current,), policies=(ours, PolicyView("team-a", "allow-dns", (), {"egress": [{}]})))
+    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, DONE), "rel")
+    confined = next(c for c in status.conditions if c.type == "EgressConfined")
+    assert (confined.status, confined.reason) == ("False", "ForeignPolicy")
+    assert "team-a/allow-dns" in confined.message
+
+
+def test_a_refused_pod_shows_the_api_servers_words(snapshot: Any, settings: Settings) -> None:
+    outcome = Outcome(2, 0, refused=Problem(Reason.POD_REFUSED, "exceeded quota: q"))
+    shot = snapshot()
+    status = devbox_status(shot, compile_devbox(shot, settings), outcome, "rel")
+    ready = next(c for c in status.conditions if c.type == "Ready")
+    assert (ready.reason, ready.message) == ("PodRefused", "exceeded quota: q")
+
+
+def test_an_installation_that_is_not_finished_is_not_the_users_fault(snapshot: Any, settings: Settings) -> None:
+    shot = snapshot(system=System((), ""))
+    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(0, 0), "rel")
+    assert conditions(status)["Ready"] == ("False", "SystemNotReady")
+    assert conditions(status)["Stalled"][0] == "False"
+
+
+def test_times_move_and_events_come_on_transitions_alone(snapshot: Any, settings: Settings) -> None:
+    shot = snapshot(secrets={("team-a", "anthropic"): NOT_FOUND})
+    desired = compile_devbox(shot, settings)
+    status = devbox_status(shot, desired, Outcome(1, 0), "rel")
+    about = Regarding("Devbox", "team-a", "agent", "u")
+    first = events(about, (), status.conditions, shot.now)
+    assert [event["reason"] for event in first] == ["SecretNotFound"]
+    assert first[0]["type"] == "Warning"
+    assert events(about, status.conditions, status.conditions, shot.now) == []
+    later = shot.now + timedelta(minutes=1)
+    findings = {"Ready": replace_status("True", Reason.READY)}
+    (ready,) = merge(status.conditions, findings, 4, later)  # type: ignore[arg-type]
+    assert ready.last_transition_time == "2026-11-23T12:01:00Z"
+    (event,) = events(about, status.conditions, (ready,), later)
+    assert (event["type"], event["reason"]) == ("Normal", "Ready")
+
+
+def replace_status(status: str, reason: Reason) -> Any:
+    from devbox_operator.conditions import Finding
+
+    return Finding(status, reason)  # type: ignore[arg-type]
+
+
+def test_conditions_carry_only_reasons_of_their_type(snapshot: Any, pod: Any, devbox: Any, settings: Settings) -> None:
+    """(Ready, Stalled and Reconciling repeat another condition's reason; the page says so.)"""
+    view = devbox()
+    outcomes = [
+        Outcome(0, 0),
+        Outcome(1, 0, pod(view), DONE),
+        Outcome(1, 0, pod(view), WAITS),
+        Outcome(1, 1, gone=True, waiting="x"),
+    ]
+    for outcome in outcomes:
+        shot = snapshot(view)
+        for condition in devbox_status(shot, compile_devbox(shot, settings), outcome, "rel").conditions:
+            if condition.type not in ("Ready", "Stalled", "Reconciling"):
+                assert condition.type in REASONS[Reason(condition.reason)].types, condition

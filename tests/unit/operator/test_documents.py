@@ -1,0 +1,85 @@
+"""The objects of the credentials namespace."""
+
+import base64
+from typing import Any
+
+from devbox_api import names
+from devbox_api.route import Binding, DevboxRef, Floor, Gateway, PodRef, Route
+from devbox_operator import documents
+from devbox_operator.credentials import Resolved, in_secret
+from devbox_operator.index import Source
+from devbox_operator.model import StoredView
+
+
+def stored(body: dict[str, Any]) -> StoredView:
+    metadata = {**body["metadata"], "uid": "u", "resourceVersion": "1"}
+    return StoredView.of({**body, "metadata": metadata})
+
+
+def text(body: dict[str, Any], key: str) -> str:
+    return base64.b64decode(body["data"][key]).decode()
+
+
+def route() -> Route:
+    binding = Binding(
+        name="A", audience="devbox-gateway.io/A", gateway="gateway-1", credential="credential-1", token="jwt", digests=("d",)
+    )
+    return Route(
+        pod=PodRef(uid="p", name="agent-1", namespace="team-a"), devbox=DevboxRef(name="agent", uid="d"), bindings=(binding,)
+    )
+
+
+def test_a_route_comes_back_as_it_went() -> None:
+    body = documents.route(route(), "creds", "content")
+    assert (body["metadata"]["name"], body["type"]) == ("route-p", names.ROUTE_TYPE)
+    back = documents.stored_route({**body, "metadata": {**body["metadata"], "resourceVersion": "5"}})
+    assert (back.route, back.version, back.tokens_content) == (route(), "5", "content")
+    assert '"egress":null' in text(body, "route.json")
+
+
+def test_a_gateway_document_holds_what_the_gateway_needs(gateway: Any) -> None:
+    view = gateway(spec={"authMechanism": {"type": "Bearer", "acceptedKeyHeaders": ["Api-Key"]}})
+    body = documents.gateway(view.config, "creds")
+    document = Gateway.model_validate_json(text(body, "gateway.json"))
+    assert body["metadata"]["name"] == "gateway-gw-1"
+    assert document.endpoint == "https://api.anthropic.com"
+    assert document.auth.accepted_key_headers == ("api-key",)
+    assert documents.source_of(stored(body)) == ("team-a", "anthropic")
+
+
+def credential(secret: Any, value: str = "k") -> dict[str, Any]:
+    resolved = in_secret(Source("team-a", "anthropic", None), secret({"api-key": value}))
+    assert isinstance(resolved, Resolved)
+    return documents.credential(resolved, "3", "api.anthropic.com", "creds")
+
+
+def test_a_credential_says_where_it_comes_from_and_where_it_may_go(secret: Any) -> None:
+    body = credential(secret, "sk-1\n")
+    assert body["metadata"]["name"] == names.credential_name("team-a", "anthropic", "api-key")
+    assert text(body, "value") == "sk-1"
+    assert body["metadata"]["annotations"] == {
+        names.SOURCE_NAMESPACE_ANNOTATION: "team-a",
+        names.SOURCE_NAME_ANNOTATION: "anthropic",
+        names.SOURCE_KEY_ANNOTATION: "api-key",
+        names.SOURCE_VERSION_ANNOTATION: "3",
+        names.ALLOWED_HOSTS_ANNOTATION: "api.anthropic.com",
+    }
+
+
+def test_equal_means_that_nothing_is_to_be_written(secret: Any) -> None:
+    body = credential(secret)
+    assert documents.equal(body, stored(body))
+    assert not documents.equal(body, None)
+    assert not documents.equal(body, stored(credential(secret, "other")))
+    narrowed = {**body, "metadata": {**body["metadata"], "annotations": {**body["metadata"]["annotations"]}}}
+    narrowed["metadata"]["annotations"][names.ALLOWED_HOSTS_ANNOTATION] = "x.example"
+    assert not documents.equal(narrowed, stored(body))
+    newer = {**body, "metadata": {**body["metadata"], "annotations": {**body["metadata"]["annotations"]}}}
+    newer["metadata"]["annotations"][names.SOURCE_VERSION_ANNOTATION] = "4"
+    assert documents.equal(newer, stored(body)), "a label put onto the Secret is no new credential"
+
+
+def test_the_floor_is_sorted_so_that_it_is_stable() -> None:
+    body = documents.floor(["10.0.0.2", "10.0.0.1", "10.0.0.2"], "creds")
+    assert Floor.model_validate_json(text(body, "floor.json")).addresses == ("10.0.0.1", "10.0.0.2")
+    assert body == documents.floor(["10.0.0.1", "10.0.0.2"], "creds")

@@ -1,0 +1,141 @@
+"""The devbox's pod: what it must never have, and what the environment holds."""
+
+from typing import Any
+
+import pytest
+
+from devbox_api import names
+from devbox_operator import pod
+
+IPS = ("10.96.0.9", "fd00::9")
+GATEWAYS = [
+    {
+        "name": "ANTHROPIC",
+        "gatewayRef": {"name": "anthropic"},
+        "aliases": {"token": ["ANTHROPIC_API_KEY"], "url": ["ANTHROPIC_BASE_URL"]},
+    },
+    {"name": "OPENAI", "gatewayRef": {"name": "openai", "namespace": "shared"}},
+]
+
+
+def made(devbox: Any, incarnation: int = 1, **spec: Any) -> dict[str, Any]:
+    return pod.pod(devbox(spec={"gateways": GATEWAYS, **spec}), incarnation, "rel", IPS)
+
+
+def test_names_are_stable_differ_by_incarnation_and_fit(devbox: Any) -> None:
+    box = devbox(name="a" * 52).box
+    assert pod.pod_name(box, 1) == pod.pod_name(box, 1)
+    assert len({pod.pod_name(box, number) for number in range(50)}) == 50
+    assert len(pod.pod_name(box, 1)) == 63
+
+
+def test_restricted_pod_security_by_construction(devbox: Any) -> None:
+    spec = made(devbox)["spec"]
+    (container,) = spec["containers"]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["serviceAccountName"] == "devbox-agent"
+    assert spec["enableServiceLinks"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert (spec["securityContext"]["runAsUser"], spec["securityContext"]["fsGroup"]) == (1000, 1000)
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC", "hostUsers", "nodeName", "initContainers"} & set(spec)
+    assert {kind for volume in spec["volumes"] for kind in volume if kind != "name"} == {"emptyDir", "secret", "configMap"}
+    assert spec["schedulingGates"] == [{"name": names.SCHEDULING_GATE}]
+
+
+def test_no_dns_and_the_gateways_name_by_the_hosts_file(devbox: Any) -> None:
+    spec = made(devbox)["spec"]
+    assert spec["dnsPolicy"] == "None"
+    assert spec["dnsConfig"]["nameservers"] == ["127.0.0.1"]
+    assert spec["hostAliases"] == [{"ip": ip, "hostnames": ["gateway.rel.svc"]} for ip in IPS]
+
+
+def test_the_environment_holds_references_to_tokens_and_the_address(devbox: Any) -> None:
+    body = made(devbox, env=[{"name": "LOG_LEVEL", "value": "debug"}])
+    name = body["metadata"]["name"]
+    environment = {item["name"]: item for item in body["spec"]["containers"][0]["env"]}
+    for variable, key in (("ANTHROPIC", "ANTHROPIC"), ("ANTHROPIC_API_KEY", "ANTHROPIC"), ("OPENAI", "OPENAI")):
+        assert environment[variable]["valueFrom"] == {"secretKeyRef": {"name": name, "key": key}}
+    for variable in ("ANTHROPIC_URL", "ANTHROPIC_BASE_URL", "OPENAI_URL"):
+        assert environment[variable]["value"] == "https://gateway.rel.svc"
+    for variable in names.CA_VARIABLES:
+        assert environment[variable]["value"] == "/run/devbox-gateway/ca/ca-bundle.crt"
+    assert environment["HOME"]["value"] == "/home/devbox"
+    assert environment["LOG_LEVEL"]["value"] == "debug"
+    assert "HTTPS_PROXY" not in environment
+    assert len(environment) == len(body["spec"]["containers"][0]["env"]), "no variable twice"
+
+
+def test_the_token_secret_is_named_as_the_pod_and_mounted_whole(devbox: Any) -> None:
+    body = made(devbox)
+    volumes = {volume["name"]: volume for volume in body["spec"]["volumes"]}
+    assert volumes["devbox-gateway-tokens"]["secret"]["secretName"] == body["metadata"]["name"]
+    mounts = {mount["mountPath"]: mount for mount in body["spec"]["containers"][0]["volumeMounts"]}
+    assert mounts["/run/devbox-gateway/tokens"]["readOnly"] is True
+    assert mounts["/run/devbox-gateway/ca"]["readOnly"] is True
+
+
+def test_the_users_fields_arrive(devbox: Any) -> None:
+    body = made(
+        devbox,
+        command=["sleep"],
+        args=[],
+        workingDir="/w",
+        imagePullPolicy="Never",
+        resources={"limits": {"memory": "1Gi", "cpu": 1}},
+        runAsUser=7,
+        fsGroup=8,
+        runtimeClassName="gvisor",
+        nodeSelector={"pool": "agents"},
+        tolerations=[{"key": "k", "operator": "Exists", "tolerationSeconds": 3}],
+        imagePullSecrets=[{"name": "registry"}],
+        restartPolicy="Never",
+        terminationGracePeriodSeconds=5,
+        podMetadata={"labels": {"team": "a"}, "annotations": {"note": "x"}},
+        volumes=[
+            {"name": "e", "mountPath": "/e", "emptyDir": {"sizeLimit": "1Gi"}},
+            {"name": "c", "mountPath": "/c", "configMap": {"name": "conf"}},
+            {"name": "p", "mountPath": "/p", "readOnly": True, "persistentVolumeClaim": {"claimName": "data"}},
+        ],
+    )
+    spec, (container,) = body["spec"], body["spec"]["containers"]
+    assert (container["command"], container["args"], container["workingDir"]) == (["sleep"], [], "/w")
+    assert container["imagePullPolicy"] == "Never"
+    assert container["resources"] == {"limits": {"memory": "1Gi", "cpu": 1}}
+    assert (spec["securityContext"]["runAsUser"], spec["securityContext"]["fsGroup"]) == (7, 8)
+    assert (spec["runtimeClassName"], spec["nodeSelector"]) == ("gvisor", {"pool": "agents"})
+    assert spec["tolerations"] == [{"key": "k", "operator": "Exists", "tolerationSeconds": 3}]
+    assert (spec["imagePullSecrets"], spec["restartPolicy"]) == ([{"name": "registry"}], "Never")
+    assert spec["terminationGracePeriodSeconds"] == 5
+    assert body["metadata"]["labels"]["team"] == "a"
+    assert body["metadata"]["annotations"]["note"] == "x"
+    assert spec["volumes"][3:] == [
+        {"name": "e", "emptyDir": {"sizeLimit": "1Gi"}},
+        {"name": "c", "configMap": {"name": "conf"}},
+        {"name": "p", "persistentVolumeClaim": {"claimName": "data", "readOnly": True}},
+    ]
+    assert container["volumeMounts"][3:][2] == {"name": "p", "mountPath": "/p", "readOnly": True}
+
+
+@pytest.mark.parametrize(
+    ("change", "ips"),
+    [
+        ({"image": "img:2"}, IPS),
+        ({"gateways": [*GATEWAYS, {"name": "NEW", "gatewayRef": {"name": "n"}}]}, IPS),
+        ({"podMetadata": {"labels": {"x": "y"}}}, IPS),
+        ({}, ("10.96.0.10",)),
+    ],
+    ids=["image", "a new name", "labels", "the gateway's address"],
+)
+def test_what_a_running_pod_can_not_take_up_changes_the_hash(devbox: Any, change: dict[str, Any], ips: tuple[str, ...]) -> None:
+    before = pod.spec_hash(devbox(spec={"gateways": GATEWAYS}), "rel", IPS)
+    assert pod.spec_hash(devbox(spec={"gateways": GATEWAYS, **change}), "rel", ips) != before
+
+
+def test_another_secret_or_gateway_behind_a_name_needs_no_restart(devbox: Any) -> None:
+    before = pod.spec_hash(devbox(spec={"gateways": GATEWAYS}), "rel", IPS)
+    other = [{**GATEWAYS[0], "gatewayRef": {"name": "b"}, "secretRef": {"name": "s"}}, GATEWAYS[1]]
+    assert pod.spec_hash(devbox(spec={"gateways": other}), "rel", IPS) == before
+    assert pod.spec_hash(devbox(spec={"gateways": GATEWAYS}, annotations={"x": "y"}), "rel", IPS) == before
