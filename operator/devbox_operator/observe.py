@@ -75,6 +75,11 @@ class Observer:
             now=datetime.now(UTC),
         )
 
+    async def ending(self, namespace: str) -> bool:
+        """The namespace is being deleted (or gone): nothing can be made in it any more."""
+        item = await self.get(paths.core("namespaces", "", namespace))
+        return item is None or "deletionTimestamp" in item["metadata"]
+
     def system(self) -> System:
         """What devboxes need of the release."""
         place = (self._settings.release_namespace, self._settings.service_name)

@@ -59,6 +59,16 @@ class DevboxReconciler:
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring one Devbox to what its spec says."""
+        try:
+            return await self._reconcile(key)
+        except ApiError as error:
+            if error.status != 403 or not await self._observer.ending(key[0]):
+                raise
+            # The Devbox goes with its namespace; its own deletion is what we hear of next.
+            log.info("namespace_ends", namespace=key[0], devbox=key[1])
+            return None
+
+    async def _reconcile(self, key: Key) -> float | None:
         item = await self._observer.get(paths.devboxes(*key))
         before = self._index.devboxes.get(key)
         if item is None:
@@ -132,7 +142,7 @@ class DevboxReconciler:
         try:
             made = PodView.of(await self._writer.create(paths.pods(box.namespace), body))
         except ApiError as error:
-            if error.transient or error.conflict:
+            if error.transient or error.conflict or (error.status == 403 and await self._observer.ending(box.namespace)):
                 raise  # (A conflict: it was posted by us, before an interruption; the next look finds it.)
             return replace(outcome, refused=Problem(Reason.POD_REFUSED, error.message)), version
         log.info("pod_created", pod=made.name, namespace=made.namespace, devbox=box.name, incarnation=number)

@@ -221,7 +221,7 @@ class StatusWriter:
                 await self._writer.create(path, event)
             except ApiError as error:
                 if not error.conflict:
-                    log.warning("event_not_posted", error=error.message, reason=event["reason"])
+                    log.info("event_not_posted", error=error.message, reason=event["reason"])
 
     async def _patch(self, view: DevboxView, version: str, status: dict[str, Any]) -> str:
         body = {"metadata": {"resourceVersion": version, "uid": view.box.uid}, "status": status}
