@@ -15,6 +15,8 @@ CONTROL_ESCAPE: Final = re.compile(rb"%(?:0[0-9A-Fa-f]|1[0-9A-Fa-f]|7[Ff])")
 TOKEN: Final = re.compile(rb"gws_[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 """A JWT in compact form (RFC 7515 3.1), behind our prefix."""
 TOKEN_START: Final = b"gws_"
+TOKEN_IN_PATH: Final = b"gws_eyJ"
+"""Every JWT begins so (`{"` in base64url); a path may well hold the four characters of the prefix alone."""
 TOKEN_MAX: Final = 16 * 1024
 """Bytes: what a header line may have. A bound token is about 1 KiB."""
 

@@ -34,7 +34,7 @@ class Found:
 
 def find(head: RequestHead) -> Found | Refusal:
     """The request's one token. The same token twice is fine, two different ones are not."""
-    if grammar.TOKEN_START in unquote_to_bytes(head.path):
+    if grammar.TOKEN_IN_PATH in unquote_to_bytes(head.path):
         return Refusal.TOKEN_IN_PATH
     tokens: set[bytes] = set()
     malformed = False
@@ -64,15 +64,20 @@ def find(head: RequestHead) -> Found | Refusal:
     return Found(token_digest(jwt), _claimed_pod(jwt), frozenset(key_headers), tuple(left), query)
 
 
+_URLSAFE = bytes.maketrans(b"-_", b"+/")
+
+
 def _in_value(value: bytes) -> set[bytes] | None:
     """The tokens in a header's value; empty if there is only a part of one; None if it is no carrier."""
     scheme, _, rest = value.partition(b" ")
     if scheme.lower() == b"basic":
         # git and curl -u: the token is the password, or the user's name.
         try:
-            value = base64.b64decode(rest.strip(), validate=True)
-        except (binascii.Error, ValueError):
+            value = base64.b64decode(rest.strip().translate(_URLSAFE).rstrip(b"=") + b"==", validate=False)
+        except binascii.Error:
             return None
+    if b"%" in value:
+        value += b" " + unquote_to_bytes(value)
     if grammar.TOKEN_START not in value:
         return None
     if len(value) > grammar.TOKEN_MAX:
@@ -82,7 +87,7 @@ def _in_value(value: bytes) -> set[bytes] | None:
 
 def _other_cookies(value: bytes) -> list[bytes]:
     """The cookies that hold no token: they are the client's own."""
-    kept = [pair for pair in value.split(b";") if grammar.TOKEN_START not in pair]
+    kept = [pair for pair in value.split(b";") if _in_value(pair) is None]
     return [b";".join(kept).strip()] if any(pair.strip() for pair in kept) else []
 
 
