@@ -74,7 +74,7 @@ images: venv ## Build the images (REGISTRY=… PUSH=1 to push them)
 
 .PHONY: integration
 integration: venv cluster images ## The claims of the README as assertions, on the local cluster
-	@$(BIN)/pytest -v tests/integration
+	@$(BIN)/pytest -q -n 3 --dist loadfile tests/integration
 
 .PHONY: e2e
 e2e: integration ## The same as integration
