@@ -15,7 +15,7 @@ import structlog
 from kopf._core.engines.peering import Identity
 
 from devbox_api import names
-from devbox_common.kube import ApiError, KubeApi
+from devbox_common.kube import ApiError, KubeApi, Object
 
 from . import handlers, metrics
 from .apply import NotLeadingError, Writer
@@ -38,8 +38,11 @@ log = structlog.get_logger()
 class Leader:
     """The operator at work."""
 
-    def __init__(self, api: KubeApi, settings: Settings, held: Callable[[], bool], take_signals: Callable[[], None]) -> None:
-        """`held()`: a write may start; `take_signals()`: called when kopf has put its own signal handlers in place of ours."""
+    def __init__(
+        self, api: KubeApi, settings: Settings, held: Callable[[], bool], take_signals: Callable[[], None], owner: Object | None
+    ) -> None:
+        """`held()`: a write may start; `take_signals()`: called when kopf has put its own signal handlers in place of ours;
+        `owner`: the Deployment."""
         self._take_signals = take_signals
         self.settings = settings
         self.index = Index()
@@ -58,7 +61,7 @@ class Leader:
         self._devboxes = DevboxReconciler(attacher=attacher, **shared)
         self._gateways = GatewayReconciler(**shared)
         self._sources = SourceReconciler(self.watches, self.index, writer, settings)
-        self._system = SystemReconciler(**shared)
+        self._system = SystemReconciler(owner=owner, **shared)
         self._sweeper = Sweeper(
             api=api, watches=self.watches, index=self.index, writer=writer, settings=settings, queue=self.queue
         )

@@ -124,7 +124,8 @@ class Elector:
         spec["acquireTime"] = now if taken else old.get("acquireTime", now)
         spec["leaseTransitions"] = int(old.get("leaseTransitions") or 0) + taken
         # The resourceVersion that was read makes two takers collide: one gets a conflict.
-        body = {**found, "spec": {**old, **spec}}
+        owners = {"ownerReferences": [self._owner]} if self._owner else {}
+        body = {**found, "metadata": {**found["metadata"], **owners}, "spec": {**old, **spec}}
         return await self._api.request("PUT", f"{self._path}/{self._name}", body=body, timeout=self._renew)
 
     def _expired(self, holder: str, spec: Object) -> bool:

@@ -34,6 +34,7 @@ async def run(settings: Settings) -> int:
     take_signals()
     async with await KubeApi.connect() as api:
         identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+        owner = await deployment(api, settings)
         elector = Elector(
             api,
             settings.release_namespace,
@@ -41,8 +42,9 @@ async def run(settings: Settings) -> int:
             identity,
             duration=settings.lease.duration_seconds,
             renew=settings.lease.renew_seconds,
+            owner=owner,
         )
-        leader = Leader(api, settings, elector.held, take_signals)
+        leader = Leader(api, settings, elector.held, take_signals, owner)
         runner = await admin.serve(_admin(leader, elector), settings.admin_port)
         work = asyncio.create_task(_work(api, settings, elector, leader))
         ending = asyncio.create_task(stop.wait())
@@ -99,6 +101,18 @@ def _admin(leader: Leader, elector: Elector) -> web.Application:
         metrics.LAST_EVENT.set(age() or 0.0)
 
     return admin.application(age, lambda: leader.started.is_set() or not elector.held(), gauges)
+
+
+async def deployment(api: KubeApi, settings: Settings) -> Object | None:
+    """The ownerReference of our own Deployment: the Lease and the gateway's certificate go with the release. None outside of
+    a cluster, where there is no such Deployment."""
+    path = paths.of("/apis/apps/v1", "deployments", settings.release_namespace, names.LEASE)
+    try:
+        found = await api.request("GET", path)
+    except ApiError as error:
+        log.info("no_owner", error=str(error))
+        return None
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "name": names.LEASE, "uid": found["metadata"]["uid"]}
 
 
 async def wait_for_api(api: KubeApi, settings: Settings) -> None:

@@ -47,10 +47,12 @@ class SystemReconciler:
         writer: Writer,
         settings: Settings,
         queue: WorkQueue[WorkKey],
+        owner: Object | None,
     ) -> None:
-        """Raises SettingsError where the extra bundle of the settings can't be read."""
+        """`owner`: the ownerReference with which the gateway's certificate goes when the release does (the CA stays). Raises SettingsError where the extra bundle of the settings can't be read."""
         self._observer, self._watches, self._index = observer, watches, index
         self._writer, self._settings, self._queue = writer, settings, queue
+        self._owner = owner
         self._roots = public_roots()
         self._extra = extra_certificates(settings.ca_bundle.extra_file)
 
@@ -58,16 +60,20 @@ class SystemReconciler:
         """The CA (kept for ten years) and the leaf (renewed at two thirds of its life)."""
         now = datetime.now(UTC)
         ca = await self._ca(now)
-        leaf = await self._read(names.LEAF_SECRET, LEAF_CERTIFICATE, LEAF_KEY)
         release = self._settings.release_namespace
+        item = await self._observer.get(paths.secrets(release, names.LEAF_SECRET))
+        leaf = _pair(item, LEAF_CERTIFICATE, LEAF_KEY)
         due = certificates.leaf_due(leaf, ca, release, now) if leaf else now
-        if due <= now:
-            leaf = certificates.make_leaf(ca, release, self._settings.certificates.leaf_days, now)
+        if leaf is None or due <= now or not self._owned(item):
+            if leaf is None or due <= now:
+                leaf = certificates.make_leaf(ca, release, self._settings.certificates.leaf_days, now)
             body = self._secret(
                 names.LEAF_SECRET,
                 "kubernetes.io/tls",
                 {LEAF_CERTIFICATE: leaf.certificate, LEAF_KEY: leaf.key, CA_CERTIFICATE: ca.certificate},
             )
+            if self._owner:
+                body["metadata"]["ownerReferences"] = [self._owner]
             await self._writer.apply(paths.secrets(release, names.LEAF_SECRET), body)
             log.info("certificate_written", secret=names.LEAF_SECRET, days=self._settings.certificates.leaf_days)
             due = certificates.leaf_due(leaf, ca, release, now)
@@ -89,7 +95,8 @@ class SystemReconciler:
         return None
 
     async def _ca(self, now: datetime) -> Pair:
-        found = await self._read(names.CA_SECRET, CA_CERTIFICATE, CA_KEY)
+        path = paths.secrets(self._settings.release_namespace, names.CA_SECRET)
+        found = _pair(await self._observer.get(path), CA_CERTIFICATE, CA_KEY)
         if found is not None:
             if certificates.usable_ca(found, now):
                 return found
@@ -106,15 +113,9 @@ class SystemReconciler:
         log.info("ca_created", secret=names.CA_SECRET)
         return made
 
-    async def _read(self, name: str, certificate: str, key: str) -> Pair | None:
-        item = await self._observer.get(paths.secrets(self._settings.release_namespace, name))
-        if item is None:
-            return None
-        data = item.get("data") or {}
-        try:
-            return Pair(base64.b64decode(data.get(certificate, "")), base64.b64decode(data.get(key, "")))
-        except binascii.Error:
-            return Pair(b"", b"")
+    def _owned(self, item: Object | None) -> bool:
+        owners = (item or {"metadata": {}})["metadata"].get("ownerReferences") or ()
+        return self._owner is None or any(owner["uid"] == self._owner["uid"] for owner in owners)
 
     def _secret(self, name: str, kind: str, data: dict[str, bytes]) -> Object:
         return {
@@ -128,6 +129,16 @@ class SystemReconciler:
             "type": kind,
             "data": {field: base64.b64encode(value).decode() for field, value in data.items()},
         }
+
+
+def _pair(item: Object | None, certificate: str, key: str) -> Pair | None:
+    if item is None:
+        return None
+    data = item.get("data") or {}
+    try:
+        return Pair(base64.b64decode(data.get(certificate, "")), base64.b64decode(data.get(key, "")))
+    except binascii.Error:
+        return Pair(b"", b"")
 
 
 def public_roots() -> str:
