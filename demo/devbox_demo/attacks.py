@@ -115,7 +115,7 @@ def token_elsewhere(stage: Stage) -> Outcome:
         sees.append(f"{who:20} {shown}")
         if answer.status not in wanted:
             problems.append(f"from {who}: {answer.shown}, not {' or '.join(map(str, wanted))}")
-    received = stage.upstream.received(before)
+    received = stage.received(before)
     got = [f"{len(received)} request, from its own devbox"]
     if len(received) != 1:
         problems.append(f"the upstream received {len(received)} requests, not the one from the token's own devbox")

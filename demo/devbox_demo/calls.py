@@ -137,7 +137,7 @@ def _judge(stage: Stage, call: Call, output: str, received: Sequence[Received]) 
         for one in received
         if (one.host, one.method, one.path) == (HOSTS[call.gateway], method, path)
         and any(call.user_agent in agent for agent in one.header("user-agent"))
-        and (one.owner in (key.owner, None))
+        and (one.holds(key.value.reveal()) or one.owner is None)
     ]
     if len(mine) != 1:
         listed = ", ".join(f"{one.method} {one.host}{one.path} {one.status}" for one in received) or "nothing"
@@ -189,7 +189,7 @@ def streamed(stage: Stage) -> Outcome:
     before = stage.upstream.last()
     output = stage.exec("agent", [PYTHON, "-c", script("anthropic_stream.py")]).out.strip().splitlines()
     arrivals = [(float(line.split(" ")[0]), line.split(" ", 1)[1].strip()) for line in output]
-    one = stage.upstream.received(before)[-1]
+    one = stage.received(before)[-1]
     words = [(at, text) for at, text in arrivals if text.startswith("content_block_delta")]
     sees = [f"{at:6.2f} s  {text}" for at, text in arrivals if text.split(" ")[0] not in ("text", "ping")]
     got = [f"{one.method} https://{one.host}{one.path}", f"one event every {PACE_SECONDS} s", f"{len(words)} words"]

@@ -16,7 +16,7 @@ from devbox_api import names
 
 from .credentials import Key, make_key
 from .kubectl import Kubectl, Object, Result
-from .upstream import Upstream
+from .upstream import Received, Upstream
 from .waiting import NotYet, wait_for
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
@@ -67,6 +67,11 @@ class Stage:
     ) -> Result:
         """Run `argv` in a devbox's pod."""
         return self.kubectl.exec(self.namespace, self.pods[devbox], argv, stdin=stdin, timeout=timeout, check=check)
+
+    def received(self, after: int) -> list[Received]:
+        """What the upstream received after number `after` with one of this stage's keys, or with a token; others use it too."""
+        marks = [names.TOKEN_PREFIX, *(key.value.reveal() for key in self.keys.values())]
+        return [one for one in self.upstream.received(after) if any(one.holds(mark) for mark in marks)]
 
     def key_of(self, devbox: str, api: str) -> Key:
         """The credential that a devbox's call to an API has to end up with."""

@@ -97,7 +97,7 @@ def test_a_large_body_arrives_as_it_was_sent(examples: Stage) -> None:
     before = examples.upstream.last()
     digest, answer = examples.exec("agent", ["sh", "-c", script]).out.split("\n", 1)
     assert json.loads(answer) == {"bytes": size, "sha256": digest}
-    (one,) = [one for one in examples.upstream.received(before) if one.method == "PUT"]
+    (one,) = [one for one in examples.received(before) if one.method == "PUT"]
     assert one.path == "/v1/blobs/a%2Fb?x=%20y&x=2", "path and query arrive byte for byte"
     assert one.body_sha256 == digest
 
@@ -111,7 +111,7 @@ def test_the_upstream_sees_the_clients_request_and_nothing_of_ours(examples: Sta
     )
     before = examples.upstream.last()
     examples.exec("agent", ["sh", "-c", script], stdin=body)
-    (one,) = [one for one in examples.upstream.received(before) if one.path == "/v1/tickets"]
+    (one,) = [one for one in examples.received(before) if one.path == "/v1/tickets"]
     sent = {name.lower(): value for name, value in one.headers}
     assert one.body_sha256 == hashlib.sha256(body.encode()).hexdigest()
     assert sent["host"] == HOSTS["internal"]
@@ -127,4 +127,4 @@ def test_the_base_path_is_never_doubled(examples: Stage) -> None:
     script = f"for path in /models /v1/models; do {call}; done"
     before = examples.upstream.last()
     assert examples.exec("agent", ["sh", "-c", script]).out == "200 200 "
-    assert [one.path for one in examples.upstream.received(before)] == ["/v1/models", "/v1/models"]
+    assert [one.path for one in examples.received(before)] == ["/v1/models", "/v1/models"]
