@@ -12,6 +12,9 @@ BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 """RFC 3986 2.1."""
 CONTROL_ESCAPE: Final = re.compile(rb"%(?:0[0-9A-Fa-f]|1[0-9A-Fa-f]|7[Ff])")
 
+CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""What a header's value must not hold: RFC 9110 5.5, tab excepted."""
+
 TOKEN: Final = re.compile(rb"gws_[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 """A JWT in compact form (RFC 7515 3.1), behind our prefix."""
 TOKEN_START: Final = b"gws_"

@@ -54,6 +54,8 @@ def check(head: RequestHead) -> Refusal | None:
         return Refusal.TARGET_INVALID
     if not grammar.PATH.match(head.target) or b"#" in head.target or _path_is_treacherous(head.path):
         return Refusal.PATH_INVALID
+    if any(grammar.CONTROL.search(value) for _, value in head.headers):
+        return Refusal.MALFORMED_REQUEST
     if len(head.values(b"host")) > 1:
         return Refusal.HEADER_DUPLICATE
     if not head.values(b"host") and head.version == (1, 1):

@@ -21,6 +21,7 @@ from aiohttp.helpers import is_ip_address
 from multidict import CIMultiDict
 from yarl import URL
 
+from . import grammar
 from .credentials import UpstreamRequest
 from .destinations import Refused, Resolver, Unready
 from .refusals import Refusal
@@ -105,10 +106,9 @@ class Upstreams:
                 # From here on only the pause between two bytes is bounded (`chunks`).
                 first_byte.reschedule(None)
                 async with response:
-                    if response.status < 200:
-                        # 101 although no upgrade was asked for: what follows is not HTTP.
-                        response.close()
-                        raise UpstreamError(Refusal.UPSTREAM_INVALID, f"status {response.status}")
+                    if flaw := _flaw(response):
+                        response.close()  # nothing that follows on the connection is to be trusted
+                        raise UpstreamError(Refusal.UPSTREAM_INVALID, flaw)
                     yield response
         except TimeoutError:
             raise UpstreamError(Refusal.UPSTREAM_TIMEOUT, "first byte") from None
@@ -178,6 +178,20 @@ class Upstreams:
         # aiohttp sends an idempotent request a second time where a pooled connection was closed; a PUT may have been carried out.
         session._retry_connection = False
         return session
+
+
+def _flaw(response: aiohttp.ClientResponse) -> str | None:
+    """Why the answer can't be passed on, though aiohttp's parser let it through; None if it can."""
+    if response.version not in (aiohttp.HttpVersion10, aiohttp.HttpVersion11):
+        return "another HTTP version"
+    if not 200 <= response.status <= 999:
+        return f"status {response.status}"  # such as 101 although no upgrade was asked for: what follows is not HTTP
+    codings = [value.strip().lower() for name, value in response.raw_headers if name.lower() == b"transfer-encoding"]
+    if codings not in ([], [b"chunked"]):
+        return "a transfer coding that is not chunked"
+    if any(grammar.CONTROL.search(value) for _, value in response.raw_headers):
+        return "control characters in a header"
+    return None
 
 
 class _Pool:

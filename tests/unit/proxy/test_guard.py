@@ -95,5 +95,11 @@ def test_host_and_authorization_come_once() -> None:
     assert check(RequestHead("GET", b"/", (1, 1), lines, "10.0.0.1")) is Refusal.HEADER_DUPLICATE
 
 
+@pytest.mark.parametrize("value", ["a\0b", "a\x0bb", "a\x1b[31mb", "a\x7fb", "a\rb"])
+def test_control_characters_in_a_header_are_refused(value: str) -> None:
+    assert check(head(X_Any=value)) is Refusal.MALFORMED_REQUEST
+    assert check(head(X_Any="a\tb é")) is None
+
+
 def test_upgrades_are_refused() -> None:
     assert check(head(Upgrade="websocket", Connection="keep-alive, Upgrade")) is Refusal.UPGRADE_UNSUPPORTED

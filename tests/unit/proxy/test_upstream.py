@@ -104,6 +104,14 @@ async def test_connections_are_kept_and_never_shared_between_keys() -> None:
         (b"", Refusal.UPSTREAM_CLOSED),
         (b"nonsense\r\n\r\n", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", Refusal.UPSTREAM_INVALID),
+        (b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
+        (b"HTTP/1.1 099 x\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
+        (b"HTTP/1.1 200 OK\r\nX: a\x1b[31m\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
+        (b"HTTP/1.1 200 OK\r\nX: a\rSet-Cookie: b\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", Refusal.UPSTREAM_INVALID),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: x\r\n\r\nok", Refusal.UPSTREAM_INVALID),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Refusal.UPSTREAM_INVALID),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", Refusal.UPSTREAM_INVALID),
     ],
 )
@@ -192,3 +200,11 @@ async def test_header_bytes_stay_as_they_are() -> None:
         await answer(pools, request(f"http://api.example:{server.port}", x="café".encode()))
         assert "x: café\r\n".encode() in heads[0]
         assert not any(name in heads[0].lower() for name in (b"user-agent", b"accept", b"content-type", b"connection"))
+
+
+async def test_what_follows_an_answer_is_nobodys_answer() -> None:
+    poisoned = answering(b"200 OK\r\nContent-Length: 2", b"okHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+    async with raw_api(poisoned) as server, upstreams() as pools:
+        sent = request(f"http://api.example:{server.port}")
+        assert [await answer(pools, sent) for _ in range(3)] == [b"ok"] * 3
+        assert server.connections == 3, "a connection that says more than it was asked is not used again"
