@@ -49,7 +49,9 @@ class SystemReconciler:
         queue: WorkQueue[WorkKey],
         owner: Object | None,
     ) -> None:
-        """`owner`: the ownerReference with which the gateway's certificate goes when the release does (the CA stays). Raises SettingsError where the extra bundle of the settings can't be read."""
+        """`owner`: the ownerReference with which the gateway's certificate goes when the release does (the CA stays).
+
+        Raises SettingsError where the extra bundle of the settings can't be read."""
         self._observer, self._watches, self._index = observer, watches, index
         self._writer, self._settings, self._queue = writer, settings, queue
         self._owner = owner
