@@ -6,6 +6,7 @@ import time
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from . import binaries, cluster, images
 from .paths import PROJECT, bin_dir, kubeconfig
@@ -41,7 +42,6 @@ def status() -> None:
 def tools() -> None:
     """Get helm, kubeconform and kubectl."""
     binaries.ensure_tools()
-    binaries.ensure_components()
 
 
 @app.command(name="images")
@@ -75,7 +75,7 @@ def main() -> None:
     try:
         app()
     except ClusterError as error:
-        console.print(f"[red]error:[/] {error}", markup=True)
+        console.print(f"[red]error:[/] {escape(str(error))}")
         raise SystemExit(1) from None
 
 

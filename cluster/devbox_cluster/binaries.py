@@ -1,21 +1,23 @@
-"""Programs built from pinned Go modules: the cluster's components, kubectl, helm, kubeconform.
+"""Programs built from pinned Go modules: the cluster's components, kubectl, helm, kubeconform, kind.
 
-Goes in: cluster/go and cluster/tools (go.mod, go.sum, a few lines of main). Comes out: `$CACHE/bin`. Built once for each state
-of those folders; go.sum holds every checksum.
+Goes in: cluster/{go,tools} (go.mod, go.sum, a few lines of main). Comes out: `$CACHE/bin`. Built once for each state of
+those folders; go.sum holds every checksum, so that nothing has to be asked of a checksum database.
 """
 
 import hashlib
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Final
 
+from .locks import locked
 from .packages import need_go
 from .paths import PROJECT, bin_dir, cache_dir
 from .progress import ClusterError, step
 
 KUBERNETES: Final = "1.37.2"
-COMPONENTS: Final = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
+COMPONENTS: Final = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 _VERSION: Final = " ".join(
     f"-X k8s.io/component-base/version.{name}={value}"
     for name, value in {
@@ -27,9 +29,16 @@ _VERSION: Final = " ".join(
 )
 
 
+def ensure_tools() -> None:
+    """helm, kubeconform and kubectl: what is wanted without a cluster of our own, too."""
+    modules = ["helm.sh/helm/v4/cmd/helm", "github.com/yannh/kubeconform/cmd/kubeconform"]
+    _build("tools", "helm and kubeconform", modules, "2 to 4 min")
+    _build("go", "kubectl", ["k8s.io/kubernetes/cmd/kubectl"], "1 to 3 min")
+
+
 def ensure_components() -> None:
-    """The cluster's components and kubectl."""
-    _build("go", ["./kubernetes", "./kube-router", "./coredns"], "Kubernetes, kube-router and CoreDNS", "8 to 16 min")
+    """The parts of the local cluster."""
+    _build("go", "Kubernetes, kube-router and CoreDNS", ["./kubernetes", "./kube-router", "./coredns"], "8 to 16 min")
     for name in COMPONENTS:
         link = bin_dir() / name
         if not link.is_symlink():
@@ -37,46 +46,53 @@ def ensure_components() -> None:
             link.symlink_to("kubernetes")
 
 
-def ensure_tools() -> None:
-    """helm and kubeconform."""
-    modules = ["helm.sh/helm/v4/cmd/helm", "github.com/yannh/kubeconform/cmd/kubeconform"]
-    _build("tools", modules, "helm and kubeconform", "2 to 4 min")
-
-
 def ensure_kind() -> None:
-    """kind, where a Docker engine is and kind is not."""
-    _build("tools", ["sigs.k8s.io/kind"], "kind", "1 min", stamp_name="kind")
+    """kind, for a machine with a Docker engine."""
+    _build("tools", "kind", ["sigs.k8s.io/kind"], "1 min")
 
 
-def _build(folder: str, packages: list[str], what: str, duration: str, stamp_name: str = "") -> None:
+def _build(folder: str, what: str, packages: list[str], duration: str) -> None:
     source = PROJECT / "cluster" / folder
-    stamp_name = stamp_name or folder
-    stamp = bin_dir() / f".{stamp_name}-{_digest(source)}"
-    if stamp.exists():
+    programs = [bin_dir() / package.rsplit("/", 1)[1] for package in packages]
+    stamp = bin_dir() / f".{programs[0].name}-{_digest(source)}"
+
+    def done() -> bool:
+        return stamp.exists() and all(program.exists() for program in programs)
+
+    if done():
         return
-    go = need_go()
+    go, toolchain = need_go()
     bin_dir().mkdir(parents=True, exist_ok=True)
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in ("GOOS", "GOARCH", "GOEXPERIMENT")},
         "CGO_ENABLED": "0",
-        "GOFLAGS": "-mod=readonly",
-        "GOTOOLCHAIN": "auto",
+        "GOFLAGS": "-mod=readonly -buildvcs=false",
+        "GOTOOLCHAIN": toolchain,
         "GOWORK": "off",
         "GOMODCACHE": str(cache_dir() / "go" / "mod"),
         "GOCACHE": str(cache_dir() / "go" / "build"),
     }
-    command = [go, "build", "-trimpath", "-ldflags", f"-s -w {_VERSION}", "-o", f"{bin_dir()}/", *packages]
-    with step(f"build {what} from Go modules (the first time: {duration})"):
-        result = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            raise ClusterError(f"go build in cluster/{folder} failed:\n{result.stderr[-3000:]}")
-    for old in bin_dir().glob(f".{stamp_name}-*"):
-        old.unlink()
-    stamp.touch()
+    command = [go, "build", "-trimpath", "-ldflags", f"-s -w {_VERSION}"]
+    with locked("programs"):
+        if done():  # by whom we waited for
+            return
+        with (
+            step(f"build {what} from Go modules (the first time: {duration})"),
+            tempfile.TemporaryDirectory(dir=bin_dir()) as fresh,
+        ):
+            words = [*command, "-o", f"{fresh}/", *packages]
+            result = subprocess.run(words, cwd=source, env=environment, capture_output=True, text=True, check=False)
+            if result.returncode != 0:
+                raise ClusterError(f"go build in cluster/{folder} failed:\n{result.stderr[-3000:]}")
+            for program in programs:  # somebody may be using the one before
+                (Path(fresh) / program.name).replace(program)
+        for old in bin_dir().glob(f".{programs[0].name}-*"):
+            old.unlink()
+        stamp.touch()
 
 
 def _digest(folder: Path) -> str:
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(_VERSION.encode())
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

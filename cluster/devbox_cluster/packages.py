@@ -3,11 +3,13 @@
 Called by binaries.py, local.py and images.py. Only what is missing is installed.
 """
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
 from .progress import ClusterError, step
@@ -24,6 +26,8 @@ CLUSTER: Final = {
     "ip": "iproute2",
 }
 IMAGES: Final = {"buildah": "buildah", "mmdebstrap": "mmdebstrap", "catatonit": "catatonit", "runc": "runc"}
+POLICY: Final = Path("/usr/sbin/policy-rc.d")
+"""Debian asks it whether a package may start its services."""
 GO: Final = (1, 26)
 
 
@@ -40,32 +44,60 @@ def need(programs: Mapping[str, str]) -> None:
         )
     with step(f"install {', '.join(missing)}"):
         apt = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
-        # policy-rc.d: the packages' own services must not start; the cluster runs its own with its own settings.
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-        subprocess.run([*apt, "update"], check=False, capture_output=True, env=environment)
-        result = subprocess.run(
-            [*apt, "install", "--no-install-recommends", "-y", *missing],
-            check=False,
-            capture_output=True,
-            text=True,
-            env=environment,
-        )
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        with _services_stay_off(POLICY):
+            subprocess.run([*apt, "update"], check=False, capture_output=True, env=environment)
+            result = subprocess.run(
+                [*apt, "install", "--no-install-recommends", "-y", *missing],
+                check=False,
+                capture_output=True,
+                text=True,
+                env=environment,
+            )
         if result.returncode != 0:
             raise ClusterError(f"{command} failed:\n{result.stderr[-2000:]}")
 
 
-def need_go() -> str:
-    """The go command; one from 1.21 on fetches the release that go.mod names by itself. Raises ClusterError."""
+def need_go() -> tuple[str, str]:
+    """The go command, and the GOTOOLCHAIN to build with. Raises ClusterError.
+
+    An older Go, from 1.21 on, fetches the release that go.mod names by itself, unless the user's GOTOOLCHAIN=local forbids it.
+    """
     go = shutil.which("go")
-    version = subprocess.run([go, "version"], capture_output=True, text=True, check=True).stdout if go else ""
-    match = re.search(r"go(\d+)\.(\d+)", version)
-    if not go or not match or (int(match[1]), int(match[2])) < (1, 21):
-        raise ClusterError(f"Go {GO[0]}.{GO[1]} is needed to build the cluster's components (1.21 or newer gets it by itself)")
-    return go
+    if not go:
+        raise ClusterError(f"Go {GO[0]}.{GO[1]} or newer is needed to build the cluster's tools, and `go` is not on the PATH")
+    asked = subprocess.run(
+        [go, "version"], capture_output=True, text=True, check=False, env={**os.environ, "GOTOOLCHAIN": "local"}
+    )
+    match = re.search(r"go(\d+)\.(\d+)", asked.stdout)
+    version = (int(match[1]), int(match[2])) if match else (0, 0)
+    if version >= GO:
+        return go, "local"
+    setting = subprocess.run([go, "env", "GOTOOLCHAIN"], capture_output=True, text=True, check=False).stdout.strip()
+    if version < (1, 21) or setting == "local":
+        raise ClusterError(
+            f"{go} is {asked.stdout.strip() or 'not a working Go'}, but Go {GO[0]}.{GO[1]} or newer is needed; install it"
+            + (", or allow Go to fetch it: GOTOOLCHAIN=auto" if version >= (1, 21) else "")
+        )
+    return go, "auto"
+
+
+@contextlib.contextmanager
+def _services_stay_off(policy: Path) -> Iterator[None]:
+    """The packages' own services must not start: the cluster runs the programs with its own settings. A policy that is there stays."""
+    ours = not policy.exists()
+    if ours:
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        if ours:
+            policy.unlink(missing_ok=True)
 
 
 def _there(program: str) -> bool:
     if program.startswith("/"):
-        return os.path.exists(program)  # noqa: PTH110 (a path from a table)
+        return Path(program).exists()
     # Debian keeps the network tools where an ordinary user's PATH does not look.
     return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is not None

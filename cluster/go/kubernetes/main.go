@@ -1,4 +1,4 @@
-// One binary for the parts of Kubernetes that a node needs, and kubectl; which one it is, is the name it is called by.
+// One binary for the parts of Kubernetes that a node needs; which one it is, is the name it is called by.
 package main
 
 import (
@@ -12,8 +12,6 @@ import (
 	_ "k8s.io/component-base/logs/json/register"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
 	_ "k8s.io/component-base/metrics/prometheus/version"
-	kubectl "k8s.io/kubectl/pkg/cmd"
-	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
@@ -30,15 +28,9 @@ func main() {
 		"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
 	}
 	name := filepath.Base(os.Args[0])
-	if name == "kubectl" {
-		if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
-			kubectlutil.CheckErr(err)
-		}
-		return
-	}
 	command, found := commands[name]
 	if !found {
-		fmt.Fprintf(os.Stderr, "%s: call this program by the name of a component (kubelet, kubectl, ...)\n", name)
+		fmt.Fprintf(os.Stderr, "%s: call this program by the name of a component (kubelet, kube-proxy, ...)\n", name)
 		os.Exit(2)
 	}
 	os.Exit(cli.Run(command()))

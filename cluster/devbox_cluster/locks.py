@@ -1,0 +1,24 @@
+"""One process at a time: make, a demo and a test run in several clones may all want the same cluster and images.
+
+Goes in: a name. Comes out: a held file lock in the cache folder, let go of when the process ends, however it ends.
+"""
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+
+from .paths import cache_dir
+from .progress import step
+
+
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold `$CACHE/<name>.lock`; say so while another process holds it."""
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with (cache_dir() / f"{name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with step(f"wait for another process that works on the {name}"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
