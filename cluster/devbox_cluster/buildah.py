@@ -17,9 +17,13 @@ from .paths import cache_dir
 from .progress import ClusterError, step
 
 SUITE: Final = "bookworm"
-BASE_PACKAGES: Final = ("ca-certificates", "python3", "python3-venv")
-"""The same Python as docker.io/library/python:3.11-slim-bookworm has."""
-BASE_KEY: Final = hashlib.sha256(f"{SUITE} {BASE_PACKAGES} {platform.machine()}".encode()).hexdigest()[:12]
+BASE_PACKAGES: Final = ("ca-certificates", "python3", "python3-venv", "usr-is-merged")
+"""The same Python as docker.io/library/python:3.11-slim-bookworm has; usr-is-merged in place of usrmerge, which needs all of perl."""
+MERGED_USR: Final = "/usr/share/mmdebstrap/hooks/merged-usr"
+LEFT_OUT: Final = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
+KEPT: Final = ("/usr/share/doc/*/copyright",)
+"""What the small images of Debian leave out and keep, too."""
+BASE_KEY: Final = hashlib.sha256(f"{SUITE} {BASE_PACKAGES} {LEFT_OUT} {KEPT} {platform.machine()}".encode()).hexdigest()[:12]
 BASE_IMAGE: Final = f"localhost/debian-python:{BASE_KEY}"
 
 
@@ -35,24 +39,13 @@ def buildah(*arguments: str | Path) -> str:
     return result.stdout.strip()
 
 
-def build(context: Path, reference: str) -> None:
-    """Build the context's Dockerfile on our Debian base."""
+def build(context: Path, reference: str, target: str | None = None) -> None:
+    """Build the context's Dockerfile, or one stage of it, on our Debian base."""
     need(IMAGES)
     _ensure_base()
     # chroot isolation and the host's network: no container runtime, no bridge, no extra privilege.
-    buildah(
-        "bud",
-        "--isolation",
-        "chroot",
-        "--network",
-        "host",
-        "--layers",
-        "--build-arg",
-        f"BASE={BASE_IMAGE}",
-        "-t",
-        reference,
-        context,
-    )
+    options = ["--isolation", "chroot", "--network", "host", "--layers", "--build-arg", f"BASE={BASE_IMAGE}"]
+    buildah("bud", *options, *(["--target", target] if target else []), "-t", reference, context)
 
 
 def archive(reference: str) -> Path:
@@ -65,9 +58,10 @@ def archive(reference: str) -> Path:
 
 
 def discard(reference: str) -> None:
-    """Forget a built image, if we hold it."""
+    """Forget a built image, if we hold it, with the steps on the way to it that no other image has."""
     if buildah("images", "--quiet", "--filter", f"reference={reference}"):
         buildah("rmi", reference)
+        buildah("rmi", "--prune")
 
 
 def scratch_image(reference: str, program: Path, command: Sequence[str]) -> Path:
@@ -89,12 +83,15 @@ def _ensure_base() -> None:
     if not root.exists():
         partial = root.with_suffix(".part")
         root.parent.mkdir(parents=True, exist_ok=True)
-        with step(f"make a Debian {SUITE} base with Python (the first time: 1 min)"):
+        with step(f"make a Debian {SUITE} base with Python (the first time: 1 to 2 min)"):
             command = [
                 "mmdebstrap",
                 "--variant=minbase",
                 "--mode=root",
+                f"--hook-dir={MERGED_USR}",
                 f"--include={','.join(BASE_PACKAGES)}",
+                *(f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT),
+                *(f"--dpkgopt=path-include={path}" for path in KEPT),
                 "--format=tar",
                 SUITE,
             ]

@@ -4,17 +4,15 @@ Goes in: CLUSTER=kind|local or nothing. Comes out: a running cluster and `.clust
 command line, the demo and the tests.
 """
 
-import contextlib
-import fcntl
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
 from . import binaries
 from .kind import KindCluster, docker_answers
 from .local import LocalCluster
-from .paths import PROJECT, cache_dir, kubeconfig
+from .locks import locked
+from .paths import PROJECT, kubeconfig
 from .progress import ClusterError
 
 KINDS: Final = ("kind", "local")
@@ -22,6 +20,12 @@ KINDS: Final = ("kind", "local")
 
 class Runtime(Protocol):
     """What both kinds of cluster can do."""
+
+    def check(self) -> None:
+        """Raises ClusterError, with what is missing, if there can be no such cluster here."""
+
+    def exists(self) -> bool:
+        """It was made by us, whether it works or not."""
 
     def healthy(self) -> bool:
         """It runs and answers."""
@@ -35,27 +39,20 @@ class Runtime(Protocol):
     def admin_kubeconfig(self) -> str:
         """The admin's kubeconfig, as text."""
 
-    def has_image(self, reference: str) -> bool:
-        """Its node holds the image."""
-
-    def load_image(self, reference: str) -> None:
-        """Give its node an image that was built on this machine."""
-
-    def tag_image(self, reference: str, alias: str) -> None:
-        """Give an image that the node holds a second name, in place of what had it before."""
-
-    def prune_images(self, reference: str, keep: int) -> None:
-        """Remove older images of the same name, but the last `keep`."""
-
 
 def chosen() -> Runtime:
-    """$CLUSTER if it is set; else kind where a Docker engine answers, else the local processes. Raises ClusterError."""
-    kind = os.environ.get("CLUSTER") or ("kind" if docker_answers() else "local")
-    if kind not in KINDS:
-        raise ClusterError(f"CLUSTER={kind}: write CLUSTER=kind (needs a Docker engine) or CLUSTER=local (needs root and apt)")
-    if kind == "kind" and not docker_answers():
-        raise ClusterError("CLUSTER=kind, but no Docker engine answers `docker info`; start one, or write CLUSTER=local")
-    return KindCluster() if kind == "kind" else LocalCluster()
+    """$CLUSTER if it is set; else the one that there is; else kind where a Docker engine answers; else the local processes.
+
+    Raises ClusterError.
+    """
+    if kind := os.environ.get("CLUSTER"):
+        if kind not in KINDS:
+            raise ClusterError(
+                f"CLUSTER={kind}: write CLUSTER=kind (needs a Docker engine) or CLUSTER=local (needs root and apt)"
+            )
+        return KindCluster() if kind == "kind" else LocalCluster()
+    local = LocalCluster()
+    return local if local.exists() or not docker_answers() else KindCluster()
 
 
 def running() -> Runtime:
@@ -68,31 +65,28 @@ def running() -> Runtime:
 
 def up(project: Path = PROJECT) -> Runtime:
     """Bring the cluster up (at once if it is) and write the work tree's kubeconfig. Raises ClusterError."""
-    binaries.ensure_tools()
     runtime = chosen()
-    with _lock():
-        if isinstance(runtime, KindCluster):
-            binaries.ensure_components()  # for kubectl
+    with locked("cluster"):
+        runtime.check()
+        binaries.ensure_tools()
         runtime.up()
-    target = kubeconfig(project)
-    target.parent.mkdir(exist_ok=True)
-    target.touch(mode=0o600)
-    target.chmod(0o600)
-    target.write_text(runtime.admin_kubeconfig())
+    _write_private(kubeconfig(project), runtime.admin_kubeconfig())
     return runtime
 
 
 def down(project: Path = PROJECT) -> None:
     """Remove the cluster; the built programs and images stay in the cache."""
-    with _lock():
-        chosen().down()
+    with locked("cluster"):
+        runtime = chosen()
+        runtime.down()
     kubeconfig(project).unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def _lock() -> Iterator[None]:
-    """One clone at a time works on the cluster; the others wait."""
-    cache_dir().mkdir(parents=True, exist_ok=True)
-    with (cache_dir() / "cluster.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _write_private(path: Path, content: str) -> None:
+    """For its owner's eyes alone, and never half written: somebody may be reading it."""
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_name(f"{path.name}.part")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600)
+    partial.write_text(content)
+    partial.replace(path)

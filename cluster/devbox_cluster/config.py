@@ -22,19 +22,25 @@ SERVICE_ADDRESS: Final = "10.96.0.1"
 DNS_ADDRESS: Final = "10.96.0.10"
 API_PORT: Final = 6443
 API_SERVER: Final = f"https://{NODE_ADDRESS}:{API_PORT}"
-ETCD_PORT: Final = 2379
-ETCD_PEER_PORT: Final = 2380
+ETCD_PORT: Final = 12379
+"""Not 2379, where the machine's own etcd would be."""
+ETCD_PEER_PORT: Final = 12380
 PORTS: Final = {
     API_PORT: "kube-apiserver",
     ETCD_PORT: "etcd",
     ETCD_PEER_PORT: "etcd",
+    10248: "kubelet",
+    10249: "kube-proxy",
     10250: "kubelet",
+    10256: "kube-proxy",
     10257: "kube-controller-manager",
     10259: "kube-scheduler",
-    10256: "kube-proxy",
 }
 """What must be free before the cluster starts."""
 PAUSE_IMAGE: Final = "localhost/pause:1"
+CNI_NETWORK: Final = "devbox-gateway"
+RESOLVERS: Final = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
+"""The machine's name servers; systemd-resolved's own address, on loopback, would mean something else inside a pod."""
 
 
 def etcd(state: Path) -> list[str]:
@@ -58,6 +64,8 @@ def api_server(pki: Path) -> list[str]:
         "kube-apiserver",
         f"--etcd-servers=http://127.0.0.1:{ETCD_PORT}",
         f"--secure-port={API_PORT}",
+        # Nobody outside the machine has any business with this cluster.
+        f"--bind-address={NODE_ADDRESS}",
         f"--advertise-address={NODE_ADDRESS}",
         # exec and logs would look the node's name up in DNS otherwise.
         "--kubelet-preferred-address-types=InternalIP",
@@ -97,6 +105,7 @@ def controller_manager(pki: Path) -> list[str]:
         f"--root-ca-file={pki}/ca.crt",
         f"--cluster-signing-cert-file={pki}/ca.crt",
         f"--cluster-signing-key-file={pki}/ca.key",
+        "--bind-address=127.0.0.1",
         "--allocate-node-cidrs",
         f"--cluster-cidr={POD_CIDR}",
         "--leader-elect=false",
@@ -111,6 +120,7 @@ def scheduler(pki: Path) -> list[str]:
         f"--kubeconfig={conf}",
         f"--authentication-kubeconfig={conf}",
         f"--authorization-kubeconfig={conf}",
+        "--bind-address=127.0.0.1",
         "--leader-elect=false",
     ]
 
@@ -123,6 +133,7 @@ def kube_router(pki: Path) -> list[str]:
         "--run-router=false",
         "--run-service-proxy=false",
         "--run-loadbalancer=false",
+        "--health-port=0",  # it would listen on every address
         f"--kubeconfig={pki}/admin.conf",
         f"--hostname-override={NODE}",
         f"--service-cluster-ip-range={SERVICE_CIDR}",
@@ -145,7 +156,7 @@ def files(state: Path, run: Path, pki: Path) -> dict[str, str]:
     """File name → content, for containerd, CNI, kubelet and kube-proxy."""
     return {
         "containerd.toml": _containerd(state, run),
-        "cni/10-pods.conflist": json.dumps(_cni(), indent=2),
+        "cni/10-pods.conflist": json.dumps(_cni(run), indent=2),
         "kubelet.yaml": yaml.safe_dump(_kubelet(state, run, pki)),
         "kube-proxy.yaml": yaml.safe_dump(_kube_proxy(pki)),
     }
@@ -161,18 +172,21 @@ address = "{run}/containerd.sock"
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "{PAUSE_IMAGE}"
 restrict_oom_score_adj = true
+netns_mounts_under_state_dir = true
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "/usr/lib/cni"
 conf_dir = "{state}/files/cni"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.internal.v1.opt"]
+path = "{state}/containerd-opt"
 """
 
 
-def _cni() -> dict[str, Any]:
+def _cni(run: Path) -> dict[str, Any]:
     return {
         "cniVersion": "1.0.0",
-        "name": "pods",
+        "name": CNI_NETWORK,
         "plugins": [
             {
                 "type": "bridge",
@@ -184,7 +198,7 @@ def _cni() -> dict[str, Any]:
                     "type": "host-local",
                     "ranges": [[{"subnet": NODE_POD_CIDR}]],
                     "routes": [{"dst": "0.0.0.0/0"}],
-                    "dataDir": "/run/devbox-gateway-cluster/cni",
+                    "dataDir": str(run / "cni"),
                 },
             },
             {"type": "portmap", "capabilities": {"portMappings": True}},
@@ -202,6 +216,9 @@ def _kubelet(state: Path, run: Path, pki: Path) -> dict[str, Any]:
         "cgroupRoot": "/",
         "containerRuntimeEndpoint": f"unix://{run}/containerd.sock",
         "podLogsDir": str(state / "pod-logs"),
+        "volumePluginDir": str(state / "volume-plugins"),
+        "resolvConf": str(next((path for path in RESOLVERS if path.exists()), RESOLVERS[-1])),
+        "address": NODE_ADDRESS,
         "authentication": {
             "x509": {"clientCAFile": f"{pki}/ca.crt"},
             "anonymous": {"enabled": False},
@@ -229,5 +246,6 @@ def _kube_proxy(pki: Path) -> dict[str, Any]:
         "mode": "nftables",
         "clusterCIDR": POD_CIDR,
         "hostnameOverride": NODE,
+        "healthzBindAddress": "127.0.0.1:10256",
         "conntrack": {"maxPerCore": 0},
     }

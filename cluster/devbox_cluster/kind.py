@@ -1,11 +1,12 @@
 """The local cluster on a machine with a Docker engine: one kind node. kindnet enforces NetworkPolicy since kind 0.24.
 
-Called by cluster.py. Only the kind cluster with our name is ever touched.
+Called by cluster.py and images.py. Only a kind cluster that we made is ever touched: its node's container is on record.
 """
 
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Final
 
 from . import binaries
@@ -13,6 +14,7 @@ from .paths import bin_dir, state_dir
 from .progress import ClusterError, step
 
 NAME: Final = "devbox-gateway"
+NODE: Final = f"{NAME}-control-plane"
 OLDEST: Final = (0, 24)
 
 
@@ -26,66 +28,91 @@ class KindCluster:
 
     def __init__(self) -> None:
         self._kubeconfig = state_dir() / "kind.kubeconfig"
+        self._record = state_dir() / "kind.node"
+        """The id of the container that is our node."""
+
+    def check(self) -> None:
+        """Raises ClusterError without a Docker engine, or where somebody else's kind cluster has our name."""
+        if not docker_answers():
+            raise ClusterError("kind needs a Docker engine, and none answers `docker info`; start one, or write CLUSTER=local")
+        node = _node()
+        if node and node != self._recorded():
+            raise ClusterError(
+                f"there is a kind cluster named {NAME} that this cache folder did not make; use that cache folder "
+                f"(DEVBOX_GATEWAY_CACHE), or remove the cluster yourself: kind delete cluster --name {NAME}"
+            )
+
+    def exists(self) -> bool:
+        """Its node is the one that we made."""
+        node = _node()
+        return bool(node) and node == self._recorded()
 
     def healthy(self) -> bool:
-        """It exists and its API server answers."""
-        return self._exists() and self._kubectl_ok()
+        """It is ours and its API server answers."""
+        kubectl = str(bin_dir() / "kubectl")
+        ready = ("get", "--raw=/readyz", "--request-timeout=2s")
+        return self.exists() and _run(kubectl, f"--kubeconfig={self._kubeconfig}", *ready, check=False).returncode == 0
 
     def up(self) -> None:
-        """Create it, or take it over. Raises ClusterError."""
-        if not shutil.which("kind"):
-            binaries.ensure_kind()
-        version = re.search(r"(\d+)\.(\d+)", _run("kind", "version").stdout)
-        if version is None:
-            raise ClusterError("`kind version` says nothing; mend the kind on the PATH, or write CLUSTER=local")
-        if (int(version[1]), int(version[2])) < OLDEST:
-            raise ClusterError(
-                f"kind {version[0]} is too old: its network does not enforce NetworkPolicy; install 0.24 or newer"
-            )
-        if not self._exists():
-            with step("create the kind cluster"):
-                self._kubeconfig.parent.mkdir(parents=True, exist_ok=True)
-                _run("kind", "create", "cluster", "--name", NAME, "--kubeconfig", str(self._kubeconfig), "--wait", "120s")
-        self._kubeconfig.parent.mkdir(parents=True, exist_ok=True)
-        self._kubeconfig.touch(mode=0o600)
-        self._kubeconfig.write_text(_run("kind", "get", "kubeconfig", "--name", NAME).stdout)
+        """Create it; one that stopped, as after a restart of the machine, is made anew. Raises ClusterError."""
+        if self.healthy():
+            return
+        self.down()
+        with step("create the kind cluster (the first time Docker fetches its image)"):
+            state_dir().mkdir(parents=True, exist_ok=True)
+            _run(_kind(), "create", "cluster", "--name", NAME, "--kubeconfig", self._kubeconfig, "--wait", "120s")
+            self._kubeconfig.chmod(0o600)
+            self._record.write_text(_node())
 
     def down(self) -> None:
-        """Delete it."""
-        if shutil.which("kind") and self._exists():
-            _run("kind", "delete", "cluster", "--name", NAME, "--kubeconfig", str(self._kubeconfig))
+        """Delete it, if it is ours."""
+        if self.exists():
+            with step("delete the kind cluster"):
+                _run(_kind(), "delete", "cluster", "--name", NAME, "--kubeconfig", self._kubeconfig)
+        self._record.unlink(missing_ok=True)
+        self._kubeconfig.unlink(missing_ok=True)
 
     def admin_kubeconfig(self) -> str:
         """The kubeconfig's text."""
         return self._kubeconfig.read_text()
 
-    def has_image(self, reference: str) -> bool:
-        """The node holds the image."""
-        return _run("docker", "exec", f"{NAME}-control-plane", "crictl", "inspecti", reference, check=False).returncode == 0
-
-    def load_image(self, reference: str) -> None:
-        """Copy the image from the Docker engine to the node."""
-        _run("kind", "load", "docker-image", reference, "--name", NAME)
-
-    def tag_image(self, reference: str, alias: str) -> None:
-        """Give an image that the node holds a second name."""
-        _run("docker", "exec", f"{NAME}-control-plane", "ctr", "-n", "k8s.io", "images", "tag", "--force", reference, alias)
-
-    def prune_images(self, reference: str, keep: int) -> None:
-        """The node's kubelet collects images that nobody uses by itself."""
-
-    def _exists(self) -> bool:
-        return NAME in _run("kind", "get", "clusters", check=False).stdout.split()
-
-    def _kubectl_ok(self) -> bool:
-        kubectl = shutil.which("kubectl") or str(bin_dir() / "kubectl")
-        return _run(kubectl, f"--kubeconfig={self._kubeconfig}", "get", "--raw=/readyz", check=False).returncode == 0
+    def _recorded(self) -> str | None:
+        return self._record.read_text().strip() if self._record.exists() else None
 
 
-def _run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def load(reference: str) -> None:
+    """Copy an image from the Docker engine to the node."""
+    _run(_kind(), "load", "docker-image", reference, "--name", NAME)
+
+
+def on_node(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command on the node. Raises ClusterError."""
+    return _run("docker", "exec", NODE, *command, check=check)
+
+
+def _node() -> str:
+    """The id of the container that a kind cluster with our name has as its node; empty if there is none."""
+    found = _run(
+        "docker", "ps", "--all", "--no-trunc", "--quiet", "--filter", f"label=io.x-k8s.kind.cluster={NAME}", check=False
+    )
+    return found.stdout.strip()
+
+
+def _kind() -> str:
+    """The kind on the PATH if it is new enough, else the one built from its pinned Go module."""
+    if found := shutil.which("kind"):
+        version = re.search(r"v(\d+)\.(\d+)", _run(found, "version", check=False).stdout)
+        if version and (int(version[1]), int(version[2])) >= OLDEST:
+            return found
+    binaries.ensure_kind()
+    return str(bin_dir() / "kind")
+
+
+def _run(*command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    words = [str(word) for word in command]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=check)
+        return subprocess.run(words, capture_output=True, text=True, check=check)
     except FileNotFoundError:
-        return subprocess.CompletedProcess(command, 127, "", "")
+        return subprocess.CompletedProcess(words, 127, "", f"{words[0]} not found")
     except subprocess.CalledProcessError as error:
-        raise ClusterError(f"{' '.join(command[:3])} failed:\n{error.stderr[-2000:]}") from None
+        raise ClusterError(f"{' '.join(words[:3])} failed:\n{error.stderr[-2000:]}") from None

@@ -6,22 +6,23 @@ root. State is in the cache folder, so that every clone on the machine uses the 
 
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from . import binaries, config, packages, pki
-from .buildah import archive, discard, scratch_image
-from .network import Network
-from .paths import PROJECT, bin_dir, run_dir, state_dir
+from . import binaries, config, packages, pki, sandboxes
+from .buildah import scratch_image
+from .claim import Claim
+from .containerd import Containerd
+from .network import Network, traces
+from .paths import PROJECT, bin_dir, cache_dir, run_dir, state_dir
 from .processes import Processes
 from .progress import ClusterError, step
-from .sandboxes import remove_sandboxes
 
 ORDER: Final = (
     "etcd",
@@ -44,63 +45,61 @@ class LocalCluster:
         self.pki = self.state / "pki"
         self.files = self.state / "files"
         self.run = run_dir()
-        self.processes = Processes(self.state)
-        self.network = Network(self.state)
+        self.claim = Claim(self.run, cache_dir())
+        self.processes = Processes(self.run / "pid", self.state / "log")
+        self.network = Network(self.run)
+        self.containerd = Containerd(self.run)
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         """kubectl as the cluster's admin."""
-        return subprocess.run(
-            [str(bin_dir() / "kubectl"), f"--kubeconfig={self.pki / 'admin.conf'}", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=check,
-            timeout=120,
-        )
+        command = [str(bin_dir() / "kubectl"), f"--kubeconfig={self.pki / 'admin.conf'}", *arguments]
+        return _output(command, stdin=stdin, check=check, seconds=120)
 
-    def ctr(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """containerd's own client, in the namespace that kubelet uses."""
-        return subprocess.run(
-            ["ctr", "--address", f"{self.run}/containerd.sock", "--namespace", "k8s.io", *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=300,
-        )
+    def exists(self) -> bool:
+        """Something of it was started since the machine's start."""
+        return self.claim.mine()
 
     def healthy(self) -> bool:
         """Every process is alive, the API server answers, the node is Ready."""
-        if not all(self.processes.alive(name) for name in ORDER) or not (bin_dir() / "kubectl").exists():
+        if not self.claim.mine() or not all(self.processes.alive(name) for name in ORDER):
             return False
         try:
             return self._ready_node()
-        except subprocess.TimeoutExpired:
+        except (subprocess.TimeoutExpired, FileNotFoundError):
             return False
+
+    def check(self) -> None:
+        """Raises ClusterError if the cluster can't be here, before minutes are spent on it."""
+        if sys.platform != "linux":
+            raise ClusterError("the local cluster needs Linux; start a Docker engine to have one in kind")
+        if os.geteuid() != 0:
+            raise ClusterError(
+                "the local cluster needs root (network devices, containers); run as root, or start a Docker engine that "
+                "you may use: the cluster is made with kind then"
+            )
+        self.claim.check()
+        packages.need({**packages.CLUSTER, **packages.IMAGES})
 
     def up(self) -> None:
         """Bring the cluster up, from whatever there is. Raises ClusterError."""
-        if os.geteuid() != 0:
-            raise ClusterError(
-                "the local cluster needs root (network devices, containers); run as root, or install Docker and kind"
-            )
-        packages.need({**packages.CLUSTER, **packages.IMAGES})
         binaries.ensure_components()
         if self.healthy():
             return
-        if self.processes.alive("etcd") and self._ok("get", "--raw=/readyz") and self.processes.alive("containerd"):
+        if self.exists() and self.processes.alive("etcd") and self.processes.alive("containerd") and self._answers():
             # What stands on them can be started anew by itself, and whoever uses the cluster goes on.
             with step("start what has stopped"):
                 self._start_node()
             return
         with step("stop what is left of an earlier cluster", quiet_below=0.5):
             self.down()
-        self._check_ports()
+        self._check_machine()
+        self.claim.take()
         self._configure()
         self.network.up()
         with step("start etcd and the API server"):
             self._start("etcd", config.etcd(self.state))
             self._start("kube-apiserver", config.api_server(self.pki))
-            self._wait("kube-apiserver", lambda: self._ok("get", "--raw=/readyz"), 60)
+            self._wait("kube-apiserver", self._answers, 60)
         with step("start containerd and load the pause and DNS images"):
             self._start("containerd", ["containerd", "--config", str(self.files / "containerd.toml")])
             self._wait("containerd", (self.run / "containerd.sock").exists, 15)
@@ -139,49 +138,28 @@ class LocalCluster:
         self._wait("kube-router", self._ready_node, 60)
 
     def down(self) -> None:
-        """Remove every process, sandbox, mount, device and rule that the cluster made. Can be run at any time."""
+        """Remove every process, sandbox, mount, device, cgroup and rule that the cluster made. Can be run at any time."""
+        if os.geteuid() != 0:
+            raise ClusterError("the local cluster can be removed by root alone, who made it")
+        self.claim.check()
         # The node's parts first, so that nothing starts a container anew while its sandbox is taken away.
-        for name in ("kubelet", "kube-router", "kube-proxy", "kube-scheduler", "kube-controller-manager"):
-            self.processes.stop(name)
-        remove_sandboxes(self.run, self.state)
-        for name in ("containerd", "kube-apiserver", "etcd"):
-            self.processes.stop(name)
+        self.processes.stop("kubelet", "kube-router", "kube-proxy", "kube-scheduler", "kube-controller-manager")
+        started = self.claim.owner() is not None
+        if started:
+            sandboxes.remove_sandboxes(self.run, self.state)
+        self.processes.stop("containerd", "kube-apiserver", "etcd")
         self.network.down()
-        # Pods' records would make a new kubelet mourn them; the database keeps what should run.
-        shutil.rmtree(self.state / "kubelet", ignore_errors=True)
-        shutil.rmtree(self.state / "pod-logs", ignore_errors=True)
-        shutil.rmtree(self.state / "etcd", ignore_errors=True)
-        shutil.rmtree(self.run, ignore_errors=True)
-
-    def has_image(self, reference: str) -> bool:
-        """The node holds the image."""
-        return bool(self.ctr("images", "list", "--quiet", f"name=={reference}").stdout.strip())
+        left = [*sandboxes.leftovers(self.run, self.state), *traces()] if started else []
+        if left:
+            raise ClusterError("the cluster was stopped, but these are still there:\n  " + "\n  ".join(left))
+        # The database would speak of pods that are gone, and their records would make a new kubelet mourn them.
+        for folder in ("kubelet", "pod-logs", "etcd"):
+            shutil.rmtree(self.state / folder, ignore_errors=True)
+        self.claim.release()
 
     def admin_kubeconfig(self) -> str:
         """The admin's kubeconfig, as text."""
         return (self.pki / "admin.conf").read_text()
-
-    def load_image(self, reference: str) -> None:
-        """Give the node an image that buildah holds."""
-        self._import(archive(reference))
-
-    def tag_image(self, reference: str, alias: str) -> None:
-        """Give an image that the node holds a second name."""
-        self.ctr("images", "tag", "--force", reference, alias)
-
-    def prune_images(self, reference: str, keep: int) -> None:
-        """Remove older images of the same name from the node, but the last `keep`, and from buildah's storage."""
-        name = reference.rsplit(":", 1)[0]
-        # containerd lists by name; its own records of creation are the order.
-        rows = self.ctr("images", "list", f"name~={re.escape(name)}:").stdout.splitlines()[1:]
-        tags = [row.split()[0] for row in rows if not row.startswith((reference, f"{name}:examples"))]
-        for old in tags[: max(0, len(tags) + 1 - keep)]:
-            self.ctr("images", "remove", old)
-            discard(old)
-
-    def _import(self, path: Path) -> None:
-        self.ctr("images", "import", str(path))
-        path.unlink()
 
     def _start(self, name: str, command: list[str]) -> None:
         program = bin_dir() / command[0]
@@ -199,8 +177,8 @@ class LocalCluster:
                 raise ClusterError(f"{name} is not ready; the end of {log}:\n{tail}")
             time.sleep(0.1)
 
-    def _ok(self, *arguments: str) -> bool:
-        return self.kubectl(*arguments, "--request-timeout=2s", check=False).returncode == 0
+    def _answers(self) -> bool:
+        return self.kubectl("get", "--raw=/readyz", "--request-timeout=2s", check=False).returncode == 0
 
     def _ready_node(self) -> bool:
         result = self.kubectl("get", "node", config.NODE, "-o", "json", "--request-timeout=2s", check=False)
@@ -209,15 +187,24 @@ class LocalCluster:
         conditions = json.loads(result.stdout)["status"].get("conditions", ())
         return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
-    def _check_ports(self) -> None:
+    def _check_machine(self) -> None:
+        """Nobody else's node, and nobody on our ports: two kubelets on one machine would end each other's pods."""
+        if found := [*traces(), *sandboxes.cgroups()]:
+            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+            raise ClusterError(
+                f"another Kubernetes runs on this machine, or left traces ({', '.join(found[:3])}{more}); the local cluster would "
+                "fight with it. Remove it (a restart of the machine removes traces), use another machine, or a Docker engine"
+            )
         for port, name in config.PORTS.items():
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     probe.bind(("0.0.0.0", port))  # noqa: S104 (only to see whether it is free)
                 except OSError:
+                    holder = _output(["ss", "-Hltnp", f"sport = :{port}"], check=False, seconds=10).stdout.strip()
                     raise ClusterError(
-                        f"port {port}, which {name} needs, is taken; `ss -ltnp sport = :{port}` says by whom"
+                        f"port {port}, which {name} needs, is taken ({holder or 'the kernel does not say by whom'}); "
+                        "end that program, then try again"
                     ) from None
 
     def _load_system_images(self) -> None:
@@ -226,5 +213,14 @@ class LocalCluster:
             COREDNS_IMAGE: (str(bin_dir() / "coredns"), ["/coredns"]),
         }
         for reference, (program, command) in wanted.items():
-            if not self.has_image(reference):
-                self._import(scratch_image(reference, Path(program), command))
+            if not self.containerd.has(reference):
+                self.containerd.load(scratch_image(reference, Path(program), command))
+
+
+def _output(
+    command: list[str], *, stdin: str | None = None, check: bool = True, seconds: float
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=check, timeout=seconds)
+    except subprocess.CalledProcessError as error:
+        raise ClusterError(f"{Path(command[0]).name} failed: {' '.join(command[1:])}\n{error.stderr.strip()[-2000:]}") from None

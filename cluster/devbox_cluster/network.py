@@ -1,66 +1,103 @@
-"""The node's address, and what the cluster changes in the kernel's network.
+"""The node's address, and what the cluster changes in the kernel's network and settings.
 
-Goes in: the state folder, where the former values of sysctls are kept. Called by local.py.
+Goes in: the run folder, where what was there before is kept. Called by local.py.
 """
 
 import contextlib
 import json
 import subprocess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from .config import NODE_ADDRESS, NODE_DEVICE, POD_DEVICE
+from .progress import ClusterError
 
-SYSCTLS: Final = ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables")
+NEEDED: Final = ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables")
 """Pods' packets are routed, and those between pods of one bridge pass the NetworkPolicy rules too."""
-RULE_PREFIXES: Final = ("KUBE-", "CNI-", "KUBE_ROUTER")
+CHANGED: Final = (
+    *NEEDED,
+    # by kubelet
+    "kernel.keys.root_maxbytes",
+    "kernel.keys.root_maxkeys",
+    "kernel.panic",
+    "kernel.panic_on_oops",
+    "vm.overcommit_memory",
+    "vm.panic_on_oom",
+    # by kube-proxy and kube-router
+    "net.bridge.bridge-nf-call-ip6tables",
+    "net.ipv4.conf.all.route_localnet",
+    "net.ipv6.conf.all.forwarding",
+    "net.netfilter.nf_conntrack_tcp_timeout_close_wait",
+    "net.netfilter.nf_conntrack_tcp_timeout_established",
+)
+"""What is set back in the end."""
+RULE_PREFIXES: Final = ("KUBE-", "CNI-")
+SET_PREFIXES: Final = ("KUBE-", "kube-router-", "inet6:KUBE-", "inet6:kube-router-")
+PROXY_TABLES: Final = ("ip kube-proxy", "ip6 kube-proxy")
 
 
 class Network:
-    """The node's device and settings."""
+    """The node's device, rules and settings."""
 
-    def __init__(self, state: Path) -> None:
-        self._before = state / "sysctls.json"
+    def __init__(self, run: Path) -> None:
+        self._before = run / "network.json"
 
     def up(self) -> None:
-        """Make the node's address and let packets be forwarded."""
+        """Make the node's address and let packets be forwarded. Raises ClusterError."""
         _run("modprobe", "br_netfilter", check=False)
         if not self._before.exists():
-            self._before.parent.mkdir(parents=True, exist_ok=True)
-            self._before.write_text(json.dumps({name: _sysctl(name) for name in SYSCTLS}))
-        if not Path(f"/sys/class/net/{NODE_DEVICE}").exists():
+            before = {"sysctls": {name: _sysctl(name) for name in CHANGED}, "tables": _tables()}
+            self._before.write_text(json.dumps(before))
+        if not _device_exists(NODE_DEVICE):
             # A bridge: some kernels have no dummy device.
             _run("ip", "link", "add", NODE_DEVICE, "type", "bridge")
         _run("ip", "addr", "replace", f"{NODE_ADDRESS}/32", "dev", NODE_DEVICE)
         _run("ip", "link", "set", NODE_DEVICE, "up")
-        for name in SYSCTLS:
+        for name in NEEDED:
             _set_sysctl(name, "1")
 
     def down(self) -> None:
-        """Remove devices, rules and sets that the cluster made, and set the sysctls back."""
+        """Remove devices, rules and sets that the cluster made, and set the sysctls back. Nothing, if `up` never ran."""
+        try:
+            before = json.loads(self._before.read_text())
+        except (OSError, ValueError):
+            return
         for device in (POD_DEVICE, NODE_DEVICE):
-            if Path(f"/sys/class/net/{device}").exists():
+            if _device_exists(device):
                 _run("ip", "link", "delete", device, check=False)
         _remove_iptables_rules()
-        _remove_ipsets()
-        for family in ("ip", "ip6"):
-            _run("nft", "delete", "table", family, "kube-proxy", check=False)
-        if self._before.exists():
-            for name, value in json.loads(self._before.read_text()).items():
-                if value is not None:
-                    _set_sysctl(name, value)
-            self._before.unlink()
+        for _ in range(2):  # a set that another one holds goes in the second round
+            for name in _sets():
+                _run("ipset", "destroy", name, check=False)
+        for table in PROXY_TABLES:
+            _run("nft", "delete", "table", *table.split(), check=False)
+        for table in set(_tables()) - set(before["tables"]):
+            if _is_empty(table):
+                _run("nft", "delete", "table", *table.split(), check=False)
+        for name, value in before["sysctls"].items():
+            if value is not None:
+                _set_sysctl(name, value)
+        self._before.unlink()
+
+
+def traces() -> list[str]:
+    """Rules and cgroups such as any Kubernetes node has, ours or another's."""
+    found = [f"{command} chain {name}" for command in ("iptables", "ip6tables") for name in _chains(_saved(command))]
+    found += [f"ipset {name}" for name in _sets()]
+    found += [f"nftables table {table}" for table in _tables() if table in PROXY_TABLES]
+    found += [f"network device {name}" for name in (NODE_DEVICE, POD_DEVICE) if _device_exists(name)]
+    return found
 
 
 def _remove_iptables_rules() -> None:
     for command in ("iptables", "ip6tables"):
-        saved = _run(f"{command}-save", check=False).stdout
-        kept = _without_ours(saved)
+        saved = _saved(command)
+        kept = without_ours(saved)
         if saved != kept:
             _run(f"{command}-restore", stdin=kept)
 
 
-def _without_ours(rules: str) -> str:
+def without_ours(rules: str) -> str:
     """The output of iptables-save without the chains and rules of kube-router, kubelet and CNI."""
 
     def ours(line: str) -> bool:
@@ -70,12 +107,34 @@ def _without_ours(rules: str) -> str:
     return "".join(line for line in rules.splitlines(keepends=True) if line.startswith("#") or not ours(line))
 
 
-def _remove_ipsets() -> None:
+def _chains(rules: str) -> list[str]:
+    declared = [line[1:].split()[0] for line in rules.splitlines() if line.startswith(":")]
+    return [name for name in declared if name.startswith(RULE_PREFIXES)]
+
+
+def _saved(command: str) -> str:
+    return _run(f"{command}-save", check=False).stdout
+
+
+def _sets() -> list[str]:
     names = _run("ipset", "list", "-name", check=False).stdout.split()
-    for _ in range(2):  # a set that another one holds goes in the second round
-        for name in names:
-            if name.startswith(("KUBE-", "kube-router-", "inet6:KUBE-", "inet6:kube-router-")):
-                _run("ipset", "destroy", name, check=False)
+    return [name for name in names if name.startswith(SET_PREFIXES)]
+
+
+def _tables() -> list[str]:
+    """nftables' tables, each as family and name."""
+    lines = _run("nft", "list", "tables", check=False).stdout.splitlines()
+    return [line.removeprefix("table ").strip() for line in lines if line.startswith("table ")]
+
+
+def _is_empty(table: str) -> bool:
+    """There is no rule in it; iptables makes its tables when it looks at them for the first time."""
+    listed: dict[str, Any] = json.loads(_run("nft", "-j", "list", "table", *table.split(), check=False).stdout or "{}")
+    return not any("rule" in item for item in listed.get("nftables", ()))
+
+
+def _device_exists(name: str) -> bool:
+    return Path(f"/sys/class/net/{name}").exists()
 
 
 def _sysctl(name: str) -> str | None:
@@ -87,7 +146,8 @@ def _sysctl(name: str) -> str | None:
 def _set_sysctl(name: str, value: str) -> None:
     # Without the bridge module there is nothing to set: its packets pass the rules in any case, or there is no such filter.
     with contextlib.suppress(FileNotFoundError):
-        _path(name).write_text(value)
+        if _sysctl(name) != value:
+            _path(name).write_text(value)
 
 
 def _path(name: str) -> Path:
@@ -99,5 +159,10 @@ def _run(*command: str, stdin: str | None = None, check: bool = True) -> subproc
         return subprocess.run(command, input=stdin, capture_output=True, text=True, check=check)
     except FileNotFoundError:
         if check:
-            raise
+            raise ClusterError(f"{command[0]} is not installed") from None
         return subprocess.CompletedProcess(command, 127, "", "")
+    except subprocess.CalledProcessError as error:
+        raise ClusterError(
+            f"`{' '.join(command)}` failed (the local cluster needs the right to change network and kernel settings):\n"
+            f"{error.stderr.strip()}"
+        ) from None

