@@ -27,10 +27,15 @@ BASE_KEY: Final = hashlib.sha256(f"{SUITE} {BASE_PACKAGES} {LEFT_OUT} {KEPT} {pl
 BASE_IMAGE: Final = f"localhost/debian-python:{BASE_KEY}"
 
 
+def storage() -> Path:
+    """Where buildah keeps images; a build that is cut off leaves mounts there."""
+    return cache_dir() / "buildah"
+
+
 def buildah(*arguments: str | Path) -> str:
     """Run buildah on our own storage. Raises ClusterError with the end of its output."""
-    storage = cache_dir() / "buildah"
-    command = ["buildah", "--root", storage / "root", "--runroot", storage / "run", "--storage-driver", "overlay"]
+    folders = ["--root", storage() / "root", "--runroot", storage() / "run"]
+    command = ["buildah", *folders, "--storage-driver", "overlay"]
     result = subprocess.run(
         [str(part) for part in (*command, *arguments)], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )

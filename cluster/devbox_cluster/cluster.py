@@ -76,7 +76,7 @@ def up(project: Path = PROJECT) -> Runtime:
 
 def down(project: Path = PROJECT) -> None:
     """Remove the cluster; the built programs and images stay in the cache."""
-    with locked("cluster"):
+    with locked("cluster"), locked("images"):  # no build may be at work in buildah's mounts
         runtime = chosen()
         runtime.down()
     kubeconfig(project).unlink(missing_ok=True)

@@ -24,7 +24,8 @@ DEFAULT_REGISTRY: Final = "localhost"
 KEPT_TAGS: Final = 5
 """Of each image; the last used."""
 EXAMPLES_TAG: Final = "examples"
-"""What the files of examples/ name is the demo's image, whatever its content's tag is."""
+EXAMPLES_IMAGE: Final = f"{DEFAULT_REGISTRY}/devbox-gateway-demo:{EXAMPLES_TAG}"
+"""What the files of examples/ name: the demo's image, whatever its content's tag is."""
 
 
 class Image(NamedTuple):
@@ -84,8 +85,7 @@ def ensure(project: Path = PROJECT) -> dict[str, str]:
                 node.make(reference, context.lay_out(project, image.name, key), dependencies)
                 _prune(node, reference)
                 _prune(node, dependencies)
-        demo = wanted["demo"]
-        node.tag(demo, f"{demo.rpartition(':')[0]}:{EXAMPLES_TAG}")
+        node.tag(wanted["demo"], EXAMPLES_IMAGE)
     return wanted
 
 

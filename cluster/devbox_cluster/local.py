@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from . import binaries, config, packages, pki, sandboxes
-from .buildah import scratch_image
+from .buildah import scratch_image, storage
 from .claim import Claim
 from .containerd import Containerd
 from .network import Network, traces
@@ -148,6 +148,7 @@ class LocalCluster:
         if started:
             sandboxes.remove_sandboxes(self.run, self.state)
         self.processes.stop("containerd", "kube-apiserver", "etcd")
+        sandboxes.unmount_below(storage())
         self.network.down()
         left = [*sandboxes.leftovers(self.run, self.state), *traces()] if started else []
         if left:

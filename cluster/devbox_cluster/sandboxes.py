@@ -34,14 +34,19 @@ def remove_sandboxes(run: Path, state: Path) -> None:
                 os.kill(child, signal.SIGKILL)
     _wait_until_childless(shims)
     end(shims, patience=2)
-    for mount in _mounts_below(run, state):
-        subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
+    unmount_below(run, state)
     _remove_cgroups()
     for path in (*sockets, *_cni_results(), *_logs_links(state), DEVICE_PLUGINS / "kubelet.sock"):
         path.unlink(missing_ok=True)
     for folder in _own_folders():
         with contextlib.suppress(OSError):  # somebody else's things are in it
             folder.rmdir()
+
+
+def unmount_below(*folders: Path) -> None:
+    """Remove every mount in the folders."""
+    for mount in _mounts_below(*folders):
+        subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
 
 
 def leftovers(run: Path, state: Path) -> list[str]:

@@ -42,6 +42,10 @@ def test_the_dockerfile_has_the_stages_that_are_built_apart(image: images.Image)
     assert stages[-1] == ["FROM", "dependencies"], "the whole image is the dependencies and the code"
 
 
+def test_the_examples_name_the_demos_image() -> None:
+    assert images.EXAMPLES_IMAGE.rpartition(":")[0] == images.references()["demo"].rpartition(":")[0]
+
+
 def test_the_last_used_are_kept() -> None:
     held = [f"localhost/a:{number}" for number in range(8)] + ["localhost/a:examples"]
     used = {f"localhost/a:{number}": float(number) for number in range(1, 8)}
