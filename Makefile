@@ -39,7 +39,7 @@ manifests: venv ## Write the CRDs (crds/*.yaml and the chart's copies) from the 
 	@$(BIN)/python crds/generate.py
 
 .PHONY: tools
-tools: venv ## Get helm, kubectl and kubeconform (built from pinned Go modules)
+tools: venv ## Get helm and kubectl (built from pinned Go modules)
 	@$(BIN)/python -m devbox_cluster tools
 
 .PHONY: format

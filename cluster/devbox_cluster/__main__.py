@@ -40,7 +40,7 @@ def status() -> None:
 
 @app.command()
 def tools() -> None:
-    """Get helm, kubeconform and kubectl."""
+    """Get helm and kubectl."""
     binaries.ensure_tools()
 
 

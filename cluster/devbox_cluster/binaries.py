@@ -1,4 +1,4 @@
-"""Programs built from pinned Go modules: the cluster's components, kubectl, helm, kubeconform, kind.
+"""Programs built from pinned Go modules: the cluster's components, kubectl, helm, kind.
 
 Goes in: cluster/{go,tools} (go.mod, go.sum, a few lines of main). Comes out: `$CACHE/bin`. Built once for each state of
 those folders; go.sum holds every checksum, so that nothing has to be asked of a checksum database.
@@ -30,9 +30,8 @@ _VERSION: Final = " ".join(
 
 
 def ensure_tools() -> None:
-    """helm, kubeconform and kubectl: what is wanted without a cluster of our own, too."""
-    modules = ["helm.sh/helm/v4/cmd/helm", "github.com/yannh/kubeconform/cmd/kubeconform"]
-    _build("tools", "helm and kubeconform", modules, "2 to 4 min")
+    """helm and kubectl: what is wanted without a cluster of our own, too."""
+    _build("tools", "helm", ["helm.sh/helm/v4/cmd/helm"], "2 to 4 min")
     _build("go", "kubectl", ["k8s.io/kubernetes/cmd/kubectl"], "1 to 3 min")
 
 
