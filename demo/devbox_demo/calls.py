@@ -101,7 +101,7 @@ def _run(stage: Stage, call: Call) -> str:
     try:
         return stage.exec(call.devbox, argv, stdin=text if call.by_stdin else None).out.strip()
     except CommandError as error:
-        return error.output.strip()
+        return error.errors.strip()
 
 
 def key_header(api: str, key: Key) -> tuple[str, str]:

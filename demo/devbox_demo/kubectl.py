@@ -18,12 +18,12 @@ Object = dict[str, Any]
 
 
 class CommandError(Exception):
-    """A command failed; the text is the command and what it printed."""
+    """A command failed; the text is the command and what it printed on standard error."""
 
-    def __init__(self, argv: Sequence[str], code: int, output: str) -> None:
-        super().__init__(f"{' '.join(argv)}\nexit code {code}\n{output.strip()}")
+    def __init__(self, argv: Sequence[str], code: int, errors: str) -> None:
+        super().__init__(f"{' '.join(argv)}\nexit code {code}\n{errors.strip()}")
         self.code = code
-        self.output = output
+        self.errors = errors
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,10 @@ def run(
     timeout: float = 60.0,
     check: bool = True,
 ) -> Result:
-    """Run one command. Raises `CommandError` where it fails (unless `check` is off) or takes longer than `timeout` seconds."""
+    """Run one command. Raises `CommandError` where it fails (unless `check` is off) or takes longer than `timeout` seconds.
+
+    The error holds what came on standard error, and nothing of standard output, which may be a Secret.
+    """
     program = shutil.which(argv[0], path=tool_path())
     if program is None:
         raise CommandError(argv, 127, f"{argv[0]} is not there; run: make cluster")
@@ -70,7 +73,7 @@ def run(
         raise CommandError(argv, 124, f"no end within {timeout:.0f} s") from None
     out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     if check and done.returncode:
-        raise CommandError(argv, done.returncode, err + out)
+        raise CommandError(argv, done.returncode, err)
     return Result(done.returncode, out, err)
 
 

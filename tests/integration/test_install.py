@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.support import INSTALL_TEST_CRDS as CRDS
 from tests.support.admission import ask, plain, until
 
 from devbox_api import names
@@ -26,7 +27,6 @@ VALUES = {
     "operator": {"replicas": 0},
     "gateway": {"replicas": 0},
 }
-CRDS = ("firsts.install-test.example", "seconds.install-test.example")
 # What Kubernetes itself puts into every namespace, or derives from what is there.
 NOT_OURS = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
 DERIVED = {"Event", "Endpoints", "EndpointSlice", "ReplicaSet", "PodMetrics"}
