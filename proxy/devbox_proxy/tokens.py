@@ -1,12 +1,14 @@
 """The one gws_ token of a request, wherever a client put it, and the request without it.
 
 Goes in: a `RequestHead`. Comes out: a `Found` (the token, its carriers, the headers and query that are left) or a refusal. Pure.
-Every value that holds a token is its carrier and is removed whole: nothing of it must reach the API.
+What holds a token is its carrier and is removed whole: a header, a cookie, a WebSocket subprotocol, a pair of the query. Nothing of
+the token must reach the API.
 """
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import unquote_plus, unquote_to_bytes
 
 import orjson
@@ -17,38 +19,55 @@ from . import grammar
 from .guard import Headers, RequestHead
 from .refusals import Refusal
 
+_LISTS: Final = {b"cookie": b";", b"sec-websocket-protocol": b","}
+"""Headers whose value is a list, and what stands between its items (RFC 6265 4.2.1, RFC 6455 4.1): the other items stay."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """A request's token and what is left without it."""
 
+    jwt: str = field(repr=False)
+    """The token without its prefix."""
     digest: str
-    """SHA-256 of the token, as in Routes. The token itself is of no further use, and not kept."""
-    pod_uid: str | None
-    """What the token claims, not verified: good for waiting, never for deciding."""
+    """SHA-256 of it, as in Routes."""
     key_headers: frozenset[bytes]
     """Lower-case names of the headers that carried it alone (`x-api-key: gws_…`)."""
     headers: Headers
     query: bytes | None
 
+    @property
+    def pod_uid(self) -> str | None:
+        """What the token claims, not verified (`kubernetes.io` claim: pkg/serviceaccount/claims.go): good for waiting, never for
+        deciding."""
+        try:
+            payload = self.jwt.split(".")[1]
+            claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+            uid = claims["kubernetes.io"]["pod"]["uid"]
+        except (ValueError, KeyError, TypeError, IndexError):
+            return None
+        return uid if isinstance(uid, str) else None
+
 
 def find(head: RequestHead) -> Found | Refusal:
     """The request's one token. The same token twice is fine, two different ones are not."""
-    if grammar.TOKEN_IN_PATH in unquote_to_bytes(head.path):
+    path = head.path
+    if grammar.TOKEN_IN_PATH in (unquote_to_bytes(path) if b"%" in path else path):
         return Refusal.TOKEN_IN_PATH
     tokens: set[bytes] = set()
     malformed = False
     key_headers: set[bytes] = set()
     left: list[tuple[bytes, bytes]] = []
-    for name, value in head.headers:
-        held = _in_value(value)
+    for line in head.headers:
+        name, value = line
+        held = _in_value(value) if _may_hold(value) else None
         if held is None:
-            left.append((name, value))
+            left.append(line)
             continue
         tokens |= held
         malformed |= not held
-        if name.lower() == b"cookie":
-            left += [(name, cookies) for cookies in _other_cookies(value)]
+        if separator := _LISTS.get(name.lower()):
+            left += [(name, rest) for rest in _other_items(value, separator)]
         elif held == {value.strip()}:
             key_headers.add(name.lower())
     query, in_query = _without_token(head.query)
@@ -61,7 +80,12 @@ def find(head: RequestHead) -> Found | Refusal:
     if not tokens:
         return Refusal.TOKEN_MISSING
     jwt = tokens.pop().decode("ascii").removeprefix(TOKEN_PREFIX)
-    return Found(token_digest(jwt), _claimed_pod(jwt), frozenset(key_headers), tuple(left), query)
+    return Found(jwt, token_digest(jwt), frozenset(key_headers), tuple(left), query)
+
+
+def _may_hold(value: bytes) -> bool:
+    """Cheap, and right where it says no: most headers are not looked at any closer."""
+    return grammar.TOKEN_START in value or b"%" in value or value[:5].lower() == b"basic"
 
 
 _URLSAFE = bytes.maketrans(b"-_", b"+/")
@@ -85,10 +109,10 @@ def _in_value(value: bytes) -> set[bytes] | None:
     return set(grammar.TOKEN.findall(value))
 
 
-def _other_cookies(value: bytes) -> list[bytes]:
-    """The cookies that hold no token: they are the client's own."""
-    kept = [pair for pair in value.split(b";") if _in_value(pair) is None]
-    return [b";".join(kept).strip()] if any(pair.strip() for pair in kept) else []
+def _other_items(value: bytes, separator: bytes) -> list[bytes]:
+    """The items that hold no token, as they were: they are the client's own. None are left: an empty list."""
+    kept = [item for item in value.split(separator) if _in_value(item.strip()) is None]
+    return [separator.join(kept).strip()] if any(item.strip() for item in kept) else []
 
 
 def _without_token(query: bytes | None) -> tuple[bytes | None, set[bytes] | None]:
@@ -106,14 +130,3 @@ def _without_token(query: bytes | None) -> tuple[bytes | None, set[bytes] | None
     if found is None:
         return query, None
     return (b"&".join(kept) if kept else None), found
-
-
-def _claimed_pod(jwt: str) -> str | None:
-    """The pod's UID in the token's payload, unverified (`kubernetes.io` claim: pkg/serviceaccount/claims.go)."""
-    try:
-        payload = jwt.split(".")[1]
-        claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        uid = claims["kubernetes.io"]["pod"]["uid"]
-    except (ValueError, KeyError, TypeError, IndexError):
-        return None
-    return uid if isinstance(uid, str) else None

@@ -73,10 +73,38 @@ def test_cookies_pass_but_the_one_with_a_token() -> None:
     assert found.headers == ((b"Host", b"g"), (b"Cookie", b"a=1; b=2"), (b"Cookie", b"c=3"))
 
 
+@pytest.mark.parametrize(
+    ("offered", "left"),
+    [
+        (b"realtime, openai-insecure-api-key." + TOKEN, [b"realtime"]),
+        (
+            b"realtime,openai-insecure-api-key." + TOKEN + b" ,  openai-beta.realtime-v1",
+            [b"realtime,  openai-beta.realtime-v1"],
+        ),
+        (b"openai-insecure-api-key." + TOKEN + b", realtime, openai-organization.o", [b"realtime, openai-organization.o"]),
+        (TOKEN + b", realtime", [b"realtime"]),
+        (b"a, " + TOKEN + b", b, key." + TOKEN, [b"a, b"]),
+        (b"openai-insecure-api-key." + TOKEN, []),
+        (TOKEN, []),
+        (TOKEN + b", ", []),
+    ],
+)
+def test_subprotocols_pass_but_the_one_with_a_token(offered: bytes, left: list[bytes]) -> None:
+    found = find(head((b"Sec-WebSocket-Protocol", offered), (b"Sec-WebSocket-Protocol", b"last")))
+    assert isinstance(found, Found)
+    assert found.digest == token_digest(JWT)
+    assert found.headers == ((b"Host", b"g"), *((b"Sec-WebSocket-Protocol", value) for value in [*left, b"last"]))
+    assert not found.key_headers, "a subprotocol is no place for a credential"
+
+
 def test_headers_that_carry_it_alone_are_key_headers() -> None:
     found = find(head((b"X-Api-Key", TOKEN), (b"Authorization", b"Bearer " + TOKEN)))
     assert isinstance(found, Found)
     assert found.key_headers == {b"x-api-key"}
+
+
+def test_a_token_does_not_print_itself() -> None:
+    assert JWT not in repr(find(head((b"x-api-key", TOKEN))))
 
 
 def test_a_path_may_hold_the_prefix_as_a_word() -> None:
@@ -96,6 +124,9 @@ def test_a_path_may_hold_the_prefix_as_a_word() -> None:
         (head((b"x-api-key", TOKEN), target=b"/v1?key=gws_half"), Refusal.TOKEN_MALFORMED),
         (head((b"x-api-key", TOKEN), (b"Authorization", f"Bearer gws_{OTHER}".encode())), Refusal.TOKEN_AMBIGUOUS),
         (head((b"x-api-key", TOKEN), target=f"/v1?key=gws_{OTHER}".encode()), Refusal.TOKEN_AMBIGUOUS),
+        (head((b"Sec-WebSocket-Protocol", TOKEN + b", key.gws_" + OTHER.encode())), Refusal.TOKEN_AMBIGUOUS),
+        (head((b"x-api-key", TOKEN), (b"Sec-WebSocket-Protocol", b"a, key.gws_" + OTHER.encode())), Refusal.TOKEN_AMBIGUOUS),
+        (head((b"Sec-WebSocket-Protocol", b"realtime, key.gws_half")), Refusal.TOKEN_MALFORMED),
         (head((b"X-Two", TOKEN + b" " + f"gws_{OTHER}".encode())), Refusal.TOKEN_AMBIGUOUS),
         (head(target=b"/v1/" + TOKEN), Refusal.TOKEN_IN_PATH),
         (head(target=b"/v1/%67ws_%65yJx"), Refusal.TOKEN_IN_PATH),
