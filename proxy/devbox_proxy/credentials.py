@@ -74,6 +74,8 @@ class UpstreamRequest:
     """Takes the credential out of what comes back."""
     redact_body: bool
     """Bodies too; else headers alone."""
+    websocket: bool = False
+    """A WebSocket handshake: a 101 opens a tunnel; any other status is an answer like every other."""
 
 
 def parse_endpoint(url: str) -> Endpoint:
@@ -99,7 +101,14 @@ def prepare(head: RequestHead, found: Found, gateway: Gateway, credential: Crede
     if redact_body:
         headers = _identity(headers)
     host = endpoint.origin.partition("://")[2].encode()
-    return UpstreamRequest(endpoint, head.method, target, ((b"Host", host), *headers, injected), credential.redact, redact_body)
+    lines = ((b"Host", host), *headers, *(_HANDSHAKE if head.websocket else ()), injected)
+    return UpstreamRequest(
+        endpoint, head.method, target, lines, credential.redact, redact_body=redact_body, websocket=head.websocket
+    )
+
+
+_HANDSHAKE = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
+"""Hop-by-hop, so made anew; the Sec-WebSocket-… headers are the client's (RFC 6455 4.1)."""
 
 
 def join(base: str, path: bytes) -> bytes:

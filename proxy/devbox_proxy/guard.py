@@ -4,7 +4,7 @@ Goes in: a `RequestHead`, as it came. Comes out: None, or the first refusal. Pur
 the order of the checks is that of the threat list in docs/architecture.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from . import grammar
@@ -25,6 +25,14 @@ class RequestHead:
     headers: Headers
     peer: str
     """The IP address that the connection comes from."""
+    fields: dict[bytes, list[bytes]] = field(init=False, repr=False, compare=False)
+    """The headers' values by their names in lower case: every check and the data path look here."""
+
+    def __post_init__(self) -> None:
+        fields: dict[bytes, list[bytes]] = {}
+        for name, value in self.headers:
+            fields.setdefault(name.lower(), []).append(value)
+        object.__setattr__(self, "fields", fields)
 
     @property
     def path(self) -> bytes:
@@ -39,7 +47,17 @@ class RequestHead:
 
     def values(self, name: bytes) -> list[bytes]:
         """All values of a header; `name` in lower case."""
-        return [value for key, value in self.headers if key.lower() == name]
+        return self.fields.get(name, [])
+
+    @property
+    def connection_options(self) -> set[bytes]:
+        """What Connection lists, in lower case (RFC 9110 7.6.1)."""
+        return {option.strip().lower() for value in self.values(b"connection") for option in value.split(b",")}
+
+    @property
+    def websocket(self) -> bool:
+        """It asks for a WebSocket (RFC 6455 4.1): with `check` passed, that is the only protocol that it can ask for."""
+        return b"upgrade" in self.fields and b"upgrade" in self.connection_options
 
 
 def check(head: RequestHead) -> Refusal | None:
@@ -54,15 +72,14 @@ def check(head: RequestHead) -> Refusal | None:
         return Refusal.TARGET_INVALID
     if not grammar.PATH.match(head.target) or b"#" in head.target or _path_is_treacherous(head.path):
         return Refusal.PATH_INVALID
-    if any(grammar.CONTROL.search(value) for _, value in head.headers):
+    if not _fields_are_plain(head):
         return Refusal.MALFORMED_REQUEST
-    if len(head.values(b"host")) > 1:
+    hosts = head.values(b"host")
+    if len(hosts) > 1 or len(head.values(b"authorization")) > 1:
         return Refusal.HEADER_DUPLICATE
-    if not head.values(b"host") and head.version == (1, 1):
+    if not hosts and head.version == (1, 1):
         return Refusal.MALFORMED_REQUEST
-    if len(head.values(b"authorization")) > 1:
-        return Refusal.HEADER_DUPLICATE
-    if head.values(b"upgrade") and any(b"upgrade" in value.lower() for value in head.values(b"connection")):
+    if head.websocket and not _handshake_is_sound(head):
         return Refusal.UPGRADE_UNSUPPORTED
     return None
 
@@ -72,13 +89,38 @@ def _framing(head: RequestHead) -> Refusal | None:
     codings, lengths = head.values(b"transfer-encoding"), head.values(b"content-length")
     if codings and (codings != [b"chunked"] or head.version != (1, 1) or lengths):
         return Refusal.FRAMING_INVALID
-    if lengths and (len(lengths) > 1 or not lengths[0].isdigit()):
+    if lengths and (len(lengths) > 1 or not grammar.LENGTH.fullmatch(lengths[0])):
         return Refusal.FRAMING_INVALID
     return None
 
 
+def _fields_are_plain(head: RequestHead) -> bool:
+    """RFC 9110 5.1 and 5.5, whatever the parser in front lets through: names are tokens, values hold no control characters."""
+    if b"" in head.fields or b"".join(head.fields).translate(None, grammar.TOKEN_CHARACTERS):
+        return False
+    values = b"".join([value for _, value in head.headers])
+    return len(values.translate(None, grammar.CONTROL_CHARACTERS)) == len(values)
+
+
+def _handshake_is_sound(head: RequestHead) -> bool:
+    """RFC 6455 4.1 and 4.2.1, all of it, and no body: what some server would not take for a handshake opens no tunnel."""
+    keys = head.values(b"sec-websocket-key")
+    return (
+        head.method == "GET"
+        and head.version == (1, 1)
+        and [value.lower() for value in head.values(b"upgrade")] == [b"websocket"]
+        and not head.values(b"transfer-encoding")
+        and head.values(b"content-length") in ([], [b"0"])
+        and head.values(b"sec-websocket-version") == [b"13"]
+        and len(keys) == 1
+        and grammar.WEBSOCKET_KEY.fullmatch(keys[0]) is not None
+    )
+
+
 def _path_is_treacherous(path: bytes) -> bool:
     """A segment that some server resolves: '.', '..', '..;x', also where it is hidden in an escape."""
+    if b"%" not in path and b"/." not in path:
+        return False  # nearly every path: a segment that begins with a dot is what is looked for
     if grammar.BROKEN_ESCAPE.search(path) or grammar.CONTROL_ESCAPE.search(path):
         return True
     for segment in path.split(b"/"):

@@ -43,7 +43,11 @@ class Refusal(Enum):
         400, "the request's length is ambiguous: send Content-Length, or Transfer-Encoding: chunked on HTTP/1.1"
     )
     HEADER_DUPLICATE = _Row(400, "Host and Authorization may be sent once")
-    UPGRADE_UNSUPPORTED = _Row(400, "this gateway does not switch protocols; use plain HTTP or server-sent events")
+    UPGRADE_UNSUPPORTED = _Row(
+        400,
+        "the only upgrade that passes is a whole WebSocket handshake: GET on HTTP/1.1 with no body, Upgrade: websocket, "
+        "Sec-WebSocket-Version: 13 and one Sec-WebSocket-Key of 16 bytes",
+    )
     TOKEN_MISSING = _Row(
         401, "no gws_ token in the request; send the one in this devbox's environment, e.g. Authorization: Bearer $NAME"
     )

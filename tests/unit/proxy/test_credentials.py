@@ -122,6 +122,37 @@ def test_what_is_stripped() -> None:
     }
 
 
+HANDSHAKE = (
+    (b"connection", b"keep-alive, Upgrade"),
+    (b"upgrade", b"WebSocket"),
+    (b"Sec-WebSocket-Version", b"13"),
+    (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+    (b"Sec-WebSocket-Extensions", b"permessage-deflate"),
+    (b"Sec-WebSocket-Protocol", b"realtime, openai-insecure-api-key." + TOKEN),
+    (b"Origin", b"https://app.example"),
+)
+
+
+def test_a_websocket_handshake_is_made_anew_for_the_next_hop() -> None:
+    _, headers = prepared("https://api.openai.com", "sk-proj-k", *HANDSHAKE)
+    assert headers == {
+        b"host": [b"api.openai.com"],
+        b"connection": [b"Upgrade"],
+        b"upgrade": [b"websocket"],
+        b"sec-websocket-version": [b"13"],
+        b"sec-websocket-key": [b"dGhlIHNhbXBsZSBub25jZQ=="],
+        b"sec-websocket-extensions": [b"permessage-deflate"],
+        b"sec-websocket-protocol": [b"realtime"],
+        b"origin": [b"https://app.example"],
+        b"authorization": [b"Bearer sk-proj-k"],
+    }
+
+
+def test_an_upgrade_that_is_not_asked_for_is_not_passed_on() -> None:
+    _, headers = prepared("https://api.openai.com", "sk-proj-k", KEY, (b"Upgrade", b"websocket"), (b"HTTP2-Settings", b"AAMA"))
+    assert not {b"upgrade", b"connection", b"http2-settings"} & set(headers)
+
+
 @pytest.mark.row("S14")
 @pytest.mark.parametrize(
     ("endpoint", "target", "expected"),

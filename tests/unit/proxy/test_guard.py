@@ -82,6 +82,9 @@ def test_other_versions_are_refused(version: tuple[int, int]) -> None:
         ({"Transfer_Encoding": "chunked"}, (1, 0)),
         ({"Content_Length": "+3"}, (1, 1)),
         ({"Content_Length": "3, 3"}, (1, 1)),
+        ({"Content_Length": ""}, (1, 1)),
+        ({"Content_Length": "9" * 19}, (1, 1)),
+        ({"Content_Length": "0" * 5000}, (1, 1)),
     ],
 )
 def test_ambiguous_framing_is_refused(headers: dict[str, str], version: tuple[int, int]) -> None:
@@ -101,5 +104,69 @@ def test_control_characters_in_a_header_are_refused(value: str) -> None:
     assert check(head(X_Any="a\tb é")) is None
 
 
-def test_upgrades_are_refused() -> None:
-    assert check(head(Upgrade="websocket", Connection="keep-alive, Upgrade")) is Refusal.UPGRADE_UNSUPPORTED
+@pytest.mark.parametrize("name", [b"X Any", b"X-Any ", b"", b"X:Any", b"X\x00", "Xé".encode(), b'"X"', b"(X)"])
+def test_a_name_that_is_no_token_is_refused(name: bytes) -> None:
+    lines = ((b"Host", b"g"), (name, b"1"))
+    assert check(RequestHead("GET", b"/", (1, 1), lines, "10.0.0.1")) is Refusal.MALFORMED_REQUEST
+
+
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Version": "13", "Sec_WebSocket_Key": KEY}
+
+
+def handshake(method: str = "GET", version=(1, 1), **change: str | None) -> RequestHead:  # type: ignore[no-untyped-def]
+    headers = {name: value for name, value in {**HANDSHAKE, **change}.items() if value is not None}
+    return head(b"/v1/realtime?model=gpt", method, version, **headers)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"Upgrade": "WebSocket"},
+        {"Connection": "keep-alive, upgrade"},
+        {"Content_Length": "0"},
+        {"Sec_WebSocket_Protocol": "realtime"},
+        {"Sec_WebSocket_Extensions": "permessage-deflate; client_max_window_bits"},
+    ],
+)
+def test_a_whole_websocket_handshake_passes(change: dict[str, str]) -> None:
+    request = handshake(**change)
+    assert check(request) is None
+    assert request.websocket
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        handshake(Upgrade="h2c"),
+        handshake(Upgrade="h2c", HTTP2_Settings="AAMAAABkAARAAAAAAAIAAAAA", Connection="Upgrade, HTTP2-Settings"),
+        handshake(Upgrade="foo"),
+        handshake(Upgrade="websocket, h2c"),
+        handshake(Upgrade="websocket/13"),
+        handshake(Upgrade=""),
+        handshake("POST"),
+        handshake(version=(1, 0)),
+        handshake(Content_Length="5"),
+        handshake(Content_Length="00"),
+        handshake(Transfer_Encoding="chunked"),
+        handshake(Sec_WebSocket_Version="8"),
+        handshake(Sec_WebSocket_Version=None),
+        handshake(Sec_WebSocket_Key=None),
+        handshake(Sec_WebSocket_Key="short=="),
+        handshake(Sec_WebSocket_Key=KEY + "=="),
+        handshake(Sec_WebSocket_Key=f"{KEY}, {KEY}"),
+        RequestHead("GET", b"/", (1, 1), (*handshake().headers, (b"upgrade", b"websocket")), "10.0.0.1"),
+        RequestHead("GET", b"/", (1, 1), (*handshake().headers, (b"Sec-WebSocket-Key", KEY.encode())), "10.0.0.1"),
+        RequestHead("GET", b"/", (1, 1), (*handshake().headers, (b"Sec-WebSocket-Version", b"13")), "10.0.0.1"),
+    ],
+)
+def test_every_other_upgrade_is_refused(request_head: RequestHead) -> None:
+    assert check(request_head) is Refusal.UPGRADE_UNSUPPORTED
+
+
+@pytest.mark.parametrize("connection", [None, "keep-alive", "upgraded", "x-upgrade"])
+def test_an_upgrade_that_connection_does_not_list_asks_for_nothing(connection: str | None) -> None:
+    request = handshake(Upgrade="h2c", Connection=connection)
+    assert check(request) is None
+    assert not request.websocket
