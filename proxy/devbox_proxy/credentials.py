@@ -1,21 +1,24 @@
 """The request as the API gets it: no token, no client's credential, the real credential exactly once, the path joined once.
 
-Goes in: the checked head, the token's carriers, a Gateway document and a Credential. Comes out: an `UpstreamRequest`. Pure. Called
-by identity.decide as its last step.
+Goes in: the checked head, the token's carriers, an `Api` and a `Credential`. Comes out: an `UpstreamRequest`. Pure. Called by
+identity.decide as its last step.
 """
 
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from typing import Final
 
-from devbox_api.route import Gateway
-from devbox_common.hosts import matches
+from devbox_common.hosts import any_matches
 from devbox_common.redacted import Redacted
 
 from . import grammar
+from .gateways import Api, Endpoint, parse_endpoint
 from .guard import Headers, RequestHead
-from .providers import NONE, Provider, provider
 from .redact import Redactor
 from .tokens import Found
+
+__all__ = ["Access", "Credential", "Endpoint", "UpstreamRequest", "join", "parse_endpoint", "prepare"]
+
+Line = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,34 +33,38 @@ class Credential:
     allowed_hosts: tuple[str, ...]
     """From the source Secret's annotation."""
     redact: Redactor = field(init=False, repr=False, compare=False)
+    _accesses: dict[str, "Access"] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """By GatewayConfig UID; made at the first use, and gone with this version of the credential."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "redact", Redactor(self.value))
 
     def granted_to(self, host: str) -> bool:
         """Its owner lets it go to this host."""
-        return any(matches(pattern, host) for pattern in self.allowed_hosts)
+        return any_matches(self.allowed_hosts, host)
+
+    def at(self, api: Api) -> "Access":
+        """What follows from this credential and that API: worked out once."""
+        access = self._accesses.get(api.uid)
+        if access is None or access.api is not api:
+            access = self._accesses[api.uid] = _access(self, api)
+        return access
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a gateway leads."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Access:
+    """One credential at one API."""
 
-    scheme: str
-    host: str
-    """Lower case, without the brackets of an IPv6 address."""
-    port: int
-    path: str
-    """Without a slash at its end; empty for the root."""
-
-    @property
-    def origin(self) -> str:
-        """`https://api.example.com`, the port only if it is not the scheme's own."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}" + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
-
-
-_PORTS = {"https": 443, "http": 80}
+    api: Api
+    granted: bool
+    """The credential's owner lets it go to the API's host."""
+    pool: tuple[str, ...]
+    """Requests with the same one, and of the same namespace, may share connections."""
+    redact: Redactor
+    line: Line = field(repr=False)
+    """The header that holds the credential."""
+    line_for: dict[bytes, Line] = field(repr=False)
+    """The same, where the client sent its token in a key header, by that header's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,77 +85,72 @@ class UpstreamRequest:
     """A WebSocket handshake: a 101 opens a tunnel; any other status is an answer like every other."""
 
 
-def parse_endpoint(url: str) -> Endpoint:
-    """An absolute http(s) URL, as the CRD lets it pass. Raises ValueError."""
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("not an endpoint")
-    return Endpoint(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme], parts.path.rstrip("/"))
-
-
-def prepare(head: RequestHead, found: Found, gateway: Gateway, credential: Credential) -> UpstreamRequest:
-    """Everything that the API gets."""
-    endpoint = parse_endpoint(gateway.endpoint)
-    row = provider(endpoint.host)
-    target = join(endpoint.path or row.base_path, head.path)
-    if found.query is not None:
-        target += b"?" + found.query
-    injected = inject(gateway, row, found.key_headers, credential.value)
-    accepted = {name.lower().encode() for name in gateway.auth.accepted_key_headers}
-    headers = strip(found.headers, also=accepted | {injected[0].lower()})
-    # The well-known APIs are known not to echo a credential in a body, and their streams are the ones that must be fast.
-    redact_body = row is NONE
-    if redact_body:
-        headers = _identity(headers)
-    host = endpoint.origin.partition("://")[2].encode()
-    lines = ((b"Host", host), *headers, *(_HANDSHAKE if head.websocket else ()), injected)
-    return UpstreamRequest(
-        endpoint, head.method, target, lines, credential.redact, redact_body=redact_body, websocket=head.websocket
+def _access(credential: Credential, api: Api) -> Access:
+    secret = credential.value.reveal()
+    return Access(
+        api=api,
+        granted=credential.granted_to(api.endpoint.host),
+        pool=(api.origin, api.uid, credential.name, credential.version),
+        redact=credential.redact,
+        line=_line(api, secret),
+        line_for={} if _forced(api, secret) else {name: (name, secret.encode()) for name in api.key_headers},
     )
 
 
-_HANDSHAKE = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
-"""Hop-by-hop, so made anew; the Sec-WebSocket-… headers are the client's (RFC 6455 4.1)."""
-
-
-def join(base: str, path: bytes) -> bytes:
-    """The base path before the path, unless it stands there already (`/v1` and `/v1/models` give `/v1/models`)."""
-    prefix = base.encode()
-    if not prefix or path == prefix or path.startswith(prefix + b"/"):
-        return path
-    return prefix + (path if path != b"/" else b"/")
-
-
-def inject(gateway: Gateway, row: Provider, key_headers: frozenset[bytes], value: Redacted) -> tuple[bytes, bytes]:
-    """The one header that holds the credential."""
-    secret = value.reveal()
-    auth = gateway.auth
+def _line(api: Api, secret: str) -> Line:
+    auth = api.auth
     if auth.type == "Header":
-        assert auth.key is not None, "the CRD asks for it"  # noqa: S101
-        return auth.key.encode(), f"{auth.prefix}{secret}".encode()
-    for prefix, header in row.key_header_for:
-        if secret.startswith(prefix):
-            return header, secret.encode()
-    accepted = row.key_headers | {name.encode().lower() for name in auth.accepted_key_headers}
-    for header in sorted(key_headers & accepted):
+        return (auth.key or "").encode(), f"{auth.prefix}{secret}".encode()
+    if header := _forced(api, secret):
         return header, secret.encode()
-    return b"Authorization", b"Bearer " + secret.encode()
+    return b"Authorization", f"Bearer {secret}".encode()
 
 
-def _identity(headers: Headers) -> Headers:
-    """Ask for bodies as they are, where they are searched: in a compressed one nothing would be found."""
-    rest = tuple((name, value) for name, value in headers if name.lower() != b"accept-encoding")
-    return (*rest, (b"Accept-Encoding", b"identity"))
+def _forced(api: Api, secret: str) -> bytes | None:
+    """The header that this API wants this kind of credential in, whatever the client used."""
+    if api.auth.type != "Bearer":
+        return None
+    return next((header for prefix, header in api.provider.key_header_for if secret.startswith(prefix)), None)
 
 
-def strip(headers: Headers, also: set[bytes]) -> Headers:
-    """Without what belongs to one connection, names a credential, or could be read in two ways; and without `also`."""
-    named = {option.strip().lower() for name, value in headers if name.lower() == b"connection" for option in value.split(b",")}
-    removed = grammar.HOP_BY_HOP | grammar.NOT_FORWARDED | grammar.CREDENTIAL_HEADERS | named | also
+_HANDSHAKE: Final = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
+"""Hop-by-hop, so made anew; the Sec-WebSocket-… headers are the client's (RFC 6455 4.1)."""
+_IDENTITY: Final = (b"Accept-Encoding", b"identity")
 
-    def kept(name: bytes) -> bool:
+
+def prepare(head: RequestHead, found: Found, access: Access) -> UpstreamRequest:
+    """Everything that the API gets."""
+    api = access.api
+    target = join(api.base_path, head.path)
+    if found.query is not None:
+        target += b"?" + found.query
+    lines = [api.host, *_forwarded(found.headers, api.not_forwarded, head.connection_options)]
+    if api.redact_body:
+        lines.append(_IDENTITY)
+    websocket = head.websocket
+    if websocket:
+        lines += _HANDSHAKE
+    key_header = min(found.key_headers & access.line_for.keys(), default=None)
+    lines.append(access.line if key_header is None else access.line_for[key_header])
+    return UpstreamRequest(
+        api.endpoint, head.method, target, tuple(lines), access.redact, redact_body=api.redact_body, websocket=websocket
+    )
+
+
+def join(base: bytes, path: bytes) -> bytes:
+    """The base path before the path, unless it stands there already (`/v1` and `/v1/models` give `/v1/models`)."""
+    if not base or path == base or path.startswith(base + b"/"):
+        return path
+    return base + path
+
+
+def _forwarded(headers: Headers, not_forwarded: frozenset[bytes], connection_options: set[bytes]) -> list[Line]:
+    """Without what belongs to one connection, names a credential, or could be read in two ways."""
+    removed = not_forwarded if connection_options <= not_forwarded else not_forwarded | connection_options
+    kept = []
+    for line in headers:
+        name = line[0].lower()
         # '_' and '-' are one character to servers of the CGI family: x_api_key would come in as a second x-api-key.
-        lower = name.lower()
-        return b"_" not in lower and lower not in removed and not lower.startswith(grammar.NOT_FORWARDED_PREFIX)
-
-    return tuple((name, value) for name, value in headers if kept(name))
+        if name not in removed and b"_" not in name and not name.startswith(grammar.NOT_FORWARDED_PREFIX):
+            kept.append(line)
+    return kept

@@ -5,23 +5,23 @@ waiting and asks again. The order is the design's: token listed, pod here and no
 token leads to. Called by server.py for every request.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from devbox_api.names import token_digest
-from devbox_api.route import Binding, Gateway, Route
+from devbox_api.route import Binding, Route
 
 from . import credentials, guard, tokens
-from .credentials import Credential, UpstreamRequest
+from .credentials import UpstreamRequest
 from .guard import RequestHead
 from .refusals import Refusal
 from .tokens import Found
 from .view import Known, Limits, Pod
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Whose request it is: what the audit line says."""
 
     namespace: str
@@ -75,8 +75,7 @@ class Wait:
 Decision = Forward | Refuse | Wait
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(NamedTuple):
     """One request at one moment."""
 
     head: RequestHead
@@ -99,14 +98,18 @@ def decide(head: RequestHead, known: Known, now: float, limits: Limits) -> Decis
     if entry is None:
         return _unlisted(case, found)
     route, binding = entry
-    caller = Caller(route.pod.namespace, route.devbox.name, route.pod.name, route.pod.uid, binding.name)
     if route.pod.uid in known.unsupported:
-        return Refuse(Refusal.ROUTE_UNSUPPORTED, caller)
-    if (elsewhere := _pod(case, route, caller)) is not None:
+        return Refuse(Refusal.ROUTE_UNSUPPORTED, _caller(route, binding))
+    if (elsewhere := _pod(case, route, binding)) is not None:
         return elsewhere
-    if (unsure := _review(case, route, binding, caller)) is not None:
+    if (unsure := _review(case, route, binding)) is not None:
         return unsure
-    return _lead(case, found, route, binding, caller)
+    return _lead(case, found, route, binding)
+
+
+def _caller(route: Route, binding: Binding, gateway: str = "", credential_id: str = "") -> Caller:
+    pod = route.pod
+    return Caller(pod.namespace, route.devbox.name, pod.name, pod.uid, binding.name, gateway, credential_id)
 
 
 def _unlisted(case: _Case, found: Found) -> Decision:
@@ -120,61 +123,61 @@ def _unlisted(case: _Case, found: Found) -> Decision:
     return refuse
 
 
-def _pod(case: _Case, route: Route, caller: Caller) -> Refuse | Wait | None:
+def _pod(case: _Case, route: Route, binding: Binding) -> Refuse | Wait | None:
     """The pod is here, now, and it is the one that calls."""
     pod = case.known.pods.get(route.pod.uid)
     if pod is None or pod.deleting:
-        return Refuse(Refusal.POD_GONE, caller)
+        return Refuse(Refusal.POD_GONE, _caller(route, binding))
     if pod.phase not in ("Pending", "Running"):  # init containers call while it is Pending
-        return Refuse(Refusal.POD_FINISHED, caller)
+        return Refuse(Refusal.POD_FINISHED, _caller(route, binding))
     if pod.host_network:
-        return Refuse(Refusal.POD_ON_HOST_NETWORK, caller)
-    elsewhere = Refuse(Refusal.TOKEN_ELSEWHERE, caller)
+        return Refuse(Refusal.POD_ON_HOST_NETWORK, _caller(route, binding))
+    if pod.node and pod.ips and _same_address(case.head.peer, pod.ips):
+        return None
+    elsewhere = Refuse(Refusal.TOKEN_ELSEWHERE, _caller(route, binding))
     if pod.node and pod.ips:
-        return None if _same_address(case.head.peer, pod.ips) else elsewhere
+        return elsewhere
     # Its status lags behind its first packet.
     return Wait(For.MIRROR, elsewhere) if _may_wait(case, pod) else elsewhere
 
 
-def _review(case: _Case, route: Route, binding: Binding, caller: Caller) -> Refuse | Wait | None:
+def _review(case: _Case, route: Route, binding: Binding) -> Refuse | Wait | None:
     """The cluster says that the pod's token is good, and said so not too long ago."""
-    review = case.known.reviews.get(route.pod.uid)
+    review, known = case.known.reviews.get(route.pod.uid), case.known
+    age = case.now - review.at if review else 0.0
+    if review and review.accepted and age <= (case.limits.review if known.pods_live else case.limits.not_live):
+        return None
+    caller = _caller(route, binding)
     wait = Wait(For.REVIEW, Refuse(Refusal.REVIEW_UNAVAILABLE, caller), (route, binding))
     if review is None:
-        return wait if case.known.api_away_since is None else wait.otherwise
-    age = case.now - review.at
+        return wait if known.api_away_since is None else wait.otherwise
     if not review.accepted:
         # Another token than the one that was refused, or a no that has grown old, is worth another question.
         same = review.digest == token_digest(binding.token) and age < case.limits.not_live
         return Refuse(Refusal.TOKEN_REFUSED, caller) if same else wait
-    if age <= (case.limits.review if case.known.pods_live else case.limits.not_live):
-        return None
-    if case.known.api_away_since is not None:
+    if known.api_away_since is not None:
         return None if age <= case.limits.outage else wait.otherwise
     return wait
 
 
-def _lead(case: _Case, found: Found, route: Route, binding: Binding, caller: Caller) -> Decision:
+def _lead(case: _Case, found: Found, route: Route, binding: Binding) -> Decision:
     """What the token leads to: the API and the credential, as they are at this moment."""
-    gateway = case.known.gateways.get(binding.gateway)
-    if gateway is None:
-        missing = Refusal.ROUTE_UNSUPPORTED if binding.gateway in case.known.gateways else Refusal.GATEWAY_GONE
-        return Refuse(missing, caller)
-    review = case.known.reviews[route.pod.uid]
-    caller = replace(caller, gateway=f"{gateway.namespace}/{gateway.name}", credential_id=review.credential_id)
-    credential = case.known.credentials.get(binding.credential)
+    known = case.known
+    api = known.gateways.get(binding.gateway)
+    if api is None:
+        missing = Refusal.ROUTE_UNSUPPORTED if binding.gateway in known.gateways else Refusal.GATEWAY_GONE
+        return Refuse(missing, _caller(route, binding))
+    review = known.reviews[route.pod.uid]
+    caller = _caller(route, binding, api.name, review.credential_id)
+    credential = known.credentials.get(binding.credential)
     if credential is None:
         return Refuse(Refusal.CREDENTIAL_GONE, caller)
-    upstream = credentials.prepare(case.head, found, gateway, credential)
-    if not credential.granted_to(upstream.endpoint.host):
+    access = credential.at(api)
+    if not access.granted:
         return Refuse(Refusal.CREDENTIAL_NOT_GRANTED, caller)
+    upstream = credentials.prepare(case.head, found, access)
     old = case.now - review.at > case.limits.review * case.limits.refresh
-    pool = _pool(upstream, gateway, credential, route)
-    return Forward(caller, upstream, pool, (route, binding) if old else None)
-
-
-def _pool(upstream: UpstreamRequest, gateway: Gateway, credential: Credential, route: Route) -> tuple[str, ...]:
-    return (upstream.endpoint.origin, gateway.uid, credential.name, credential.version, route.pod.namespace)
+    return Forward(caller, upstream, (*access.pool, route.pod.namespace), (route, binding) if old else None)
 
 
 def _may_wait(case: _Case, pod: Pod) -> bool:

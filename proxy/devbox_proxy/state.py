@@ -20,7 +20,8 @@ from devbox_common.kube import KubeApi, Object
 from devbox_common.mirror import Key, Mirror
 from devbox_common.redacted import Redacted
 
-from .credentials import Credential, parse_endpoint
+from .credentials import Credential
+from .gateways import compile_gateway
 from .view import Known, Pod
 
 SUPPORTED: Final[frozenset[str]] = frozenset()
@@ -96,8 +97,7 @@ class State:
                 self._mark_unreadable(name)
         elif kind == names.GATEWAY_TYPE:
             gateway = Gateway.model_validate_json(_data(secret, names.GATEWAY_KEY))
-            parse_endpoint(gateway.endpoint)
-            self.known.gateways[name] = gateway if set(gateway.requires) <= SUPPORTED else None
+            self.known.gateways[name] = compile_gateway(gateway) if set(gateway.requires) <= SUPPORTED else None
         elif kind == names.CREDENTIAL_TYPE:
             metadata = secret["metadata"]
             grant = (metadata.get("annotations") or {}).get(names.ALLOWED_HOSTS_ANNOTATION)

@@ -5,9 +5,10 @@
 
 from dataclasses import dataclass, field
 
-from devbox_api.route import Binding, Gateway, Route
+from devbox_api.route import Binding, Route
 
 from .credentials import Credential
+from .gateways import Api
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ class Known:
     """By pod UID."""
     unsupported: frozenset[str] = frozenset()
     """Pod UIDs whose Route this gateway can't read."""
-    gateways: dict[str, Gateway | None] = field(default_factory=dict)
-    """By the Secret's name; None for a document that this gateway can't read."""
+    gateways: dict[str, Api | None] = field(default_factory=dict)
+    """By the Secret's name; None for a document that this gateway can't read or use."""
     credentials: dict[str, Credential] = field(default_factory=dict)
     pods: dict[str, Pod] = field(default_factory=dict)
     """By UID."""

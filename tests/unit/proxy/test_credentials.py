@@ -6,6 +6,7 @@ from devbox_api.names import token_digest
 from devbox_api.route import Auth, Gateway
 from devbox_common.redacted import Redacted
 from devbox_proxy.credentials import Credential, join, prepare
+from devbox_proxy.gateways import compile_gateway
 from devbox_proxy.guard import RequestHead
 from devbox_proxy.tokens import Found, find
 
@@ -24,8 +25,8 @@ def prepared(
     head = RequestHead("POST", target, (1, 1), ((b"Host", b"gateway.system.svc"), *headers), "10.0.0.1")
     found = find(head)
     assert isinstance(found, Found)
-    gateway = Gateway(name="g", namespace="n", uid="u", endpoint=endpoint, auth=auth)
-    request = prepare(head, found, gateway, Credential("credential-1", "1", Redacted(secret), ("*",)))
+    api = compile_gateway(Gateway(name="g", namespace="n", uid="u", endpoint=endpoint, auth=auth))
+    request = prepare(head, found, Credential("credential-1", "1", Redacted(secret), ("*",)).at(api))
     assert secret not in repr(request)
     result: dict[bytes, list[bytes]] = {}
     for name, value in request.headers:
@@ -173,7 +174,7 @@ def test_the_base_path_is_joined_once(endpoint: str, target: bytes, expected: by
 
 
 def test_join_does_not_take_a_longer_word_for_the_base() -> None:
-    assert join("/v1", b"/v10/models") == b"/v1/v10/models"
+    assert join(b"/v1", b"/v10/models") == b"/v1/v10/models"
 
 
 def test_a_grant_covers_its_hosts_alone() -> None:
@@ -185,3 +186,15 @@ def test_a_grant_covers_its_hosts_alone() -> None:
         False,
     ]
     assert token_digest("x") != token_digest("y")
+
+
+def test_what_two_documents_lead_to_is_worked_out_once_and_anew_when_one_changes() -> None:
+    document = Gateway(name="g", namespace="n", uid="u", endpoint="https://api.example", auth=BEARER)
+    credential, api = Credential("c", "1", Redacted("k-1"), ("api.example",)), compile_gateway(document)
+    access = credential.at(api)
+    assert credential.at(api) is access
+    assert access.granted
+    moved = compile_gateway(document.model_copy(update={"endpoint": "https://other.example"}))
+    assert not credential.at(moved).granted
+    assert credential.at(moved).pool != access.pool
+    assert "k-1" not in repr(access)

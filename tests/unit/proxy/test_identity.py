@@ -10,6 +10,7 @@ from devbox_api.names import audience, token_digest
 from devbox_api.route import Auth, Binding, DevboxRef, Gateway, PodRef, Route
 from devbox_common.redacted import Redacted
 from devbox_proxy.credentials import Credential
+from devbox_proxy.gateways import compile_gateway
 from devbox_proxy.guard import RequestHead
 from devbox_proxy.identity import Decision, For, Forward, Refuse, Wait, decide
 from devbox_proxy.refusals import Refusal
@@ -47,8 +48,8 @@ def known() -> Known:
         tokens=dict.fromkeys(BINDING.digests, (ROUTE, BINDING)),
         routes={"uid-1": ROUTE},
         gateways={
-            "gateway-g": Gateway(
-                name="anthropic", namespace="agents", uid="g", endpoint="https://api.example", auth=Auth(type="Bearer")
+            "gateway-g": compile_gateway(
+                Gateway(name="anthropic", namespace="agents", uid="g", endpoint="https://api.example", auth=Auth(type="Bearer"))
             )
         },
         credentials={"credential-c": Credential("credential-c", "7", Redacted("sk-real"), ("api.example",))},

@@ -1,0 +1,99 @@
+"""A gateway document, compiled: everything about an API that no request changes, worked out once, when the document is learned.
+
+Goes in: `devbox_api.route.Gateway`. Comes out: an `Api`, or a ValueError for a document that can't be used. Pure. Called by
+state.py; read by identity.py and credentials.py for every request.
+"""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from devbox_api.route import Auth, Gateway
+
+from . import grammar
+from .providers import NONE, Provider, provider
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a gateway leads."""
+
+    scheme: str
+    host: str
+    """Lower case, without the brackets of an IPv6 address."""
+    port: int
+    path: str
+    """Without a slash at its end; empty for the root."""
+
+    @property
+    def origin(self) -> str:
+        """`https://api.example.com`, the port only if it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}" + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
+
+
+_PORTS = {"https": 443, "http": 80}
+
+
+def parse_endpoint(url: str) -> Endpoint:
+    """An absolute http(s) URL, as the CRD lets it pass. Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("not an endpoint")
+    return Endpoint(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme], parts.path.rstrip("/"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Api:
+    """One API. Compared by identity: a changed document is another one."""
+
+    uid: str
+    """Of the GatewayConfig."""
+    name: str
+    """Of the GatewayConfig, as namespace/name."""
+    endpoint: Endpoint
+    origin: str
+    base_path: bytes
+    """Stands before every path; empty for the root."""
+    host: tuple[bytes, bytes]
+    """The Host line."""
+    auth: Auth
+    provider: Provider
+    key_headers: frozenset[bytes]
+    """Headers, in lower case, in which a client may send its token and have the credential in that place (Bearer only)."""
+    not_forwarded: frozenset[bytes]
+    """Headers of the client's, in lower case, that the API never gets."""
+    redact_body: bool
+    """What the API sends back is searched for the credential in bodies too; else in headers alone."""
+
+
+def compile_gateway(document: Gateway) -> Api:
+    """Everything that requests need. Raises ValueError."""
+    endpoint, auth = parse_endpoint(document.endpoint), document.auth
+    row = provider(endpoint.host)
+    accepted = frozenset(name.encode().lower() for name in auth.accepted_key_headers)
+    # The well-known APIs are known not to echo a credential in a body, and their streams are the ones that must be fast.
+    redact_body = row is NONE
+    return Api(
+        uid=document.uid,
+        name=f"{document.namespace}/{document.name}",
+        endpoint=endpoint,
+        origin=endpoint.origin,
+        base_path=(endpoint.path or row.base_path).encode(),
+        host=(b"Host", endpoint.origin.partition("://")[2].encode()),
+        auth=auth,
+        provider=row,
+        key_headers=row.key_headers | accepted if auth.type == "Bearer" else frozenset(),
+        not_forwarded=_not_forwarded(auth, accepted, redact_body=redact_body),
+        redact_body=redact_body,
+    )
+
+
+def _not_forwarded(auth: Auth, accepted: frozenset[bytes], *, redact_body: bool) -> frozenset[bytes]:
+    """What belongs to one connection, or is where a credential goes. And a client's Accept-Encoding, where bodies are searched: in
+    a compressed one nothing would be found (credentials.py asks for identity)."""
+    names = grammar.HOP_BY_HOP | grammar.NOT_FORWARDED | grammar.CREDENTIAL_HEADERS | accepted
+    if auth.type == "Header":
+        if auth.key is None:
+            raise ValueError("no header is named")
+        names |= {auth.key.encode().lower()}
+    return names | {b"accept-encoding"} if redact_body else names
