@@ -26,31 +26,49 @@ _TOKEN = "^[A-Za-z0-9!#$%&*+.^|~-]+$"  # noqa: S105 (RFC 9110 5.6.2 token, less 
 HeaderName = Annotated[str, Field(min_length=1, max_length=128)]
 
 
-def _header_rules(what: str) -> tuple[dict[str, str], ...]:
-    return (
-        cel(
-            f"!{what}.contains('_')",
-            "header names with '_' are dropped or mixed up by many servers; write '-', e.g. X-Internal-Token",
-        ),
-        cel(
-            f"{what}.contains('_') || {what}.matches('{_TOKEN}')",
-            "not a header name; write letters, digits and '-', e.g. X-Internal-Token",
-        ),
-        cel(
-            f"!({what}.lowerAscii() in {_FORBIDDEN_LIST}) && !{what}.lowerAscii().startsWith('x-forwarded-')",
-            "this header belongs to HTTP itself and can't carry a credential; "
-            "write the name from the API's documentation, e.g. X-Api-Key, or use type: Bearer",
-        ),
+def _header_rules(what: str, unless: str = "false") -> tuple[dict[str, str], ...]:
+    """Rules for a header's name; `unless`: a CEL expression for where it is none."""
+    field = ".key" if what == "self.key" else None
+    return tuple(
+        cel(rule if unless == "false" else f"{unless} || {rule}", message, field=field)
+        for rule, message in (
+            (
+                f"!{what}.contains('_')",
+                "header names with '_' are dropped or mixed up by many servers; write '-', e.g. X-Internal-Token",
+            ),
+            (
+                f"{what}.contains('_') || {what}.matches('{_TOKEN}')",
+                "not a header name; write letters, digits and '-', e.g. X-Internal-Token",
+            ),
+            (
+                f"!({what}.lowerAscii() in {_FORBIDDEN_LIST}) && !{what}.lowerAscii().startsWith('x-forwarded-')",
+                "this header belongs to HTTP itself and can't carry a credential; "
+                "write the name from the API's documentation, e.g. X-Api-Key, or use type: Bearer",
+            ),
+        )
     )
 
 
 class AuthMechanism(ApiModel):
     """How the API wants its credential."""
 
-    type: Literal["Bearer", "Header"]
-    """Bearer: `Authorization: Bearer <credential>`. Header: `<key>: <prefix><credential>`."""
-    key: HeaderName | None = Field(default=None, json_schema_extra=rules(*_header_rules("self")))
-    """The header's name, for type Header (e.g. X-Internal-Token)."""
+    type: Literal["Bearer", "Header", "Basic", "Query"]
+    """Bearer: `Authorization: Bearer <credential>`. Header: `<key>: <prefix><credential>`. Basic: the credential is the password of
+    `username` (RFC 7617). Query: `?<key>=<credential>`, for APIs that take it in no other way."""
+    key: str | None = Field(default=None, min_length=1, max_length=128)
+    """The name of the header (type Header, e.g. X-Internal-Token) or of the query parameter (type Query, e.g. api_key)."""
+    username: str | None = Field(
+        default=None,
+        max_length=128,
+        json_schema_extra=rules(
+            cel(
+                "self.matches('^[^:\\\\x00-\\\\x1f\\\\x7f]*$')",
+                "must not hold ':' or control characters, which would end it (RFC 7617); the credential's Secret holds the "
+                "password alone",
+            )
+        ),
+    )
+    """The user's name, for type Basic (e.g. x-access-token). Empty unless set."""
     prefix: str | None = Field(
         default=None,
         max_length=64,
@@ -67,6 +85,46 @@ class AuthMechanism(ApiModel):
     )
     """For type Bearer: headers in which a client may send its token and have the credential in that place instead
     (e.g. api-key). What well-known providers use is known already."""
+
+
+_AUTH_RULES = (
+    cel(
+        "self.type != 'Header' || has(self.key)",
+        "type: Header needs key, the header's name, e.g. key: X-Internal-Token",
+        field=".key",
+    ),
+    cel(
+        "self.type != 'Query' || has(self.key)",
+        "type: Query needs key, the query parameter's name, e.g. key: api_key",
+        field=".key",
+    ),
+    cel(
+        "self.type in ['Header', 'Query'] || !has(self.key)",
+        "key belongs to type: Header and type: Query; remove it, or write one of these types",
+        field=".key",
+    ),
+    *_header_rules("self.key", "self.type != 'Header' || !has(self.key)"),
+    cel(
+        "self.type != 'Query' || !has(self.key) || self.key.matches('^[A-Za-z0-9._~-]+$')",
+        "not a plain query parameter's name; write letters, digits, '.', '_', '~' and '-', e.g. api_key",
+        field=".key",
+    ),
+    cel(
+        "self.type == 'Basic' || !has(self.username)",
+        "username belongs to type: Basic; remove it, or write type: Basic",
+        field=".username",
+    ),
+    cel(
+        "self.type == 'Header' || !has(self.prefix)",
+        "prefix belongs to type: Header; remove it, or write type: Header, key: Authorization",
+        field=".prefix",
+    ),
+    cel(
+        "self.type == 'Bearer' || !has(self.acceptedKeyHeaders)",
+        "acceptedKeyHeaders belongs to type: Bearer; with the other types the credential always goes into one place",
+        field=".acceptedKeyHeaders",
+    ),
+)
 
 
 class Credential(ApiModel):
@@ -132,30 +190,7 @@ class GatewayConfigSpec(ApiModel):
     """Allow an http:// endpoint."""
     description: str | None = Field(default=None, max_length=1024)
     """For people."""
-    auth_mechanism: AuthMechanism = Field(
-        json_schema_extra=rules(
-            cel(
-                "self.type != 'Header' || has(self.key)",
-                "type: Header needs key, the header's name, e.g. key: X-Internal-Token",
-                field=".key",
-            ),
-            cel(
-                "self.type != 'Bearer' || !has(self.key)",
-                "key belongs to type: Header; remove it, or write type: Header",
-                field=".key",
-            ),
-            cel(
-                "self.type != 'Bearer' || !has(self.prefix)",
-                "prefix belongs to type: Header; remove it, or write type: Header, key: Authorization",
-                field=".prefix",
-            ),
-            cel(
-                "self.type != 'Header' || !has(self.acceptedKeyHeaders)",
-                "acceptedKeyHeaders belongs to type: Bearer; with type: Header the credential always goes into key",
-                field=".acceptedKeyHeaders",
-            ),
-        )
-    )
+    auth_mechanism: AuthMechanism = Field(json_schema_extra=rules(*_AUTH_RULES))
     credential: Credential | None = None
     """The default credential; a devbox may bring its own with secretRef."""
     allowed_namespaces: AllowedNamespaces | None = Field(

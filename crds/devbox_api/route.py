@@ -75,9 +75,11 @@ class Route(Document):
 class Auth(_Part):
     """How the credential goes into a request (GatewayConfig `spec.authMechanism`, normalised)."""
 
-    type: Literal["Bearer", "Header"]
+    type: Literal["Bearer", "Header", "Basic", "Query"]
     key: str | None = None
-    """The header's name; None for Bearer."""
+    """The header's or the query parameter's name; None for Bearer and Basic."""
+    username: str = ""
+    """For `Basic`."""
     prefix: str = ""
     """What stands before the credential in the header's value, for `Header`."""
     accepted_key_headers: tuple[str, ...] = ()

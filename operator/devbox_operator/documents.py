@@ -61,6 +61,7 @@ def gateway_document(config: GatewayConfig) -> Gateway:
         auth=Auth(
             type=auth.type,
             key=auth.key,
+            username=auth.username or "",
             prefix=auth.prefix or "",
             accepted_key_headers=tuple(header.lower() for header in auth.accepted_key_headers),
         ),

@@ -4,8 +4,11 @@ Goes in: the checked head, the token's carriers, an `Api` and a `Credential`. Co
 identity.decide as its last step.
 """
 
+import base64
+import re
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import quote, unquote_plus
 
 from devbox_common.hosts import any_matches
 from devbox_common.redacted import Redacted
@@ -14,6 +17,7 @@ from . import grammar
 from .gateways import Api, Endpoint, parse_endpoint
 from .guard import Headers, RequestHead
 from .redact import Redactor
+from .settings import Timeouts
 from .tokens import Found
 
 __all__ = ["Access", "Credential", "Endpoint", "UpstreamRequest", "join", "parse_endpoint", "prepare"]
@@ -61,8 +65,10 @@ class Access:
     pool: tuple[str, ...]
     """Requests with the same one, and of the same namespace, may share connections."""
     redact: Redactor
-    line: Line = field(repr=False)
-    """The header that holds the credential."""
+    line: Line | None = field(repr=False)
+    """The header that holds the credential; None where the query does."""
+    query: bytes = field(repr=False)
+    """`key=credential`, percent-encoded, for the query; empty where a header holds it."""
     line_for: dict[bytes, Line] = field(repr=False)
     """The same, where the client sent its token in a key header, by that header's name."""
 
@@ -73,8 +79,8 @@ class UpstreamRequest:
 
     endpoint: Endpoint
     method: str
-    target: bytes
-    """Path and query, byte for byte the client's behind the base path."""
+    target: bytes = field(repr=False)
+    """Path and query, byte for byte the client's behind the base path; the query may hold the credential, so never logged."""
     headers: Headers = field(repr=False)
     """With the credential: never logged."""
     redact: Redactor
@@ -82,25 +88,37 @@ class UpstreamRequest:
     redact_body: bool
     """Bodies too; else headers alone."""
     websocket: bool = False
+    timeouts: Timeouts | None = None
+    """The GatewayConfig's own; None: the chart's."""
+    ca_bundle: str = ""
+    """PEM, trusted for this API besides the public roots."""
+    max_body: int | None = None
+    """Bytes that a request's body may have; None: any number."""
     """A WebSocket handshake: a 101 opens a tunnel; any other status is an answer like every other."""
 
 
 def _access(credential: Credential, api: Api) -> Access:
     secret = credential.value.reveal()
+    basic = base64.b64encode(f"{api.auth.username}:{secret}".encode()).decode() if api.auth.type == "Basic" else ""
     return Access(
         api=api,
         granted=credential.granted_to(api.endpoint.host),
         pool=(api.origin, api.uid, credential.name, credential.version),
-        redact=credential.redact,
-        line=_line(api, secret),
+        redact=Redactor(credential.value, Redacted(basic)) if basic else credential.redact,
+        line=_line(api, secret, basic),
+        query=api.query_key + b"=" + quote(secret, safe="").encode() if api.query_key else b"",
         line_for={} if _forced(api, secret) else {name: (name, secret.encode()) for name in api.key_headers},
     )
 
 
-def _line(api: Api, secret: str) -> Line:
+def _line(api: Api, secret: str, basic: str) -> Line | None:
     auth = api.auth
+    if auth.type == "Query":
+        return None
     if auth.type == "Header":
         return (auth.key or "").encode(), f"{auth.prefix}{secret}".encode()
+    if auth.type == "Basic":
+        return b"Authorization", f"Basic {basic}".encode()
     if header := _forced(api, secret):
         return header, secret.encode()
     return b"Authorization", f"Bearer {secret}".encode()
@@ -122,19 +140,50 @@ def prepare(head: RequestHead, found: Found, access: Access) -> UpstreamRequest:
     """Everything that the API gets."""
     api = access.api
     target = join(api.base_path, head.path)
-    if found.query is not None:
-        target += b"?" + found.query
+    query = found.query
+    if api.query_key is not None:
+        kept = _without(api.query_key, query) if query else None
+        query = kept + b"&" + access.query if kept else access.query
+    if query is not None:
+        target += b"?" + query
     lines = [api.host, *_forwarded(found.headers, api.not_forwarded, head.connection_options)]
     if api.redact_body:
         lines.append(_IDENTITY)
     websocket = head.websocket
     if websocket:
         lines += _HANDSHAKE
-    key_header = min(found.key_headers & access.line_for.keys(), default=None)
-    lines.append(access.line if key_header is None else access.line_for[key_header])
+    if line := _injected(access, found):
+        lines.append(line)
     return UpstreamRequest(
         api.endpoint, head.method, target, tuple(lines), access.redact, redact_body=api.redact_body, websocket=websocket
     )
+
+
+def _injected(access: Access, found: Found) -> Line | None:
+    """The credential's header: the client's own key header, where the API takes it there."""
+    taken = min(found.key_headers & access.line_for.keys(), default=None) if found.key_headers else None
+    return access.line if taken is None else access.line_for[taken]
+
+
+def _without(key: bytes, query: bytes) -> bytes:
+    """The query without the client's own parameters of that name, in whatever way they are written; the rest byte for byte.
+
+    Case and spaces around a name don't count, and ';' ends a parameter like '&': to some servers it is so.
+    """
+
+    def is_its(parameter: bytes) -> bool:
+        name = unquote_plus(parameter.partition(b"=")[0].decode("latin-1"), encoding="latin-1")
+        return name.strip().lower().encode("latin-1") == key.lower()
+
+    first, *rest = _PARAMETER.findall(query)
+    kept = [parameter for parameter in rest if not is_its(parameter[1:])]
+    if not is_its(first):
+        return b"".join((first, *kept))
+    return b"".join(kept)[1:]
+
+
+_PARAMETER: Final = re.compile(rb"(?:\A|[&;])[^&;]*")
+"""Each with the separator before it."""
 
 
 def join(base: bytes, path: bytes) -> bytes:

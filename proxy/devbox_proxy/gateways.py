@@ -4,6 +4,7 @@ Goes in: `devbox_api.route.Gateway`. Comes out: an `Api`, or a ValueError for a 
 state.py; read by identity.py and credentials.py for every request.
 """
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -57,6 +58,8 @@ class Api:
     host: tuple[bytes, bytes]
     """The Host line."""
     auth: Auth
+    query_key: bytes | None
+    """The query parameter that holds the credential, for type Query; as sent, its name needs no escapes."""
     provider: Provider
     key_headers: frozenset[bytes]
     """Headers, in lower case, in which a client may send its token and have the credential in that place (Bearer only)."""
@@ -81,6 +84,7 @@ def compile_gateway(document: Gateway) -> Api:
         base_path=(endpoint.path or row.base_path).encode(),
         host=(b"Host", endpoint.origin.partition("://")[2].encode()),
         auth=auth,
+        query_key=_key(auth) if auth.type == "Query" else None,
         provider=row,
         key_headers=row.key_headers | accepted if auth.type == "Bearer" else frozenset(),
         not_forwarded=_not_forwarded(auth, accepted, redact_body=redact_body),
@@ -93,7 +97,17 @@ def _not_forwarded(auth: Auth, accepted: frozenset[bytes], *, redact_body: bool)
     a compressed one nothing would be found (credentials.py asks for identity)."""
     names = grammar.HOP_BY_HOP | grammar.NOT_FORWARDED | grammar.CREDENTIAL_HEADERS | accepted
     if auth.type == "Header":
-        if auth.key is None:
-            raise ValueError("no header is named")
-        names |= {auth.key.encode().lower()}
+        names |= {_key(auth).lower()}
     return names | {b"accept-encoding"} if redact_body else names
+
+
+def _key(auth: Auth) -> bytes:
+    """The name that goes with the credential, plain, as the CRD asks for it."""
+    key = (auth.key or "").encode()
+    if not (_QUERY_KEY if auth.type == "Query" else grammar.FIELD_NAME).fullmatch(key):
+        raise ValueError("the credential's place has no name")
+    return key
+
+
+_QUERY_KEY = re.compile(rb"[A-Za-z0-9._~-]+")
+"""RFC 3986 2.3 unreserved: the same to everybody."""

@@ -1,8 +1,8 @@
 """The credential, taken out of what an API sends back: a second line of defence, behind "an endpoint is what its author says".
 
 Goes in: header values, or a body in pieces. Comes out: the same number of bytes, the credential's overwritten with `*`. Found are
-the credential as it is, percent-encoded or JSON-escaped in whole or in part, and in base64, alone or within something longer.
-Other transformations are not. Pure. Called by relay.py.
+the credential as it is, percent-encoded or JSON-escaped in whole or in part, and in base64, alone or within something longer; and,
+whole, what it was sent as (Basic). Other transformations are not. Pure. Called by relay.py.
 """
 
 import base64
@@ -21,25 +21,38 @@ _JSON_SHORT: Final = b'"\\/'
 
 
 class Redactor:
-    """One credential's pattern. Compiled at its first use (milliseconds), and kept as long as this version of the credential."""
+    """One credential's pattern. Compiled at its first use (milliseconds), and kept as long as this version of the credential.
 
-    __slots__ = ("_pattern", "_secret", "reach")
+    `rendered`: a form that it is sent in and that hides it from the eye, such as what follows `Basic`.
+    """
 
-    def __init__(self, secret: Redacted) -> None:
+    __slots__ = ("_pattern", "_rendered", "_secret", "reach")
+
+    def __init__(self, secret: Redacted, rendered: Redacted | None = None) -> None:
         self._secret = secret
+        self._rendered = rendered or Redacted("")
         self._pattern: re.Pattern[bytes] | None = None
-        self.reach: Final = len(secret.reveal().encode()) * len(r"\u0000")
-        """Bytes of the longest form."""
+        longest = max(len(secret.reveal().encode()) * 4 // 3, len(self._rendered))
+        self.reach: Final = longest * len(r"\u0000")
+        """Bytes of the longest form: base64, each character of it escaped."""
 
     def __call__(self, data: bytes) -> bytes:
         """The data, its length unchanged."""
-        if len(self._secret) < MIN_LENGTH:
+        if max(len(self._secret), len(self._rendered)) < MIN_LENGTH:
             return data
         if self._pattern is None:
-            value = self._secret.reveal().encode()
-            forms = [b"".join(map(_any_escape, value)), *map(re.escape, sorted(_base64_forms(value)))]
-            self._pattern = re.compile(b"|".join(forms))
+            self._pattern = re.compile(b"|".join(self._forms()))
         return self._pattern.sub(_stars, data)
+
+    def _forms(self) -> list[bytes]:
+        """Patterns, the longest first."""
+        forms = []
+        if len(self._rendered) >= MIN_LENGTH:
+            forms.append(_escaped_base64(self._rendered.reveal().encode()))
+        if len(self._secret) >= MIN_LENGTH:
+            value = self._secret.reveal().encode()
+            forms += [b"".join(map(_any_escape, value)), *map(_escaped_base64, sorted(_base64_forms(value)))]
+        return forms
 
     def __repr__(self) -> str:
         return "Redactor(<redacted>)"
@@ -71,12 +84,17 @@ class BodyRedactor:
 
 def is_text(content_type: str, content_encoding: str, status: int) -> bool:
     """Bodies that are searched: text as it is. A range (206) has borders that could cut the credential in two."""
-    if status == 206 or content_encoding.strip().lower() not in ("", "identity"):
+    if status == 206 or is_encoded(content_encoding):
         return False
     kind = content_type.partition(";")[0].strip().lower()
     if kind.startswith("text/") or kind.endswith(("+json", "+xml")):
         return True
     return kind in _TEXT
+
+
+def is_encoded(content_encoding: str) -> bool:
+    """Nothing would be found in it."""
+    return content_encoding.strip().lower() not in ("", "identity")
 
 
 _TEXT: Final = frozenset(
@@ -104,7 +122,14 @@ def _any_escape(byte: int) -> bytes:
     choices = [plain, b"%" + hexadecimal, rb"\\u00" + hexadecimal]
     if byte in _JSON_SHORT:
         choices.append(rb"\\" + plain)
+    if byte == ord(" "):
+        choices.append(rb"\+")  # as forms write it
     return b"(?:" + b"|".join(choices) + b")"
+
+
+def _escaped_base64(form: bytes) -> bytes:
+    """A pattern for base64: its '+', '/' and '=' may be escaped, and nobody escapes letters."""
+    return b"".join(_any_escape(byte) if byte in b"+/=-_" else b"%c" % byte for byte in form)
 
 
 def _base64_forms(value: bytes) -> set[bytes]:

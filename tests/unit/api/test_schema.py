@@ -1,6 +1,7 @@
 """The CRDs are what the models say, and structural."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -36,6 +37,13 @@ def test_every_list_and_text_has_a_bound(kind: Any) -> None:
             assert "maxItems" in node, path
         if node.get("type") == "string":
             assert "maxLength" in node or "enum" in node, path
+
+
+def test_every_field_of_a_gatewayconfig_is_documented() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "gatewayconfig.md").read_text(encoding="utf-8")
+    fields = {path.split(".")[-1].removesuffix("[]") for path, _ in nodes(structural(gatewayconfig.KIND.spec)) if path}
+    of_kubernetes = {"matchLabels", "matchExpressions", "operator", "values"}
+    assert not [name for name in fields - of_kubernetes if name not in text]
 
 
 def test_an_optional_field_is_absent_not_null() -> None:

@@ -47,6 +47,13 @@ def test_a_gateway_document_holds_what_the_gateway_needs(gateway: Any) -> None:
     assert documents.source_of(stored(body)) == ("team-a", "anthropic")
 
 
+def test_a_gateway_document_says_how_the_credential_goes_in(gateway: Any) -> None:
+    basic = documents.gateway_document(gateway(spec={"authMechanism": {"type": "Basic", "username": "git"}}).config)
+    assert (basic.auth.type, basic.auth.username, basic.auth.key) == ("Basic", "git", None)
+    query = documents.gateway_document(gateway(spec={"authMechanism": {"type": "Query", "key": "api_key"}}).config)
+    assert (query.auth.type, query.auth.username, query.auth.key) == ("Query", "", "api_key")
+
+
 def credential(secret: Any, value: str = "k") -> dict[str, Any]:
     resolved = in_secret(Source("team-a", "anthropic", None), secret({"api-key": value}))
     assert isinstance(resolved, Resolved)

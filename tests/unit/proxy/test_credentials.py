@@ -1,13 +1,17 @@
 """What the API gets: the credential exactly once, in the right place, and nothing of the token."""
 
+import base64
+from urllib.parse import quote
+
 import pytest
 
 from devbox_api.names import token_digest
 from devbox_api.route import Auth, Gateway
 from devbox_common.redacted import Redacted
-from devbox_proxy.credentials import Credential, join, prepare
+from devbox_proxy.credentials import Credential, UpstreamRequest, join, prepare
 from devbox_proxy.gateways import compile_gateway
 from devbox_proxy.guard import RequestHead
+from devbox_proxy.redact import MIN_LENGTH
 from devbox_proxy.tokens import Found, find
 
 from .test_tokens import TOKEN
@@ -90,6 +94,70 @@ def test_where_the_credential_goes(
     assert headers[name] == [value]
     credential_headers = {b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"x-internal-token", b"x-key"}
     assert {header for header in headers if header in credential_headers} == {name}
+
+
+def sent(auth: Auth, secret: str, *headers: tuple[bytes, bytes], target: bytes = b"/v1") -> UpstreamRequest:
+    head = RequestHead("GET", target, (1, 1), ((b"Host", b"g"), *headers), "10.0.0.1")
+    found = find(head)
+    assert isinstance(found, Found)
+    api = compile_gateway(Gateway(name="g", namespace="n", uid="u", endpoint="https://api.example", auth=auth))
+    return prepare(head, found, Credential("c", "1", Redacted(secret), ("*",)).at(api))
+
+
+@pytest.mark.parametrize(("username", "secret"), [("x-access-token", "ghp_secret"), ("", "pat"), ("jürgen", "pässword:1")])
+def test_basic_takes_the_credential_as_the_password(username: str, secret: str) -> None:
+    git = b"Basic " + base64.b64encode(b"git:" + TOKEN)
+    request = sent(Auth(type="Basic", username=username), secret, (b"Authorization", git), KEY)
+    rendered = base64.b64encode(f"{username}:{secret}".encode())
+    lines = [line for line in request.headers if line[0].lower() in (b"authorization", b"x-api-key")]
+    assert lines == [(b"Authorization", b"Basic " + rendered)]
+    if len(rendered) >= MIN_LENGTH:
+        for form in (rendered, rendered.replace(b"/", b"\\/"), quote(rendered, safe="").encode()):
+            assert request.redact(b"echo: " + form + b".") == b"echo: " + b"*" * len(form) + b"."
+    assert rendered.decode() not in repr(request)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (b"/v1", b"/v1?api_key=a%2Fb%26c%20d"),
+        (b"/v1?", b"/v1?api_key=a%2Fb%26c%20d"),
+        (b"/v1?b=%7E&&a=+", b"/v1?b=%7E&&a=+&api_key=a%2Fb%26c%20d"),
+        (b"/v1?api_key=mine", b"/v1?api_key=a%2Fb%26c%20d"),
+        (b"/v1?x=1&api_key=mine&y=2", b"/v1?x=1&y=2&api_key=a%2Fb%26c%20d"),
+        (b"/v1?api_key&y=2", b"/v1?y=2&api_key=a%2Fb%26c%20d"),
+        (b"/v1?%61pi%5Fkey=mine&api%5fkey=mine&y=2", b"/v1?y=2&api_key=a%2Fb%26c%20d"),
+        (b"/v1?y=2;api_key=mine;z=3&Api_Key=mine&+api_key%20=mine", b"/v1?y=2;z=3&api_key=a%2Fb%26c%20d"),
+        (b"/v1?my_api_key=1&api_key2=2&x=api_key=3", b"/v1?my_api_key=1&api_key2=2&x=api_key=3&api_key=a%2Fb%26c%20d"),
+        (b"/v1?api_key=" + TOKEN + b"&y=2", b"/v1?y=2&api_key=a%2Fb%26c%20d"),
+    ],
+)
+def test_query_takes_the_credential_once_and_no_other_of_its_name(target: bytes, expected: bytes) -> None:
+    request = sent(Auth(type="Query", key="api_key"), "a/b&c d", KEY, AUTHORIZATION, target=target)
+    assert request.target == expected
+    assert not {b"authorization", b"x-api-key"} & {name.lower() for name, _ in request.headers}
+    assert "a%2Fb" not in repr(request)
+
+
+def test_a_credential_that_was_sent_in_the_query_is_found_in_an_answer() -> None:
+    request = sent(Auth(type="Query", key="key"), "se/cret key 1", KEY)
+    for form in (b"se/cret key 1", b"se%2Fcret%20key%201", b"se%2fcret+key+1"):
+        assert request.redact(b"<a href='?key=" + form + b"'>") == b"<a href='?key=" + b"*" * len(form) + b"'>"
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        Auth(type="Header"),
+        Auth(type="Header", key="a b"),
+        Auth(type="Query"),
+        Auth(type="Query", key="a&b"),
+        Auth(type="Query", key="a="),
+    ],
+)
+def test_a_credential_without_a_place_is_no_gateway(auth: Auth) -> None:
+    with pytest.raises(ValueError, match="no name"):
+        compile_gateway(Gateway(name="g", namespace="n", uid="u", endpoint="https://api.example", auth=auth))
 
 
 def test_what_is_stripped() -> None:
