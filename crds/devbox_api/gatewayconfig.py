@@ -127,6 +127,46 @@ _AUTH_RULES = (
 )
 
 
+_PLAIN = "self.matches('^([A-Za-z0-9._~!$&()*+,;=:@/-]|%[0-9A-Fa-f]{2})*$')"
+RulePath = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=256,
+        json_schema_extra=rules(
+            cel("self.startsWith('/')", "a rule's path begins with '/', as in the API's documentation, e.g. /v1/messages"),
+            cel(
+                "!self.contains('?') && !self.contains('#')",
+                "rules look at the path alone; leave out the query (?…) and the fragment (#…)",
+            ),
+            cel(
+                "!self.matches('[*][*].|[^/][*][*]$')",
+                "'**' stands for the rest of a path, at its end and behind a '/', e.g. /v1/files/**; "
+                "within one segment write '*'",
+            ),
+            cel(
+                f"self.contains('?') || self.contains('#') || ({_PLAIN} && !self.contains('//') && "
+                "!self.matches('(/([.]|%2[eE]){1,2}(/|;|$))|%[01]|%7[fF]'))",
+                "no request has such a path: no spaces, backslashes, '//', '.' or '..' segments or control characters, "
+                "and every '%' with two hex digits",
+            ),
+        ),
+    ),
+]
+
+
+class Rule(ApiModel):
+    """What may be asked for: one of the methods on one of the paths."""
+
+    methods: tuple[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], ...] = Field(
+        default=(), max_length=7, json_schema_extra=rules(list_type="set")
+    )
+    """All, unless set."""
+    paths: tuple[RulePath, ...] = Field(min_length=1, max_length=32, json_schema_extra=rules(list_type="set"))
+    """Paths as the API sees them, the endpoint's own path included. `*` stands for characters within one segment, a final `/**` for
+    the rest. E.g. /v1/messages, /v1/models/*, /v1/files/**."""
+
+
 class Credential(ApiModel):
     """The credential of devboxes that bring none of their own."""
 
@@ -204,6 +244,8 @@ class GatewayConfigSpec(ApiModel):
         ),
     )
     """Whose devboxes may use this; the same namespace's unless set."""
+    rules_: tuple[Rule, ...] = Field(default=(), alias="rules", min_length=1, max_length=32)
+    """What an agent may ask for; everything, unless set."""
 
 
 class GatewayConfigStatus(ApiModel):

@@ -6,7 +6,7 @@ The gateway ignores fields it does not know, refuses versions it does not know, 
 `requires` holds a word it does not know: a restriction newer than the gateway must not fail open.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -86,6 +86,18 @@ class Auth(_Part):
     """Lower-case names of headers in which a client may expect the credential (Bearer only)."""
 
 
+class Rule(_Part):
+    """One entry of the allow-list; proxy/devbox_proxy/rules.py has the grammar."""
+
+    methods: tuple[str, ...] = ()
+    """None: all."""
+    paths: tuple[str, ...]
+
+
+RULES: Final = "rules"
+"""In `requires`: a gateway that does not know rules must not serve the document."""
+
+
 class Gateway(Document):
     """One GatewayConfig, as the gateway needs it."""
 
@@ -95,6 +107,8 @@ class Gateway(Document):
     endpoint: str
     """An absolute http(s) URL without user info, query or fragment."""
     auth: Auth
+    rules: tuple[Rule, ...] = ()
+    """None: everything may be asked for."""
 
 
 class Floor(Document):

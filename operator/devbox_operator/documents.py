@@ -10,7 +10,7 @@ from typing import Final
 
 from devbox_api import names
 from devbox_api.gatewayconfig import GatewayConfig
-from devbox_api.route import Auth, Document, Floor, Gateway, Route
+from devbox_api.route import RULES, Auth, Document, Floor, Gateway, Route, Rule
 from devbox_common.kube import Object
 from devbox_common.redacted import Redacted
 
@@ -51,13 +51,15 @@ def stored_route(item: Object) -> StoredRoute:
 
 
 def gateway_document(config: GatewayConfig) -> Gateway:
-    """What the gateway needs to know of a GatewayConfig."""
-    auth = config.spec.auth_mechanism
+    """What the gateway needs to know of a GatewayConfig; restrictions that an older one would not enforce are in `requires`."""
+    spec, auth = config.spec, config.spec.auth_mechanism
+    restrictions = {RULES: bool(spec.rules_)}
     return Gateway(
+        requires=tuple(word for word, used in restrictions.items() if used),
         name=config.name,
         namespace=config.namespace,
         uid=config.uid,
-        endpoint=config.spec.endpoint,
+        endpoint=spec.endpoint,
         auth=Auth(
             type=auth.type,
             key=auth.key,
@@ -65,6 +67,7 @@ def gateway_document(config: GatewayConfig) -> Gateway:
             prefix=auth.prefix or "",
             accepted_key_headers=tuple(header.lower() for header in auth.accepted_key_headers),
         ),
+        rules=tuple(Rule(methods=rule.methods, paths=rule.paths) for rule in spec.rules_),
     )
 
 

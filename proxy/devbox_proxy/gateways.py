@@ -12,6 +12,7 @@ from devbox_api.route import Auth, Gateway
 
 from . import grammar
 from .providers import NONE, Provider, provider
+from .rules import Rules, compile_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class Api:
     """Headers, in lower case, in which a client may send its token and have the credential in that place (Bearer only)."""
     not_forwarded: frozenset[bytes]
     """Headers of the client's, in lower case, that the API never gets."""
+    rules: Rules | None
+    """What may be asked for; None: everything."""
     redact_body: bool
     """What the API sends back is searched for the credential in bodies too; else in headers alone."""
 
@@ -88,6 +91,7 @@ def compile_gateway(document: Gateway) -> Api:
         provider=row,
         key_headers=row.key_headers | accepted if auth.type == "Bearer" else frozenset(),
         not_forwarded=_not_forwarded(auth, accepted, redact_body=redact_body),
+        rules=compile_rules(document.rules) if document.rules else None,
         redact_body=redact_body,
     )
 

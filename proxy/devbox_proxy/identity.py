@@ -169,6 +169,8 @@ def _lead(case: _Case, found: Found, route: Route, binding: Binding) -> Decision
         return Refuse(missing, _caller(route, binding))
     review = known.reviews[route.pod.uid]
     caller = _caller(route, binding, api.name, review.credential_id)
+    if api.rules is not None and not api.rules.allow(case.head.method, credentials.join(api.base_path, case.head.path)):
+        return Refuse(Refusal.RULE_FORBIDS, caller)
     credential = known.credentials.get(binding.credential)
     if credential is None:
         return Refuse(Refusal.CREDENTIAL_GONE, caller)

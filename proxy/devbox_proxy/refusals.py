@@ -66,6 +66,9 @@ class Refusal(Enum):
     GATEWAY_GONE = _Row(503, "the GatewayConfig of this name is gone or not accepted; see the Devbox's conditions", 10)
     CREDENTIAL_GONE = _Row(503, "there is no credential for this name; see the Devbox's conditions", 10)
     CREDENTIAL_NOT_GRANTED = _Row(403, "the credential is not granted to the endpoint's host; see the Devbox's conditions")
+    RULE_FORBIDS = _Row(
+        403, "the GatewayConfig's rules do not allow this method and path; use those that spec.rules lists, or ask its owner"
+    )
     NOT_READY = _Row(503, "the gateway is starting", 1)
     REVIEW_UNAVAILABLE = _Row(503, "the cluster can't be asked about the token right now", 5)
     TOO_MANY_WAITING = _Row(503, "too many requests of this devbox wait for it to become known", 1)

@@ -54,6 +54,14 @@ def test_a_gateway_document_says_how_the_credential_goes_in(gateway: Any) -> Non
     assert (query.auth.type, query.auth.username, query.auth.key) == ("Query", "", "api_key")
 
 
+def test_a_gateway_that_does_not_know_rules_must_not_serve_a_document_with_some(gateway: Any) -> None:
+    assert documents.gateway_document(gateway().config).requires == ()
+    rules = [{"methods": ["GET"], "paths": ["/v1/models/*"]}, {"paths": ["/v1/messages"]}]
+    document = documents.gateway_document(gateway(spec={"rules": rules}).config)
+    assert document.requires == ("rules",)
+    assert [(rule.methods, rule.paths) for rule in document.rules] == [(("GET",), ("/v1/models/*",)), ((), ("/v1/messages",))]
+
+
 def credential(secret: Any, value: str = "k") -> dict[str, Any]:
     resolved = in_secret(Source("team-a", "anthropic", None), secret({"api-key": value}))
     assert isinstance(resolved, Resolved)

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from devbox_api.names import audience, token_digest
-from devbox_api.route import Auth, Binding, DevboxRef, Gateway, PodRef, Route
+from devbox_api.route import Auth, Binding, DevboxRef, Gateway, PodRef, Route, Rule
 from devbox_common.redacted import Redacted
 from devbox_proxy.credentials import Credential
 from devbox_proxy.gateways import compile_gateway
@@ -219,6 +219,33 @@ def test_what_is_missing_fails_closed(spoil, refusal: Refusal) -> None:  # type:
     world = known()
     spoil(world)
     assert refused(ask(world)) is refusal
+
+
+def test_rules_look_at_the_path_behind_the_base_path() -> None:
+    world = known()
+    world.gateways["gateway-g"] = compile_gateway(
+        Gateway(
+            name="openai",
+            namespace="agents",
+            uid="g",
+            endpoint="https://api.example/v1",
+            auth=Auth(type="Bearer"),
+            rules=(Rule(methods=("POST",), paths=("/v1/chat/*",)),),
+        )
+    )
+
+    def asked(method: str, target: bytes) -> Decision:
+        headers = ((b"Host", b"g"), (b"x-api-key", f"gws_{CURRENT}".encode()))
+        return decide(RequestHead(method, target, (1, 1), headers, "10.244.0.7"), world, NOW, LIMITS)
+
+    assert isinstance(asked("POST", b"/chat/completions?stream=1"), Forward)
+    assert isinstance(asked("POST", b"/v1/chat/completions"), Forward)
+    for method, target in (("GET", b"/chat/completions"), ("POST", b"/chat"), ("POST", b"/v1/chat%2Fcompletions")):
+        refusal = asked(method, target)
+        assert isinstance(refusal, Refuse)
+        assert refusal.refusal is Refusal.RULE_FORBIDS
+        assert refusal.caller is not None
+        assert refusal.caller.gateway == "agents/openai"
 
 
 def test_two_credentials_or_two_versions_never_share_connections() -> None:

@@ -84,7 +84,14 @@ async def test_fields_of_a_newer_operator_are_ignored(state: State) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"version": 2}, {"requires": ["quota"]}, {"endpoint": "ftp://api.example"}, {"endpoint": "https://"}, {"auth": {}}],
+    [
+        {"version": 2},
+        {"requires": ["quota"]},
+        {"requires": ["rules"], "rules": [{"paths": ["v1"]}]},
+        {"endpoint": "ftp://api.example"},
+        {"endpoint": "https://"},
+        {"auth": {}},
+    ],
 )
 async def test_a_gateway_that_cannot_be_honoured_leads_nowhere(state: State, change: dict[str, Any]) -> None:
     put(state, "gateway-g", gateway())
@@ -92,6 +99,13 @@ async def test_a_gateway_that_cannot_be_honoured_leads_nowhere(state: State, cha
     assert state.known.gateways == {"gateway-g": None}
     put(state, "gateway-g", None, gateway(**change))
     assert state.known.gateways == {}
+
+
+async def test_a_gateway_with_restrictions_that_are_known_is_served(state: State) -> None:
+    put(state, "gateway-g", gateway(requires=["rules"], rules=[{"paths": ["/v1"]}]))
+    api = state.known.gateways["gateway-g"]
+    assert api is not None
+    assert api.rules is not None
 
 
 def credential(value: bytes, grant: str | None = "api.example, *.corp.example") -> dict[str, Any]:
