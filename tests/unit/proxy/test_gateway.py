@@ -262,8 +262,7 @@ async def test_an_answer_that_is_cut_does_not_look_whole(gateway: Running, http:
 
     server = await asyncio.start_server(cut, "127.0.0.1", 0)
     gateway.api.port = server.sockets[0].getsockname()[1]
-    gateway.cluster.bind("PLAIN", "http://plain.example", "k-plain-1", {"type": "Bearer"})
-    token = gateway.cluster._bindings[-1]["token"]
+    token = gateway.cluster.bind("PLAIN", "http://plain.example", "k-plain-1", {"type": "Bearer"}).removeprefix("gws_")
     await until(lambda: names.token_digest(token) in gateway.state.known.tokens)
     gateway.loopback_port(gateway.api.port)
     with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, ConnectionResetError)):

@@ -1,120 +1,24 @@
 """`devbox-proxy run` as a process of its own: settings from a file, TLS on both sides, SIGTERM in the middle of a stream."""
 
 import asyncio
-import base64
-import contextlib
-import json
-import os
 import signal
 import socket
 import ssl
 import subprocess
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-import yaml
 from aiohttp.test_utils import TestServer
+from tests.support.gateway_process import COMMAND, HOST, Process, running, server_tls, settings, write_files
+from tests.support.kube_api import Cluster
 
-from devbox_api import names
-from devbox_demo.credentials import Certificates, make_certificates
+from devbox_demo.credentials import make_certificates
 
-from .conftest import HOST, NAMESPACE, Cluster
 from .raw_api import raw_api
 
 SECRET = "sk-process-credential-1"
-COMMAND = (sys.executable, "-m", "devbox_proxy")
-
-
-def settings(folder: Path, **change: Any) -> Path:
-    path = folder / "proxy.yaml"
-    content = {
-        "credentialsNamespace": NAMESPACE,
-        "publicURL": f"https://{HOST}",
-        "listen": {
-            "host": "127.0.0.1",
-            "data": 0,
-            "admin": 0,
-            "tls": {"certFile": str(folder / "tls.crt"), "keyFile": str(folder / "tls.key")},
-        },
-        "drainSeconds": 1,
-        "shutdownSeconds": 20,
-    }
-    path.write_text(yaml.safe_dump(content | change))
-    return path
-
-
-def write_files(folder: Path, pair: Certificates, api_server: str) -> None:
-    (folder / "tls.crt").write_text(pair.certificate)
-    (folder / "tls.key").write_text(pair.key.reveal())
-    (folder / "ca.crt").write_text(pair.ca)
-    kubeconfig = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "clusters": [{"name": "c", "cluster": {"server": api_server}}],
-        "users": [{"name": "u", "user": {}}],
-    }
-    (folder / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
-
-
-class Process:
-    """The running gateway and everything it printed."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.output: list[str] = []
-        self.data = self.admin = 0
-        self._reading = asyncio.Event()
-        self._reading.set()
-        self._reader = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            await self._reading.wait()
-            self.output.append(line.decode())
-            if '"started"' in self.output[-1]:
-                ports = json.loads(line)
-                self.data, self.admin = ports["data"], ports["admin"]
-
-    def stop_reading(self) -> None:
-        self._reading.clear()
-
-    async def end(self) -> int:
-        self._reading.set()
-        async with asyncio.timeout(20):
-            status = await self.process.wait()
-            await self._reader
-        return status
-
-
-@contextlib.asynccontextmanager
-async def running(folder: Path, config: Path) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        "run",
-        "--config",
-        str(config),
-        env={**os.environ, "KUBECONFIG": str(folder / "kubeconfig")},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    result = Process(process)
-    try:
-        async with asyncio.timeout(20):
-            while not result.data and process.returncode is None:  # noqa: ASYNC110 (another process)
-                await asyncio.sleep(0.02)
-        assert result.data, result.output
-        yield result
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await result.end()
 
 
 def own_address() -> str:
@@ -141,8 +45,6 @@ async def until_ready(http: aiohttp.ClientSession, gateway: Process, status: int
 async def test_from_start_to_the_end_of_the_last_stream(tmp_path: Path, http: aiohttp.ClientSession) -> None:
     pair = make_certificates((HOST, "api.example"))
     write_files(tmp_path, pair, "")
-    server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server_tls.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
     trust = ssl.create_default_context(cadata=pair.ca)
     go_on, heads = asyncio.Event(), list[bytes]()
 
@@ -157,13 +59,12 @@ async def test_from_start_to_the_end_of_the_last_stream(tmp_path: Path, http: ai
         await writer.drain()
 
     cluster = Cluster()
-    cluster._bindings = []
     cluster.pod()
     token = cluster.bind("API", "https://api.example", SECRET, {"type": "Bearer"})
     api_server = TestServer(cluster.app())
     await api_server.start_server()
     address = own_address()
-    async with raw_api(stream, address, server_tls) as api:
+    async with raw_api(stream, address, server_tls(tmp_path)) as api:
         write_files(tmp_path, pair, str(api_server.make_url("")).rstrip("/"))
         upstreams = {"addressOverrides": {"api.example": f"{address}:{api.port}"}, "caBundle": str(tmp_path / "ca.crt")}
         async with running(tmp_path, settings(tmp_path, upstreams=upstreams)) as gateway:
@@ -171,8 +72,7 @@ async def test_from_start_to_the_end_of_the_last_stream(tmp_path: Path, http: ai
             assert await readiness(http, gateway) == 503, "the floor is not known"
             async with http.get(url, headers=key, ssl=trust, server_hostname=HOST) as early:
                 assert (early.status, (await early.json())["error"]["code"]) == (503, "not_ready")
-            floor = base64.b64encode(b'{"version":1,"addresses":["10.99.99.99"]}').decode()
-            cluster.put("secrets", "floor", type=names.FLOOR_TYPE, data={names.FLOOR_KEY: floor})
+            cluster.floor()
             await until_ready(http, gateway, 200)
             async with http.get(url, headers=key, ssl=trust, server_hostname=HOST) as response:
                 assert await response.content.readuntil(b"\n\n") == b"data: 1\n\n"
@@ -201,7 +101,6 @@ async def test_from_start_to_the_end_of_the_last_stream(tmp_path: Path, http: ai
 
 async def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path, http: aiohttp.ClientSession) -> None:
     cluster = Cluster()
-    cluster._bindings = []
     cluster.pod()
     token = cluster.bind("API", "https://api.example", SECRET, {"type": "Bearer"})
     api_server = TestServer(cluster.app())

@@ -1,0 +1,218 @@
+"""The gateway as a process of its own, `python -m devbox_proxy run`, with files, certificates and an API server around it.
+
+Goes in: a Cluster and settings. Comes out: a Process that is ready, with its ports, everything it printed and what it uses.
+`stage` does all of it; the functions below it are its parts. Called by the unit tests, tests/attacks, tests/fuzz and benchmarks;
+nothing of pytest is in it.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import ssl
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import yaml
+
+from devbox_demo.credentials import Certificates, make_certificates
+
+from .kube_api import NAMESPACE, Cluster
+
+HOST: Final = "gateway.system.svc"
+"""The gateway's own name."""
+COMMAND: Final = (sys.executable, "-m", "devbox_proxy")
+START_SECONDS: Final = 20.0
+
+
+def settings(folder: Path, **change: Any) -> Path:
+    """Write proxy.yaml: free ports on loopback and the files of `write_files`, unless `change` says otherwise."""
+    path = folder / "proxy.yaml"
+    content = {
+        "credentialsNamespace": NAMESPACE,
+        "publicURL": f"https://{HOST}",
+        "listen": {
+            "host": "127.0.0.1",
+            "data": 0,
+            "admin": 0,
+            "tls": {"certFile": str(folder / "tls.crt"), "keyFile": str(folder / "tls.key")},
+        },
+        "drainSeconds": 1,
+        "shutdownSeconds": 20,
+    }
+    path.write_text(yaml.safe_dump(_merged(content, change)))
+    return path
+
+
+def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    both = {key: _merged(base[key], value) for key, value in change.items() if isinstance(base.get(key), dict)}
+    return {**base, **change, **both}
+
+
+def write_files(folder: Path, pair: Certificates, api_server: str) -> None:
+    """tls.crt, tls.key, ca.crt and a kubeconfig."""
+    (folder / "tls.crt").write_text(pair.certificate)
+    (folder / "tls.key").write_text(pair.key.reveal())
+    (folder / "ca.crt").write_text(pair.ca)
+    kubeconfig = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": api_server}}],
+        "users": [{"name": "u", "user": {}}],
+    }
+    (folder / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
+
+
+def server_tls(folder: Path) -> ssl.SSLContext:
+    """For an API: the same certificate as the gateway's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+    return context
+
+
+class Process:
+    """The running gateway and everything it printed."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.output: list[str] = []
+        self.data = self.admin = 0
+        """Ports."""
+        self._reading = asyncio.Event()
+        self._reading.set()
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            await self._reading.wait()
+            self.output.append(line.decode())
+            if '"started"' in self.output[-1]:
+                ports = json.loads(line)
+                self.data, self.admin = ports["data"], ports["admin"]
+
+    def stop_reading(self) -> None:
+        """Leave what it prints in the pipe, until the end."""
+        self._reading.clear()
+
+    async def end(self) -> int:
+        """Wait for the end; returns the status."""
+        self._reading.set()
+        async with asyncio.timeout(START_SECONDS):
+            status = await self.process.wait()
+            await self._reader
+        return status
+
+    @property
+    def alive(self) -> bool:
+        """It has not ended."""
+        return self.process.returncode is None
+
+    @property
+    def rss(self) -> int:
+        """Bytes of memory in use."""
+        return int(self._proc("statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time so far, of user and system."""
+        fields = self._proc("stat").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def open_files(self) -> int:
+        """File descriptors, sockets among them."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def _proc(self, name: str) -> str:
+        return Path(f"/proc/{self.process.pid}/{name}").read_text()
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path, config: Path, prefix: Sequence[str] = ()) -> AsyncIterator[Process]:
+    """Started, with its ports known, though perhaps not ready; killed at the end. `prefix`: e.g. taskset and its arguments."""
+    process = await asyncio.create_subprocess_exec(
+        *prefix,
+        *COMMAND,
+        "run",
+        "--config",
+        str(config),
+        env={**os.environ, "KUBECONFIG": str(folder / "kubeconfig")},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    result = Process(process)
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while not result.data and result.alive:  # noqa: ASYNC110 (another process)
+                await asyncio.sleep(0.02)
+        assert result.data, result.output
+        yield result
+    finally:
+        if result.alive:
+            process.kill()
+        await result.end()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A gateway that is ready."""
+
+    process: Process
+    cluster: Cluster
+    host: str
+    """The address that it listens on."""
+    folder: Path
+    trust: ssl.SSLContext
+    """For its clients."""
+    server_tls: ssl.SSLContext
+    """For APIs: a certificate for the `hosts` of `stage`, of a CA that the gateway trusts."""
+
+    @property
+    def port(self) -> int:
+        """Where devboxes call."""
+        return self.process.data
+
+    async def metrics(self) -> str:
+        """What Prometheus would see."""
+        return await self._admin("/metrics")
+
+    async def ready(self) -> bool:
+        """What the kubelet would see."""
+        return (await self._admin("/readyz")) == "ok\n"
+
+    async def _admin(self, path: str) -> str:
+        async with aiohttp.ClientSession() as http, http.get(f"http://{self.host}:{self.process.admin}{path}") as response:
+            return await response.text()
+
+
+@contextlib.asynccontextmanager
+async def stage(
+    cluster: Cluster, *, host: str = "127.0.0.1", hosts: Sequence[str] = (), prefix: Sequence[str] = (), **change: Any
+) -> AsyncIterator[Stage]:
+    """A gateway on `host` in front of `cluster`, which is served by a thread; APIs may have the names `hosts` ("*." too).
+
+    `change`: settings, as in proxy.yaml. Nothing is left behind but what the caller reads from the Process.
+    """
+    with tempfile.TemporaryDirectory(prefix="gateway-") as name:
+        folder = Path(name)
+        pair = make_certificates((HOST, *hosts))
+        async with cluster.serving() as api_server:
+            write_files(folder, pair, api_server)
+            if "floor" not in cluster.objects["secrets"]:
+                cluster.floor()
+            change = _merged({"listen": {"host": host}, "upstreams": {"caBundle": str(folder / "ca.crt")}}, change)
+            async with running(folder, settings(folder, **change), prefix) as process:
+                trust = ssl.create_default_context(cadata=pair.ca)
+                result = Stage(process, cluster, host, folder, trust, server_tls(folder))
+                async with asyncio.timeout(START_SECONDS):
+                    while not await result.ready():  # noqa: ASYNC110 (another process)
+                        await asyncio.sleep(0.02)
+                yield result
