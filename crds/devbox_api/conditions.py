@@ -37,6 +37,7 @@ class Reason(StrEnum):
     WAITING = "Waiting"
     NO_DEFAULT = "NoDefault"
     ENDPOINT_REFUSED = "EndpointRefused"
+    CA_BUNDLE_INVALID = "CABundleInvalid"
     INVALID = "Invalid"
     GATEWAY_NOT_FOUND = "GatewayNotFound"
     GATEWAY_NOT_ACCEPTED = "GatewayNotAccepted"
@@ -101,6 +102,9 @@ REASONS: Final[dict[Reason, Meaning]] = {
         (_C.ACCEPTED,),
         "The gateway may not lead to this endpoint: its address is private, or one that is never allowed.",
         "Name the host or its range in the chart's upstreams.allowedHosts or upstreams.allowedCIDRs.",
+    ),
+    Reason.CA_BUNDLE_INVALID: Meaning(
+        (_C.ACCEPTED,), "spec.tls.caBundle holds a certificate that can't be read.", "Write whole certificates as PEM text."
     ),
     Reason.INVALID: Meaning(
         (_C.ACCEPTED,), "The object was stored before a rule existed that it breaks.", "Change what the message names."

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 from . import names
 from .gatewayconfig import flatten
 from .schema import ApiModel, Column, Kind, cel, rules
-from .shared import CONDITIONS, Condition, NamespaceName, ObjectName, SecretRef
+from .shared import CONDITIONS, Condition, NamespaceName, ObjectName, Quantity, SecretRef
 
 RESERVED_VARIABLES = (
     "BASH_ENV CDPATH ENV GLOBIGNORE HOME HOSTNAME IFS LANG LOGNAME OLDPWD PATH PPID PROMPT_COMMAND PS1 PS2 PS4 PWD SHELL "
@@ -66,10 +66,6 @@ AliasName = Annotated[
 ]
 AliasNames = Annotated[tuple[AliasName, ...], Field(max_length=8, json_schema_extra=rules(list_type="set"))]
 
-Quantity = Annotated[
-    str | int,
-    Field(json_schema_extra={"x-kubernetes-int-or-string": True}),
-]
 _PATH = cel(
     "self.matches('^(/[^/:]+)+$') && !self.matches('/[.]{1,2}(/|$)')",
     "write an absolute path without ':', '//', '.' and '..' and with no '/' at its end, e.g. /workspace",

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from .schema import ApiModel, Column, Kind, cel, rules
 from .shared import CONDITIONS, Condition, LabelSelector, SecretRef
+from .traffic import MaxRequestBody, Rule, Timeouts, Tls
 
 FORBIDDEN_HEADERS = (
     "accept accept-encoding age alt-svc connection content-encoding content-length content-type cookie date expect "
@@ -127,46 +128,6 @@ _AUTH_RULES = (
 )
 
 
-_PLAIN = "self.matches('^([A-Za-z0-9._~!$&()*+,;=:@/-]|%[0-9A-Fa-f]{2})*$')"
-RulePath = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=256,
-        json_schema_extra=rules(
-            cel("self.startsWith('/')", "a rule's path begins with '/', as in the API's documentation, e.g. /v1/messages"),
-            cel(
-                "!self.contains('?') && !self.contains('#')",
-                "rules look at the path alone; leave out the query (?…) and the fragment (#…)",
-            ),
-            cel(
-                "!self.matches('[*][*].|[^/][*][*]$')",
-                "'**' stands for the rest of a path, at its end and behind a '/', e.g. /v1/files/**; "
-                "within one segment write '*'",
-            ),
-            cel(
-                f"self.contains('?') || self.contains('#') || ({_PLAIN} && !self.contains('//') && "
-                "!self.matches('(/([.]|%2[eE]){1,2}(/|;|$))|%[01]|%7[fF]'))",
-                "no request has such a path: no spaces, backslashes, '//', '.' or '..' segments or control characters, "
-                "and every '%' with two hex digits",
-            ),
-        ),
-    ),
-]
-
-
-class Rule(ApiModel):
-    """What may be asked for: one of the methods on one of the paths."""
-
-    methods: tuple[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], ...] = Field(
-        default=(), max_length=7, json_schema_extra=rules(list_type="set")
-    )
-    """All, unless set."""
-    paths: tuple[RulePath, ...] = Field(min_length=1, max_length=32, json_schema_extra=rules(list_type="set"))
-    """Paths as the API sees them, the endpoint's own path included. `*` stands for characters within one segment, a final `/**` for
-    the rest. E.g. /v1/messages, /v1/models/*, /v1/files/**."""
-
-
 class Credential(ApiModel):
     """The credential of devboxes that bring none of their own."""
 
@@ -191,7 +152,12 @@ class GatewayConfigSpec(ApiModel):
                 "an http:// endpoint would send the credential in the clear; write https://, or set allowInsecure: true "
                 "if the network in between is yours",
                 field=".endpoint",
-            )
+            ),
+            cel(
+                "!has(self.tls) || !self.endpoint.startsWith('http://')",
+                "an http:// endpoint shows no certificate; remove tls, or write https://",
+                field=".tls",
+            ),
         )
     )
 
@@ -246,6 +212,15 @@ class GatewayConfigSpec(ApiModel):
     """Whose devboxes may use this; the same namespace's unless set."""
     rules_: tuple[Rule, ...] = Field(default=(), alias="rules", min_length=1, max_length=32)
     """What an agent may ask for; everything, unless set."""
+    max_request_body: MaxRequestBody | None = None
+    """Bytes that a request's body may have, e.g. 4Mi; any number, unless set."""
+    timeouts: Timeouts | None = None
+    """How long the API may take."""
+    tls: Tls | None = None
+    """How the API's certificate is judged."""
+    redact_responses: Literal["Headers", "All"] | None = None
+    """Where an answer is searched for the credential. All: headers and unencoded text bodies. Unless set: Headers for the well-known
+    APIs, which don't echo it, else All."""
 
 
 class GatewayConfigStatus(ApiModel):

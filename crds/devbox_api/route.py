@@ -94,8 +94,18 @@ class Rule(_Part):
     paths: tuple[str, ...]
 
 
+class Timeouts(_Part):
+    """Seconds; None: as the gateway's settings say."""
+
+    connect: float | None = Field(default=None, gt=0)
+    first_byte: float | None = Field(default=None, gt=0)
+    idle: float | None = Field(default=None, gt=0)
+
+
 RULES: Final = "rules"
-"""In `requires`: a gateway that does not know rules must not serve the document."""
+MAX_REQUEST_BODY: Final = "maxRequestBody"
+REDACT_RESPONSES: Final = "redactResponses"
+"""In `requires`: restrictions that a gateway of an older version would not enforce, so it must not serve the document."""
 
 
 class Gateway(Document):
@@ -109,6 +119,13 @@ class Gateway(Document):
     auth: Auth
     rules: tuple[Rule, ...] = ()
     """None: everything may be asked for."""
+    max_request_body: int | None = Field(default=None, gt=0)
+    """Bytes."""
+    timeouts: Timeouts = Timeouts()
+    ca_bundle: str = ""
+    """PEM; empty: the roots of the gateway's settings."""
+    redact_responses: Literal["Headers", "All"] | None = None
+    """None: as the provider table says."""
 
 
 class Floor(Document):

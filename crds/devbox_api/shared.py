@@ -47,6 +47,12 @@ SecretKey = Annotated[
     ),
 ]
 
+Quantity = Annotated[
+    str | int,
+    Field(json_schema_extra={"x-kubernetes-int-or-string": True}),
+]
+"""As in Kubernetes: 500m, 4Mi, 3."""
+
 
 class SecretRef(ApiModel):
     """A key of a Secret in the object's own namespace."""

@@ -8,9 +8,21 @@ import base64
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from devbox_api import names
+from devbox_api import names, traffic
 from devbox_api.gatewayconfig import GatewayConfig
-from devbox_api.route import RULES, Auth, Document, Floor, Gateway, Route, Rule
+from devbox_api.route import (
+    MAX_REQUEST_BODY,
+    REDACT_RESPONSES,
+    RULES,
+    Auth,
+    Document,
+    Floor,
+    Gateway,
+    Route,
+    Rule,
+    Timeouts,
+)
+from devbox_api.traffic import seconds, whole
 from devbox_common.kube import Object
 from devbox_common.redacted import Redacted
 
@@ -53,7 +65,11 @@ def stored_route(item: Object) -> StoredRoute:
 def gateway_document(config: GatewayConfig) -> Gateway:
     """What the gateway needs to know of a GatewayConfig; restrictions that an older one would not enforce are in `requires`."""
     spec, auth = config.spec, config.spec.auth_mechanism
-    restrictions = {RULES: bool(spec.rules_)}
+    restrictions = {
+        RULES: bool(spec.rules_),
+        MAX_REQUEST_BODY: spec.max_request_body is not None,
+        REDACT_RESPONSES: spec.redact_responses == "All",
+    }
     return Gateway(
         requires=tuple(word for word, used in restrictions.items() if used),
         name=config.name,
@@ -68,7 +84,20 @@ def gateway_document(config: GatewayConfig) -> Gateway:
             accepted_key_headers=tuple(header.lower() for header in auth.accepted_key_headers),
         ),
         rules=tuple(Rule(methods=rule.methods, paths=rule.paths) for rule in spec.rules_),
+        max_request_body=None if spec.max_request_body is None else whole(spec.max_request_body),
+        timeouts=_timeouts(spec.timeouts),
+        ca_bundle=(spec.tls and spec.tls.ca_bundle) or "",
+        redact_responses=spec.redact_responses,
     )
+
+
+def _timeouts(wanted: traffic.Timeouts | None) -> Timeouts:
+    if wanted is None:
+        return Timeouts()
+    connect, first_byte, idle = (
+        seconds(duration) if duration else None for duration in (wanted.connect, wanted.first_byte, wanted.idle)
+    )
+    return Timeouts(connect=connect, first_byte=first_byte, idle=idle)
 
 
 def gateway(config: GatewayConfig, namespace: str) -> Object:

@@ -13,6 +13,7 @@ from devbox_api import names
 from devbox_api.conditions import ConditionType, Reason
 from devbox_api.gatewayconfig import GatewayConfigStatus
 from devbox_common.kube import Object
+from devbox_common.trust import check_ca_bundle
 
 from . import credentials, documents, endpoints, paths
 from .apply import Writer
@@ -94,8 +95,16 @@ class GatewayReconciler:
 
     def _accepted(self, view: GatewayView) -> Finding:
         host = names.gateway_host(self._settings.release_namespace)
-        why = endpoints.refusal(view.config.spec.endpoint, self._settings.upstreams, self._observer.floor(), host)
-        return good(Reason.ACCEPTED) if why is None else bad(Reason.ENDPOINT_REFUSED, why)
+        spec = view.config.spec
+        why = endpoints.refusal(spec.endpoint, self._settings.upstreams, self._observer.floor(), host)
+        if why is not None:
+            return bad(Reason.ENDPOINT_REFUSED, why)
+        try:
+            if spec.tls and spec.tls.ca_bundle:
+                check_ca_bundle(spec.tls.ca_bundle)
+        except ValueError as error:
+            return bad(Reason.CA_BUNDLE_INVALID, f"spec.tls.caBundle: {error}")
+        return good(Reason.ACCEPTED)
 
     async def _credential(self, view: GatewayView) -> Finding:
         source = source_of(view)

@@ -14,13 +14,12 @@ from devbox_common.hosts import any_matches
 from devbox_common.redacted import Redacted
 
 from . import grammar
-from .gateways import Api, Endpoint, parse_endpoint
+from .gateways import Api, Endpoint, Timeouts, parse_endpoint
 from .guard import Headers, RequestHead
 from .redact import Redactor
-from .settings import Timeouts
 from .tokens import Found
 
-__all__ = ["Access", "Credential", "Endpoint", "UpstreamRequest", "join", "parse_endpoint", "prepare"]
+__all__ = ["Access", "Credential", "Endpoint", "Timeouts", "UpstreamRequest", "join", "parse_endpoint", "prepare"]
 
 Line = tuple[bytes, bytes]
 
@@ -88,13 +87,13 @@ class UpstreamRequest:
     redact_body: bool
     """Bodies too; else headers alone."""
     websocket: bool = False
-    timeouts: Timeouts | None = None
-    """The GatewayConfig's own; None: the chart's."""
-    ca_bundle: str = ""
-    """PEM, trusted for this API besides the public roots."""
-    max_body: int | None = None
-    """Bytes that a request's body may have; None: any number."""
     """A WebSocket handshake: a 101 opens a tunnel; any other status is an answer like every other."""
+    timeouts: Timeouts | None = None
+    """The GatewayConfig's own; None: those of the gateway's settings."""
+    ca_bundle: str = ""
+    """PEM of the roots that alone count; empty: those of the gateway's settings."""
+    max_body: int | None = None
+    """Bytes that the body may have; None: any number."""
 
 
 def _access(credential: Credential, api: Api) -> Access:
@@ -103,7 +102,7 @@ def _access(credential: Credential, api: Api) -> Access:
     return Access(
         api=api,
         granted=credential.granted_to(api.endpoint.host),
-        pool=(api.origin, api.uid, credential.name, credential.version),
+        pool=(api.origin, api.uid, credential.name, credential.version, api.trust),
         redact=Redactor(credential.value, Redacted(basic)) if basic else credential.redact,
         line=_line(api, secret, basic),
         query=api.query_key + b"=" + quote(secret, safe="").encode() if api.query_key else b"",
@@ -155,7 +154,16 @@ def prepare(head: RequestHead, found: Found, access: Access) -> UpstreamRequest:
     if line := _injected(access, found):
         lines.append(line)
     return UpstreamRequest(
-        api.endpoint, head.method, target, tuple(lines), access.redact, redact_body=api.redact_body, websocket=websocket
+        endpoint=api.endpoint,
+        method=head.method,
+        target=target,
+        headers=tuple(lines),
+        redact=access.redact,
+        redact_body=api.redact_body,
+        websocket=websocket,
+        timeouts=api.timeouts,
+        ca_bundle=api.ca_bundle,
+        max_body=api.max_body,
     )
 
 

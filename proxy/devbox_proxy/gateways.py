@@ -4,13 +4,16 @@ Goes in: `devbox_api.route.Gateway`. Comes out: an `Api`, or a ValueError for a 
 state.py; read by identity.py and credentials.py for every request.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from devbox_api import route
 from devbox_api.route import Auth, Gateway
+from devbox_common.trust import check_ca_bundle
 
-from . import grammar
+from . import grammar, settings
 from .providers import NONE, Provider, provider
 from .rules import Rules, compile_rules
 
@@ -44,6 +47,20 @@ def parse_endpoint(url: str) -> Endpoint:
     return Endpoint(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme], parts.path.rstrip("/"))
 
 
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds; None: as the gateway's settings say."""
+
+    connect: float | None = None
+    first_byte: float | None = None
+    idle: float | None = None
+
+    def over(self, usual: settings.Timeouts) -> settings.Timeouts:
+        """The gateway's settings, but for what is said here."""
+        own = {"connect_seconds": self.connect, "first_byte_seconds": self.first_byte, "idle_seconds": self.idle}
+        return usual.model_copy(update={name: value for name, value in own.items() if value is not None})
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Api:
     """One API. Compared by identity: a changed document is another one."""
@@ -68,6 +85,14 @@ class Api:
     """Headers of the client's, in lower case, that the API never gets."""
     rules: Rules | None
     """What may be asked for; None: everything."""
+    max_body: int | None
+    """Bytes that a request's body may have."""
+    timeouts: Timeouts | None
+    """What the GatewayConfig says; None: nothing."""
+    ca_bundle: str
+    """The roots (PEM) that alone count for this API; empty: those of the gateway's settings."""
+    trust: str
+    """SHA-256 of them, or empty: connections that were checked against other roots are not used."""
     redact_body: bool
     """What the API sends back is searched for the credential in bodies too; else in headers alone."""
 
@@ -77,8 +102,10 @@ def compile_gateway(document: Gateway) -> Api:
     endpoint, auth = parse_endpoint(document.endpoint), document.auth
     row = provider(endpoint.host)
     accepted = frozenset(name.encode().lower() for name in auth.accepted_key_headers)
+    if document.ca_bundle:
+        check_ca_bundle(document.ca_bundle)
     # The well-known APIs are known not to echo a credential in a body, and their streams are the ones that must be fast.
-    redact_body = row is NONE
+    redact_body = row is NONE if document.redact_responses is None else document.redact_responses == "All"
     return Api(
         uid=document.uid,
         name=f"{document.namespace}/{document.name}",
@@ -92,8 +119,17 @@ def compile_gateway(document: Gateway) -> Api:
         key_headers=row.key_headers | accepted if auth.type == "Bearer" else frozenset(),
         not_forwarded=_not_forwarded(auth, accepted, redact_body=redact_body),
         rules=compile_rules(document.rules) if document.rules else None,
+        max_body=document.max_request_body,
+        timeouts=_timeouts(document.timeouts),
+        ca_bundle=document.ca_bundle,
+        trust=hashlib.sha256(document.ca_bundle.encode()).hexdigest() if document.ca_bundle else "",
         redact_body=redact_body,
     )
+
+
+def _timeouts(wanted: route.Timeouts) -> Timeouts | None:
+    own = Timeouts(wanted.connect, wanted.first_byte, wanted.idle)
+    return None if own == Timeouts() else own
 
 
 def _not_forwarded(auth: Auth, accepted: frozenset[bytes], *, redact_body: bool) -> frozenset[bytes]:

@@ -14,7 +14,7 @@ import structlog
 from pydantic import ValidationError
 
 from devbox_api import names
-from devbox_api.route import RULES, Floor, Gateway, Route
+from devbox_api.route import MAX_REQUEST_BODY, REDACT_RESPONSES, RULES, Floor, Gateway, Route
 from devbox_common.hosts import parse_grant
 from devbox_common.kube import KubeApi, Object
 from devbox_common.mirror import Key, Mirror
@@ -24,7 +24,7 @@ from .credentials import Credential
 from .gateways import compile_gateway
 from .view import Known, Pod
 
-SUPPORTED: Final = frozenset({RULES})
+SUPPORTED: Final = frozenset({RULES, MAX_REQUEST_BODY, REDACT_RESPONSES})
 """Words in `requires` that this gateway knows how to enforce."""
 
 log = structlog.get_logger()

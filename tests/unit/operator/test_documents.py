@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 from devbox_api import names
-from devbox_api.route import Binding, DevboxRef, Floor, Gateway, PodRef, Route
+from devbox_api.route import Binding, DevboxRef, Floor, Gateway, PodRef, Route, Timeouts
 from devbox_operator import documents
 from devbox_operator.credentials import Resolved, in_secret
 from devbox_operator.index import Source
@@ -60,6 +60,26 @@ def test_a_gateway_that_does_not_know_rules_must_not_serve_a_document_with_some(
     document = documents.gateway_document(gateway(spec={"rules": rules}).config)
     assert document.requires == ("rules",)
     assert [(rule.methods, rule.paths) for rule in document.rules] == [(("GET",), ("/v1/models/*",)), ((), ("/v1/messages",))]
+
+
+def test_what_an_older_gateway_would_not_enforce_is_required(gateway: Any) -> None:
+    spec = {"maxRequestBody": "4Mi", "redactResponses": "All", "rules": [{"paths": ["/**"]}]}
+    assert set(documents.gateway_document(gateway(spec=spec).config).requires) == {"maxRequestBody", "redactResponses", "rules"}
+    assert (
+        documents.gateway_document(gateway(spec={"redactResponses": "Headers", "timeouts": {"idle": "1h"}}).config).requires
+        == ()
+    )
+
+
+def test_time_outs_sizes_and_roots_are_in_the_document(gateway: Any) -> None:
+    spec = {"maxRequestBody": 1024, "timeouts": {"connect": "500ms", "firstByte": "10m"}, "tls": {"caBundle": "PEM"}}
+    document = documents.gateway_document(gateway(spec=spec).config)
+    assert document.max_request_body == 1024
+    assert (document.timeouts.connect, document.timeouts.first_byte, document.timeouts.idle) == (0.5, 600, None)
+    assert document.ca_bundle == "PEM"
+    assert document.redact_responses is None
+    plain = documents.gateway_document(gateway(spec={"tls": {}, "timeouts": {}}).config)
+    assert (plain.ca_bundle, plain.timeouts, plain.max_request_body) == ("", Timeouts(), None)
 
 
 def credential(secret: Any, value: str = "k") -> dict[str, Any]:

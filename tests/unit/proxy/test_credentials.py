@@ -8,7 +8,7 @@ import pytest
 from devbox_api.names import token_digest
 from devbox_api.route import Auth, Gateway
 from devbox_common.redacted import Redacted
-from devbox_proxy.credentials import Credential, UpstreamRequest, join, prepare
+from devbox_proxy.credentials import Credential, Timeouts, UpstreamRequest, join, prepare
 from devbox_proxy.gateways import compile_gateway
 from devbox_proxy.guard import RequestHead
 from devbox_proxy.redact import MIN_LENGTH
@@ -254,6 +254,22 @@ def test_a_grant_covers_its_hosts_alone() -> None:
         False,
     ]
     assert token_digest("x") != token_digest("y")
+
+
+def test_the_request_says_how_it_is_to_be_treated() -> None:
+    document = {"name": "g", "namespace": "n", "uid": "u", "endpoint": "https://api.openai.com", "auth": {"type": "Bearer"}}
+    treated = document | {"timeouts": {"idle": 5}, "max_request_body": 1024, "redact_responses": "All"}
+    requests = []
+    for fields in (document, treated):
+        head = RequestHead("GET", b"/v1", (1, 1), ((b"Host", b"g"), KEY), "10.0.0.1")
+        found = find(head)
+        assert isinstance(found, Found)
+        api = compile_gateway(Gateway.model_validate(fields))
+        requests.append(prepare(head, found, Credential("c", "1", Redacted("k"), ("*",)).at(api)))
+    plain, special = requests
+    assert (plain.timeouts, plain.max_body, plain.redact_body, plain.ca_bundle) == (None, None, False, "")
+    assert (special.timeouts, special.max_body, special.redact_body) == (Timeouts(idle=5), 1024, True)
+    assert (b"Accept-Encoding", b"identity") in special.headers
 
 
 def test_what_two_documents_lead_to_is_worked_out_once_and_anew_when_one_changes() -> None:

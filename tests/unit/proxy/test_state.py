@@ -77,7 +77,7 @@ async def test_a_route_that_cannot_be_honoured_is_not_served_by_the_one_before(s
 
 async def test_fields_of_a_newer_operator_are_ignored(state: State) -> None:
     put(state, "route-uid-1", route(comment="newer"))
-    put(state, "gateway-g", gateway(comment="newer"))
+    put(state, "gateway-g", gateway(comment="newer", timeouts={"total": 5}))
     assert state.known.tokens
     assert state.known.gateways["gateway-g"] is not None
 
@@ -88,6 +88,8 @@ async def test_fields_of_a_newer_operator_are_ignored(state: State) -> None:
         {"version": 2},
         {"requires": ["quota"]},
         {"requires": ["rules"], "rules": [{"paths": ["v1"]}]},
+        {"ca_bundle": "MIIB"},
+        {"timeouts": {"idle": 0}},
         {"endpoint": "ftp://api.example"},
         {"endpoint": "https://"},
         {"auth": {}},
@@ -102,10 +104,11 @@ async def test_a_gateway_that_cannot_be_honoured_leads_nowhere(state: State, cha
 
 
 async def test_a_gateway_with_restrictions_that_are_known_is_served(state: State) -> None:
-    put(state, "gateway-g", gateway(requires=["rules"], rules=[{"paths": ["/v1"]}]))
+    known = ["rules", "maxRequestBody", "redactResponses"]
+    put(state, "gateway-g", gateway(requires=known, rules=[{"paths": ["/v1"]}], max_request_body=1024, redact_responses="All"))
     api = state.known.gateways["gateway-g"]
     assert api is not None
-    assert api.rules is not None
+    assert (api.rules is not None, api.max_body, api.redact_body) == (True, 1024, True)
 
 
 def credential(value: bytes, grant: str | None = "api.example, *.corp.example") -> dict[str, Any]:
