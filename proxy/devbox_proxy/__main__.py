@@ -21,12 +21,13 @@ from .admin import AdminPort
 from .audit import AuditLog
 from .certificates import Certificate
 from .destinations import Policy, Resolver
+from .gateway import Gateway
 from .lines import LineWriter, take_over_logging
+from .pool import Upstreams, tls_context
 from .reviews import Reviewer
-from .server import DataPort, Gateway, require_c_parser
+from .server import DataPort
 from .settings import Settings
 from .state import State
-from .upstream import Upstreams, tls_context
 from .view import Limits
 
 app = typer.Typer(
@@ -70,7 +71,6 @@ class Start:
     """What is read from the settings and files before anything is served. Raises ValueError or OSError, saying what is wrong."""
 
     def __init__(self, settings: Settings) -> None:
-        require_c_parser()
         self.policy = Policy.of(settings.upstreams)
         self.trust = _named("upstreams.caBundle", lambda: tls_context(settings.upstreams.ca_bundle))
         self.certificate = _named("listen.tls", lambda: Certificate(settings.listen.tls))
@@ -112,8 +112,10 @@ async def serve(settings: Settings, start: Start) -> None:
             limits=limits,
             wait_seconds=identity.wait_seconds,
             public_url=settings.public_url,
+            timeouts=settings.timeouts,
+            bounds=settings.limits,
         )
-        admin = AdminPort(state, settings.listen.host, settings.listen.admin)
+        admin = AdminPort(gateway, state, settings.listen.host, settings.listen.admin)
         data = DataPort(gateway, settings.listen.host, settings.listen.data, start.certificate.context)
         background = [tasks.create_task(state.run()), tasks.create_task(start.certificate.follow())]
         ports = {"admin": await admin.start(), "data": await data.start()}
@@ -126,7 +128,7 @@ async def serve(settings: Settings, start: Start) -> None:
         await asyncio.sleep(settings.drain_seconds)
         await data.stop(settings.shutdown_seconds)
         await admin.stop()
-        await upstreams.close()
+        upstreams.close()
         for task in background:
             task.cancel()
     audit.close()

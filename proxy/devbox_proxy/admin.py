@@ -4,13 +4,15 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from . import metrics
+from .gateway import Gateway
 from .state import State
 
 
 class AdminPort:
     """/healthz, /readyz, /metrics."""
 
-    def __init__(self, state: State, host: str, port: int) -> None:
+    def __init__(self, gateway: Gateway, state: State, host: str, port: int) -> None:
+        self._gateway = gateway
         self._state = state
         self.draining = False
         app = web.Application()
@@ -45,6 +47,8 @@ class AdminPort:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         known = self._state.known
+        metrics.IN_FLIGHT.set(self._gateway.requests)
+        metrics.CONNECTIONS.set(len(self._gateway.connections))
         metrics.ROUTES.set(len(known.routes))
         metrics.LIVE.labels("routes").set(known.routes_live)
         metrics.LIVE.labels("pods").set(known.pods_live)

@@ -23,10 +23,11 @@ class AuditLog:
     def __init__(self, size: int, *, drop: bool, stream: Stream | None = None) -> None:
         self._lines = LineWriter(size, stream)
         self._drop = drop
+        self._second = (0, "")
 
     def put(self, event: str, request_id: str, caller: Caller | None, **facts: Any) -> None:
         """Queue one line. Raises AuditFull where lines must not be dropped and there is no room."""
-        line: dict[str, Any] = {"audit": event, "time": _now(), "request_id": request_id}
+        line: dict[str, Any] = {"audit": event, "time": self._now(), "request_id": request_id}
         if caller is not None:
             line |= {
                 "namespace": caller.namespace,
@@ -43,7 +44,10 @@ class AuditLog:
         """Write what is queued, for at most `seconds`, and stop."""
         self._lines.close(seconds)
 
-
-def _now() -> str:
-    now = time.time()
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
+    def _now(self) -> str:
+        """RFC 3339 in milliseconds; the part that changes once a second is kept."""
+        now = time.time()
+        whole = int(now)
+        if self._second[0] != whole:
+            self._second = (whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)))
+        return f"{self._second[1]}.{int((now - whole) * 1000):03d}Z"

@@ -6,15 +6,17 @@ log messages by __main__.py: a log that nobody collects must not stop the event 
 
 import io
 import logging
-import queue
 import threading
+import time
+from collections import deque
 from typing import Final, Protocol
 
 from .metrics import LINES_LOST
 
-_STOP: Final = b""
 _BATCH: Final = 256
 """Lines that go out in one write."""
+_PAUSE: Final = 0.005
+"""Seconds between two writes. To wake the thread for each line would cost the event loop more than the line itself."""
 
 
 class Stream(Protocol):
@@ -33,41 +35,53 @@ class LineWriter:
     """The queue and the thread."""
 
     def __init__(self, size: int, stream: Stream | None = None) -> None:
-        self._queue: queue.Queue[bytes] = queue.Queue(size)
+        self._size = size
+        self._queue: deque[bytes] = deque()
         self._stream = stream or standard_output()
+        self._something = threading.Event()
+        self._asleep = False
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="lines", daemon=True)
         self._thread.start()
 
     def put(self, line: bytes) -> bool:
         """Queue one line, without its newline. False: there is no room."""
-        try:
-            self._queue.put_nowait(line + b"\n")
-        except queue.Full:
+        if len(self._queue) >= self._size:
             LINES_LOST.inc()
             return False
+        self._queue.append(line + b"\n")
+        if self._asleep:
+            self._something.set()
         return True
 
     def close(self, seconds: float = 5.0) -> None:
         """Write what is queued, for at most `seconds`, and stop."""
-        try:
-            self._queue.put(_STOP, timeout=seconds)
-        except queue.Full:
-            return
+        self._closing = True
+        self._something.set()
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        while True:
-            lines = [self._queue.get()]
-            while lines[-1] is not _STOP and len(lines) < _BATCH and not self._queue.empty():
-                lines.append(self._queue.get())
+        while self._queue or not self._closing:
+            if not self._queue:
+                self._wait()
+                continue
+            lines = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))]
             rest = memoryview(b"".join(lines))
             try:
                 while rest:
                     rest = rest[self._stream.write(rest) or 0 :]
             except (OSError, ValueError):
                 LINES_LOST.inc(len(lines))
-            if lines[-1] is _STOP:
-                return
+            if not self._closing:
+                time.sleep(_PAUSE)
+
+    def _wait(self) -> None:
+        """Until there is a line. Whoever queues one looks at `_asleep` after it, and this at the queue after `_asleep`."""
+        self._asleep = True
+        if not self._queue and not self._closing:
+            self._something.wait()
+        self._asleep = False
+        self._something.clear()
 
 
 class QueuedHandler(logging.Handler):

@@ -14,8 +14,11 @@ ANTHROPIC_TYPES: Final = {
     403: "permission_error",
     404: "not_found_error",
     405: "invalid_request_error",
+    408: "timeout_error",
     413: "request_too_large",
+    414: "invalid_request_error",
     429: "rate_limit_error",
+    431: "invalid_request_error",
     500: "api_error",
     502: "api_error",
     503: "overloaded_error",
@@ -42,6 +45,13 @@ class Refusal(Enum):
     FRAMING_INVALID = _Row(
         400, "the request's length is ambiguous: send Content-Length, or Transfer-Encoding: chunked on HTTP/1.1"
     )
+    TARGET_TOO_LONG = _Row(414, "the path and query may have 8 KiB together")
+    HEAD_TOO_LARGE = _Row(431, "a header may have 8 KiB, all of them 32 KiB, and there may be 100")
+    REQUEST_TIMEOUT = _Row(408, "the request came too slowly")
+    BODY_TOO_LARGE = _Row(413, "the body is longer than the GatewayConfig allows")
+    TOO_MANY_PIPELINED = _Row(400, "too many requests were sent on one connection without waiting for their answers")
+    TOO_MANY_REQUESTS = _Row(429, "too many requests of this devbox are under way; wait for some to end", 1)
+    OVERLOADED = _Row(503, "the gateway has as much to do as it can", 1)
     HEADER_DUPLICATE = _Row(400, "Host and Authorization may be sent once")
     UPGRADE_UNSUPPORTED = _Row(
         400,

@@ -1,117 +1,176 @@
-"""Bytes from one side to the other as they come: nothing is collected, and a slow reader slows its writer down.
+"""The heads of both messages as bytes: what goes to the API, what goes to the client, and how each says where its body ends.
 
-Goes in: the client's request, the API's response. Comes out: the response to the client. Called by server.py once a request may be
-forwarded. The request's head is credentials.py's; here is what concerns the response's head and both bodies.
+Goes in: an `UpstreamRequest`; the API's status and headers. Comes out: bytes for the wire and a `Framing`. Pure. Called by exchange.py.
 """
 
+import base64
+import hashlib
 import re
-from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import Enum
+from http import HTTPStatus
+from typing import Final
 from urllib.parse import urlsplit
 
-import aiohttp
-from aiohttp import web
-from multidict import CIMultiDict
-
-from . import grammar, redact
+from . import grammar
 from .credentials import Endpoint, UpstreamRequest
-from .guard import Headers
-from .upstream import text
+from .guard import Headers, RequestHead
+from .refusals import Refusal
 
-_LEADING = frozenset({b"location", b"content-location"})
-_LINK = re.compile(r"<([^<>]*)>")
+_LEADING: Final = frozenset({b"location", b"content-location", b"link"})
+_LINK: Final = re.compile(rb"<([^<>]*)>")
 """The targets of a Link header (RFC 8288 3)."""
+_REMOVED: Final = grammar.HOP_BY_HOP | grammar.NOT_RETURNED | {b"content-length"}
+_BODYLESS: Final = frozenset({204, 304})
+"""RFC 9112 6.3, beside 1xx and whatever answers HEAD."""
+_STATUS_LINES: Final = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
+_WEBSOCKET: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+CHUNKS_END: Final = b"0\r\n\r\n"
 
 
-class Response(web.StreamResponse):
-    """A response that says what the API said, and nothing of aiohttp's own."""
+class Framing(Enum):
+    """How a body's end is told (RFC 9112 6.3)."""
 
-    async def _prepare_headers(self) -> None:
-        own = {"Server", "Date", "Content-Type"} - {name.title() for name in self.headers}
-        await super()._prepare_headers()
-        for name in own:
-            self.headers.popall(name, None)
-
-
-async def request_body(request: web.BaseRequest, counted: list[int]) -> AsyncIterator[bytes]:
-    """The client's body, chunk by chunk; the bytes are added to `counted[0]`."""
-    async for chunk in request.content.iter_any():
-        counted[0] += len(chunk)
-        yield chunk
+    NONE = "none"
+    LENGTH = "length"
+    CHUNKED = "chunked"
+    CLOSE = "close"
 
 
-async def respond(
-    request: web.BaseRequest,
-    upstream: aiohttp.ClientResponse,
-    body: AsyncIterator[bytes],
-    sent: UpstreamRequest,
-    *,
-    public_url: str,
-    request_id: str,
-    close: bool,
-    counted: list[int],
-) -> Response:
-    """Pass the API's response on; body bytes are added to `counted[0]`.
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """The API's answer without its body."""
 
-    `close`: tell the client to use another connection next time. Raises UpstreamCut, or OSError if the client is gone.
+    status: int
+    headers: Headers
+    framing: Framing
+    length: bytes | None
+    """Content-Length as it was sent; also where there is no body, as with HEAD."""
+
+    def value(self, name: bytes) -> str:
+        """The first value of a header (`name` in lower case); empty if there is none."""
+        return next((value.decode("latin-1") for key, value in self.headers if key.lower() == name), "")
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk (RFC 9112 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def request_head(request: UpstreamRequest, framing: Framing, length: bytes | None) -> bytes:
+    """Request line and headers; the body's framing is ours, whatever the client wrote about it."""
+    lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode(), request.target)]
+    lines += [b"%b: %b\r\n" % pair for pair in request.headers]
+    if framing is Framing.CHUNKED:
+        lines.append(b"Transfer-Encoding: chunked\r\n")
+    elif length is not None:
+        lines.append(b"Content-Length: %b\r\n" % length)
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def response_framing(status: int, headers: Headers, *, version: str, to_head: bool) -> tuple[Framing, bytes | None] | None:
+    """Where the API's body ends, strictly read; None if two readers could disagree about it."""
+    codings = [value for name, value in headers if name.lower() == b"transfer-encoding"]
+    lengths = [value for name, value in headers if name.lower() == b"content-length"]
+    if codings and (version != "1.1" or lengths or [coding.lower() for coding in codings] != [b"chunked"]):
+        return None
+    if lengths and (len(lengths) > 1 or not lengths[0].isdigit()):
+        return None
+    length = lengths[0] if lengths else None
+    if to_head or status in _BODYLESS or status < 200:
+        return Framing.NONE, length
+    if codings:
+        return Framing.CHUNKED, None
+    return (Framing.CLOSE, None) if length is None else (Framing.LENGTH, length)
+
+
+def response_head(
+    head: ResponseHead, sent: UpstreamRequest, *, public_url: bytes, request_id: str, http10: bool, close: bool
+) -> tuple[bytes, Framing]:
+    """Status line and headers for the client, and how its body is framed.
+
+    The reason phrase is not passed on: it is free text that some clients show, and has no meaning (RFC 9112 4).
     """
-    headers = response_headers(upstream.raw_headers, sent, public_url)
-    headers.setdefault("X-Request-Id", request_id)
-    # The reason phrase is not passed on: it is free text that some clients show, and has no meaning (RFC 9112 4).
-    response = Response(status=upstream.status, headers=headers)
-    if close:
-        response.force_close()
-    length = upstream.headers.get("Content-Length")
-    bodyless = request.method == "HEAD" or upstream.status in (204, 304)
-    if length is not None and "Transfer-Encoding" not in upstream.headers:
-        response.headers["Content-Length"] = length
-    elif request.version >= (1, 1) and not bodyless:
-        response.enable_chunked_encoding()
-    await response.prepare(request)
-    if not bodyless:
-        kind, encoding = upstream.headers.get("Content-Type", ""), upstream.headers.get("Content-Encoding", "")
-        if sent.redact_body and redact.is_text(kind, encoding, upstream.status):
-            body = _redacted(body, sent.redact)
-        async for chunk in body:
-            await response.write(chunk)
-            counted[0] += len(chunk)
-    await response.write_eof()
-    return response
-
-
-async def _redacted(body: AsyncIterator[bytes], redactor: redact.Redactor) -> AsyncIterator[bytes]:
-    search = redact.BodyRedactor(redactor)
-    async for chunk in body:
-        if ready := search.feed(chunk):
-            yield ready
-    if rest := search.finish():
-        yield rest
-
-
-def response_headers(raw: Headers, sent: UpstreamRequest, public_url: str) -> CIMultiDict[str]:
-    """The API's headers less those of the connection; what names the API's own origin names the gateway instead."""
-    endpoint = sent.endpoint
-    named = {option.strip().lower() for name, value in raw if name.lower() == b"connection" for option in value.split(b",")}
-    removed = grammar.HOP_BY_HOP | grammar.NOT_RETURNED | named | {b"content-length"}
-    headers: CIMultiDict[str] = CIMultiDict()
-    for name, value in raw:
+    lines = [_STATUS_LINES.get(head.status) or b"HTTP/1.1 %d \r\n" % head.status]
+    named = _connection_options(head.headers)
+    has_id = False
+    for name, value in head.headers:
         lower = name.lower()
-        if lower in removed:
+        if lower in _REMOVED or lower in named:
             continue
-        content = text(sent.redact(value))
+        content = sent.redact(value)
         if lower in _LEADING:
-            content = _to_gateway(content, endpoint, public_url)
-        elif lower == b"link":
-            content = _LINK.sub(lambda match: f"<{_to_gateway(match[1], endpoint, public_url)}>", content)
-        headers.add(name.decode("latin-1"), content)
-    return headers
+            content = _to_gateway(lower, content, sent.endpoint, public_url)
+        has_id = has_id or lower == b"x-request-id"
+        lines.append(b"%b: %b\r\n" % (name, content))
+    if not has_id:
+        lines.append(b"X-Request-Id: %b\r\n" % request_id.encode())
+    framing = head.framing
+    if head.length is not None:
+        lines.append(b"Content-Length: %b\r\n" % head.length)
+    elif framing is not Framing.NONE:
+        # The client learns that a body was cut by the missing last chunk, also where the API's ended with its connection.
+        framing = Framing.CLOSE if http10 else Framing.CHUNKED
+        if framing is Framing.CHUNKED:
+            lines.append(b"Transfer-Encoding: chunked\r\n")
+    if close or framing is Framing.CLOSE:
+        lines.append(b"Connection: close\r\n")
+    lines.append(b"\r\n")
+    return b"".join(lines), framing
 
 
-def _to_gateway(location: str, endpoint: Endpoint, public_url: str) -> str:
+def informational(head: ResponseHead, sent: UpstreamRequest) -> bytes:
+    """A 1xx answer (RFC 9110 15.2), such as 103 Early Hints; 101 with what the WebSocket handshake needs."""
+    lines = [_STATUS_LINES.get(head.status) or b"HTTP/1.1 %d \r\n" % head.status]
+    named = _connection_options(head.headers)
+    for name, value in head.headers:
+        lower = name.lower()
+        if lower not in _REMOVED and lower not in named:
+            lines.append(b"%b: %b\r\n" % (name, sent.redact(value)))
+    if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
+        lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def accepts_websocket(head: ResponseHead, request: RequestHead) -> bool:
+    """The 101 is the answer to this handshake (RFC 6455 4.1)."""
+    keys = request.values(b"sec-websocket-key")
+    expected = base64.b64encode(hashlib.sha1(b"".join(keys) + _WEBSOCKET, usedforsecurity=False).digest()).decode()
+    return head.value(b"upgrade").lower() == "websocket" and head.value(b"sec-websocket-accept") == expected
+
+
+def refusal(what: Refusal, request_id: str, *, to_head: bool = False) -> bytes:
+    """A refusal as a whole response, the last on its connection; without its body in answer to HEAD."""
+    body = what.body(request_id)
+    lines = [_STATUS_LINES[what.status]]
+    lines += [f"{name}: {value}\r\n".encode() for name, value in what.headers(request_id).items()]
+    lines.append(b"Server: devbox-gateway\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body))
+    if not to_head:
+        lines.append(body)
+    return b"".join(lines)
+
+
+def _connection_options(headers: Headers) -> set[bytes]:
+    return {option.strip().lower() for name, value in headers if name.lower() == b"connection" for option in value.split(b",")}
+
+
+def _to_gateway(name: bytes, value: bytes, endpoint: Endpoint, public_url: bytes) -> bytes:
+    """What names the API's own origin names the gateway instead; everything else stays as it is."""
+    if name == b"link":
+        return _LINK.sub(lambda match: b"<%b>" % _moved(match[1], endpoint, public_url), value)
+    return _moved(value, endpoint, public_url)
+
+
+def _moved(location: bytes, endpoint: Endpoint, public_url: bytes) -> bytes:
     try:
-        parts = urlsplit(location)
-        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+        parts = urlsplit(location.decode("latin-1"))
+        # "//api.example.com/x" takes the scheme of what the client called, which is always https.
+        scheme = parts.scheme or "https"
+        port = parts.port or {"https": 443, "http": 80}.get(scheme)
     except ValueError:
         return location
-    if (parts.scheme, parts.hostname, port) != (endpoint.scheme, endpoint.host, endpoint.port):
+    if (scheme, parts.hostname, port) != (endpoint.scheme, endpoint.host, endpoint.port):
         return location
-    return public_url + location[location.index("//") + 2 + len(parts.netloc) :]
+    return public_url + location[location.index(b"//") + 2 + len(parts.netloc) :]

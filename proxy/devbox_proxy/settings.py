@@ -57,6 +57,32 @@ class Timeouts(SettingsModel):
     idle_seconds: Seconds = 300
 
 
+Count = Annotated[int, Field(ge=1)]
+
+
+class Bounds(SettingsModel):
+    """How much there may be at a time, and how slow a client may be."""
+
+    connections: Count = 20_000
+    connections_per_devbox: Count = 256
+    requests: Count = 16_384
+    requests_per_devbox: Count = 64
+    """Under way, so far as they are of one pod."""
+    head_seconds: Seconds = 20
+    """For a request's head, and for the first one to begin."""
+    keepalive_seconds: Seconds = 75
+    """Longer than the connection pools of the SDKs (httpx 5 s, undici 4 s)."""
+    body_min_rate: Annotated[int, Field(ge=0)] = 64
+    """Bytes a second that a body must come with, on the average of a window; 0: any."""
+    body_window_seconds: Seconds = 30
+    write_stall_seconds: Seconds = 300
+    """After which a client that reads nothing is taken for gone."""
+    write_buffer: Count = 64 * 1024
+    """Bytes that may wait for one client before the API's answer is no longer read."""
+    memory_percent: Annotated[float, Field(gt=0, le=100)] = 85
+    """Of the container's limit; above it new requests are refused."""
+
+
 class Audit(SettingsModel):
     """What happens when nobody takes the lines."""
 
@@ -76,6 +102,7 @@ class Settings(SettingsModel):
     upstreams: Upstreams = Upstreams()
     identity: Identity = Identity()
     timeouts: Timeouts = Timeouts()
+    limits: Bounds = Bounds()
     audit: Audit = Audit()
     drain_seconds: Annotated[float, Field(ge=0)] = 5
     shutdown_seconds: Annotated[float, Field(ge=0)] = 120

@@ -1,44 +1,24 @@
-"""Connections to the APIs: one aiohttp session a pool key, so that two credentials never share a connection.
+"""One connection to an API: llhttp reads its answers, an `Exchange` gets them, and anything odd makes it unfit for a second use.
 
-Goes in: an `UpstreamRequest` and a body. Comes out: the API's response, or an `UpstreamError` that names the refusal. aiohttp is told
-to do nothing by itself: no redirects, no cookies, no decompression, no proxies from the environment, no second try.
+Goes in: bytes of a request, the API's bytes. Comes out: a checked head, pieces of a body, an end or a failure, once per read, so that
+what came together goes on together. Made by pool.py; used by exchange.py, one exchange at a time.
 """
 
 import asyncio
-import contextlib
-import socket
-import ssl
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, cast
 
-import aiohttp
-import certifi
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.helpers import is_ip_address
-from multidict import CIMultiDict
-from yarl import URL
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from . import grammar
-from .credentials import UpstreamRequest
-from .destinations import Refused, Resolver, Unready
+from . import grammar, relay
 from .refusals import Refusal
-from .settings import Timeouts
+from .relay import Framing, ResponseHead
 
-POOLS: Final = 4096
-"""Pool keys that are kept; the one that was used longest ago goes, once it is idle."""
-IDLE_SECONDS: Final = 15.0
-"""Below what servers keep idle connections for (nginx 75 s, Node 5 s is answered by the retry hint of a 502)."""
-DIAL_SECONDS: Final = 60.0
-"""How long a checked address may be dialled: longer than any dial takes."""
-READ_SIZE: Final = 2**16
-_OWN_HEADERS: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-"""What aiohttp would add by itself."""
-
-
-E = TypeVar("E", bound=BaseException)
+MAX_HEAD: Final = 32 * 1024
+"""Bytes of an answer's head."""
+MAX_HEADERS: Final = 256
+MAX_INFORMATIONAL: Final = 16
+"""1xx answers before the real one."""
 
 
 class UpstreamError(Exception):
@@ -51,241 +31,285 @@ class UpstreamError(Exception):
         """For the log: the kind of the error, never what was sent."""
 
 
-class UpstreamCut(Exception):
-    """The API's body ended before its end: the client's must not look whole."""
+class Receiver(Protocol):
+    """What takes an API's answers: an Exchange."""
+
+    def informed(self, head: ResponseHead) -> None:
+        """A 1xx answer."""
+
+    def answered(self, head: ResponseHead) -> None:
+        """The answer's head."""
+
+    def answer_data(self, data: bytes) -> None:
+        """A piece of its body, without framing."""
+
+    def flush_answer(self) -> None:
+        """That was all that one read brought."""
+
+    def answer_ended(self, *, reusable: bool) -> None:
+        """The answer is whole; `reusable`: the connection may serve another request."""
+
+    def switched(self, head: ResponseHead, data: bytes) -> None:
+        """101: from here on the bytes belong to the WebSocket; `data` are the first."""
+
+    def tunnel_data(self, data: bytes) -> None:
+        """Bytes of the WebSocket."""
+
+    def upstream_failed(self, error: UpstreamError) -> None:
+        """No (whole) answer will come."""
+
+    def upstream_writable(self, *, writable: bool) -> None:
+        """Backpressure: whether more of the request should be read."""
 
 
-def text(value: bytes) -> str:
-    """Bytes of a target or header for aiohttp, which writes UTF-8: unchanged on the wire if they are that, else as from Latin-1."""
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
+class UpstreamConnection(asyncio.Protocol):
+    """A connection that was dialled for one pool key."""
 
+    __slots__ = (
+        "_answer_head",
+        "_body",
+        "_codings",
+        "_ended",
+        "_flaw",
+        "_head_size",
+        "_headers",
+        "_informational",
+        "_keep_alive",
+        "_method",
+        "_parser",
+        "_tunnel",
+        "_version",
+        "_websocket",
+        "idle_seconds",
+        "idle_since",
+        "key",
+        "pool",
+        "receiver",
+        "transport",
+    )
 
-class Upstreams:
-    """All pools."""
+    def __init__(self, key: tuple[str, ...], pool: "Returns") -> None:
+        self.key = key
+        self.pool = pool
+        self.transport: asyncio.Transport | None = None
+        self.receiver: Receiver | None = None
+        self.idle_since = 0.0
+        self.idle_seconds: float | None = None
+        """What the API itself announced (`Keep-Alive: timeout=5`), less a second."""
+        self._parser = HttpResponseParser(self)
+        self._tunnel = False
+        self._method = "GET"
+        self._websocket = False
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_size = 0
+        self._answer_head: ResponseHead | None = None
+        self._body: list[bytes] = []
+        self._ended = self._keep_alive = False
+        self._flaw: str | None = None
+        self._informational = 0
 
-    def __init__(self, resolver: Resolver, timeouts: Timeouts, trust: ssl.SSLContext) -> None:
-        self._resolver = resolver
-        self._timeouts = timeouts
-        self._tls = trust
-        self._pools: OrderedDict[tuple[str, ...], _Pool] = OrderedDict()
+    def start(self, receiver: Receiver, method: str, *, websocket: bool) -> None:
+        """The next answer is for this receiver."""
+        self.receiver = receiver
+        self._method = method
+        self._websocket = websocket
+        self._headers, self._body = [], []
+        self._head_size = self._informational = 0
+        self._answer_head = self._flaw = None
+        self._ended = False
 
-    @contextlib.asynccontextmanager
-    async def send(
-        self, key: tuple[str, ...], request: UpstreamRequest, body: AsyncIterator[bytes] | None, length: str | None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request; the block gets the response's head at once and reads the body with `chunks`. Raises UpstreamError."""
-        headers: CIMultiDict[str] = CIMultiDict()
-        for name, value in request.headers:
-            headers.add(name.decode("latin-1"), text(value))
-        if length is not None:
-            headers["Content-Length"] = length
-        url = URL(request.endpoint.origin + text(request.target), encoded=True)
-        pool = self._pool(key)
-        pool.users += 1
+    def write(self, data: bytes) -> None:
+        """Send bytes of the request."""
+        if self.transport is not None:
+            self.transport.write(data)
+
+    def pause(self, *, paused: bool) -> None:
+        """Backpressure: stop or go on reading the answer."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        if paused:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close at once; nothing more is heard of it."""
+        self.receiver = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are not of that class
+
+    def pause_writing(self) -> None:
+        if self.receiver is not None:
+            self.receiver.upstream_writable(writable=False)
+
+    def resume_writing(self) -> None:
+        if self.receiver is not None:
+            self.receiver.upstream_writable(writable=True)
+
+    def data_received(self, data: bytes) -> None:
+        if self.receiver is None:
+            # Nobody asked: whatever this is, it is nobody's answer.
+            self.abort()
+            self.pool.forget(self)
+        elif self._tunnel:
+            self.receiver.tunnel_data(data)
+        else:
+            self._feed(data)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        receiver, self.receiver, self.transport = self.receiver, None, None
+        self.pool.forget(self)
+        if receiver is None:
+            return
+        head = self._answer_head
+        if error is None and head is not None and head.framing is Framing.CLOSE:
+            receiver.answer_ended(reusable=False)
+        else:
+            receiver.upstream_failed(UpstreamError(Refusal.UPSTREAM_CLOSED, type(error).__name__ if error else "closed"))
+
+    # one read
+
+    def _feed(self, data: bytes) -> None:
+        rest: bytes | None = None
         try:
-            async with asyncio.timeout(self._timeouts.first_byte_seconds) as first_byte:
-                if body is not None:
-                    body = self._uploading(body, first_byte)
-                try:
-                    if is_ip_address(request.endpoint.host):
-                        # aiohttp asks no resolver about an address, and would dial it unchecked.
-                        await pool.dialler.resolve(request.endpoint.host, request.endpoint.port)
-                    response = await pool.session.request(
-                        request.method,
-                        url,
-                        headers=headers,
-                        data=body,
-                        allow_redirects=False,
-                        skip_auto_headers=_OWN_HEADERS,
-                    )
-                except (aiohttp.ClientError, OSError, ValueError, ssl.SSLError) as error:
-                    raise _named(error) from None
-                # From here on only the pause between two bytes is bounded (`chunks`).
-                first_byte.reschedule(None)
-                async with response:
-                    if flaw := _flaw(response):
-                        response.close()  # nothing that follows on the connection is to be trusted
-                        raise UpstreamError(Refusal.UPSTREAM_INVALID, flaw)
-                    yield response
-        except TimeoutError:
-            raise UpstreamError(Refusal.UPSTREAM_TIMEOUT, "first byte") from None
-        finally:
-            pool.users -= 1
-            pool.used_at = time.monotonic()
+            self._parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]
+        except HttpParserCallbackError as error:
+            raise error.__context__ or error from None
+        except HttpParserError as error:
+            self._flaw = self._flaw or type(error).__name__
+        self._deliver(rest)
 
-    async def chunks(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises UpstreamCut if it ends before its end, or if nothing comes for the idle time."""
-        try:
-            while True:
-                async with asyncio.timeout(self._timeouts.idle_seconds):
-                    chunk = await response.content.readany()
-                if not chunk:
-                    return
-                yield chunk
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise UpstreamCut(type(error).__name__) from None
+    def _deliver(self, rest: bytes | None) -> None:
+        """Tell the receiver what this read brought. It may let go of the connection at any of these calls."""
+        receiver, body = self.receiver, self._body
+        self._body = []
+        if receiver is None:
+            return
+        if self._switching() and rest is None:
+            self._flaw = self._flaw or "101 without an upgrade"
+        if self._flaw is not None and not self._ended:
+            self.abort()
+            self.pool.forget(self)
+            receiver.upstream_failed(UpstreamError(Refusal.UPSTREAM_INVALID, self._flaw))
+            return
+        if rest is not None and self._answer_head is not None and self._switching():
+            self._tunnel = True
+            receiver.switched(self._answer_head, rest)
+            return
+        if body:
+            receiver.answer_data(body[0] if len(body) == 1 else b"".join(body))
+        if self._ended and self.receiver is receiver:
+            self.receiver = None
+            reusable = self._flaw is None and rest is None and self._keep_alive
+            if self._method == "HEAD":
+                # llhttp can't be told that no body follows, and waits for one: the next answer gets a parser of its own.
+                self._parser = HttpResponseParser(self)
+            receiver.answer_ended(reusable=reusable)
+        else:
+            receiver.flush_answer()
 
-    async def _uploading(self, body: AsyncIterator[bytes], first_byte: asyncio.Timeout) -> AsyncIterator[bytes]:
-        """The body; the wait for an answer starts anew with every piece of it, since an upload may take hours."""
-        async for chunk in body:
-            if first_byte.when() is not None:  # None: the answer came before the upload's end
-                first_byte.reschedule(asyncio.get_running_loop().time() + self._timeouts.first_byte_seconds)
-            yield chunk
+    def _switching(self) -> bool:
+        return self._answer_head is not None and self._answer_head.status == 101
 
-    async def close(self) -> None:
-        """Close everything."""
-        for pool in self._pools.values():
-            await pool.session.close()
+    # httptools
 
-    def _pool(self, key: tuple[str, ...]) -> "_Pool":
-        pool = self._pools.get(key)
-        if pool is None:
-            dialler = _Dialler(self._resolver)
-            pool = self._pools[key] = _Pool(self._session(dialler), dialler)
-            self._shrink()
-        self._pools.move_to_end(key)
-        return pool
+    def on_message_begin(self) -> None:
+        if self._ended or self._answer_head is not None:
+            self._flaw = "bytes behind the answer"
+        self._headers = []
 
-    def _shrink(self) -> None:
-        old = [key for key, pool in self._pools.items() if not pool.users][: max(0, len(self._pools) - POOLS)]
-        for key in old:
-            session = self._pools.pop(key).session
-            asyncio.get_running_loop().create_task(session.close())
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._answer_head is not None:
+            return  # trailers are dropped: RFC 9110 6.5.1
+        self._head_size += len(name) + len(value) + 4
+        if self._head_size > MAX_HEAD or len(self._headers) >= MAX_HEADERS:
+            self._flaw = self._flaw or "a head that is too large"
+            return
+        self._headers.append((name, value.rstrip(b" \t")))
 
-    def _session(self, dialler: "_Dialler") -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=0,
-            resolver=dialler,
-            socket_factory=dialler.open,
-            use_dns_cache=False,
-            ssl=self._tls,
-            keepalive_timeout=IDLE_SECONDS,
-        )
-        session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            read_bufsize=READ_SIZE,
-            max_line_size=8190,
-            max_field_size=16380,
-            # No sock_read: aiohttp would bound the wait for the first byte with it too, which may be longer than any later one.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect_seconds),
-        )
-        # aiohttp sends an idempotent request a second time where a pooled connection was closed; a PUT may have been carried out.
-        session._retry_connection = False
-        return session
+    def on_headers_complete(self) -> None:
+        if self._flaw is not None or self._ended:
+            return
+        status = self._parser.get_status_code()
+        version = self._parser.get_http_version()
+        headers = tuple(self._headers)
+        framing = relay.response_framing(status, headers, version=version, to_head=self._method == "HEAD")
+        flaw = self._wrong(status, version, headers)
+        if flaw is not None or framing is None:
+            self._flaw = flaw or "a framing that is ambiguous"
+            return
+        head = ResponseHead(status, headers, *framing)
+        if status < 200 and status != 101:
+            self._informational += 1
+            if self._informational > MAX_INFORMATIONAL:
+                self._flaw = "too many 1xx answers"
+            elif self.receiver is not None and status != 100:  # 100 was the gateway's to say
+                self.receiver.informed(head)
+            return
+        self._answer_head = head
+        if status == 101 or self.receiver is None:
+            return  # _deliver tells, once the parser has said where HTTP ends
+        if hint := head.value(b"keep-alive"):
+            self.idle_seconds = _announced(hint)
+        self.receiver.answered(head)
+        if self._method == "HEAD":
+            self._ended = True
+            self._keep_alive = self._parser.should_keep_alive()
+
+    def on_body(self, data: bytes) -> None:
+        head = self._answer_head
+        if self._ended or head is None or head.framing is Framing.NONE:
+            self._flaw = self._flaw or "a body where there can be none"
+        elif self._flaw is None:
+            self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._answer_head is None:
+            self._headers = []  # it was a 1xx answer: the real one follows
+            self._head_size = 0
+        elif self._answer_head.status != 101:
+            self._ended = True
+            self._keep_alive = self._parser.should_keep_alive()  # llhttp knows it here and now only
+
+    def _wrong(self, status: int, version: str, headers: tuple[tuple[bytes, bytes], ...]) -> str | None:
+        """Why the answer can't be passed on, though llhttp let it through."""
+        if version not in ("1.0", "1.1"):
+            return "another HTTP version"
+        if status == 101:
+            return None if self._websocket else "status 101 although no upgrade was asked for"
+        if not 100 <= status <= 999:
+            return f"status {status}"
+        if grammar.CONTROL.search(b"".join([value for _, value in headers])):
+            return "control characters in a header"
+        return None
 
 
-def _flaw(response: aiohttp.ClientResponse) -> str | None:
-    """Why the answer can't be passed on, though aiohttp's parser let it through; None if it can."""
-    if response.version not in (aiohttp.HttpVersion10, aiohttp.HttpVersion11):
-        return "another HTTP version"
-    if not 200 <= response.status <= 999:
-        return f"status {response.status}"  # such as 101 although no upgrade was asked for: what follows is not HTTP
-    codings = [value.strip().lower() for name, value in response.raw_headers if name.lower() == b"transfer-encoding"]
-    if codings not in ([], [b"chunked"]):
-        return "a transfer coding that is not chunked"
-    if any(grammar.CONTROL.search(value) for _, value in response.raw_headers):
-        return "control characters in a header"
+class Returns(Protocol):
+    """Where connections come from and go back to."""
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """It is closed, or about to be."""
+
+
+def _announced(keep_alive: str) -> float | None:
+    """Seconds of `timeout=5, max=100`, less one for the way."""
+    for part in keep_alive.split(","):
+        name, _, seconds = part.strip().partition("=")
+        if name.lower() == "timeout" and seconds.isdigit():
+            return max(0.0, float(seconds[:6]) - 1.0)
     return None
 
 
-class _Pool:
-    __slots__ = ("dialler", "session", "used_at", "users")
-
-    def __init__(self, session: aiohttp.ClientSession, dialler: "_Dialler") -> None:
-        self.session = session
-        self.dialler = dialler
-        self.users = 0
-        self.used_at = time.monotonic()
-
-
-class _Dialler(AbstractResolver):
-    """aiohttp's way to our resolver, and a second look at every address that it dials after all."""
-
-    def __init__(self, resolver: Resolver) -> None:
-        self._resolver = resolver
-        self._checked: dict[str, float] = {}
-        """Addresses that passed the check, and when (monotonic seconds)."""
-
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
-        try:
-            pairs = await self._resolver.resolve(host, port)
-        except Refused as error:
-            raise _RefusedDial(str(error), final=not isinstance(error, Unready)) from None
-        now = time.monotonic()
-        self._checked = {address: at for address, at in self._checked.items() if now - at < DIAL_SECONDS}
-        self._checked |= dict.fromkeys((address for address, _ in pairs), now)
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=checked_port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for address, checked_port in pairs
-        ]
-
-    def open(self, where: aiohttp.AddrInfoType) -> socket.socket:
-        """A socket for an address that was checked. Raises OSError for any other: nothing goes around the check."""
-        family, kind, protocol, _, address = where
-        if str(address[0]) not in self._checked:
-            raise _RefusedDial(f"{address[0]} was not checked")
-        connection = socket.socket(family, kind, protocol)
-        connection.setblocking(False)
-        return connection
-
-    async def close(self) -> None:
-        pass
-
-
-class _RefusedDial(OSError):
-    """Carries a Refused through aiohttp, which passes on OSErrors."""
-
-    def __init__(self, why: str, *, final: bool = True) -> None:
-        super().__init__(why)
-        self.final = final
-        """False: it may be allowed in a moment."""
-
-
-def tls_context(ca_bundle: str) -> ssl.SSLContext:
-    """The public roots, and those of the file if one is named."""
-    context = ssl.create_default_context(cafile=certifi.where())
-    if ca_bundle:
-        context.load_verify_locations(cafile=Path(ca_bundle))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def _named(error: Exception) -> UpstreamError:
-    refused = _find(error, _RefusedDial)
-    if refused is not None:
-        return UpstreamError(Refusal.ENDPOINT_REFUSED if refused.final else Refusal.NOT_READY, str(refused))
-    kinds: list[tuple[type[Exception] | tuple[type[Exception], ...], Refusal]] = [
-        ((aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError), Refusal.UPSTREAM_TLS),
-        (aiohttp.ServerTimeoutError, Refusal.UPSTREAM_TIMEOUT),
-        (aiohttp.ClientConnectorError, Refusal.UPSTREAM_UNREACHABLE),
-        ((aiohttp.ServerDisconnectedError, aiohttp.ClientOSError), Refusal.UPSTREAM_CLOSED),
-    ]
-    for kind, refusal in kinds:
-        if isinstance(error, kind):
-            connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
-            return UpstreamError(Refusal.UPSTREAM_UNREACHABLE if connecting else refusal, type(error).__name__)
-    return UpstreamError(Refusal.UPSTREAM_INVALID, type(error).__name__)
-
-
-def _find(error: BaseException, kind: type[E]) -> E | None:
-    """The first error of that kind behind this one: aiohttp wraps what a resolver raises."""
-    chain: BaseException | None = error
-    while chain is not None:
-        for candidate in (chain, getattr(chain, "os_error", None)):
-            if isinstance(candidate, kind):
-                return candidate
-        chain = chain.__cause__ or chain.__context__
-    return None
+def now() -> float:
+    """Monotonic seconds: what every deadline of the data path is counted in."""
+    return time.monotonic()

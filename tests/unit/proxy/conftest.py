@@ -17,11 +17,12 @@ from tests.unit.demo.conftest import Upstream, certificates, upstream
 
 from devbox_common.kube import KubeApi
 from devbox_proxy.audit import AuditLog
+from devbox_proxy.gateway import Gateway
+from devbox_proxy.pool import Upstreams
 from devbox_proxy.reviews import Reviewer
-from devbox_proxy.server import DataPort, Gateway
+from devbox_proxy.server import DataPort
 from devbox_proxy.settings import Timeouts
 from devbox_proxy.state import State
-from devbox_proxy.upstream import Upstreams
 from devbox_proxy.view import Limits
 
 
@@ -76,6 +77,7 @@ async def gateway(upstream: Upstream) -> AsyncIterator[Running]:
             limits=Limits(),
             wait_seconds=1.0,
             public_url=f"https://{HOST}",
+            timeouts=Timeouts(first_byte_seconds=5),
         )
         data = DataPort(gateway, "127.0.0.1", 0, None)
         port = await data.start()
@@ -90,7 +92,7 @@ async def gateway(upstream: Upstream) -> AsyncIterator[Running]:
         await until(lambda: len(state.known.tokens) == 3 and state.known.pods and state.known.synced)
         yield result
         await data.stop(1)
-        await upstreams.close()
+        upstreams.close()
         audit.close()
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):

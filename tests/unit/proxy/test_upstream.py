@@ -1,4 +1,4 @@
-"""Connections to APIs over real sockets: what is never dialled, how long it may take, and what is no answer."""
+"""Connections to APIs over real sockets: what is never dialled, what is kept, and what is no answer."""
 
 import asyncio
 import contextlib
@@ -7,16 +7,20 @@ from collections.abc import AsyncIterator
 import pytest
 
 from devbox_common.redacted import Redacted
+from devbox_proxy import relay
 from devbox_proxy.credentials import UpstreamRequest, parse_endpoint
 from devbox_proxy.destinations import Policy, Resolver
+from devbox_proxy.pool import Upstreams, tls_context
 from devbox_proxy.redact import Redactor
 from devbox_proxy.refusals import Refusal
+from devbox_proxy.relay import Framing, ResponseHead
 from devbox_proxy.settings import Timeouts
-from devbox_proxy.upstream import UpstreamCut, UpstreamError, Upstreams, tls_context
+from devbox_proxy.upstream import UpstreamConnection, UpstreamError
 
 from .raw_api import answering, raw_api
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+KEY = ("pool",)
 
 
 class Anywhere:
@@ -32,7 +36,7 @@ async def upstreams(resolver: object | None = None, **timeouts: float) -> AsyncI
     try:
         yield result
     finally:
-        await result.close()
+        result.close()
 
 
 def request(url: str, method: str = "GET", **headers: bytes) -> UpstreamRequest:
@@ -41,9 +45,54 @@ def request(url: str, method: str = "GET", **headers: bytes) -> UpstreamRequest:
     return UpstreamRequest(endpoint, method, b"/v1", lines, Redactor(Redacted("")), False)
 
 
-async def answer(pools: Upstreams, sent: UpstreamRequest, body: AsyncIterator[bytes] | None = None) -> bytes:
-    async with pools.send(("pool",), sent, body, None) as response:
-        return await response.read()
+class Answer:
+    """Takes one answer, as an exchange does."""
+
+    def __init__(self) -> None:
+        self.heads: list[ResponseHead] = []
+        self.informed_of: list[int] = []
+        self.body = b""
+        self.end: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """Whether the connection may be used again, or the error."""
+
+    def informed(self, head: ResponseHead) -> None:
+        self.informed_of.append(head.status)
+
+    def answered(self, head: ResponseHead) -> None:
+        self.heads.append(head)
+
+    def answer_data(self, data: bytes) -> None:
+        self.body += data
+
+    def flush_answer(self) -> None: ...
+
+    def answer_ended(self, *, reusable: bool) -> None:
+        self.end.set_result(reusable)
+
+    def switched(self, head: ResponseHead, data: bytes) -> None:
+        raise AssertionError(head)
+
+    def tunnel_data(self, data: bytes) -> None:
+        raise AssertionError
+
+    def upstream_failed(self, error: UpstreamError) -> None:
+        self.end.set_exception(error)
+
+    def upstream_writable(self, *, writable: bool) -> None: ...
+
+
+async def ask(pools: Upstreams, sent: UpstreamRequest, key: tuple[str, ...] = KEY) -> Answer:
+    """One request and its whole answer. Raises UpstreamError."""
+    connection = pools.idle(key) or await pools.dial(key, sent)
+    answer = Answer()
+    connection.start(answer, sent.method, websocket=False)
+    connection.write(relay.request_head(sent, Framing.NONE, None))
+    async with asyncio.timeout(5):
+        if await answer.end:
+            pools.release(connection)
+        else:
+            connection.abort()
+    return answer
 
 
 replying = answering(b"200 OK\r\nContent-Length: 2", b"ok")
@@ -66,19 +115,18 @@ replying = answering(b"200 OK\r\nContent-Length: 2", b"ok")
 async def test_an_endpoint_that_is_an_address_is_checked_like_a_name(host: str, policy: Policy) -> None:
     async with raw_api(replying) as server, upstreams(Resolver(policy, frozenset)) as pools:
         with pytest.raises(UpstreamError) as caught:
-            await answer(pools, request(f"http://{host}:{server.port}"))
+            await ask(pools, request(f"http://{host}:{server.port}"))
         assert caught.value.refusal is Refusal.ENDPOINT_REFUSED
         assert server.connections == 0
 
 
-async def test_nothing_is_dialled_that_was_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with raw_api(replying) as server, upstreams() as pools:
-        # As if aiohttp knew another way around the resolver.
-        monkeypatch.setattr("devbox_proxy.upstream.is_ip_address", lambda _: False)
-        with pytest.raises(UpstreamError) as caught:
-            await answer(pools, request(f"http://127.0.0.1:{server.port}"))
-        assert caught.value.refusal is Refusal.ENDPOINT_REFUSED
-        assert server.connections == 0
+async def test_a_dead_address_leaves_time_for_the_next() -> None:
+    class Two:
+        async def resolve(self, host: str, port: int) -> list[tuple[str, int]]:
+            return [("127.0.0.1", 9), ("127.0.0.1", port)]
+
+    async with raw_api(replying) as server, upstreams(Two()) as pools:
+        assert (await ask(pools, request(f"http://api.example:{server.port}"))).body == b"ok"
 
 
 async def test_connections_are_kept_and_never_shared_between_keys() -> None:
@@ -91,28 +139,44 @@ async def test_connections_are_kept_and_never_shared_between_keys() -> None:
 
     async with raw_api(twice) as server, upstreams() as pools:
         sent = request(f"http://api.example:{server.port}")
-        assert await answer(pools, sent) == await answer(pools, sent) == b"ok"
+        assert [(await ask(pools, sent)).body for _ in range(2)] == [b"ok"] * 2
         assert server.connections == 1
-        async with pools.send(("another",), sent, None, None) as response:
-            assert await response.read() == b"ok"
+        assert (await ask(pools, sent, ("another",))).body == b"ok"
         assert server.connections == 2
+
+
+@pytest.mark.parametrize(("hint", "connections"), [(b"", 1), (b"\r\nKeep-Alive: timeout=1", 2), (b"\r\nConnection: close", 2)])
+async def test_an_api_says_how_long_it_keeps_a_connection(hint: bytes, connections: int) -> None:
+    async with raw_api(answering(b"200 OK\r\nContent-Length: 2" + hint, b"ok")) as server, upstreams() as pools:
+        for _ in range(2):
+            await ask(pools, request(f"http://api.example:{server.port}"))
+            await asyncio.sleep(0.01)
+        assert server.connections == connections
 
 
 @pytest.mark.parametrize(
     ("reply", "refusal"),
     [
         (b"", Refusal.UPSTREAM_CLOSED),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", Refusal.UPSTREAM_CLOSED),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody", Refusal.UPSTREAM_CLOSED),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n", Refusal.UPSTREAM_CLOSED),
         (b"nonsense\r\n\r\n", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", Refusal.UPSTREAM_INVALID),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 1000 + b"\r\n", Refusal.UPSTREAM_INVALID),
         (b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 099 x\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 200 OK\r\nX: a\x1b[31m\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 200 OK\r\nX: a\rSet-Cookie: b\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
+        (b"HTTP/1.1 200 OK\r\nX: a\r\n folded\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
+        (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: x\r\n\r\nok", Refusal.UPSTREAM_INVALID),
+        (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", Refusal.UPSTREAM_INVALID),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 17 + OK, Refusal.UPSTREAM_INVALID),
     ],
 )
 async def test_what_is_no_answer(reply: bytes, refusal: Refusal) -> None:
@@ -123,8 +187,21 @@ async def test_what_is_no_answer(reply: bytes, refusal: Refusal) -> None:
 
     async with raw_api(serve) as server, upstreams() as pools:
         with pytest.raises(UpstreamError) as caught:
-            await answer(pools, request(f"http://api.example:{server.port}"))
+            await ask(pools, request(f"http://api.example:{server.port}"))
         assert caught.value.refusal is refusal
+
+
+async def test_what_comes_before_the_answer_and_an_end_by_closing() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\n\r\nto the end"
+        )
+        await writer.drain()
+
+    async with raw_api(serve) as server, upstreams() as pools:
+        answer = await ask(pools, request(f"http://api.example:{server.port}"))
+    assert (answer.informed_of, answer.body) == ([103], b"to the end")
 
 
 async def test_nothing_is_sent_twice() -> None:
@@ -135,76 +212,60 @@ async def test_nothing_is_sent_twice() -> None:
 
     async with raw_api(once) as server, upstreams() as pools:
         sent = request(f"http://api.example:{server.port}", "PUT")
-        assert await answer(pools, sent) == b"ok"
+        assert (await ask(pools, sent)).body == b"ok"
         with pytest.raises(UpstreamError) as caught:
-            await answer(pools, sent)
+            await ask(pools, sent)
         assert caught.value.refusal is Refusal.UPSTREAM_CLOSED
         assert server.connections == 1
-
-
-async def test_the_wait_for_an_answer_may_be_longer_than_any_later_pause() -> None:
-    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        await asyncio.sleep(0.3)
-        writer.write(OK)
-        await writer.drain()
-
-    async with raw_api(slow) as server, upstreams(first_byte_seconds=5, idle_seconds=0.1) as pools:
-        assert await answer(pools, request(f"http://api.example:{server.port}")) == b"ok"
-    async with raw_api(slow) as server, upstreams(first_byte_seconds=0.1, idle_seconds=5) as pools:
-        with pytest.raises(UpstreamError) as caught:
-            await answer(pools, request(f"http://api.example:{server.port}"))
-        assert caught.value.refusal is Refusal.UPSTREAM_TIMEOUT
-
-
-async def test_an_upload_may_take_longer_than_the_wait_for_an_answer() -> None:
-    async def pieces() -> AsyncIterator[bytes]:
-        for _ in range(6):
-            await asyncio.sleep(0.1)
-            yield b"x" * 10
-
-    async def reading(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        await reader.readuntil(b"0\r\n\r\n")
-        writer.write(OK)
-        await writer.drain()
-
-    async with raw_api(reading) as server, upstreams(first_byte_seconds=0.3) as pools:
-        assert await answer(pools, request(f"http://api.example:{server.port}", "POST"), pieces()) == b"ok"
-
-
-@pytest.mark.parametrize("rest", [b"Content-Length: 9\r\n\r\nbody", b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n"])
-async def test_a_body_that_stops_is_cut(rest: bytes) -> None:
-    async def stopping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\n" + rest)
-        await writer.drain()
-        await reader.read()
-
-    async with raw_api(stopping) as server, upstreams(idle_seconds=0.1) as pools:
-        got: list[bytes] = []
-        with pytest.raises(UpstreamCut):
-            await collect(pools, request(f"http://api.example:{server.port}"), got)
-        assert got == [b"body"]
-
-
-async def collect(pools: Upstreams, sent: UpstreamRequest, got: list[bytes]) -> None:
-    async with pools.send(("pool",), sent, None, None) as response:
-        async for chunk in pools.chunks(response):
-            got.append(chunk)  # noqa: PERF401 (what came before the cut counts)
 
 
 async def test_header_bytes_stay_as_they_are() -> None:
     heads: list[bytes] = []
     async with raw_api(answering(b"200 OK\r\nContent-Length: 2", b"ok", heads)) as server, upstreams() as pools:
-        await answer(pools, request(f"http://api.example:{server.port}", x="café".encode()))
-        assert "x: café\r\n".encode() in heads[0]
-        assert not any(name in heads[0].lower() for name in (b"user-agent", b"accept", b"content-type", b"connection"))
+        await ask(pools, request(f"http://api.example:{server.port}", x="café".encode()))
+        assert heads == ["GET /v1 HTTP/1.1\r\nHost: api.example\r\nx: café\r\n\r\n".encode()]
 
 
-async def test_what_follows_an_answer_is_nobodys_answer() -> None:
-    poisoned = answering(b"200 OK\r\nContent-Length: 2", b"okHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_what_follows_an_answer_is_nobodys_answer(method: str) -> None:
+    body = b"" if method == "HEAD" else b"ok"
+    poisoned = answering(b"200 OK\r\nContent-Length: 2", body + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
     async with raw_api(poisoned) as server, upstreams() as pools:
-        sent = request(f"http://api.example:{server.port}")
-        assert [await answer(pools, sent) for _ in range(3)] == [b"ok"] * 3
+        sent = request(f"http://api.example:{server.port}", method)
+        assert [(await ask(pools, sent)).body for _ in range(3)] == [body] * 3
         assert server.connections == 3, "a connection that says more than it was asked is not used again"
+
+
+async def test_what_comes_later_without_a_question_closes_the_connection() -> None:
+    more = asyncio.Event()
+
+    async def later(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await writer.drain()
+        await more.wait()
+        writer.write(OK)
+        assert await reader.read() == b""
+
+    async with raw_api(later) as server, upstreams() as pools:
+        await ask(pools, request(f"http://api.example:{server.port}"))
+        more.set()
+        async with asyncio.timeout(5):
+            while (connection := pools.idle(KEY)) is not None:
+                pools.release(connection)
+                await asyncio.sleep(0.01)
+
+
+async def test_what_is_idle_for_too_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devbox_proxy.pool.IDLE_SECONDS", 0.0)
+    async with raw_api(replying) as server, upstreams() as pools:
+        await ask(pools, request(f"http://api.example:{server.port}"))
+        await asyncio.sleep(0.01)
+        pools.sweep()
+        assert pools.idle(KEY) is None
+
+
+def test_a_connection_that_was_never_made_is_harmless() -> None:
+    connection = UpstreamConnection(KEY, Upstreams(Anywhere(), Timeouts(), tls_context("")))  # type: ignore[arg-type]
+    connection.write(b"x")
+    connection.abort()

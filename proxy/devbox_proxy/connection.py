@@ -1,0 +1,381 @@
+"""One connection of a devbox: llhttp reads its requests, one `Exchange` at a time answers them.
+
+Goes in: bytes. Comes out: calls on the current exchange (a head, pieces of a body, an end), and the exchange's bytes back. Requests that
+are pipelined behind it wait here, parsed, within bounds. Made by server.py, which also looks after its deadlines (`check`).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple, cast
+
+import structlog
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from . import grammar, metrics, relay
+from .exchange import Exchange, new_request_id
+from .gateway import Gateway
+from .guard import RequestHead
+from .refusals import Refusal
+from .upstream import now
+
+MAX_HEAD: Final = 32 * 1024
+"""Bytes of a request's head in all."""
+MAX_PIPELINED: Final = 64
+"""Heads that may wait behind the request that is being answered."""
+OVERHEAD: Final = (512 * 1024, 32)
+"""Bytes besides the body itself, in chunk framing and trailers: so many (two reads), and so many times the body's length. One-byte
+chunks have five times theirs."""
+LINGER_SECONDS: Final = 1.0
+"""For what a client has on its way when it is refused: closing before it arrives would make a reset of our answer."""
+_VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
+
+
+class Begun(NamedTuple):
+    """A head that was read, and what llhttp says of it."""
+
+    head: RequestHead
+    keep_alive: bool
+    switching: bool
+
+
+class _End:
+    """A request's end, among what waits."""
+
+
+_END: Final = _End()
+
+log = structlog.get_logger()
+
+
+class Connection(asyncio.Protocol):
+    """asyncio's callbacks on one side, llhttp's on the other, and the exchange between them."""
+
+    __slots__ = (
+        "_bad",
+        "_body_bytes",
+        "_closing_at",
+        "_early",
+        "_exchange",
+        "_gateway",
+        "_head_bytes",
+        "_headers",
+        "_heard",
+        "_in_head",
+        "_on_lost",
+        "_parser",
+        "_pending",
+        "_raw_bytes",
+        "_since",
+        "_target",
+        "_tunnel",
+        "peer",
+        "stalled_since",
+        "transport",
+    )
+
+    def __init__(self, gateway: Gateway, peer: str, on_lost: Callable[[str], None]) -> None:
+        self.peer = peer
+        """The IP address that the connection comes from."""
+        self.transport: asyncio.Transport | None = None
+        self.stalled_since: float | None = None
+        """Since when the client takes no bytes, though some wait for it."""
+        self._gateway = gateway
+        self._on_lost = on_lost
+        self._parser = HttpRequestParser(self)
+        self._exchange: Exchange | None = None
+        self._pending: deque[Begun | bytes | Refusal | _End] = deque()
+        self._tunnel = False
+        self._early: list[bytes] | None = None
+        """What came behind a request to switch protocols; None if there was none."""
+        self._bad = False
+        """Nothing more is read as a request."""
+        self._in_head = False
+        self._since = now()
+        """When the wait for a head began."""
+        self._closing_at: float | None = None
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._raw_bytes = 0
+        self._body_bytes = 0
+        self._heard = False
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are not of that class
+        self.transport.set_write_buffer_limits(high=self._gateway.bounds.write_buffer)
+        self._gateway.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing_at is not None or self._bad:
+            return
+        if self._tunnel:
+            if self._exchange is not None:
+                self._exchange.tunnel_up(data)
+        elif self._early is not None:
+            self._early.append(data)
+            self.pause(paused=True)
+        else:
+            self._feed(data)
+
+    def eof_received(self) -> bool:
+        # A client that has said its last word is taken for gone: an agent that was killed must not go on costing tokens.
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.transport = None
+        self._bad = True
+        self._gateway.connections.discard(self)
+        self._on_lost(self.peer)
+        if self._exchange is not None:
+            exchange, self._exchange = self._exchange, None
+            exchange.client_gone()
+
+    def pause_writing(self) -> None:
+        self.stalled_since = now()
+        if self._exchange is not None:
+            self._exchange.client_writable(writable=False)
+
+    def resume_writing(self) -> None:
+        self.stalled_since = None
+        if self._exchange is not None:
+            self._exchange.client_writable(writable=True)
+
+    # for the exchange
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the client."""
+        if self.transport is not None:
+            self.transport.write(data)
+
+    def pause(self, *, paused: bool) -> None:
+        """Backpressure: stop or go on reading from the client."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        if paused:
+            self.transport.pause_reading()
+        elif not self._pending and self._early is None:
+            self.transport.resume_reading()
+
+    def abort(self) -> None:
+        """Cut the connection: an end without the last chunk is the only honest one."""
+        self._bad = True
+        if self.transport is not None:
+            self.transport.abort()
+
+    def exchange_done(self, *, keep_alive: bool) -> None:
+        """The answer is whole. Serve the next request, or close."""
+        self._exchange = None
+        self._since = now()
+        if not keep_alive or self.transport is None or self.transport.is_closing():
+            self._pending.clear()
+            self._close()
+        elif self._pending:
+            self._serve_pending()
+        elif self._bad:
+            self._close()
+        else:
+            self.pause(paused=False)
+
+    def open_tunnel(self) -> None:
+        """From here on bytes are passed on as they are."""
+        self._tunnel = True
+        early, self._early = self._early or [], None
+        if early and self._exchange is not None:
+            self._exchange.tunnel_up(b"".join(early))
+        self.pause(paused=False)
+
+    # for the server
+
+    @property
+    def busy(self) -> bool:
+        """A request is under way."""
+        return self._exchange is not None
+
+    def close_idle(self) -> None:
+        """Close if nothing is under way: the gateway is going."""
+        if self._exchange is None:
+            self._close()
+
+    def check(self, present: float) -> None:
+        """Look at the deadlines (monotonic seconds). Called about twice a second."""
+        bounds = self._gateway.bounds
+        if self._closing_at is not None:
+            if present > self._closing_at:
+                self.abort()
+        elif self.stalled_since is not None and present - self.stalled_since > bounds.write_stall_seconds:
+            metrics.CUT.labels("stuck_reader").inc()
+            self._fail_exchange("stuck_reader")
+        elif self._exchange is not None:
+            self._exchange.check(present)
+        elif self._in_head or not self._heard:
+            # The first head, or one that has begun.
+            if present - self._since > bounds.head_seconds:
+                self._refuse(Refusal.REQUEST_TIMEOUT) if self._in_head else self.abort()
+        elif present - self._since > bounds.keepalive_seconds:
+            self._close()
+
+    # one read
+
+    def _feed(self, data: bytes) -> None:
+        in_head = self._in_head
+        self._raw_bytes += len(data)
+        self._heard = True
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            self._early = [data[upgrade.args[0] :]] if upgrade.args[0] < len(data) else []
+            self.pause(paused=True)
+        except HttpParserCallbackError as error:
+            self._internal_error(error.__context__)
+            return
+        except HttpParserError:
+            self._broken(Refusal.MALFORMED_REQUEST)
+        if in_head and self._in_head:
+            self._head_bytes += len(data)  # a line that does not end is not told by llhttp
+            if self._head_bytes > MAX_HEAD:
+                self._broken(Refusal.HEAD_TOO_LARGE)
+        fixed, times = OVERHEAD
+        if self._raw_bytes > fixed + (times + 1) * self._body_bytes:
+            self._broken(Refusal.FRAMING_INVALID)
+        if self._exchange is not None:
+            self._exchange.flush()
+
+    def _broken(self, refusal: Refusal) -> None:
+        """What was read is no request. If it belongs to one that is being served, that one ends; else it is answered in its turn."""
+        if self._bad:
+            return
+        exchange = self._exchange
+        if exchange is None:
+            self._refuse(refusal)
+        elif self._pending or exchange.request_ended:
+            self._pending.append(refusal)
+            self._bad = True
+        else:
+            self._bad = True
+            exchange.request_broken(refusal)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Refuse what never became a request."""
+        self._bad = True
+        request_id = new_request_id()
+        self._gateway.refused(refusal, self.peer, request_id)
+        self.write(relay.refusal(refusal, request_id))
+        self._close()
+
+    def _internal_error(self, error: BaseException | None) -> None:
+        """Ours, not the client's. The kind of the error and where: its text may quote the request."""
+        frames = error.__traceback__ if error else None
+        while frames and frames.tb_next:
+            frames = frames.tb_next
+        where = f"{frames.tb_frame.f_code.co_filename}:{frames.tb_lineno}" if frames else ""
+        log.error("request_failed", error=type(error).__name__, where=where)
+        self._fail_exchange("internal")
+
+    def _fail_exchange(self, why: str) -> None:
+        exchange, self._exchange = self._exchange, None
+        self.abort()
+        if exchange is not None:
+            exchange.client_gone(why)
+
+    def _close(self) -> None:
+        """Close once everything is sent, and give what is still on its way here a moment to arrive."""
+        self._bad = True
+        transport = self.transport
+        if transport is None or self._closing_at is not None:
+            return
+        self._closing_at = now() + LINGER_SECONDS
+        if transport.can_write_eof():
+            transport.resume_reading()
+            transport.write_eof()  # check() closes it
+        else:
+            transport.close()  # TLS has a farewell of its own
+
+    # requests, in their order
+
+    def _begin(self, begun: Begun) -> None:
+        self._exchange = Exchange(self._gateway, self, begun.head, keep_alive=begun.keep_alive, switching=begun.switching)
+        self._exchange.begin()
+
+    def _serve_pending(self) -> None:
+        """Hand on what was parsed while another request was under way."""
+        while self._pending and self._closing_at is None:
+            item, exchange = self._pending[0], self._exchange
+            if exchange is not None and exchange.request_ended:
+                break
+            self._pending.popleft()
+            if isinstance(item, Begun):
+                self._begin(item)
+            elif isinstance(item, Refusal):
+                if exchange is None:
+                    self._refuse(item)
+                else:
+                    exchange.request_broken(item)
+            elif exchange is not None:
+                if isinstance(item, _End):
+                    exchange.end_request()
+                else:
+                    exchange.request_data(item)
+        if self._exchange is not None:
+            self._exchange.flush()
+        if not self._pending:
+            self.pause(paused=False)
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._since = now()
+        self._target = b""
+        self._headers = []
+        self._head_bytes = self._raw_bytes = self._body_bytes = 0
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+        if len(self._target) > grammar.MAX_LINE:
+            self._broken(Refusal.TARGET_TOO_LONG)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # trailers are dropped: RFC 9110 6.5.1
+        size = len(name) + len(value)
+        self._head_bytes += size
+        if size > grammar.MAX_FIELD or self._head_bytes > MAX_HEAD or len(self._headers) >= grammar.MAX_HEADERS:
+            self._broken(Refusal.HEAD_TOO_LARGE)
+            return
+        self._headers.append((name, value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if self._bad:
+            return
+        parser = self._parser
+        version = _VERSIONS.get(parser.get_http_version(), (0, 0))
+        head = RequestHead(parser.get_method().decode("ascii"), self._target, version, tuple(self._headers), self.peer)
+        begun = Begun(head, parser.should_keep_alive(), parser.should_upgrade())
+        if self._exchange is None and not self._pending:
+            self._begin(begun)
+        elif sum(isinstance(item, Begun) for item in self._pending) >= MAX_PIPELINED:
+            self._broken(Refusal.TOO_MANY_PIPELINED)
+        else:
+            self._pending.append(begun)
+            self.pause(paused=True)
+
+    def on_body(self, data: bytes) -> None:
+        if self._bad:
+            return
+        self._body_bytes += len(data)
+        if self._pending:
+            self._pending.append(data)
+        elif self._exchange is not None:
+            self._exchange.request_data(data)
+
+    def on_message_complete(self) -> None:
+        if self._bad:
+            return
+        if self._pending:
+            self._pending.append(_END)
+        elif self._exchange is not None:
+            self._exchange.end_request()

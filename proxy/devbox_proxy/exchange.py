@@ -1,0 +1,428 @@
+"""One request from its head to the end of its answer: a state machine without sockets.
+
+Goes in: what the client's connection and the API's tell, in any order. Comes out: calls on both. Nothing is collected, and a slow
+reader slows its writer down. No coroutine and no task on the fast path: a task starts only where something must be waited for (a
+TokenReview, the mirror, a dial). Made by connection.py; decided by identity.py; worded by relay.py.
+"""
+
+import asyncio
+import itertools
+import os
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from . import metrics, redact, relay
+from .gateway import End, Gateway
+from .guard import RequestHead
+from .identity import Caller, Decision, Forward, Refuse, Wait
+from .refusals import Refusal
+from .relay import CHUNKS_END, Framing, ResponseHead
+from .upstream import UpstreamConnection, UpstreamError, now
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+DISCARDED: Final = 256 * 1024
+"""Bytes of a body that are still read after the whole answer was sent: closing at once would make a reset of it."""
+LINGER_SECONDS: Final = 2.0
+"""And for how long."""
+log = structlog.get_logger()
+_prefix = os.urandom(10).hex()
+_numbers = itertools.count(1)
+
+
+def new_request_id() -> str:
+    """Unique in all replicas; not a secret."""
+    return f"req_{_prefix}{next(_numbers):012x}"
+
+
+class State(Enum):
+    """Where a request is."""
+
+    DECIDING = "deciding"
+    """Waiting for a review or for the mirror."""
+    DIALLING = "dialling"
+    """It may go; there is no connection yet."""
+    SENDING = "sending"
+    """It goes out; no answer has come."""
+    ANSWERING = "answering"
+    """The answer's head has gone to the client."""
+    TUNNEL = "tunnel"
+    """A WebSocket: bytes both ways."""
+    DONE = "done"
+
+
+class Exchange:
+    """A request and its answer. Implements upstream.Receiver."""
+
+    __slots__ = (
+        "_answer_out",
+        "_client",
+        "_forward",
+        "_framing",
+        "_gateway",
+        "_head",
+        "_keep_alive",
+        "_mark",
+        "_out_framing",
+        "_progress_at",
+        "_received",
+        "_request_out",
+        "_search",
+        "_sent",
+        "_started",
+        "_status",
+        "_switching",
+        "_task",
+        "_throttled",
+        "_upstream",
+        "request_ended",
+        "request_id",
+        "state",
+    )
+
+    def __init__(self, gateway: Gateway, client: "Connection", head: RequestHead, *, keep_alive: bool, switching: bool) -> None:
+        self.request_id = new_request_id()
+        self.request_ended = False
+        """The whole body has been read from the client."""
+        self.state = State.DECIDING
+        self._gateway = gateway
+        self._client = client
+        self._head = head
+        self._keep_alive = keep_alive
+        self._switching = switching
+        self._forward: Forward | None = None
+        self._upstream: UpstreamConnection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._request_out: list[bytes] = []
+        """What goes to the API with the next flush, or as soon as there is a connection."""
+        self._answer_out: list[bytes] = []
+        """What goes to the client with the next flush."""
+        self._framing = self._out_framing = Framing.NONE
+        self._search: redact.BodyRedactor | None = None
+        self._throttled = False
+        """The API takes the body more slowly than the client sends it."""
+        self._started = self._progress_at = now()
+        self._mark = (self._started, 0)
+        """Time and received bytes at the start of the present window of the minimum rate."""
+        self._received = self._sent = self._status = 0
+
+    # from the client
+
+    def begin(self) -> None:
+        """The head is there."""
+        self._decided(self._gateway.decide(self._head))
+
+    def request_data(self, data: bytes) -> None:
+        """A piece of the body, without framing."""
+        self._received += len(data)
+        self._progress_at = now()
+        if self.state is State.DONE:
+            if self._received - self._mark[1] > DISCARDED:
+                self._client.exchange_done(keep_alive=False)
+            return
+        if self._forward is not None and _exceeds(self._forward, self._received):
+            self._fail(Refusal.BODY_TOO_LARGE)
+            return
+        self._request_out.append(relay.chunk(data) if self._framing is Framing.CHUNKED else data)
+        if self._upstream is None:
+            self._client.pause(paused=True)
+
+    def end_request(self) -> None:
+        """The body is whole."""
+        self.request_ended = True
+        if self.state is State.DONE:
+            self._client.exchange_done(keep_alive=self._keep_alive)
+        elif self._framing is Framing.CHUNKED:
+            self._request_out.append(CHUNKS_END)
+
+    def request_broken(self, refusal: Refusal) -> None:
+        """What came is not a body."""
+        self._fail(refusal)
+
+    def client_gone(self, why: str = "client_gone") -> None:
+        """Nobody is there for the answer: the API's work ends too."""
+        if self.state is not State.DONE:
+            self._over("complete" if self.state is State.TUNNEL and why == "client_gone" else why)
+
+    def client_writable(self, *, writable: bool) -> None:
+        """Backpressure from the client."""
+        if self._upstream is not None:
+            self._upstream.pause(paused=not writable)
+
+    def tunnel_up(self, data: bytes) -> None:
+        """Bytes of the WebSocket, from the client."""
+        self._received += len(data)
+        self._progress_at = now()
+        if self._upstream is not None:
+            self._upstream.write(data)
+
+    def flush(self) -> None:
+        """Send what one read of the client brought, in one piece."""
+        if self._upstream is not None and self._request_out:
+            out, self._request_out = self._request_out, []
+            self._upstream.write(out[0] if len(out) == 1 else b"".join(out))
+
+    # towards a connection
+
+    def _decided(self, decision: Decision) -> None:
+        if isinstance(decision, Forward):
+            self._go(decision)
+        elif isinstance(decision, Refuse):
+            self._refuse(decision.refusal, decision.caller)
+        else:
+            self._frame()
+            self._task = asyncio.create_task(self._wait(decision))
+
+    async def _wait(self, decision: Wait) -> None:
+        final = await self._gateway.wait(self._head, decision)
+        self._task = None
+        self._decided(final)
+        self.flush()
+
+    def _go(self, forward: Forward) -> None:
+        """The request may go: what is left to check is how much of it there may be."""
+        self._forward = forward
+        self._frame()
+        length = self._head.values(b"content-length")
+        refusal = self._gateway.enter(forward.caller)
+        if refusal is None and self._switching != forward.upstream.websocket:
+            refusal = Refusal.UPGRADE_UNSUPPORTED
+        if refusal is None and _exceeds(forward, max(self._received, int(length[0]) if length else 0)):
+            refusal = Refusal.BODY_TOO_LARGE
+        if refusal is None and not self._gateway.audit_start(self.request_id, forward.caller, self._head):
+            refusal = Refusal.AUDIT_FULL
+        if refusal is not None:
+            self._forward = None
+            self._gateway.leave(forward.caller)
+            self._refuse(refusal, forward.caller)
+            return
+        idle = self._gateway.upstreams.idle(forward.pool)
+        if idle is not None:
+            self._connected(idle)
+        else:
+            self.state = State.DIALLING
+            self._task = asyncio.create_task(self._dial(forward))
+
+    async def _dial(self, forward: Forward) -> None:
+        try:
+            connection = await self._gateway.upstreams.dial(forward.pool, forward.upstream)
+        except UpstreamError as error:
+            self._task = None
+            self.upstream_failed(error)
+            return
+        self._task = None
+        self._connected(connection)
+        self.flush()
+
+    def _connected(self, connection: UpstreamConnection) -> None:
+        assert self._forward is not None  # noqa: S101 (for the type checker)
+        request = self._forward.upstream
+        self._upstream = connection
+        self.state = State.SENDING
+        self._progress_at = now()
+        connection.start(self, request.method, websocket=request.websocket)
+        lengths = self._head.values(b"content-length")
+        self._request_out.insert(0, relay.request_head(request, self._framing, lengths[0] if lengths else None))
+        if not self.request_ended:
+            if not self._received and self._head.version == (1, 1) and _expects_continue(self._head):
+                # Only now: before the checks it would invite a body that nobody may send.
+                self._client.write(_CONTINUE)
+            self._mark = (self._progress_at, self._received)
+            self._client.pause(paused=False)
+
+    def _frame(self) -> None:
+        if self._head.values(b"transfer-encoding"):
+            self._framing = Framing.CHUNKED
+        elif self._head.values(b"content-length"):
+            self._framing = Framing.LENGTH
+
+    # from the API
+
+    def informed(self, head: ResponseHead) -> None:
+        """A 1xx answer."""
+        if self._forward is not None and self._head.version == (1, 1):
+            self._client.write(relay.informational(head, self._forward.upstream))
+
+    def answered(self, head: ResponseHead) -> None:
+        """The answer's head."""
+        forward = self._forward
+        assert forward is not None  # noqa: S101 (for the type checker)
+        self.state = State.ANSWERING
+        self._status = head.status
+        # An answer to half a request: the rest of it would have to be read first.
+        self._keep_alive = self._keep_alive and self.request_ended and not self._gateway.draining and not self._switching
+        out, self._out_framing = relay.response_head(
+            head,
+            forward.upstream,
+            public_url=self._gateway.public_url,
+            request_id=self.request_id,
+            http10=self._head.version == (1, 0),
+            close=not self._keep_alive,
+        )
+        self._answer_out.append(out)
+        if forward.upstream.redact_body and self._out_framing is not Framing.NONE:
+            encoding = head.value(b"content-encoding")
+            if redact.is_text(head.value(b"content-type"), encoding, head.status):
+                self._search = redact.BodyRedactor(forward.upstream.redact)
+            elif redact.is_encoded(encoding):
+                metrics.UNSEARCHED.inc()
+        self._gateway.answered(forward.caller, now() - self._started)
+
+    def answer_data(self, data: bytes) -> None:
+        """A piece of its body, without framing."""
+        self._progress_at = now()
+        if self._search is not None:
+            data = self._search.feed(data)
+        self._put(data)
+
+    def answer_ended(self, *, reusable: bool) -> None:
+        """The answer is whole."""
+        if self._search is not None:
+            self._put(self._search.finish())
+        if self._out_framing is Framing.CHUNKED:
+            self._answer_out.append(CHUNKS_END)
+        self.flush_answer()
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            if reusable and self.request_ended and not self._request_out:
+                self._gateway.upstreams.release(upstream)
+            else:
+                upstream.abort()
+        self._keep_alive = self._keep_alive and self._out_framing is not Framing.CLOSE
+        self._mark = (now(), self._received)
+        self._over("complete")
+        if self.request_ended:
+            self._client.exchange_done(keep_alive=self._keep_alive)
+
+    def flush_answer(self) -> None:
+        """Send what one read of the API brought, in one piece."""
+        if self._answer_out:
+            out, self._answer_out = self._answer_out, []
+            self._client.write(out[0] if len(out) == 1 else b"".join(out))
+
+    def switched(self, head: ResponseHead, data: bytes) -> None:
+        """101: from here on the bytes belong to the WebSocket; `data` are the first."""
+        assert self._forward is not None  # noqa: S101 (for the type checker)
+        if not relay.accepts_websocket(head, self._head):
+            self._fail(Refusal.UPSTREAM_INVALID)
+            return
+        self.state = State.TUNNEL
+        self._status = head.status
+        self._gateway.answered(self._forward.caller, now() - self._started)
+        self._client.write(relay.informational(head, self._forward.upstream))
+        self._client.open_tunnel()
+        if data:
+            self.tunnel_data(data)
+
+    def tunnel_data(self, data: bytes) -> None:
+        """Bytes of the WebSocket, from the API."""
+        self._sent += len(data)
+        self._progress_at = now()
+        self._client.write(data)
+
+    def upstream_failed(self, error: UpstreamError) -> None:
+        """No (whole) answer will come."""
+        self._upstream = None
+        if self.state is State.TUNNEL:
+            self._over("complete")
+            self._client.exchange_done(keep_alive=False)
+            return
+        if self._forward is not None:
+            caller = self._forward.caller
+            log.warning("upstream_failed", request_id=self.request_id, gateway=caller.gateway, detail=error.detail)
+        self._fail(error.refusal)
+
+    def upstream_writable(self, *, writable: bool) -> None:
+        """Backpressure from the API."""
+        self._throttled = not writable
+        self._mark = (now(), self._received)
+        self._client.pause(paused=not writable)
+
+    # deadlines
+
+    def check(self, present: float) -> None:
+        """Look at the deadlines and at whether the caller may still call (monotonic seconds)."""
+        forward = self._forward
+        if self.state is State.DONE:
+            if present - self._mark[0] > LINGER_SECONDS:
+                self._client.exchange_done(keep_alive=False)
+        elif forward is not None and not self._gateway.still_there(forward.caller.pod_uid):
+            self._cut(Refusal.POD_GONE)
+        elif self.state is State.SENDING and self._too_slow(present):
+            self._cut(Refusal.REQUEST_TIMEOUT)
+        elif forward is not None and self._upstream is not None and self._client.stalled_since is None:
+            patience = self._gateway.patience(forward.upstream.timeouts, answered=self.state is not State.SENDING)
+            if present - self._progress_at > patience:
+                self._cut(Refusal.UPSTREAM_TIMEOUT)
+
+    def _too_slow(self, present: float) -> bool:
+        """The client sends its body below the minimum rate, and not because it was asked to wait."""
+        bounds = self._gateway.bounds
+        since, received = self._mark
+        if self.request_ended or self._throttled or present - since < bounds.body_window_seconds:
+            return False
+        self._mark = (present, self._received)
+        return self._received - received < bounds.body_min_rate * bounds.body_window_seconds
+
+    # the end
+
+    def _put(self, data: bytes) -> None:
+        if data:
+            self._sent += len(data)
+            self._answer_out.append(relay.chunk(data) if self._out_framing is Framing.CHUNKED else data)
+
+    def _refuse(self, refusal: Refusal, caller: Caller | None) -> None:
+        """No, before anything was sent anywhere."""
+        self.state = State.DONE
+        self._gateway.refused(refusal, self._client.peer, self.request_id, caller, self._head.method)
+        self._say(refusal)
+
+    def _fail(self, refusal: Refusal) -> None:
+        """The exchange can't go on: say so if nothing was said yet, else cut, so that half an answer does not look whole."""
+        answering = self.state in (State.ANSWERING, State.TUNNEL)
+        self._status = self._status or refusal.status
+        self._over("upstream_cut" if answering and refusal.status >= 500 else refusal.code)
+        if answering:
+            self._client.abort()
+        else:
+            metrics.REFUSALS.labels(refusal.code).inc()
+            self._say(refusal)
+
+    def _cut(self, refusal: Refusal) -> None:
+        metrics.CUT.labels(refusal.code).inc()
+        self._fail(refusal)
+
+    def _say(self, refusal: Refusal) -> None:
+        # After a no the connection is closed: nobody could tell what follows on it from a request.
+        self._client.write(relay.refusal(refusal, self.request_id, to_head=self._head.method == "HEAD"))
+        self._client.exchange_done(keep_alive=False)
+
+    def _over(self, ended: str) -> None:
+        """Let go of everything and write the last line. The client's connection is the caller's business."""
+        self.state = State.DONE
+        self._request_out = []
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.abort()
+        if self._forward is not None:
+            forward, self._forward = self._forward, None
+            self._gateway.leave(forward.caller)
+            took = round((now() - self._started) * 1000, 1)
+            end = End(self._status, ended, self._received, self._sent, took)
+            self._gateway.audit_end(self.request_id, forward.caller, self._head, end)
+
+
+def _exceeds(forward: Forward, length: int) -> bool:
+    limit = forward.upstream.max_body
+    return limit is not None and length > limit
+
+
+def _expects_continue(head: RequestHead) -> bool:
+    return b"100-continue" in (value.lower() for value in head.values(b"expect"))
