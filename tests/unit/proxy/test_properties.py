@@ -1,12 +1,14 @@
 """Whatever a client mixes into a request: what is forwarded holds the credential once and no token, else it is refused."""
 
 import base64
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devbox_api.route import Auth, Gateway
 from devbox_proxy import grammar
+from devbox_proxy.gateways import compile_gateway
 from devbox_proxy.guard import RequestHead
 from devbox_proxy.identity import Forward, Refuse, decide
 
@@ -28,36 +30,73 @@ form = st.sampled_from(
 )
 name = st.sampled_from(
     "Authorization authorization X-Api-Key x_api_key api-key Cookie Proxy-Authorization X-Any Sec-WebSocket-Protocol Connection "
-    "Host TE Expect Forwarded X-Forwarded-For Content-Length Transfer-Encoding User-Agent Via".split()
+    "Host TE Expect Forwarded X-Forwarded-For Content-Length Transfer-Encoding User-Agent Via Upgrade Api-Key "
+    "X-Internal-Token".split()
 )
 value = st.one_of(st.builds(lambda shape, held: shape(held), form, token), junk)
 header = st.tuples(name, value).map(lambda pair: (pair[0].encode(), pair[1].encode()))
+key = st.sampled_from(["api_key", "API_key", "%61pi_key", "api%5Fkey", "x;api_key", "+api_key", "k"])
 segment = st.one_of(junk, st.sampled_from(["v1", "..", ".", "%2e%2e", "..;x", "%2F", "%5c..", "gws_notes", "a%20b"]))
 target = st.builds(
     lambda parts, query: ("/" + "/".join(parts) + query).encode(),
     st.lists(segment, max_size=4),
-    st.one_of(st.just(""), st.builds(lambda key, text: f"?{key}={text}&z=%7E", junk, st.one_of(token, junk))),
+    st.one_of(st.just(""), st.builds(lambda key, text: f"?{key}={text}&z=%7E", st.one_of(key, junk), st.one_of(token, junk))),
 )
 
 
-@settings(max_examples=600, deadline=None, derandomize=True)
-@given(st.lists(header, max_size=6), target)
-def test_one_credential_no_token_or_a_refusal(headers: list[tuple[bytes, bytes]], path: bytes) -> None:
-    head = RequestHead("POST", path, (1, 1), ((b"Host", b"g"), (b"x-api-key", TOKENS[0].encode()), *headers), "10.244.0.7")
-    decision = decide(head, known(), NOW, LIMITS)
+auth = st.sampled_from(
+    [
+        Auth(type="Bearer"),
+        Auth(type="Bearer", accepted_key_headers=("x-any",)),
+        Auth(type="Header", key="X-Internal-Token", prefix="Token "),
+        Auth(type="Header", key="Authorization"),
+        Auth(type="Basic", username="git"),
+        Auth(type="Query", key="api_key"),
+    ]
+)
+HANDSHAKE = (
+    (b"Connection", b"Upgrade"),
+    (b"Upgrade", b"websocket"),
+    (b"Sec-WebSocket-Version", b"13"),
+    (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+)
+SECRET = b"sk-real"
+
+
+@settings(max_examples=1500, deadline=None, derandomize=True)
+@given(st.lists(header, max_size=6), target, auth, st.booleans())
+def test_one_credential_no_token_or_a_refusal(
+    headers: list[tuple[bytes, bytes]], path: bytes, mechanism: Auth, handshake: bool
+) -> None:
+    world = known()
+    document = Gateway(name="g", namespace="n", uid="g", endpoint="https://api.example", auth=mechanism)
+    world.gateways["gateway-g"] = compile_gateway(document)
+    lines = ((b"Host", b"g"), (b"x-api-key", TOKENS[0].encode()), *headers, *(HANDSHAKE if handshake else ()))
+    head = RequestHead("GET", path, (1, 1), lines, "10.244.0.7")
+    decision = decide(head, world, NOW, LIMITS)
     if isinstance(decision, Refuse):
         return
     assert isinstance(decision, Forward)
     sent = decision.upstream
-    lines = [value for _, value in sent.headers]
     names = [name.lower() for name, _ in sent.headers]
-    assert sum(value.count(b"sk-real") for value in lines) == 1
-    assert names.count(b"host") == names.count(b"authorization") == 1
-    assert not (grammar.HOP_BY_HOP | grammar.CREDENTIAL_HEADERS - {b"authorization"} | {b"content-length"}) & set(names)
+    basic = base64.b64encode(b"git:" + SECRET)
+    places = [*(value for _, value in sent.headers), sent.target]
+    assert sum(place.count(SECRET) + place.count(basic) for place in places) == 1, "the credential, once"
+    in_query = mechanism.type == "Query"
+    assert names.count(b"host") == 1
+    assert len(set(names) & grammar.CREDENTIAL_HEADERS) <= 1
+    if in_query:
+        assert not set(names) & grammar.CREDENTIAL_HEADERS
+        parameters = [name.lower() for name, _ in parse_qsl(sent.target.partition(b"?")[2].decode("latin-1"), True)]
+        assert parameters.count("api_key") == 1
+    assert sent.websocket is handshake
+    of_connection = grammar.HOP_BY_HOP & set(names)
+    assert of_connection == ({b"connection", b"upgrade"} if handshake else set())
+    assert b"content-length" not in names
     assert not any(b"_" in name for name in names)
-    for text in (*lines, sent.target):
-        assert not grammar.TOKEN.search(text)
-        assert not grammar.TOKEN.search(unquote_to_bytes(text))
+    for place in places:
+        assert not grammar.TOKEN.search(place)
+        assert not grammar.TOKEN.search(unquote_to_bytes(place))
     path_sent = sent.target.partition(b"?")[0]
     assert path_sent == path.partition(b"?")[0], "byte for byte"
     parts = [part for whole in path_sent.split(b"/") for part in unquote_to_bytes(whole).replace(b"\\", b"/").split(b"/")]
