@@ -38,9 +38,17 @@ HOP_BY_HOP: Final = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings proxy-authenticate".split()
 )
 """RFC 9110 7.6.1 and 11.7.1; RFC 9113 8.2.2: they speak about one connection and end with it."""
-NOT_FORWARDED: Final = frozenset(b"host expect forwarded via alt-svc content-length".split())
-"""Made anew for the next hop, or (forwarded…) what an agent must not be able to claim."""
+NOT_FORWARDED: Final = frozenset(
+    b"host expect forwarded via alt-svc content-length "
+    b"x-real-ip x-client-ip x-cluster-client-ip true-client-ip cf-connecting-ip fastly-client-ip".split()
+)
+"""Made anew for the next hop, or (forwarded, …-ip) what an agent must not be able to claim."""
 NOT_FORWARDED_PREFIX: Final = b"x-forwarded-"
+OVERRIDES: Final = frozenset(
+    b"x-http-method-override x-http-method x-method-override x-original-method "
+    b"x-original-url x-rewrite-url x-original-uri x-original-path".split()
+)
+"""Headers by which some servers (Google's APIs, Rails, Symfony, IIS) take another method or path than the request line's."""
 CREDENTIAL_HEADERS: Final = frozenset(b"authorization proxy-authorization x-api-key api-key x-goog-api-key".split())
 """Where the well-known APIs look for a credential: removed whatever they hold, since the gateway alone puts one in."""
 NOT_RETURNED: Final = frozenset(b"alt-svc proxy-authenticate".split())

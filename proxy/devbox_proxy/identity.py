@@ -13,10 +13,11 @@ from typing import NamedTuple
 from devbox_api.names import token_digest
 from devbox_api.route import Binding, Route
 
-from . import credentials, guard, tokens
+from . import credentials, grammar, guard, tokens
 from .credentials import UpstreamRequest
 from .guard import RequestHead
 from .refusals import Refusal
+from .rules import Rules
 from .tokens import Found
 from .view import Known, Limits, Pod
 
@@ -169,7 +170,7 @@ def _lead(case: _Case, found: Found, route: Route, binding: Binding) -> Decision
         return Refuse(missing, _caller(route, binding))
     review = known.reviews[route.pod.uid]
     caller = _caller(route, binding, api.name, review.credential_id)
-    if api.rules is not None and not api.rules.allow(case.head.method, credentials.join(api.base_path, case.head.path)):
+    if api.rules is not None and not _allowed(case.head, api.rules, api.base_path):
         return Refuse(Refusal.RULE_FORBIDS, caller)
     credential = known.credentials.get(binding.credential)
     if credential is None:
@@ -180,6 +181,11 @@ def _lead(case: _Case, found: Found, route: Route, binding: Binding) -> Decision
     upstream = credentials.prepare(case.head, found, access)
     old = case.now - review.at > case.limits.review * case.limits.refresh
     return Forward(caller, upstream, (*access.pool, route.pod.namespace), (route, binding) if old else None)
+
+
+def _allowed(head: RequestHead, rules: Rules, base_path: bytes) -> bool:
+    """The rules name the method and path, and no header asks the API to take others."""
+    return grammar.OVERRIDES.isdisjoint(head.fields) and rules.allow(head.method, credentials.join(base_path, head.path))
 
 
 def _may_wait(case: _Case, pod: Pod) -> bool:

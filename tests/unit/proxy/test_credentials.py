@@ -173,6 +173,8 @@ def test_what_is_stripped() -> None:
         (b"TE", b"trailers"),
         (b"Expect", b"100-continue"),
         (b"X-Forwarded-For", b"127.0.0.1"),
+        (b"X-Real-IP", b"127.0.0.1"),
+        (b"True-Client-IP", b"127.0.0.1"),
         (b"Forwarded", b"for=127.0.0.1"),
         (b"Via", b"1.1 x"),
         (b"Proxy-Authorization", b"Basic eA=="),

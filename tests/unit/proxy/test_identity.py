@@ -234,8 +234,8 @@ def test_rules_look_at_the_path_behind_the_base_path() -> None:
         )
     )
 
-    def asked(method: str, target: bytes) -> Decision:
-        headers = ((b"Host", b"g"), (b"x-api-key", f"gws_{CURRENT}".encode()))
+    def asked(method: str, target: bytes, *more: tuple[bytes, bytes]) -> Decision:
+        headers = ((b"Host", b"g"), (b"x-api-key", f"gws_{CURRENT}".encode()), *more)
         return decide(RequestHead(method, target, (1, 1), headers, "10.244.0.7"), world, NOW, LIMITS)
 
     assert isinstance(asked("POST", b"/chat/completions?stream=1"), Forward)
@@ -246,6 +246,8 @@ def test_rules_look_at_the_path_behind_the_base_path() -> None:
         assert refusal.refusal is Refusal.RULE_FORBIDS
         assert refusal.caller is not None
         assert refusal.caller.gateway == "agents/openai"
+    for name in (b"X-HTTP-Method-Override", b"x-original-url"):
+        assert refused(asked("POST", b"/chat/completions", (name, b"DELETE"))) is Refusal.RULE_FORBIDS
 
 
 def test_two_credentials_or_two_versions_never_share_connections() -> None:
