@@ -66,6 +66,7 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_pending",
         "_raw_bytes",
+        "_read",
         "_since",
         "_target",
         "_tunnel",
@@ -97,8 +98,9 @@ class Connection(asyncio.Protocol):
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
-        self._raw_bytes = 0
-        self._body_bytes = 0
+        self._raw_bytes = self._body_bytes = 0
+        self._read = 0
+        """Bytes of the present read."""
         self._heard = False
 
     # asyncio.Protocol
@@ -221,6 +223,7 @@ class Connection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         in_head = self._in_head
+        self._read = len(data)
         self._raw_bytes += len(data)
         self._heard = True
         try:
@@ -338,18 +341,18 @@ class Connection(asyncio.Protocol):
             self._broken(Refusal.TARGET_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return  # trailers are dropped: RFC 9110 6.5.1
-        size = len(name) + len(value)
-        self._head_bytes += size
-        if size > grammar.MAX_FIELD or self._head_bytes > MAX_HEAD or len(self._headers) >= grammar.MAX_HEADERS:
-            self._broken(Refusal.HEAD_TOO_LARGE)
-            return
-        self._headers.append((name, value.rstrip(b" \t")))
+        # Trailers come here too, and are dropped (RFC 9110 6.5.1): nobody looks at the headers once the head is complete.
+        if len(self._headers) <= grammar.MAX_HEADERS:
+            self._headers.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         if self._bad:
+            return
+        if len(self._headers) > grammar.MAX_HEADERS or (
+            self._read + self._head_bytes > grammar.MAX_FIELD and _too_large(self._headers)
+        ):
+            self._broken(Refusal.HEAD_TOO_LARGE)
             return
         parser = self._parser
         version = _VERSIONS.get(parser.get_http_version(), (0, 0))
@@ -379,3 +382,8 @@ class Connection(asyncio.Protocol):
             self._pending.append(_END)
         elif self._exchange is not None:
             self._exchange.end_request()
+
+
+def _too_large(headers: list[tuple[bytes, bytes]]) -> bool:
+    sizes = [len(name) + len(value) for name, value in headers]
+    return max(sizes, default=0) > grammar.MAX_FIELD or sum(sizes) > MAX_HEAD

@@ -26,23 +26,51 @@ class Redactor:
     `rendered`: a form that it is sent in and that hides it from the eye, such as what follows `Basic`.
     """
 
-    __slots__ = ("_pattern", "_rendered", "_secret", "reach")
+    __slots__ = ("_literal", "_odd", "_pattern", "_rendered", "_secret", "reach")
 
     def __init__(self, secret: Redacted, rendered: Redacted | None = None) -> None:
         self._secret = secret
         self._rendered = rendered or Redacted("")
         self._pattern: re.Pattern[bytes] | None = None
+        self._odd = any(character in secret.reveal() for character in "%\\ ")
+        """It holds characters that an escape is made of; or spaces, for which '+' stands in a query."""
+        self._literal: tuple[bytes, ...] | None = None
+        """The forms without escapes."""
         longest = max(len(secret.reveal().encode()) * 4 // 3, len(self._rendered))
         self.reach: Final = longest * len(r"\u0000")
         """Bytes of the longest form: base64, each character of it escaped."""
 
     def __call__(self, data: bytes) -> bytes:
         """The data, its length unchanged."""
-        if max(len(self._secret), len(self._rendered)) < MIN_LENGTH:
+        if not self.may_be_in(data):
             return data
         if self._pattern is None:
             self._pattern = re.compile(b"|".join(self._forms()))
         return self._pattern.sub(_stars, data)
+
+    def may_be_in(self, data: bytes) -> bool:
+        """A look that is quick, and never says no where it is: undo all escapes, and search for what has none."""
+        if self._literal is None:
+            self._literal = self._plain_forms()
+        for form in self._literal:
+            if form in data:
+                return True
+        if not self._literal or not (self._odd or b"%" in data or b"\\" in data):
+            return False
+        # A credential that holds these characters itself would be taken apart.
+        if self._odd:
+            return True
+        plain = _ESCAPE.sub(_unescaped, data).replace(b"\\", b"")
+        return any(form in plain for form in self._literal)
+
+    def _plain_forms(self) -> tuple[bytes, ...]:
+        forms: list[bytes] = []
+        if len(self._secret) >= MIN_LENGTH:
+            value = self._secret.reveal().encode()
+            forms += [value, *sorted(_base64_forms(value))]
+        if len(self._rendered) >= MIN_LENGTH:
+            forms.append(self._rendered.reveal().encode())
+        return tuple(forms)
 
     def _forms(self) -> list[bytes]:
         """Patterns, the longest first."""
@@ -109,6 +137,13 @@ _TEXT: Final = frozenset(
         "application/yaml",
     }
 )
+
+
+_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})|\\u00([0-9A-Fa-f]{2})")
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    return bytes([int(match[1] or match[2], 16)])
 
 
 def _stars(match: re.Match[bytes]) -> bytes:

@@ -6,10 +6,9 @@ Goes in: an `UpstreamRequest`; the API's status and headers. Comes out: bytes fo
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from . import grammar
@@ -37,19 +36,32 @@ class Framing(Enum):
     CLOSE = "close"
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+Fields = dict[bytes, list[bytes]]
+"""Headers' values by their names in lower case."""
+
+
+def fields_of(headers: Headers) -> Fields:
+    """The headers, to be asked for by name."""
+    fields: Fields = {}
+    for name, value in headers:
+        fields.setdefault(name.lower(), []).append(value)
+    return fields
+
+
+class ResponseHead(NamedTuple):
     """The API's answer without its body."""
 
     status: int
     headers: Headers
+    fields: Fields
     framing: Framing
     length: bytes | None
     """Content-Length as it was sent; also where there is no body, as with HEAD."""
 
     def value(self, name: bytes) -> str:
         """The first value of a header (`name` in lower case); empty if there is none."""
-        return next((value.decode("latin-1") for key, value in self.headers if key.lower() == name), "")
+        values = self.fields.get(name)
+        return values[0].decode("latin-1") if values else ""
 
 
 def chunk(data: bytes) -> bytes:
@@ -69,10 +81,9 @@ def request_head(request: UpstreamRequest, framing: Framing, length: bytes | Non
     return b"".join(lines)
 
 
-def response_framing(status: int, headers: Headers, *, version: str, to_head: bool) -> tuple[Framing, bytes | None] | None:
+def response_framing(status: int, fields: Fields, *, version: str, to_head: bool) -> tuple[Framing, bytes | None] | None:
     """Where the API's body ends, strictly read; None if two readers could disagree about it."""
-    codings = [value for name, value in headers if name.lower() == b"transfer-encoding"]
-    lengths = [value for name, value in headers if name.lower() == b"content-length"]
+    codings, lengths = fields.get(b"transfer-encoding"), fields.get(b"content-length")
     if codings and (version != "1.1" or lengths or [coding.lower() for coding in codings] != [b"chunked"]):
         return None
     if lengths and (len(lengths) > 1 or not lengths[0].isdigit()):
@@ -93,18 +104,18 @@ def response_head(
     The reason phrase is not passed on: it is free text that some clients show, and has no meaning (RFC 9112 4).
     """
     lines = [_STATUS_LINES.get(head.status) or b"HTTP/1.1 %d \r\n" % head.status]
-    named = _connection_options(head.headers)
-    has_id = False
+    removed = _removed(head)
+    reflects = sent.redact.may_be_in(b"\n".join([value for _, value in head.headers]))
     for name, value in head.headers:
         lower = name.lower()
-        if lower in _REMOVED or lower in named:
+        if lower in removed:
             continue
-        content = sent.redact(value)
+        if reflects:
+            value = sent.redact(value)  # noqa: PLW2901 (the loop's own)
         if lower in _LEADING:
-            content = _to_gateway(lower, content, sent.endpoint, public_url)
-        has_id = has_id or lower == b"x-request-id"
-        lines.append(b"%b: %b\r\n" % (name, content))
-    if not has_id:
+            value = _to_gateway(lower, value, sent.endpoint, public_url)  # noqa: PLW2901
+        lines.append(b"%b: %b\r\n" % (name, value))
+    if b"x-request-id" not in head.fields:
         lines.append(b"X-Request-Id: %b\r\n" % request_id.encode())
     framing = head.framing
     if head.length is not None:
@@ -123,10 +134,9 @@ def response_head(
 def informational(head: ResponseHead, sent: UpstreamRequest) -> bytes:
     """A 1xx answer (RFC 9110 15.2), such as 103 Early Hints; 101 with what the WebSocket handshake needs."""
     lines = [_STATUS_LINES.get(head.status) or b"HTTP/1.1 %d \r\n" % head.status]
-    named = _connection_options(head.headers)
+    removed = _removed(head)
     for name, value in head.headers:
-        lower = name.lower()
-        if lower not in _REMOVED and lower not in named:
+        if name.lower() not in removed:
             lines.append(b"%b: %b\r\n" % (name, sent.redact(value)))
     if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
         lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
@@ -152,8 +162,10 @@ def refusal(what: Refusal, request_id: str, *, to_head: bool = False) -> bytes:
     return b"".join(lines)
 
 
-def _connection_options(headers: Headers) -> set[bytes]:
-    return {option.strip().lower() for name, value in headers if name.lower() == b"connection" for option in value.split(b",")}
+def _removed(head: ResponseHead) -> frozenset[bytes]:
+    """The headers of one connection: the known ones and those that Connection lists (RFC 9110 7.6.1)."""
+    listed = head.fields.get(b"connection")
+    return _REMOVED.union(option.strip().lower() for value in listed for option in value.split(b",")) if listed else _REMOVED
 
 
 def _to_gateway(name: bytes, value: bytes, endpoint: Endpoint, public_url: bytes) -> bytes:

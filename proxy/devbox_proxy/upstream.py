@@ -179,6 +179,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         rest: bytes | None = None
+        in_head = self._answer_head is None
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
@@ -187,6 +188,10 @@ class UpstreamConnection(asyncio.Protocol):
             raise error.__context__ or error from None
         except HttpParserError as error:
             self._flaw = self._flaw or type(error).__name__
+        if in_head and self._answer_head is None:
+            self._head_size += len(data)  # a line that does not end is not told by llhttp
+            if self._head_size > MAX_HEAD:
+                self._flaw = self._flaw or "a head that is too large"
         self._deliver(rest)
 
     def _deliver(self, rest: bytes | None) -> None:
@@ -231,11 +236,10 @@ class UpstreamConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._answer_head is not None:
             return  # trailers are dropped: RFC 9110 6.5.1
-        self._head_size += len(name) + len(value) + 4
-        if self._head_size > MAX_HEAD or len(self._headers) >= MAX_HEADERS:
-            self._flaw = self._flaw or "a head that is too large"
-            return
-        self._headers.append((name, value.rstrip(b" \t")))
+        if len(self._headers) > MAX_HEADERS:
+            self._flaw = self._flaw or "too many headers"
+        else:
+            self._headers.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         if self._flaw is not None or self._ended:
@@ -243,12 +247,13 @@ class UpstreamConnection(asyncio.Protocol):
         status = self._parser.get_status_code()
         version = self._parser.get_http_version()
         headers = tuple(self._headers)
-        framing = relay.response_framing(status, headers, version=version, to_head=self._method == "HEAD")
+        fields = relay.fields_of(headers)
+        framing = relay.response_framing(status, fields, version=version, to_head=self._method == "HEAD")
         flaw = self._wrong(status, version, headers)
         if flaw is not None or framing is None:
             self._flaw = flaw or "a framing that is ambiguous"
             return
-        head = ResponseHead(status, headers, *framing)
+        head = ResponseHead(status, headers, fields, *framing)
         if status < 200 and status != 101:
             self._informational += 1
             if self._informational > MAX_INFORMATIONAL:
@@ -276,7 +281,6 @@ class UpstreamConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._answer_head is None:
             self._headers = []  # it was a 1xx answer: the real one follows
-            self._head_size = 0
         elif self._answer_head.status != 101:
             self._ended = True
             self._keep_alive = self._parser.should_keep_alive()  # llhttp knows it here and now only
@@ -289,7 +293,10 @@ class UpstreamConnection(asyncio.Protocol):
             return None if self._websocket else "status 101 although no upgrade was asked for"
         if not 100 <= status <= 999:
             return f"status {status}"
-        if grammar.CONTROL.search(b"".join([value for _, value in headers])):
+        values = b"".join([value for _, value in headers])
+        if sum([len(name) + 4 for name, _ in headers]) + len(values) > MAX_HEAD:
+            return "a head that is too large"
+        if len(values.translate(None, grammar.CONTROL_CHARACTERS)) != len(values):
             return "control characters in a header"
         return None
 

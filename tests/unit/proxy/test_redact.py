@@ -3,9 +3,12 @@
 import base64
 import json
 import random
+import re
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from devbox_common.redacted import Redacted
 from devbox_proxy.redact import HELD_BACK, BodyRedactor, Redactor, is_text
@@ -106,3 +109,27 @@ def test_what_is_held_back_does_not_depend_on_the_credential() -> None:
 )
 def test_which_bodies_are_searched(content_type: str, encoding: str, status: int, searched: bool) -> None:
     assert is_text(content_type, encoding, status) is searched
+
+
+_escapes = st.sampled_from(
+    [
+        lambda byte: bytes([byte]),
+        lambda byte: b"%%%02x" % byte,
+        lambda byte: b"%%%02X" % byte,
+        lambda byte: b"\\u00%02x" % byte,
+        lambda byte: b"\\" + bytes([byte]),
+    ]
+)
+_secrets = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=12, max_size=24)
+_around = st.binary(max_size=8).map(lambda data: data.replace(b"\x00", b"%5"))
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(_secrets, st.data())
+def test_the_quick_look_never_says_no_where_it_is(secret: str, data: st.DataObject) -> None:
+    redactor = Redactor(Redacted(secret))
+    form = data.draw(st.sampled_from([secret.encode(), base64.b64encode(secret.encode())]))
+    hidden = b"".join(data.draw(_escapes)(byte) for byte in form)
+    text = data.draw(_around) + hidden + data.draw(_around)
+    pattern = re.compile(b"|".join(redactor._forms()))
+    assert redactor.may_be_in(text) or not pattern.search(text)

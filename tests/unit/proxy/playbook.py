@@ -1,0 +1,161 @@
+"""Bytes in, bytes out: the data path without sockets. A client's and an API's connection whose transports are lists.
+
+Called by test_exchange.py: `Play` plays both sides; time and what is known are the test's.
+"""
+
+import asyncio
+import io
+from types import SimpleNamespace
+from typing import Any, cast
+
+from devbox_proxy.audit import AuditLog
+from devbox_proxy.connection import Connection
+from devbox_proxy.credentials import UpstreamRequest
+from devbox_proxy.gateway import Gateway
+from devbox_proxy.settings import Bounds, Timeouts
+from devbox_proxy.upstream import UpstreamConnection, UpstreamError
+from devbox_proxy.view import Known, Limits
+
+from .test_identity import CURRENT, NOW, known
+
+TOKEN = f"gws_{CURRENT}"
+PEER = "10.244.0.7"
+Pool = tuple[str, ...]
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.paused = self.closing = self.aborted = self.eof = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.aborted
+        self.written.append(bytes(data))
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+
+    def abort(self) -> None:
+        self.closing = self.aborted = True
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.eof = True
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    def take(self) -> bytes:
+        """What was written since the last call."""
+        out, self.written = b"".join(self.written), []
+        return out
+
+
+class Pools:
+    """In place of the connections to APIs: gives out the ones that the test put in."""
+
+    def __init__(self) -> None:
+        self.idle_ones: list[UpstreamConnection] = []
+        self.released: list[UpstreamConnection] = []
+        self.forgotten: list[UpstreamConnection] = []
+        self.dialled: asyncio.Future[UpstreamConnection] = asyncio.get_running_loop().create_future()
+        self.keys: list[Pool] = []
+
+    def idle(self, key: Pool) -> UpstreamConnection | None:
+        self.keys.append(key)
+        return self.idle_ones.pop() if self.idle_ones else None
+
+    async def dial(self, key: Pool, request: UpstreamRequest) -> UpstreamConnection:
+        return await self.dialled
+
+    def release(self, connection: UpstreamConnection) -> None:
+        self.released.append(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        self.forgotten.append(connection)
+
+
+class Play:
+    """One client's connection and one API's."""
+
+    def __init__(self, world: Known | None = None, *, connected: bool = True, **bounds: Any) -> None:
+        self.world = world or known()
+        self.pools = Pools()
+        self.audit = io.BytesIO()
+        self.audit_log = AuditLog(1000, drop=False, stream=self.audit)
+        reviewer = SimpleNamespace(start=lambda *_: None)
+        self.gateway = Gateway(
+            cast(Any, SimpleNamespace(known=self.world)),
+            cast(Any, reviewer),
+            cast(Any, self.pools),
+            self.audit_log,
+            limits=Limits(review=1e12),
+            wait_seconds=1.0,
+            public_url="https://gateway.system.svc",
+            timeouts=Timeouts(first_byte_seconds=10, idle_seconds=5),
+            bounds=Bounds(**bounds),
+        )
+        self.lost: list[str] = []
+        self.client = Connection(self.gateway, PEER, self.lost.append)
+        self.to_client = Transport()
+        self.client.connection_made(self.to_client)
+        self.api = UpstreamConnection(("pool",), self.pools)
+        self.to_api = Transport()
+        self.api.connection_made(self.to_api)
+        if connected:
+            self.pools.idle_ones.append(self.api)
+
+    def send(self, data: bytes) -> bytes:
+        """The client says something; what the API gets."""
+        self.client.data_received(data)
+        return self.to_api.take()
+
+    def answer(self, data: bytes) -> bytes:
+        """The API says something; what the client gets."""
+        self.api.data_received(data)
+        return self.to_client.take()
+
+    def api_lost(self, error: Exception | None = None) -> bytes:
+        """The API's connection ends; what the client gets."""
+        self.api.connection_lost(error)
+        return self.to_client.take()
+
+    async def dialled(self, error: UpstreamError | None = None) -> None:
+        """A dial ends."""
+        if error is None:
+            self.pools.dialled.set_result(self.api)
+        else:
+            self.pools.dialled.set_exception(error)
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    def lines(self) -> list[bytes]:
+        """The audit log; ends it."""
+        self.audit_log.close()
+        return self.audit.getvalue().splitlines()
+
+
+def request(
+    method: str = "POST", target: str = "/v1", *headers: str, body: bytes = b"", token: str = TOKEN, version: str = "HTTP/1.1"
+) -> bytes:
+    """A request with the devbox's token, `Content-Length` if it has a body."""
+    lines = [f"{method} {target} {version}", "Host: g", f"x-api-key: {token}", *headers]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+__all__ = ["NOW", "PEER", "TOKEN", "Play", "Transport", "request"]
