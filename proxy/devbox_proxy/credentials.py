@@ -207,7 +207,6 @@ def _forwarded(headers: Headers, not_forwarded: frozenset[bytes], connection_opt
     kept = []
     for line in headers:
         name = line[0].lower()
-        # '_' and '-' are one character to servers of the CGI family: x_api_key would come in as a second x-api-key.
-        if name not in removed and b"_" not in name and not name.startswith(grammar.NOT_FORWARDED_PREFIX):
+        if name not in removed and grammar.UNDERSCORE not in name and not name.startswith(grammar.NOT_FORWARDED_PREFIX):
             kept.append(line)
     return kept

@@ -7,8 +7,8 @@ from typing import Final
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """RFC 9110 9.3 and RFC 5789, without CONNECT (the forward proxy's) and TRACE (which reflects what it got, credentials included)."""
 
-PATH: Final = re.compile(rb"/[^\x00-\x20\x7f\\]*\Z")
-"""RFC 9112 3.2.1 origin-form, less control characters, spaces and backslashes (some servers take '\\' for '/')."""
+PATH: Final = re.compile(rb"/[^\x00-\x20\x7f\\#]*\Z")
+"""RFC 9112 3.2.1 origin-form: no control characters, spaces, fragment, nor backslashes (some servers take '\\' for '/')."""
 BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 """RFC 3986 2.1."""
 CONTROL_ESCAPE: Final = re.compile(rb"%(?:0[0-9A-Fa-f]|1[0-9A-Fa-f]|7[Ff])")
@@ -28,6 +28,8 @@ WEBSOCKET_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 
 TOKEN: Final = re.compile(rb"gws_[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 """A JWT in compact form (RFC 7515 3.1), behind our prefix."""
+TOKEN_ALPHABET: Final = b"-_" + string.digits.encode() + string.ascii_letters.encode()
+"""Base64url, of which a token's three parts are."""
 TOKEN_START: Final = b"gws_"
 TOKEN_IN_PATH: Final = b"gws_eyJ"
 """Every JWT begins so (`{"` in base64url); a path may well hold the four characters of the prefix alone."""
@@ -44,6 +46,8 @@ NOT_FORWARDED: Final = frozenset(
 )
 """Made anew for the next hop, or (forwarded, …-ip) what an agent must not be able to claim."""
 NOT_FORWARDED_PREFIX: Final = b"x-forwarded-"
+UNDERSCORE: Final = ord("_")
+"""'_' and '-' are one character to servers of the CGI family: x_api_key would come in as a second x-api-key."""
 OVERRIDES: Final = frozenset(
     b"x-http-method-override x-http-method x-method-override x-original-method "
     b"x-original-url x-rewrite-url x-original-uri x-original-path".split()

@@ -31,7 +31,11 @@ class RequestHead:
     def __post_init__(self) -> None:
         fields: dict[bytes, list[bytes]] = {}
         for name, value in self.headers:
-            fields.setdefault(name.lower(), []).append(value)
+            lower = name.lower()
+            if lower in fields:
+                fields[lower].append(value)
+            else:
+                fields[lower] = [value]
         object.__setattr__(self, "fields", fields)
 
     @property
@@ -70,7 +74,7 @@ def check(head: RequestHead) -> Refusal | None:
         return framing
     if not head.target.startswith(b"/") or head.target.startswith(b"//"):
         return Refusal.TARGET_INVALID
-    if not grammar.PATH.match(head.target) or b"#" in head.target or _path_is_treacherous(head.path):
+    if not grammar.PATH.match(head.target) or _path_is_treacherous(head.path):
         return Refusal.PATH_INVALID
     if not _fields_are_plain(head):
         return Refusal.MALFORMED_REQUEST

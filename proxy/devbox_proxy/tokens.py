@@ -19,6 +19,8 @@ from . import grammar
 from .guard import Headers, RequestHead
 from .refusals import Refusal
 
+_UNDERSCORE, _PERCENT, _SPACE = b"_% "
+"""Every carrier has one of them: the prefix, an escape, or what stands behind `Basic`."""
 _LISTS: Final = {b"cookie": b";", b"sec-websocket-protocol": b","}
 """Headers whose value is a list, and what stands between its items (RFC 6265 4.2.1, RFC 6455 4.1): the other items stay."""
 
@@ -52,7 +54,7 @@ class Found:
 def find(head: RequestHead) -> Found | Refusal:
     """The request's one token. The same token twice is fine, two different ones are not."""
     path = head.path
-    if grammar.TOKEN_IN_PATH in (unquote_to_bytes(path) if b"%" in path else path):
+    if (_UNDERSCORE in path or _PERCENT in path) and grammar.TOKEN_IN_PATH in unquote_to_bytes(path):
         return Refusal.TOKEN_IN_PATH
     tokens: set[bytes] = set()
     malformed = False
@@ -60,9 +62,11 @@ def find(head: RequestHead) -> Found | Refusal:
     left: list[tuple[bytes, bytes]] = []
     for line in head.headers:
         name, value = line
-        # Cheap, and right where it says no: most headers are not looked at any closer.
-        may_hold = grammar.TOKEN_START in value or b"%" in value or value[:5].lower() == b"basic"
-        held = _in_value(value) if may_hold else None
+        # Most headers hold none of the characters that matter and are not looked at any closer (a search for one byte is cheap).
+        if _UNDERSCORE not in value and _PERCENT not in value and _SPACE not in value:
+            left.append(line)
+            continue
+        held = _in_value(value)
         if held is None:
             left.append(line)
             continue
@@ -90,19 +94,21 @@ _URLSAFE = bytes.maketrans(b"-_", b"+/")
 
 def _in_value(value: bytes) -> set[bytes] | None:
     """The tokens in a header's value; empty if there is only a part of one; None if it is no carrier."""
-    scheme, _, rest = value.partition(b" ")
-    if scheme.lower() == b"basic":
+    if value[:6].lower() == b"basic ":
         # git and curl -u: the token is the password, or the user's name.
         try:
-            value = base64.b64decode(rest.strip().translate(_URLSAFE).rstrip(b"=") + b"==", validate=False)
+            value = base64.b64decode(value[6:].strip().translate(_URLSAFE).rstrip(b"=") + b"==", validate=False)
         except binascii.Error:
             return None
-    if b"%" in value:
+    if _PERCENT in value:
         value += b" " + unquote_to_bytes(value)
-    if grammar.TOKEN_START not in value:
+    start = value.find(grammar.TOKEN_START) if _UNDERSCORE in value else -1
+    if start < 0:
         return None
     if len(value) > grammar.TOKEN_MAX:
         return set()
+    if value[start:].translate(None, grammar.TOKEN_ALPHABET) == b"..":
+        return {value[start:]}  # one token up to the end, as nearly always: three times as fast as the search
     return set(grammar.TOKEN.findall(value))
 
 
@@ -114,7 +120,7 @@ def _other_items(value: bytes, separator: bytes) -> list[bytes]:
 
 def _without_token(query: bytes | None) -> tuple[bytes | None, set[bytes] | None]:
     """The query without the pairs that hold a token, and the tokens (None if there was no carrier)."""
-    if query is None or (grammar.TOKEN_START not in query and b"%" not in query):
+    if query is None or (_UNDERSCORE not in query and _PERCENT not in query):
         return query, None
     kept: list[bytes] = []
     found: set[bytes] | None = None
