@@ -7,6 +7,7 @@ are pipelined behind it wait here, parsed, within bounds. Made by server.py, whi
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from time import monotonic as now
 from typing import Final, NamedTuple, cast
 
 import structlog
@@ -17,7 +18,6 @@ from .exchange import Exchange, new_request_id
 from .gateway import Gateway
 from .guard import RequestHead
 from .refusals import Refusal
-from .upstream import now
 
 MAX_HEAD: Final = 32 * 1024
 """Bytes of a request's head in all."""

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import os
 from enum import Enum
+from time import monotonic as now
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -19,7 +20,7 @@ from .guard import RequestHead
 from .identity import Caller, Decision, Forward, Refuse, Wait
 from .refusals import Refusal
 from .relay import CHUNKS_END, Framing, ResponseHead
-from .upstream import UpstreamConnection, UpstreamError, now
+from .upstream import UpstreamConnection, UpstreamError
 
 if TYPE_CHECKING:
     from .connection import Connection

@@ -7,6 +7,7 @@ what audit.py writes. Made by __main__.py; called by connection.py and exchange.
 import asyncio
 import contextlib
 from collections import Counter
+from time import monotonic as now
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
@@ -22,7 +23,6 @@ from .refusals import Refusal
 from .reviews import Reviewer
 from .settings import Bounds, Timeouts
 from .state import State
-from .upstream import now
 from .view import Limits
 
 if TYPE_CHECKING:

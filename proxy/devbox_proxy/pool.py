@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections import OrderedDict
 from pathlib import Path
+from time import monotonic as now
 from typing import Final
 
 import certifi
@@ -18,7 +19,7 @@ from .credentials import UpstreamRequest
 from .destinations import Refused, Resolver, Unready
 from .refusals import Refusal
 from .settings import Timeouts
-from .upstream import UpstreamConnection, UpstreamError, now
+from .upstream import UpstreamConnection, UpstreamError
 
 KEPT: Final = 4096
 """Idle connections; the one that was used longest ago goes first."""

@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections import Counter
 from ipaddress import IPv6Address, ip_address
+from time import monotonic as now
 from typing import Final
 
 import structlog
@@ -15,7 +16,6 @@ import structlog
 from . import metrics
 from .connection import Connection
 from .gateway import Gateway
-from .upstream import now
 
 SWEEP_SECONDS: Final = 0.5
 """How often every connection's deadlines are looked at: cheaper than a timer for each, and near enough."""

@@ -5,7 +5,6 @@ what came together goes on together. Made by pool.py; used by exchange.py, one e
 """
 
 import asyncio
-import time
 from typing import Final, Protocol, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -315,8 +314,3 @@ def _announced(keep_alive: str) -> float | None:
         if name.lower() == "timeout" and seconds.isdigit():
             return max(0.0, float(seconds[:6]) - 1.0)
     return None
-
-
-def now() -> float:
-    """Monotonic seconds: what every deadline of the data path is counted in."""
-    return time.monotonic()
