@@ -53,12 +53,14 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_bad",
+        "_begun",
         "_body_bytes",
         "_closing_at",
         "_early",
         "_exchange",
         "_gateway",
-        "_head_bytes",
+        "_head_least",
+        "_head_most",
         "_headers",
         "_heard",
         "_in_head",
@@ -97,7 +99,10 @@ class Connection(asyncio.Protocol):
         self._closing_at: float | None = None
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
+        self._head_least = self._head_most = 0
+        """Bytes of the open head in earlier reads: no less, and no more."""
+        self._begun = 0
+        """Requests that began in the present read."""
         self._raw_bytes = self._body_bytes = 0
         self._read = 0
         """Bytes of the present read."""
@@ -222,7 +227,9 @@ class Connection(asyncio.Protocol):
     # one read
 
     def _feed(self, data: bytes) -> None:
-        in_head = self._in_head
+        # Whether all of this read can only belong to a head, if one is open after it.
+        alone = self._in_head or (self._exchange is None and not self._pending)
+        self._begun = 0
         self._read = len(data)
         self._raw_bytes += len(data)
         self._heard = True
@@ -236,9 +243,11 @@ class Connection(asyncio.Protocol):
             return
         except HttpParserError:
             self._broken(Refusal.MALFORMED_REQUEST)
-        if in_head and self._in_head:
-            self._head_bytes += len(data)  # a line that does not end is not told by llhttp
-            if self._head_bytes > MAX_HEAD:
+        if self._in_head:
+            # A line that does not end is not told by llhttp.
+            self._head_most += len(data)
+            self._head_least += len(data) if alone and self._begun <= 1 else 0
+            if self._head_least > MAX_HEAD:
                 self._broken(Refusal.HEAD_TOO_LARGE)
         fixed, times = OVERHEAD
         if self._raw_bytes > fixed + (times + 1) * self._body_bytes:
@@ -333,7 +342,8 @@ class Connection(asyncio.Protocol):
         self._since = now()
         self._target = b""
         self._headers = []
-        self._head_bytes = self._raw_bytes = self._body_bytes = 0
+        self._begun += 1
+        self._head_least = self._head_most = self._raw_bytes = self._body_bytes = 0
 
     def on_url(self, part: bytes) -> None:
         self._target += part
@@ -350,7 +360,7 @@ class Connection(asyncio.Protocol):
         if self._bad:
             return
         if len(self._headers) > grammar.MAX_HEADERS or (
-            self._read + self._head_bytes > grammar.MAX_FIELD and _too_large(self._headers)
+            self._read + self._head_most > grammar.MAX_FIELD and _too_large(self._headers)
         ):
             self._broken(Refusal.HEAD_TOO_LARGE)
             return

@@ -1,0 +1,391 @@
+"""The state machine by playbook: bytes in, bytes out, no sockets. Every state, and every way out of it."""
+
+import asyncio
+import base64
+import hashlib
+import time
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from devbox_proxy.exchange import DISCARDED
+from devbox_proxy.refusals import Refusal
+from devbox_proxy.upstream import UpstreamError
+
+from .playbook import Play, request
+from .test_identity import POD, known
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@pytest.fixture
+async def play() -> Play:
+    return Play()
+
+
+def later(seconds: float) -> float:
+    return time.monotonic() + seconds
+
+
+def code(answer: bytes) -> str:
+    """A refusal's code; and that it is a whole answer, the last on its connection."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"\r\nConnection: close" in head
+    return str(orjson.loads(body)["error"]["code"])
+
+
+async def test_a_request_and_its_answer_go_through_in_one_piece_each(play: Play) -> None:
+    sent = play.send(request(body=b"hello"))
+    assert sent == (
+        b"POST /v1 HTTP/1.1\r\nHost: api.example\r\nAccept-Encoding: identity\r\nAuthorization: Bearer sk-real\r\n"
+        b"Content-Length: 5\r\n\r\nhello"
+    )
+    play.api.data_received(OK)
+    assert len(play.to_client.written) == 1
+    assert play.to_client.take().endswith(b"\r\n\r\nok")
+    assert play.pools.released == [play.api]
+    assert not play.to_client.closing
+
+
+async def test_one_byte_at_a_time_is_the_same(play: Play) -> None:
+    raw = request("POST", "/v1", "Transfer-Encoding: chunked") + b"5;x=y\r\nhello\r\n0\r\nTrailer: gone\r\n\r\n"
+    sent = b"".join(play.send(raw[at : at + 1]) for at in range(len(raw)))
+    assert sent.endswith(b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(b"1\r\n%c\r\n" % c for c in b"hello") + b"0\r\n\r\n")
+    got = b"".join(play.answer(OK[at : at + 1]) for at in range(len(OK)))
+    assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert got.endswith(b"\r\n\r\nok")
+
+
+async def test_pipelined_requests_are_answered_in_their_order(play: Play) -> None:
+    first = play.send(request(target="/1", body=b"a") + request(target="/2", body=b"b") + request("GET", "/3"))
+    assert first.startswith(b"POST /1 ")
+    assert b"/2" not in first
+    for target in (b"POST /2 ", b"GET /3 "):
+        play.pools.idle_ones.append(play.api)
+        play.answer(OK)
+        assert play.to_api.take().startswith(target)
+    assert play.answer(OK).endswith(b"ok")
+    assert not play.to_client.closing
+
+
+async def test_what_is_wrong_behind_a_good_request_is_answered_in_its_turn(play: Play) -> None:
+    play.send(request() + b"BAD\r\n\r\n")
+    assert play.to_client.take() == b""
+    answer = play.answer(OK)
+    assert answer.count(b"HTTP/1.1 ") == 2
+    assert code(answer.split(b"ok", 1)[1]) == "malformed_request"
+    assert play.to_client.eof
+
+
+async def test_too_many_pipelined_requests_end_the_connection(play: Play) -> None:
+    play.send(request("GET") * 100)
+    assert play.to_client.paused
+    for _ in range(65):
+        play.pools.idle_ones.append(play.api)
+        last = play.answer(OK)
+    assert code(last.split(b"ok", 1)[1]) == "too_many_pipelined"
+
+
+async def test_a_slow_reader_slows_the_api_down_and_a_slow_api_the_client(play: Play) -> None:
+    play.send(request("POST", "/v1", "Content-Length: 100") + b"x")
+    play.client.pause_writing()
+    assert play.to_api.paused
+    play.client.resume_writing()
+    assert not play.to_api.paused
+    play.api.pause_writing()
+    assert play.to_client.paused
+    play.api.resume_writing()
+    assert not play.to_client.paused
+
+
+async def test_continue_is_said_once_there_is_a_connection() -> None:
+    play = Play(connected=False)
+    play.send(request("PUT", "/v1", "Expect: 100-continue", "Content-Length: 5"))
+    assert play.to_client.take() == b""
+    await play.dialled()
+    assert play.to_client.take() == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert play.to_api.take().endswith(b"Content-Length: 5\r\n\r\n")
+    assert play.send(b"hello") == b"hello"
+
+
+async def test_a_body_waits_for_the_connection_and_the_client_with_it() -> None:
+    play = Play(connected=False)
+    play.send(request(body=b"hello"))
+    assert play.to_client.paused
+    await play.dialled()
+    assert play.to_api.take().endswith(b"\r\n\r\nhello")
+
+
+async def test_no_connection_no_answer() -> None:
+    play = Play(connected=False)
+    play.send(request())
+    await play.dialled(UpstreamError(Refusal.UPSTREAM_TLS, "SSLError"))
+    assert code(play.to_client.take()) == "upstream_tls"
+    assert orjson.loads(play.lines()[-1])["ended"] == "upstream_tls"
+
+
+async def test_a_client_that_leaves_while_dialling_leaves_nothing_behind() -> None:
+    play = Play(connected=False)
+    play.send(request())
+    play.client.connection_lost(None)
+    await play.dialled()
+    assert play.to_api.take() == b""
+    assert play.gateway.requests == 0
+    assert orjson.loads(play.lines()[-1])["ended"] == "client_gone"
+
+
+async def test_a_client_that_leaves_ends_the_apis_work(play: Play) -> None:
+    play.send(request())
+    play.answer(b"HTTP/1.1 200 OK\r\n\r\ndata: 1\n\n")
+    play.client.connection_lost(ConnectionResetError())
+    assert play.to_api.aborted
+    assert play.pools.released == []
+    assert (play.gateway.requests, play.lost) == (0, ["10.244.0.7"])
+
+
+@pytest.mark.parametrize(
+    ("head", "ends"),
+    [(b"Content-Length: 9\r\n\r\n", None), (b"Transfer-Encoding: chunked\r\n\r\n4\r\n", ConnectionResetError())],
+)
+async def test_half_an_answer_never_looks_whole(play: Play, head: bytes, ends: Exception | None) -> None:
+    play.send(request())
+    got = play.answer(b"HTTP/1.1 200 OK\r\n" + head + b"body") + play.api_lost(ends)
+    assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert not got.endswith(b"0\r\n\r\n")
+    assert play.to_client.aborted
+    assert orjson.loads(play.lines()[-1])["ended"] == "upstream_cut"
+
+
+async def test_an_answer_that_ends_with_its_connection_gets_a_last_chunk(play: Play) -> None:
+    play.send(request("GET"))
+    got = play.answer(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\nbody") + play.api_lost()
+    assert got.endswith(b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n")
+    assert not play.to_client.closing
+
+
+async def test_http_1_0_gets_no_chunks_and_its_connection_closed(play: Play) -> None:
+    play.send(request("GET", version="HTTP/1.0"))
+    got = play.answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n")
+    assert got.endswith(b"Connection: close\r\n\r\nbody")
+    assert play.to_client.eof
+
+
+async def test_an_answer_before_the_uploads_end_closes_both(play: Play) -> None:
+    play.send(request("POST", "/v1", "Content-Length: 1000000") + b"x" * 1000)
+    assert b"Connection: close" in play.answer(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
+    assert play.to_api.aborted
+    assert play.send(b"x" * 1000) == b""
+    assert not play.to_client.eof, "what is on its way is still read, else the answer would be reset"
+    play.send(b"x" * DISCARDED)
+    assert play.to_client.eof
+
+
+async def test_early_hints_pass_and_continue_does_not(play: Play) -> None:
+    play.send(request())
+    assert play.answer(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n") == (
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    )
+    assert play.answer(OK).endswith(b"ok")
+
+
+async def test_a_broken_body_ends_the_request_at_the_api_too(play: Play) -> None:
+    play.send(request("POST", "/v1", "Transfer-Encoding: chunked") + b"5\r\nhello\r\n")
+    play.send(b"xyz\r\n")
+    assert code(play.to_client.take()) == "malformed_request"
+    assert play.to_api.aborted
+
+
+@pytest.mark.parametrize(
+    ("raw", "refusal"),
+    [
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: g\r\n\r\n", "target_too_long"),
+        (request("GET", "/", "X: " + "a" * 9000), "head_too_large"),
+        (request("GET", "/", *(f"X{n}: 1" for n in range(101))), "head_too_large"),
+        (request("GET", "/", *(f"X{n}: " + "a" * 5000 for n in range(9))), "head_too_large"),
+        (b"GET / HTTP/1.1\r\nHost: g\r\nX: " + b"a" * 300_000, "head_too_large"),
+        (b"\x16\x03\x01\x02\x00", "malformed_request"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "malformed_request"),
+        (b"GET / HTTP/1.1\nHost: g\n\n", "malformed_request"),
+        (b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", "method_unsupported"),
+        (b"GET /\r\n\r\n", "version_unsupported"),
+        (request("GET", "/", "Connection: Upgrade", "Upgrade: h2c") + b"PRI * HTTP/2.0\r\n\r\n", "upgrade_unsupported"),
+    ],
+)
+@pytest.mark.parametrize("size", [1_000_000, 4096])
+async def test_what_is_no_request_gets_one_answer_and_reaches_nobody(play: Play, raw: bytes, refusal: str, size: int) -> None:
+    for at in range(0, len(raw), size):
+        play.send(raw[at : at + size])
+    answer = play.to_client.take()
+    assert code(answer) == refusal
+    assert answer.count(b"HTTP/1.1 4") == 1
+    assert play.send(request()) == b""
+    assert play.to_client.eof
+
+
+async def test_a_flood_of_chunk_extensions_ends(play: Play) -> None:
+    play.send(request("POST", "/v1", "Transfer-Encoding: chunked"))
+    for _ in range(30):
+        play.send(b"1;" + b"x" * 30_000 + b"\r\na\r\n")
+    assert code(play.to_client.take()) == "framing_invalid"
+    assert play.to_api.aborted
+
+
+# How much at a time, and how slowly.
+
+
+async def test_more_requests_than_one_devbox_may_have_get_429() -> None:
+    play = Play(requests_per_devbox=1)
+    play.gateway._under_way["uid-1"] = 1
+    play.send(request())
+    answer = play.to_client.take()
+    assert b"Retry-After: 1" in answer
+    assert code(answer) == "too_many_requests"
+    assert play.gateway._under_way["uid-1"] == 1
+
+
+async def test_more_requests_than_the_gateway_may_have_and_little_memory_get_503() -> None:
+    play = Play(requests=1)
+    play.gateway._total = 1
+    play.send(request())
+    assert code(play.to_client.take()) == "overloaded"
+    play = Play()
+    play.gateway.memory.scarce = True
+    play.send(request())
+    assert code(play.to_client.take()) == "overloaded"
+
+
+async def test_a_head_that_does_not_come_and_one_that_does_not_end(play: Play) -> None:
+    play.client.check(later(19))
+    assert not play.to_client.closing
+    play.client.check(later(21))
+    assert play.to_client.aborted
+    play = Play()
+    play.send(b"GET / HTTP/1.1\r\nHo")
+    play.client.check(later(21))
+    assert code(play.to_client.take()) == "request_timeout"
+
+
+async def test_an_idle_connection_is_kept_for_a_while(play: Play) -> None:
+    play.send(request())
+    play.answer(OK)
+    play.client.check(later(74))
+    assert not play.to_client.eof
+    play.client.check(later(76))
+    assert play.to_client.eof
+    play.client.check(later(80))
+    assert play.to_client.aborted
+
+
+async def test_a_body_below_the_minimum_rate_ends(play: Play) -> None:
+    play.send(request("POST", "/v1", "Content-Length: 100000") + b"x" * 10)
+    play.client.check(later(0))
+    play.send(b"x")
+    play.client.check(later(31))
+    assert code(play.to_client.take()) == "request_timeout"
+    assert play.to_api.aborted
+
+
+async def test_a_body_that_the_api_does_not_take_is_not_slow(play: Play) -> None:
+    play.send(request("POST", "/v1", "Content-Length: 100000") + b"x" * 10)
+    play.api.pause_writing()
+    play.client.check(later(9))
+    assert play.to_client.take() == b""
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds", "ended"), [(b"", 11, "upstream_timeout"), (b"HTTP/1.1 200 OK\r\n\r\nx", 6, "upstream_cut")]
+)
+async def test_an_api_that_falls_silent(play: Play, answer: bytes, seconds: float, ended: str) -> None:
+    play.send(request())
+    play.answer(answer)
+    play.client.check(later(seconds - 2))
+    assert not play.to_api.aborted
+    play.client.check(later(seconds))
+    assert play.to_api.aborted
+    assert orjson.loads(play.lines()[-1])["ended"] == ended
+    assert play.to_client.aborted == bool(answer)
+
+
+async def test_a_client_that_reads_nothing_is_cut_and_the_silence_is_not_the_apis(play: Play) -> None:
+    play.send(request())
+    play.answer(b"HTTP/1.1 200 OK\r\n\r\nx")
+    play.client.pause_writing()
+    play.client.check(later(299))
+    assert not play.to_client.aborted
+    play.client.check(later(301))
+    assert play.to_client.aborted
+    assert play.to_api.aborted
+
+
+@pytest.mark.row("S4")
+async def test_a_stream_ends_with_its_pod() -> None:
+    play = Play(known())
+    play.send(request())
+    play.answer(b"HTTP/1.1 200 OK\r\n\r\nx")
+    play.client.check(later(0))
+    assert not play.to_client.aborted
+    play.world.pods["uid-1"] = replace(POD, deleting=True)
+    play.client.check(later(0))
+    assert play.to_client.aborted
+    assert play.to_api.aborted
+    assert orjson.loads(play.lines()[-1])["ended"] == "pod_gone"
+
+
+# WebSockets.
+
+KEY = base64.b64encode(b"0123456789abcdef").decode()
+ACCEPT = base64.b64encode(hashlib.sha1(KEY.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11", usedforsecurity=False).digest())
+HANDSHAKE = ("Connection: keep-alive, Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}")
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n"
+
+
+async def test_a_websocket_is_a_tunnel_once_the_api_agrees(play: Play) -> None:
+    extension = "Sec-WebSocket-Extensions: permessage-deflate"
+    sent = play.send(request("GET", "/v1/realtime?model=x", *HANDSHAKE, extension) + b"early")
+    assert sent.count(b"Connection: Upgrade\r\n") == sent.count(b"Upgrade: websocket\r\n") == 1
+    assert extension.encode() in sent
+    assert b"early" not in sent
+    got = play.answer(SWITCH % ACCEPT + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n\x81\x02hi")
+    assert got.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
+    assert b"permessage-deflate" in got
+    assert got.endswith(b"\r\n\r\n\x81\x02hi")
+    assert play.to_api.take() == b"early"
+    assert play.send(b"\x81\x80GET / HTTP/1.1") == b"\x81\x80GET / HTTP/1.1"
+    assert play.answer(b"\x88\x00") == b"\x88\x00"
+    play.api_lost()
+    assert play.to_client.eof
+    end = orjson.loads(play.lines()[-1])
+    assert (end["status"], end["ended"], end["sent"]) == (101, "complete", 6)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        SWITCH % b"d3Jvbmc=" + b"\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+        + ACCEPT
+        + b"\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: " + ACCEPT + b"\r\n\r\n",
+    ],
+)
+async def test_a_switch_that_is_not_the_one_asked_for_opens_nothing(play: Play, answer: bytes) -> None:
+    play.send(request("GET", "/v1/realtime", *HANDSHAKE))
+    assert code(play.answer(answer)) == "upstream_invalid"
+    assert play.to_api.aborted
+    assert play.send(b"raw") == b""
+
+
+async def test_a_refused_handshake_is_an_answer_like_any_other_and_the_last(play: Play) -> None:
+    play.send(request("GET", "/v1/realtime", *HANDSHAKE) + b"\x81\x80frames")
+    got = play.answer(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
+    assert got.startswith(b"HTTP/1.1 401 ")
+    assert b"Connection: close" in got
+    assert play.to_api.take() == b""
+    assert play.to_client.eof
+
+
+async def test_everything_in_one_loop_leaves_no_task(play: Play) -> None:
+    play.send(request())
+    play.answer(OK)
+    assert len(asyncio.all_tasks()) == 1
