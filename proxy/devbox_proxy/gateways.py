@@ -13,7 +13,7 @@ from devbox_api import route
 from devbox_api.route import Auth, Gateway
 from devbox_common.trust import check_ca_bundle
 
-from . import grammar, settings
+from . import grammar
 from .providers import NONE, Provider, provider
 from .rules import Rules, compile_rules
 
@@ -54,11 +54,6 @@ class Timeouts:
     connect: float | None = None
     first_byte: float | None = None
     idle: float | None = None
-
-    def over(self, usual: settings.Timeouts) -> settings.Timeouts:
-        """The gateway's settings, but for what is said here."""
-        own = {"connect_seconds": self.connect, "first_byte_seconds": self.first_byte, "idle_seconds": self.idle}
-        return usual.model_copy(update={name: value for name, value in own.items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
