@@ -73,7 +73,8 @@ class Start:
     def __init__(self, settings: Settings) -> None:
         self.policy = Policy.of(settings.upstreams)
         self.trust = _named("upstreams.caBundle", lambda: tls_context(settings.upstreams.ca_bundle))
-        self.certificate = _named("listen.tls", lambda: Certificate(settings.listen.tls))
+        tls = settings.listen.tls
+        self.certificate = _named("listen.tls", lambda: Certificate(tls)) if tls else None
         self.own_host = urlsplit(settings.public_url).hostname or ""
         self.own_addresses = frozenset({os.environ["POD_IP"]} if os.environ.get("POD_IP") else ())
 
@@ -116,8 +117,12 @@ async def serve(settings: Settings, start: Start) -> None:
             bounds=settings.limits,
         )
         admin = AdminPort(gateway, state, settings.listen.host, settings.listen.admin)
-        data = DataPort(gateway, settings.listen.host, settings.listen.data, start.certificate.context)
-        background = [tasks.create_task(state.run()), tasks.create_task(start.certificate.follow())]
+        data = DataPort(
+            gateway, settings.listen.host, settings.listen.data, start.certificate.context if start.certificate else None
+        )
+        background = [tasks.create_task(state.run())]
+        if start.certificate:
+            background.append(tasks.create_task(start.certificate.follow()))
         ports = {"admin": await admin.start(), "data": await data.start()}
         log.info("started", **ports)
         await stop.wait()

@@ -26,7 +26,8 @@ class Listen(SettingsModel):
     """Empty: every address, IPv4 and IPv6."""
     data: Port = 8443
     admin: Port = 8080
-    tls: Tls = Tls()
+    tls: Tls | None = Tls()
+    """None: plain HTTP, as behind something else that does TLS; tokens then cross that way in clear."""
 
 
 class Upstreams(SettingsModel):

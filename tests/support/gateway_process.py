@@ -50,7 +50,11 @@ def settings(folder: Path, **change: Any) -> Path:
 
 
 def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    both = {key: _merged(base[key], value) for key, value in change.items() if isinstance(base.get(key), dict)}
+    both = {
+        key: _merged(base[key], value)
+        for key, value in change.items()
+        if isinstance(base.get(key), dict) and isinstance(value, dict)
+    }
     return {**base, **change, **both}
 
 
