@@ -60,6 +60,10 @@ lint: venv tools ## Formatter, linter, strict types, layers, manifests up to dat
 unit: venv tools ## Unit tests: no cluster, seconds
 	@$(BIN)/pytest -q -n auto tests/unit
 
+.PHONY: attacks
+attacks: venv ## The attack corpus against a real gateway process (ATTACKS=file.yaml for another)
+	@$(BIN)/python -m tests.attacks $(or $(ATTACKS),tests/attacks/attacks.yaml)
+
 .PHONY: cluster
 cluster: venv ## A local Kubernetes: kind with a Docker engine, else the real components built from Go modules
 	@$(BIN)/python -m devbox_cluster up
@@ -80,7 +84,7 @@ integration: venv cluster images ## The claims of the README as assertions, on t
 e2e: integration ## The same as integration
 
 .PHONY: test
-test: lint unit integration ## Everything: lint, unit, integration (sets up what it needs)
+test: lint unit attacks integration ## Everything: lint, unit, attacks, integration (sets up what it needs)
 
 .PHONY: demo
 demo: venv ## The main job from nothing: cluster, images, install, agents that use APIs without their keys
