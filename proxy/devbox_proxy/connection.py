@@ -8,16 +8,17 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from time import monotonic as now
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
 
 import structlog
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from . import grammar, metrics, relay
-from .exchange import Exchange, new_request_id
+from . import grammar, heads, metrics, relay
+from .exchange import Begun, Exchange, new_request_id
 from .gateway import Gateway
 from .guard import RequestHead
 from .refusals import Refusal
+from .upstream import where
 
 MAX_HEAD: Final = 32 * 1024
 """Bytes of a request's head in all."""
@@ -29,14 +30,6 @@ chunks have five times theirs."""
 LINGER_SECONDS: Final = 1.0
 """For what a client has on its way when it is refused: closing before it arrives would make a reset of our answer."""
 _VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
-
-
-class Begun(NamedTuple):
-    """A head that was read, and what llhttp says of it."""
-
-    head: RequestHead
-    keep_alive: bool
-    switching: bool
 
 
 class _End:
@@ -125,7 +118,10 @@ class Connection(asyncio.Protocol):
             self._early.append(data)
             self.pause(paused=True)
         else:
-            self._feed(data)
+            try:
+                self._feed(data)
+            except Exception as error:
+                self._internal_error(error)
 
     def eof_received(self) -> bool:
         # A client that has said its last word is taken for gone: an agent that was killed must not go on costing tokens.
@@ -227,6 +223,27 @@ class Connection(asyncio.Protocol):
     # one read
 
     def _feed(self, data: bytes) -> None:
+        if self._exchange is not None or self._in_head or self._pending or (read := heads.cut(self.peer, data)) is None:
+            self._parse(data)
+        elif (head := self._gateway.heads.known(read, data)) is not None:
+            self._heard = True
+            self._begin(Begun(head, read.length, keep_alive=True, switching=False))
+            self._whole(data[read.body_at :])
+        else:
+            self._parse(data)
+            if (exchange := self._exchange) is not None and exchange.may_repeat:
+                self._gateway.heads.keep(read, exchange.head)
+
+    def _whole(self, body: bytes) -> None:
+        """The body of a request that came in one read."""
+        exchange = self._exchange
+        if exchange is not None:
+            if body:
+                exchange.request_data(body)
+            exchange.end_request()
+            exchange.flush()
+
+    def _parse(self, data: bytes) -> None:
         # Whether all of this read can only belong to a head, if one is open after it.
         alone = self._in_head or (self._exchange is None and not self._pending)
         self._begun = 0
@@ -239,8 +256,7 @@ class Connection(asyncio.Protocol):
             self._early = [data[upgrade.args[0] :]] if upgrade.args[0] < len(data) else []
             self.pause(paused=True)
         except HttpParserCallbackError as error:
-            self._internal_error(error.__context__)
-            return
+            raise (error.__context__ or error) from None
         except HttpParserError:
             self._broken(Refusal.MALFORMED_REQUEST)
         if self._in_head:
@@ -277,13 +293,9 @@ class Connection(asyncio.Protocol):
         self.write(relay.refusal(refusal, request_id))
         self._close()
 
-    def _internal_error(self, error: BaseException | None) -> None:
-        """Ours, not the client's. The kind of the error and where: its text may quote the request."""
-        frames = error.__traceback__ if error else None
-        while frames and frames.tb_next:
-            frames = frames.tb_next
-        where = f"{frames.tb_frame.f_code.co_filename}:{frames.tb_lineno}" if frames else ""
-        log.error("request_failed", error=type(error).__name__, where=where)
+    def _internal_error(self, error: Exception) -> None:
+        """Ours, not the client's."""
+        log.error("request_failed", error=type(error).__name__, where=where(error))
         self._fail_exchange("internal")
 
     def _fail_exchange(self, why: str) -> None:
@@ -308,7 +320,7 @@ class Connection(asyncio.Protocol):
     # requests, in their order
 
     def _begin(self, begun: Begun) -> None:
-        self._exchange = Exchange(self._gateway, self, begun.head, keep_alive=begun.keep_alive, switching=begun.switching)
+        self._exchange = Exchange(self._gateway, self, begun)
         self._exchange.begin()
 
     def _serve_pending(self) -> None:
@@ -367,7 +379,8 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         version = _VERSIONS.get(parser.get_http_version(), (0, 0))
         head = RequestHead(parser.get_method().decode("ascii"), self._target, version, tuple(self._headers), self.peer)
-        begun = Begun(head, parser.should_keep_alive(), parser.should_upgrade())
+        lengths = head.values(b"content-length")
+        begun = Begun(head, lengths[0] if lengths else None, parser.should_keep_alive(), parser.should_upgrade())
         if self._exchange is None and not self._pending:
             self._begin(begun)
         elif sum(isinstance(item, Begun) for item in self._pending) >= MAX_PIPELINED:

@@ -94,6 +94,12 @@ class UpstreamRequest:
     """PEM of the roots that alone count; empty: those of the gateway's settings."""
     max_body: int | None = None
     """Bytes that the body may have; None: any number."""
+    wire: bytes = field(init=False, repr=False, compare=False)
+    """Request line and headers as they are sent, but for the body's framing and the empty line."""
+
+    def __post_init__(self) -> None:
+        lines = [b"%b %b HTTP/1.1\r\n" % (self.method.encode(), self.target), *[b"%b: %b\r\n" % line for line in self.headers]]
+        object.__setattr__(self, "wire", b"".join(lines))
 
 
 def _access(credential: Credential, api: Api) -> Access:

@@ -10,7 +10,7 @@ import itertools
 import os
 from enum import Enum
 from time import monotonic as now
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
@@ -40,6 +40,16 @@ def new_request_id() -> str:
     return f"req_{_prefix}{next(_numbers):012x}"
 
 
+class Begun(NamedTuple):
+    """A head that was read, and what llhttp says of it."""
+
+    head: RequestHead
+    length: bytes | None
+    """Content-Length."""
+    keep_alive: bool
+    switching: bool
+
+
 class State(Enum):
     """Where a request is."""
 
@@ -65,8 +75,8 @@ class Exchange:
         "_forward",
         "_framing",
         "_gateway",
-        "_head",
         "_keep_alive",
+        "_length",
         "_mark",
         "_out_framing",
         "_progress_at",
@@ -80,21 +90,20 @@ class Exchange:
         "_task",
         "_throttled",
         "_upstream",
+        "head",
         "request_ended",
         "request_id",
         "state",
     )
 
-    def __init__(self, gateway: Gateway, client: "Connection", head: RequestHead, *, keep_alive: bool, switching: bool) -> None:
+    def __init__(self, gateway: Gateway, client: "Connection", begun: Begun) -> None:
         self.request_id = new_request_id()
         self.request_ended = False
         """The whole body has been read from the client."""
         self.state = State.DECIDING
         self._gateway = gateway
         self._client = client
-        self._head = head
-        self._keep_alive = keep_alive
-        self._switching = switching
+        self.head, self._length, self._keep_alive, self._switching = begun
         self._forward: Forward | None = None
         self._upstream: UpstreamConnection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -111,11 +120,16 @@ class Exchange:
         """Time and received bytes at the start of the present window of the minimum rate."""
         self._received = self._sent = self._status = 0
 
+    @property
+    def may_repeat(self) -> bool:
+        """Another request with this head would be taken in the same way."""
+        return self._forward is not None and self._keep_alive and not self._switching
+
     # from the client
 
     def begin(self) -> None:
         """The head is there."""
-        self._decided(self._gateway.decide(self._head))
+        self._decided(self._gateway.decide(self.head))
 
     def request_data(self, data: bytes) -> None:
         """A piece of the body, without framing."""
@@ -179,7 +193,7 @@ class Exchange:
             self._task = asyncio.create_task(self._wait(decision))
 
     async def _wait(self, decision: Wait) -> None:
-        final = await self._gateway.wait(self._head, decision)
+        final = await self._gateway.wait(self.head, decision)
         self._task = None
         self._decided(final)
         self.flush()
@@ -188,13 +202,12 @@ class Exchange:
         """The request may go: what is left to check is how much of it there may be."""
         self._forward = forward
         self._frame()
-        length = self._head.values(b"content-length")
         refusal = self._gateway.enter(forward.caller)
         if refusal is None and self._switching != forward.upstream.websocket:
             refusal = Refusal.UPGRADE_UNSUPPORTED
-        if refusal is None and _exceeds(forward, max(self._received, int(length[0]) if length else 0)):
+        if refusal is None and _exceeds(forward, max(self._received, int(self._length or 0))):
             refusal = Refusal.BODY_TOO_LARGE
-        if refusal is None and not self._gateway.audit_start(self.request_id, forward.caller, self._head):
+        if refusal is None and not self._gateway.audit_start(self.request_id, forward.caller, self.head):
             refusal = Refusal.AUDIT_FULL
         if refusal is not None:
             self._forward = None
@@ -226,26 +239,25 @@ class Exchange:
         self.state = State.SENDING
         self._progress_at = now()
         connection.start(self, request.method, websocket=request.websocket)
-        lengths = self._head.values(b"content-length")
-        self._request_out.insert(0, relay.request_head(request, self._framing, lengths[0] if lengths else None))
+        self._request_out.insert(0, relay.request_head(request, self._framing, self._length))
         if not self.request_ended:
-            if not self._received and self._head.version == (1, 1) and _expects_continue(self._head):
+            if not self._received and self.head.version == (1, 1) and _expects_continue(self.head):
                 # Only now: before the checks it would invite a body that nobody may send.
                 self._client.write(_CONTINUE)
             self._mark = (self._progress_at, self._received)
             self._client.pause(paused=False)
 
     def _frame(self) -> None:
-        if self._head.values(b"transfer-encoding"):
+        if b"transfer-encoding" in self.head.fields:
             self._framing = Framing.CHUNKED
-        elif self._head.values(b"content-length"):
+        elif self._length is not None:
             self._framing = Framing.LENGTH
 
     # from the API
 
     def informed(self, head: ResponseHead) -> None:
         """A 1xx answer."""
-        if self._forward is not None and self._head.version == (1, 1):
+        if self._forward is not None and self.head.version == (1, 1):
             self._client.write(relay.informational(head, self._forward.upstream))
 
     def answered(self, head: ResponseHead) -> None:
@@ -261,7 +273,7 @@ class Exchange:
             forward.upstream,
             public_url=self._gateway.public_url,
             request_id=self.request_id,
-            http10=self._head.version == (1, 0),
+            http10=self.head.version == (1, 0),
             close=not self._keep_alive,
         )
         self._answer_out.append(out)
@@ -308,7 +320,7 @@ class Exchange:
     def switched(self, head: ResponseHead, data: bytes) -> None:
         """101: from here on the bytes belong to the WebSocket; `data` are the first."""
         assert self._forward is not None  # noqa: S101 (for the type checker)
-        if not relay.accepts_websocket(head, self._head):
+        if not relay.accepts_websocket(head, self.head):
             self._fail(Refusal.UPSTREAM_INVALID)
             return
         self.state = State.TUNNEL
@@ -379,7 +391,7 @@ class Exchange:
     def _refuse(self, refusal: Refusal, caller: Caller | None) -> None:
         """No, before anything was sent anywhere."""
         self.state = State.DONE
-        self._gateway.refused(refusal, self._client.peer, self.request_id, caller, self._head.method)
+        self._gateway.refused(refusal, self._client.peer, self.request_id, caller, self.head.method)
         self._say(refusal)
 
     def _fail(self, refusal: Refusal) -> None:
@@ -399,7 +411,7 @@ class Exchange:
 
     def _say(self, refusal: Refusal) -> None:
         # After a no the connection is closed: nobody could tell what follows on it from a request.
-        self._client.write(relay.refusal(refusal, self.request_id, to_head=self._head.method == "HEAD"))
+        self._client.write(relay.refusal(refusal, self.request_id, to_head=self.head.method == "HEAD"))
         self._client.exchange_done(keep_alive=False)
 
     def _over(self, ended: str) -> None:
@@ -417,7 +429,7 @@ class Exchange:
             self._gateway.leave(forward.caller)
             took = round((now() - self._started) * 1000, 1)
             end = End(self._status, ended, self._received, self._sent, took)
-            self._gateway.audit_end(self.request_id, forward.caller, self._head, end)
+            self._gateway.audit_end(self.request_id, forward.caller, self.head, end)
 
 
 def _exceeds(forward: Forward, length: int) -> bool:

@@ -16,6 +16,7 @@ from . import grammar, identity, metrics
 from .audit import AuditFull, AuditLog
 from .gateways import Timeouts as OwnTimeouts
 from .guard import RequestHead
+from .heads import Heads
 from .identity import Caller, Decision, For, Refuse, Wait
 from .memory import Memory
 from .pool import Upstreams
@@ -67,6 +68,7 @@ class Gateway:
         self.upstreams = upstreams
         self.bounds = bounds or Bounds()
         self.public_url = public_url.rstrip("/").encode()
+        self.heads = Heads()
         self.connections: set[Connection] = set()
         self.draining = False
         """Answers tell clients to connect anew, which leads them to another replica."""
@@ -77,7 +79,7 @@ class Gateway:
         self._wait_seconds = wait_seconds
         self._timeouts = timeouts or Timeouts()
         self._waiting: Counter[str] = Counter()
-        self._under_way: Counter[str] = Counter()
+        self._under_way: dict[str, int] = {}
         """By pod UID."""
         self._total = 0
         self._requests = metrics.ByCaller()
@@ -144,9 +146,9 @@ class Gateway:
     def enter(self, caller: Caller) -> Refusal | None:
         """Count a request that begins; or why there is no room for it. `leave` must follow in either case."""
         uid = caller.pod_uid
-        self._under_way[uid] += 1
+        count = self._under_way[uid] = self._under_way.get(uid, 0) + 1
         self._total += 1
-        if self._under_way[uid] > self.bounds.requests_per_devbox:
+        if count > self.bounds.requests_per_devbox:
             return Refusal.TOO_MANY_REQUESTS
         if self._total > self.bounds.requests or self.memory.scarce:
             return Refusal.OVERLOADED
@@ -155,10 +157,11 @@ class Gateway:
     def leave(self, caller: Caller) -> None:
         """A request has ended."""
         uid = caller.pod_uid
-        self._under_way[uid] -= 1
         self._total -= 1
-        if not self._under_way[uid]:
+        if self._under_way[uid] == 1:
             del self._under_way[uid]
+        else:
+            self._under_way[uid] -= 1
 
     # the books
 

@@ -5,6 +5,7 @@ the order of the checks is that of the threat list in docs/architecture.md.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from . import grammar
@@ -27,6 +28,8 @@ class RequestHead:
     """The IP address that the connection comes from."""
     fields: dict[bytes, list[bytes]] = field(init=False, repr=False, compare=False)
     """The headers' values by their names in lower case: every check and the data path look here."""
+    memo: dict[str, Any] = field(init=False, repr=False, compare=False)
+    """What was concluded from this head alone, by whoever concluded it: a client repeats its heads (heads.py)."""
 
     def __post_init__(self) -> None:
         fields: dict[bytes, list[bytes]] = {}
@@ -37,6 +40,7 @@ class RequestHead:
             else:
                 fields[lower] = [value]
         object.__setattr__(self, "fields", fields)
+        object.__setattr__(self, "memo", {})
 
     @property
     def path(self) -> bytes:

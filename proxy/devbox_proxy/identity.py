@@ -8,6 +8,7 @@ token leads to. Called by server.py for every request.
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
+from operator import is_
 from typing import NamedTuple
 
 from devbox_api.names import token_digest
@@ -85,11 +86,16 @@ class _Case(NamedTuple):
     limits: Limits
 
 
+class _Led(NamedTuple):
+    """Where a head led, and what that rested on besides itself: objects that are never changed, only replaced."""
+
+    because: tuple[object, ...]
+    forward: Forward
+
+
 def decide(head: RequestHead, known: Known, now: float, limits: Limits) -> Decision:
     """One request, with what is known now (monotonic seconds)."""
-    if wrong := guard.check(head):
-        return Refuse(wrong)
-    found = tokens.find(head)
+    found = examine(head)
     if isinstance(found, Refusal):
         return Refuse(found)
     if not known.synced:
@@ -106,6 +112,14 @@ def decide(head: RequestHead, known: Known, now: float, limits: Limits) -> Decis
     if (unsure := _review(case, route, binding)) is not None:
         return unsure
     return _lead(case, found, route, binding)
+
+
+def examine(head: RequestHead) -> Found | Refusal:
+    """What the head alone tells: its token, or what is wrong with it. Worked out once for a head."""
+    examined: Found | Refusal | None = head.memo.get("examined")
+    if examined is None:
+        examined = head.memo["examined"] = guard.check(head) or tokens.find(head)
+    return examined
 
 
 def _caller(route: Route, binding: Binding, gateway: str = "", credential_id: str = "") -> Caller:
@@ -168,19 +182,25 @@ def _lead(case: _Case, found: Found, route: Route, binding: Binding) -> Decision
     if api is None:
         missing = Refusal.ROUTE_UNSUPPORTED if binding.gateway in known.gateways else Refusal.GATEWAY_GONE
         return Refuse(missing, _caller(route, binding))
-    review = known.reviews[route.pod.uid]
+    review, credential = known.reviews[route.pod.uid], known.credentials.get(binding.credential)
+    refresh = (route, binding) if case.now - review.at > case.limits.review * case.limits.refresh else None
+    because = (route, binding, api, review, credential)
+    led: _Led | None = case.head.memo.get("led")
+    if led is not None and refresh is None and all(map(is_, led.because, because)):
+        return led.forward  # the same head, and nothing that it leads to has changed
     caller = _caller(route, binding, api.name, review.credential_id)
     if api.rules is not None and not _allowed(case.head, api.rules, api.base_path):
         return Refuse(Refusal.RULE_FORBIDS, caller)
-    credential = known.credentials.get(binding.credential)
     if credential is None:
         return Refuse(Refusal.CREDENTIAL_GONE, caller)
     access = credential.at(api)
     if not access.granted:
         return Refuse(Refusal.CREDENTIAL_NOT_GRANTED, caller)
     upstream = credentials.prepare(case.head, found, access)
-    old = case.now - review.at > case.limits.review * case.limits.refresh
-    return Forward(caller, upstream, (*access.pool, route.pod.namespace), (route, binding) if old else None)
+    forward = Forward(caller, upstream, (*access.pool, route.pod.namespace), refresh)
+    if refresh is None:
+        case.head.memo["led"] = _Led(because, forward)
+    return forward
 
 
 def _allowed(head: RequestHead, rules: Rules, base_path: bytes) -> bool:

@@ -71,14 +71,11 @@ def chunk(data: bytes) -> bytes:
 
 def request_head(request: UpstreamRequest, framing: Framing, length: bytes | None) -> bytes:
     """Request line and headers; the body's framing is ours, whatever the client wrote about it."""
-    lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode(), request.target)]
-    lines += [b"%b: %b\r\n" % pair for pair in request.headers]
     if framing is Framing.CHUNKED:
-        lines.append(b"Transfer-Encoding: chunked\r\n")
-    elif length is not None:
-        lines.append(b"Content-Length: %b\r\n" % length)
-    lines.append(b"\r\n")
-    return b"".join(lines)
+        return request.wire + b"Transfer-Encoding: chunked\r\n\r\n"
+    if length is not None:
+        return b"%bContent-Length: %b\r\n\r\n" % (request.wire, length)
+    return request.wire + b"\r\n"
 
 
 def response_framing(status: int, fields: Fields, *, version: str, to_head: bool) -> tuple[Framing, bytes | None] | None:

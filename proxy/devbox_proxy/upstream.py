@@ -7,17 +7,27 @@ what came together goes on together. Made by pool.py; used by exchange.py, one e
 import asyncio
 from typing import Final, Protocol, cast
 
+import structlog
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from . import grammar, relay
 from .refusals import Refusal
 from .relay import Framing, ResponseHead
 
+log = structlog.get_logger()
 MAX_HEAD: Final = 32 * 1024
 """Bytes of an answer's head."""
 MAX_HEADERS: Final = 256
 MAX_INFORMATIONAL: Final = 16
 """1xx answers before the real one."""
+
+
+def where(error: Exception) -> str:
+    """File and line that an error comes from. All that a log may hold of it besides its kind: its text may quote what was read."""
+    frames = error.__traceback__
+    while frames and frames.tb_next:
+        frames = frames.tb_next
+    return f"{frames.tb_frame.f_code.co_filename}:{frames.tb_lineno}" if frames else ""
 
 
 class UpstreamError(Exception):
@@ -158,7 +168,10 @@ class UpstreamConnection(asyncio.Protocol):
         elif self._tunnel:
             self.receiver.tunnel_data(data)
         else:
-            self._feed(data)
+            try:
+                self._feed(data)
+            except Exception as error:
+                self._internal_error(error)
 
     def eof_received(self) -> bool:
         return False
@@ -173,6 +186,15 @@ class UpstreamConnection(asyncio.Protocol):
             receiver.answer_ended(reusable=False)
         else:
             receiver.upstream_failed(UpstreamError(Refusal.UPSTREAM_CLOSED, type(error).__name__ if error else "closed"))
+
+    def _internal_error(self, error: Exception) -> None:
+        """Ours, not the API's."""
+        log.error("answer_failed", error=type(error).__name__, where=where(error))
+        receiver = self.receiver
+        self.abort()
+        self.pool.forget(self)
+        if receiver is not None:
+            receiver.upstream_failed(UpstreamError(Refusal.INTERNAL, type(error).__name__))
 
     # one read
 
