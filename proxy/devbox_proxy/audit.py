@@ -5,6 +5,7 @@ that a reader that blocks never blocks the event loop. A full queue refuses requ
 """
 
 import time
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -27,17 +28,9 @@ class AuditLog:
 
     def put(self, event: str, request_id: str, caller: Caller | None, **facts: Any) -> None:
         """Queue one line. Raises AuditFull where lines must not be dropped and there is no room."""
-        line: dict[str, Any] = {"audit": event, "time": self._now(), "request_id": request_id}
-        if caller is not None:
-            line |= {
-                "namespace": caller.namespace,
-                "devbox": caller.devbox,
-                "pod": caller.pod,
-                "name": caller.name,
-                "gateway": caller.gateway,
-                "credential_id": caller.credential_id,
-            }
-        if not self._lines.put(orjson.dumps(line | facts)) and not self._drop:
+        start = f'{{"audit":"{event}","time":"{self._now()}","request_id":"{request_id}",'.encode()
+        who = b"" if caller is None else _who(caller)
+        if not self._lines.put(start + who + orjson.dumps(facts)[1:]) and not self._drop:
             raise AuditFull
 
     def close(self, seconds: float = 5.0) -> None:
@@ -51,3 +44,17 @@ class AuditLog:
         if self._second[0] != whole:
             self._second = (whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)))
         return f"{self._second[1]}.{int((now - whole) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _who(caller: Caller) -> bytes:
+    """The caller's part of a line, the same in all of its lines."""
+    who = {
+        "namespace": caller.namespace,
+        "devbox": caller.devbox,
+        "pod": caller.pod,
+        "name": caller.name,
+        "gateway": caller.gateway,
+        "credential_id": caller.credential_id,
+    }
+    return orjson.dumps(who)[1:-1] + b","

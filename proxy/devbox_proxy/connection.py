@@ -231,8 +231,8 @@ class Connection(asyncio.Protocol):
             self._whole(data[read.body_at :])
         else:
             self._parse(data)
-            if (exchange := self._exchange) is not None and exchange.may_repeat:
-                self._gateway.heads.keep(read, exchange.head)
+            if self._exchange is not None and self._exchange.may_repeat:
+                self._gateway.heads.keep(read, self._exchange.head)
 
     def _whole(self, body: bytes) -> None:
         """The body of a request that came in one read."""

@@ -180,9 +180,21 @@ class Gateway:
     def audit_end(self, request_id: str, caller: Caller, head: RequestHead, end: End) -> None:
         """The line at a request's end, and its metrics."""
         self._requests.count(caller, end.status)
-        facts = {"method": head.method, "path": head.path.decode("latin-1"), **end._asdict()}
+        status, ended, received, sent, ms = end
+        path = head.path.decode("latin-1")
         try:
-            self._audit.put("end", request_id, caller, **facts)
+            self._audit.put(
+                "end",
+                request_id,
+                caller,
+                method=head.method,
+                path=path,
+                status=status,
+                ended=ended,
+                received=received,
+                sent=sent,
+                ms=ms,
+            )
         except AuditFull:
             log.error("audit_line_lost", request_id=request_id)
 

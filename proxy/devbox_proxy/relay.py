@@ -38,13 +38,29 @@ class Framing(Enum):
 
 Fields = dict[bytes, list[bytes]]
 """Headers' values by their names in lower case."""
+_ASKED_FOR: Final = _LEADING | {
+    b"connection",
+    b"content-encoding",
+    b"content-length",
+    b"content-type",
+    b"keep-alive",
+    b"sec-websocket-accept",
+    b"transfer-encoding",
+    b"upgrade",
+    b"x-request-id",
+}
 
 
 def fields_of(headers: Headers) -> Fields:
-    """The headers, to be asked for by name."""
+    """Those headers of an answer that the gateway itself looks at."""
     fields: Fields = {}
     for name, value in headers:
-        fields.setdefault(name.lower(), []).append(value)
+        lower = name.lower()
+        if lower in _ASKED_FOR:
+            if lower in fields:
+                fields[lower].append(value)
+            else:
+                fields[lower] = [value]
     return fields
 
 
@@ -103,15 +119,10 @@ def response_head(
     lines = [_STATUS_LINES.get(head.status) or b"HTTP/1.1 %d \r\n" % head.status]
     removed = _removed(head)
     reflects = sent.redact.may_be_in(b"\n".join([value for _, value in head.headers]))
-    for name, value in head.headers:
-        lower = name.lower()
-        if lower in removed:
-            continue
-        if reflects:
-            value = sent.redact(value)  # noqa: PLW2901 (the loop's own)
-        if lower in _LEADING:
-            value = _to_gateway(lower, value, sent.endpoint, public_url)  # noqa: PLW2901
-        lines.append(b"%b: %b\r\n" % (name, value))
+    headers = head.headers
+    if reflects or not _LEADING.isdisjoint(head.fields):
+        headers = tuple((name, _changed(name.lower(), value, sent, public_url)) for name, value in headers)
+    lines += [b"%b: %b\r\n" % line for line in headers if line[0].lower() not in removed]
     if b"x-request-id" not in head.fields:
         lines.append(b"X-Request-Id: %b\r\n" % request_id.encode())
     framing = head.framing
@@ -163,6 +174,11 @@ def _removed(head: ResponseHead) -> frozenset[bytes]:
     """The headers of one connection: the known ones and those that Connection lists (RFC 9110 7.6.1)."""
     listed = head.fields.get(b"connection")
     return _REMOVED.union(option.strip().lower() for value in listed for option in value.split(b",")) if listed else _REMOVED
+
+
+def _changed(name: bytes, value: bytes, sent: UpstreamRequest, public_url: bytes) -> bytes:
+    value = sent.redact(value)
+    return _to_gateway(name, value, sent.endpoint, public_url) if name in _LEADING else value
 
 
 def _to_gateway(name: bytes, value: bytes, endpoint: Endpoint, public_url: bytes) -> bytes:

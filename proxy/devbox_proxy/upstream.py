@@ -86,6 +86,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_keep_alive",
         "_method",
         "_parser",
+        "_read",
         "_tunnel",
         "_version",
         "_websocket",
@@ -110,7 +111,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._method = "GET"
         self._websocket = False
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head_size = 0
+        self._head_size = self._read = 0
+        """Bytes of the head in earlier reads, and of the present read."""
         self._answer_head: ResponseHead | None = None
         self._body: list[bytes] = []
         self._ended = self._keep_alive = False
@@ -200,6 +202,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         rest: bytes | None = None
+        self._read = len(data)
         in_head = self._answer_head is None
         try:
             self._parser.feed_data(data)
@@ -315,7 +318,7 @@ class UpstreamConnection(asyncio.Protocol):
         if not 100 <= status <= 999:
             return f"status {status}"
         values = b"".join([value for _, value in headers])
-        if sum([len(name) + 4 for name, _ in headers]) + len(values) > MAX_HEAD:
+        if self._read + self._head_size > MAX_HEAD and sum([len(name) + 4 for name, _ in headers]) + len(values) > MAX_HEAD:
             return "a head that is too large"
         if len(values.translate(None, grammar.CONTROL_CHARACTERS)) != len(values):
             return "control characters in a header"
