@@ -64,6 +64,14 @@ unit: venv tools ## Unit tests: no cluster, seconds
 attacks: venv ## The attack corpus against a real gateway process (ATTACKS=file.yaml for another)
 	@$(BIN)/python -m tests.attacks $(or $(ATTACKS),tests/attacks/attacks.yaml)
 
+.PHONY: fuzz
+fuzz: venv ## Mutated requests against a real gateway process (N=200000 SEED=…)
+	@$(BIN)/python -m tests.fuzz $(or $(N),200000) $(or $(SEED),$$RANDOM)
+
+.PHONY: fuzz-short
+fuzz-short: venv ## A few thousand of them, always the same
+	@$(BIN)/python -m tests.fuzz 5000 1
+
 .PHONY: cluster
 cluster: venv ## A local Kubernetes: kind with a Docker engine, else the real components built from Go modules
 	@$(BIN)/python -m devbox_cluster up
@@ -84,7 +92,7 @@ integration: venv cluster images ## The claims of the README as assertions, on t
 e2e: integration ## The same as integration
 
 .PHONY: test
-test: lint unit attacks integration ## Everything: lint, unit, attacks, integration (sets up what it needs)
+test: lint unit attacks fuzz-short integration ## Everything: lint, unit, attacks, a short fuzz, integration (sets up what it needs)
 
 .PHONY: demo
 demo: venv ## The main job from nothing: cluster, images, install, agents that use APIs without their keys

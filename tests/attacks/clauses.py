@@ -112,6 +112,6 @@ CLAUSES: Final[list[tuple[re.Pattern[str], Check]]] = [
             r"token value never reaches upstream.*|(?:the )?token (?:is )?not in (?:the )?logs?|responses pair 1:1.*",
             answer.invariant,
         ),
-        (r"(?P<name>[A-Z][A-Za-z]*(?:-[A-Z][A-Za-z]*)*) == (?P<value>.+)", answer.header_equals),
+        (r"(?P<name>[A-Z][A-Za-z]*(?:-[A-Z][A-Za-z]*)*) == (?P<value>[^;]+)", answer.header_equals),
     )
 ] + MEASURED

@@ -17,9 +17,9 @@ _SPLIT: Final = re.compile(r";\s+|\s+\+\s+(?=no )")
 
 
 def judge_sentence(run: Run, sentence: str) -> list[str]:
-    """A sentence as a whole, or else each of its clauses."""
+    """Each of its clauses; or the sentence as a whole, where only that has a meaning."""
     whole = _find(sentence)
-    if whole is not None:
+    if whole is not None and not all(_find(clause) for clause in _SPLIT.split(sentence)):
         return _apply(run, *whole)
     wrong = []
     for clause in _SPLIT.split(sentence):

@@ -245,7 +245,7 @@ def h11_requests(data: bytes) -> list[tuple[h11.Request, bytes]]:
 
 
 def _answered(connection: h11.Connection) -> None:
-    # h11 reads the next request only after an answer to this one.
+    # h11 reads the next request only after an answer to this one; after a 2xx to CONNECT it would read none.
     if connection.our_state is h11.SEND_RESPONSE:
-        connection.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
+        connection.send(h11.Response(status_code=404, headers=[("Content-Length", "0")]))
         connection.send(h11.EndOfMessage())

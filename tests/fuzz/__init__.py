@@ -1,0 +1,1 @@
+"""Mutated requests against a real gateway process: `make fuzz`, docs in tests/fuzz/README.md."""
