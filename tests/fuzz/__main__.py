@@ -6,6 +6,7 @@ its own (tests/support/netns.py), in as many processes as there are processors.
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -18,11 +19,11 @@ from typing import Final
 
 import uvloop
 from tests.support.gateway_process import HOST, Stage, stage
-from tests.support.http_reading import responses
+from tests.support.http_reading import Response, responses
 from tests.support.kube_api import Cluster, Devbox
 from tests.support.netns import FAILED, GATEWAY, NoNamespace, command, possible
 from tests.support.raw_client import RawClient
-from tests.support.recorder import Recorder, recorder
+from tests.support.recorder import Recorded, Recorder, recorder
 
 from .grammar import TOKEN, Sample, sample
 from .oracle import CREDENTIAL, judge, meant
@@ -32,6 +33,7 @@ SECONDS: Final = 3.0
 """For an answer that must come."""
 UNFINISHED_SECONDS: Final = 0.03
 """For a sample that asks for none: long enough for what must not reach the API."""
+SYNC: Final = b"/between-two-samples"
 SHOWN: Final = 10
 """Findings that are printed in full."""
 RSS_LIMIT: Final = 64 << 20
@@ -62,42 +64,65 @@ class Worker:
     async def known(self) -> None:
         """Wait until the gateway knows the token."""
         async with asyncio.timeout(20):
-            while not self._api.requests:
-                await self._send(Sample(0, b"GET / HTTP/1.1\r\nHost: g\r\nX-Api-Key: " + TOKEN + b"\r\n\r\n", (), fin=False))
+            while True:
+                with contextlib.suppress(ConnectionError):
+                    return await self.sync()
                 await asyncio.sleep(0.05)
 
     async def run(self, numbers: Iterator[int], seed: int, score: Score) -> None:
         """Samples, until there are none left."""
         for number in numbers:
             one = sample(seed, number)
-            self._api.requests.clear()
             try:
-                wrong = await self._send(one)
+                wrong = await self._judged(one)
             except (OSError, TimeoutError) as error:
                 wrong = [f"no connection: {type(error).__name__}"]
             score.samples += 1
-            score.requests += len(self._api.requests)
-            score.refused += not self._api.requests
+            score.requests += len(self._arrived())
+            score.refused += not self._arrived()
+            self._api.requests.clear()
             if wrong:
                 text = f"seed {seed}, number {number}: {'; '.join(dict.fromkeys(wrong))}\n    {one.data!r}"
                 score.findings.append(text.replace(self.token[4:].decode(), "TOKEN").replace(CREDENTIAL.decode(), "CREDENTIAL"))
         await self._drop()
+
+    def _arrived(self) -> list[Recorded]:
+        return [request for request in self._api.requests if request.target != SYNC]
 
     async def _drop(self) -> None:
         if self._client is not None:
             await self._client.close()
             self._client = None
 
-    async def _send(self, one: Sample) -> list[str]:
-        data = one.data.replace(TOKEN, self.token)
+    async def _connect(self) -> RawClient:
+        return await RawClient.connect(
+            (GATEWAY, self._world.port), source=self._devbox.address, tls=self._world.trust, server_hostname=HOST
+        )
+
+    async def sync(self) -> None:
+        """A new connection that works: what was said on the one before has arrived by then, or will not."""
+        await self._drop()
+        self._client = await self._connect()
+        await self._client.send(b"GET " + SYNC + b" HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer " + self.token + b"\r\n\r\n")
+        if not await self._client.until(lambda client: client.received.endswith(b"ok") or client.ended is not None, SECONDS):
+            raise TimeoutError
+        if not self._client.received.startswith(b"HTTP/1.1 200 "):
+            raise ConnectionError(bytes(self._client.received[:12]))
+
+    async def _judged(self, one: Sample) -> list[str]:
         if self._client is None:
-            self._client = await RawClient.connect(
-                (GATEWAY, self._world.port),
-                source=self._devbox.address,
-                tls=self._world.trust,
-                server_hostname=HOST,
-            )
-        client = self._client
+            await self.sync()
+        answers, said = await self._send(one)
+        if said is not None:
+            await self.sync()
+            if said:
+                return [said]
+        return judge(one.data.replace(TOKEN, self.token), self.token, self._arrived(), answers)
+
+    async def _send(self, one: Sample) -> tuple[list[Response], str | None]:
+        """The answers, and None if the connection can go on being used, else what is wrong with them or an empty string."""
+        client, data = self._client, one.data.replace(TOKEN, self.token)
+        assert client is not None
         client.received.clear()
         client.arrivals.clear()
         position = 0
@@ -115,25 +140,19 @@ class Worker:
         def over(client: RawClient) -> bool:
             return client.ended is not None or _closing(client, methods) or _count(client, methods) >= max(1, len(whole))
 
-        unfinished = stop is None and (
-            not whole or not whole[-1].complete or len(whole) < len(wanted) or not data.endswith(b"\n")
-        )
-        in_time = await client.until(over, UNFINISHED_SECONDS if unfinished and not whole else SECONDS)
-        if in_time and len(whole) > 1 and not client.ended:
-            await asyncio.sleep(0.002)
+        # A sample that is not whole may have no answer at all.
+        in_time = await client.until(over, SECONDS if whole or stop else UNFINISHED_SECONDS)
         ended = client.ended
         try:
             found, rest = responses(bytes(client.received), methods, closed=ended is not None)
         except ValueError as error:
-            await self._drop()
-            return [f"what the client got is not HTTP: {error}"]
+            return [], f"what the client got is not HTTP: {error}"
         answers = [response for response in found if response.status >= 200 or response.status == 101]
-        wrong = judge(data, self.token, self._api.requests, answers)
+        if whole and not in_time:
+            return answers, "no answer came"
         plain = stop is None and data.endswith(b"\n") and len(whole) == len(wanted) == len(answers)
         kept = all(answer.status == 200 and b"close" not in answer.head.values("connection") for answer in answers)
-        if not (plain and kept and in_time and ended is None and not rest):
-            await self._drop()
-        return wrong
+        return answers, None if plain and kept and ended is None and not rest and not one.fin else ""
 
 
 def _count(client: RawClient, methods: list[bytes]) -> int:

@@ -38,31 +38,57 @@ class Meant:
     """Lower-case names."""
     body: bytes = b""
     complete: bool = False
+    version: bytes = b"1.1"
 
 
 def meant(data: bytes) -> tuple[list[Meant], str | None]:
-    """The requests in `data`, the last of them perhaps without its end, and why h11 stopped."""
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX)
-    connection.receive_data(_ZEROS.sub(b"0", data))
+    """The requests in `data`, the last of them perhaps without its end, and why reading stopped.
+
+    Each is read by a fresh h11, which leaves what comes behind it. Two things are allowed that h11 does not do: empty lines before a
+    request line (RFC 9112 2.2), and a further request after one of HTTP/1.0 that asks for it with keep-alive.
+    """
+    found, stop = _requests(data)
+    return _requests(_ZEROS.sub(b"0", data)) if stop and "chunk header" in stop else (found, stop)
+
+
+def _requests(data: bytes) -> tuple[list[Meant], str | None]:
     found: list[Meant] = []
-    try:
-        while True:
-            event = connection.next_event()
-            if isinstance(event, h11.Request):
-                found.append(Meant(event.method, event.target, list(event.headers)))
-            elif isinstance(event, h11.Data):
-                found[-1].body += bytes(event.data)
-            elif isinstance(event, h11.EndOfMessage):
-                found[-1].complete = True
-                connection.send(h11.Response(status_code=404, headers=[("Content-Length", "0")]))
-                connection.send(h11.EndOfMessage())
-                if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
-                    return found, "the connection ends"
-                connection.start_next_cycle()
-            else:
-                return found, None
-    except h11.RemoteProtocolError as error:
-        return found, str(error)
+    while True:
+        while data.startswith(b"\r\n"):
+            data = data[2:]
+        if not data:
+            return found, None
+        try:
+            rest = _next(data, found)
+        except h11.RemoteProtocolError as error:
+            return found, str(error)
+        if rest is None:
+            return found, None
+        if not _goes_on(found[-1]):
+            return found, "the connection ends"
+        data = rest
+
+
+def _next(data: bytes, found: list[Meant]) -> bytes | None:
+    """Read one request into `found`; returns what is behind it, None if it has no end."""
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX)
+    connection.receive_data(data)
+    while True:
+        event = connection.next_event()
+        if isinstance(event, h11.Request):
+            found.append(Meant(event.method, event.target, list(event.headers), version=event.http_version))
+        elif isinstance(event, h11.Data):
+            found[-1].body += bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            found[-1].complete = True
+            return connection.trailing_data[0]
+        else:
+            return None
+
+
+def _goes_on(request: Meant) -> bool:
+    options = {part.strip().lower() for name, value in request.headers if name == b"connection" for part in value.split(b",")}
+    return b"close" not in options and (request.version == b"1.1" or b"keep-alive" in options)
 
 
 def judge(data: bytes, token: bytes, recorded: Sequence[Recorded], answers: Sequence[Response]) -> list[str]:
