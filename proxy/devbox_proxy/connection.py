@@ -7,6 +7,7 @@ are pipelined behind it wait here, parsed, within bounds. Made by server.py, whi
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from enum import Enum
 from time import monotonic as now
 from typing import Final, cast
 
@@ -27,9 +28,20 @@ MAX_PIPELINED: Final = 64
 OVERHEAD: Final = (512 * 1024, 32)
 """Bytes besides the body itself, in chunk framing and trailers: so many (two reads), and so many times the body's length. One-byte
 chunks have five times theirs."""
+TURN: Final = 64 * 1024
+"""Bytes that are parsed before other connections have their turn."""
 LINGER_SECONDS: Final = 1.0
 """For what a client has on its way when it is refused: closing before it arrives would make a reset of our answer."""
 _VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
+
+
+class Hold(Enum):
+    """Why nothing is read from a client at the moment."""
+
+    EXCHANGE = "the API takes no more, or is not there yet"
+    PIPELINE = "requests wait for their turn"
+    SWITCH = "the API has not agreed to switch protocols"
+    TURN = "what was read is not worked through"
 
 
 class _End:
@@ -56,7 +68,9 @@ class Connection(asyncio.Protocol):
         "_head_most",
         "_headers",
         "_heard",
+        "_held",
         "_in_head",
+        "_later",
         "_on_lost",
         "_parser",
         "_pending",
@@ -84,6 +98,9 @@ class Connection(asyncio.Protocol):
         self._tunnel = False
         self._early: list[bytes] | None = None
         """What came behind a request to switch protocols; None if there was none."""
+        self._held: set[Hold] = set()
+        self._later: deque[bytes] = deque()
+        """What was read and not yet looked at."""
         self._bad = False
         """Nothing more is read as a request."""
         self._in_head = False
@@ -109,19 +126,14 @@ class Connection(asyncio.Protocol):
         self._gateway.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._closing_at is not None or self._bad:
-            return
-        if self._tunnel:
-            if self._exchange is not None:
-                self._exchange.tunnel_up(data)
-        elif self._early is not None:
-            self._early.append(data)
-            self.pause(paused=True)
+        if self._later:
+            self._later.append(data)
+        elif len(data) <= TURN or self._tunnel or (self._exchange is not None and self._exchange.expects_length):
+            self._take(data)
         else:
-            try:
-                self._feed(data)
-            except Exception as error:
-                self._internal_error(error)
+            self._later.append(data)
+            self._hold(Hold.TURN)
+            self._take_turn()
 
     def eof_received(self) -> bool:
         # A client that has said its last word is taken for gone: an agent that was killed must not go on costing tokens.
@@ -155,12 +167,10 @@ class Connection(asyncio.Protocol):
 
     def pause(self, *, paused: bool) -> None:
         """Backpressure: stop or go on reading from the client."""
-        if self.transport is None or self.transport.is_closing():
-            return
         if paused:
-            self.transport.pause_reading()
-        elif not self._pending and self._early is None:
-            self.transport.resume_reading()
+            self._hold(Hold.EXCHANGE)
+        else:
+            self._let_go(Hold.EXCHANGE)
 
     def abort(self) -> None:
         """Cut the connection: an end without the last chunk is the only honest one."""
@@ -172,6 +182,7 @@ class Connection(asyncio.Protocol):
         """The answer is whole. Serve the next request, or close."""
         self._exchange = None
         self._since = now()
+        self._let_go(Hold.EXCHANGE)
         if not keep_alive or self.transport is None or self.transport.is_closing():
             self._pending.clear()
             self._close()
@@ -179,8 +190,6 @@ class Connection(asyncio.Protocol):
             self._serve_pending()
         elif self._bad:
             self._close()
-        else:
-            self.pause(paused=False)
 
     def open_tunnel(self) -> None:
         """From here on bytes are passed on as they are."""
@@ -188,7 +197,7 @@ class Connection(asyncio.Protocol):
         early, self._early = self._early or [], None
         if early and self._exchange is not None:
             self._exchange.tunnel_up(b"".join(early))
-        self.pause(paused=False)
+        self._let_go(Hold.SWITCH)
 
     # for the server
 
@@ -220,7 +229,45 @@ class Connection(asyncio.Protocol):
         elif present - self._since > bounds.keepalive_seconds:
             self._close()
 
+    def _hold(self, why: Hold) -> None:
+        """Read nothing, for as long as there is a reason."""
+        if not self._held and self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._held.add(why)
+
+    def _let_go(self, why: Hold) -> None:
+        if why in self._held:
+            self._held.discard(why)
+            if not self._held and self.transport is not None and not self.transport.is_closing():
+                self.transport.resume_reading()
+
     # one read
+
+    def _take_turn(self) -> None:
+        """Work on a part of a long read, and let others have their turn: tens of thousands of chunks may be in it."""
+        data = self._later.popleft()
+        if len(data) > TURN:
+            self._later.appendleft(data[TURN:])
+        self._take(data[:TURN])
+        if self._later and self.transport is not None:
+            asyncio.get_running_loop().call_soon(self._take_turn)
+        else:
+            self._later.clear()
+            self._let_go(Hold.TURN)
+
+    def _take(self, data: bytes) -> None:
+        if self._closing_at is not None or self._bad:
+            return
+        if self._tunnel:
+            if self._exchange is not None:
+                self._exchange.tunnel_up(data)
+        elif self._early is not None:
+            self._early.append(data)
+        else:
+            try:
+                self._feed(data)
+            except Exception as error:
+                self._internal_error(error)
 
     def _feed(self, data: bytes) -> None:
         if self._exchange is not None or self._in_head or self._pending or (read := heads.cut(self.peer, data)) is None:
@@ -254,7 +301,7 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
             self._early = [data[upgrade.args[0] :]] if upgrade.args[0] < len(data) else []
-            self.pause(paused=True)
+            self._hold(Hold.SWITCH)
         except HttpParserCallbackError as error:
             raise (error.__context__ or error) from None
         except HttpParserError:
@@ -312,6 +359,7 @@ class Connection(asyncio.Protocol):
             return
         self._closing_at = now() + LINGER_SECONDS
         if transport.can_write_eof():
+            self._held.clear()
             transport.resume_reading()
             transport.write_eof()  # check() closes it
         else:
@@ -345,7 +393,7 @@ class Connection(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.flush()
         if not self._pending:
-            self.pause(paused=False)
+            self._let_go(Hold.PIPELINE)
 
     # httptools
 
@@ -387,7 +435,7 @@ class Connection(asyncio.Protocol):
             self._broken(Refusal.TOO_MANY_PIPELINED)
         else:
             self._pending.append(begun)
-            self.pause(paused=True)
+            self._hold(Hold.PIPELINE)
 
     def on_body(self, data: bytes) -> None:
         if self._bad:

@@ -8,6 +8,7 @@ TokenReview, the mirror, a dial). Made by connection.py; decided by identity.py;
 import asyncio
 import itertools
 import os
+from collections.abc import Coroutine
 from enum import Enum
 from time import monotonic as now
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -20,7 +21,7 @@ from .guard import RequestHead
 from .identity import Caller, Decision, Forward, Refuse, Wait
 from .refusals import Refusal
 from .relay import CHUNKS_END, Framing, ResponseHead
-from .upstream import UpstreamConnection, UpstreamError
+from .upstream import UpstreamConnection, UpstreamError, where
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 DISCARDED: Final = 256 * 1024
 """Bytes of a body that are still read after the whole answer was sent: closing at once would make a reset of it."""
+PIECE: Final = 64 * 1024
+"""Bytes that are written at a time."""
 LINGER_SECONDS: Final = 2.0
 """And for how long."""
 log = structlog.get_logger()
@@ -70,11 +73,13 @@ class Exchange:
     """A request and its answer. Implements upstream.Receiver."""
 
     __slots__ = (
+        "_all_sent",
         "_answer_out",
         "_client",
         "_forward",
         "_framing",
         "_gateway",
+        "_head_out",
         "_keep_alive",
         "_length",
         "_mark",
@@ -107,8 +112,11 @@ class Exchange:
         self._forward: Forward | None = None
         self._upstream: UpstreamConnection | None = None
         self._task: asyncio.Task[None] | None = None
+        self._head_out = b""
+        """The request's head, until it has been sent."""
         self._request_out: list[bytes] = []
-        """What goes to the API with the next flush, or as soon as there is a connection."""
+        """What of the body goes to the API with the next flush, or as soon as there is a connection; without framing."""
+        self._all_sent = False
         self._answer_out: list[bytes] = []
         """What goes to the client with the next flush."""
         self._framing = self._out_framing = Framing.NONE
@@ -124,6 +132,11 @@ class Exchange:
     def may_repeat(self) -> bool:
         """Another request with this head would be taken in the same way."""
         return self._forward is not None and self._keep_alive and not self._switching
+
+    @property
+    def expects_length(self) -> bool:
+        """What is read next is body by Content-Length: there is nothing to parse in it."""
+        return self._framing is Framing.LENGTH and not self.request_ended
 
     # from the client
 
@@ -142,7 +155,7 @@ class Exchange:
         if self._forward is not None and _exceeds(self._forward, self._received):
             self._fail(Refusal.BODY_TOO_LARGE)
             return
-        self._request_out.append(relay.chunk(data) if self._framing is Framing.CHUNKED else data)
+        self._request_out.append(data)
         if self._upstream is None:
             self._client.pause(paused=True)
 
@@ -151,8 +164,6 @@ class Exchange:
         self.request_ended = True
         if self.state is State.DONE:
             self._client.exchange_done(keep_alive=self._keep_alive)
-        elif self._framing is Framing.CHUNKED:
-            self._request_out.append(CHUNKS_END)
 
     def request_broken(self, refusal: Refusal) -> None:
         """What came is not a body."""
@@ -165,7 +176,9 @@ class Exchange:
 
     def client_writable(self, *, writable: bool) -> None:
         """Backpressure from the client."""
-        if self._upstream is not None:
+        if writable:
+            self.flush_answer()
+        if self._upstream is not None and not self._answer_out:
             self._upstream.pause(paused=not writable)
 
     def tunnel_up(self, data: bytes) -> None:
@@ -177,9 +190,21 @@ class Exchange:
 
     def flush(self) -> None:
         """Send what one read of the client brought, in one piece."""
-        if self._upstream is not None and self._request_out:
-            out, self._request_out = self._request_out, []
-            self._upstream.write(out[0] if len(out) == 1 else b"".join(out))
+        if self._upstream is None or self._all_sent:
+            return
+        out = b"".join(self._request_out)
+        if self._framing is Framing.CHUNKED:
+            if not out and not self.request_ended:
+                return  # the head goes with the first chunk: what has none that can be read reaches nobody
+            out = relay.chunk(out) if out else out
+            if self.request_ended:
+                out += CHUNKS_END
+        self._all_sent = self.request_ended
+        self._request_out = []
+        if self._head_out:
+            out, self._head_out = self._head_out + out, b""
+        if out:
+            self._upstream.write(out)
 
     # towards a connection
 
@@ -190,7 +215,16 @@ class Exchange:
             self._refuse(decision.refusal, decision.caller)
         else:
             self._frame()
-            self._task = asyncio.create_task(self._wait(decision))
+            self._start(self._wait(decision))
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        self._task = asyncio.create_task(work)
+        self._task.add_done_callback(self._worked)
+
+    def _worked(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("request_failed", request_id=self.request_id, error=type(error).__name__, where=where(error))
+            self._fail(Refusal.INTERNAL)
 
     async def _wait(self, decision: Wait) -> None:
         final = await self._gateway.wait(self.head, decision)
@@ -219,7 +253,7 @@ class Exchange:
             self._connected(idle)
         else:
             self.state = State.DIALLING
-            self._task = asyncio.create_task(self._dial(forward))
+            self._start(self._dial(forward))
 
     async def _dial(self, forward: Forward) -> None:
         try:
@@ -239,7 +273,7 @@ class Exchange:
         self.state = State.SENDING
         self._progress_at = now()
         connection.start(self, request.method, websocket=request.websocket)
-        self._request_out.insert(0, relay.request_head(request, self._framing, self._length))
+        self._head_out = relay.request_head(request, self._framing, self._length)
         if not self.request_ended:
             if not self._received and self.head.version == (1, 1) and _expects_continue(self.head):
                 # Only now: before the checks it would invite a body that nobody may send.
@@ -298,10 +332,11 @@ class Exchange:
             self._put(self._search.finish())
         if self._out_framing is Framing.CHUNKED:
             self._answer_out.append(CHUNKS_END)
-        self.flush_answer()
+        self._client.write(b"".join(self._answer_out))
+        self._answer_out = []
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
-            if reusable and self.request_ended and not self._request_out:
+            if reusable and self._all_sent:
                 self._gateway.upstreams.release(upstream)
             else:
                 upstream.abort()
@@ -313,9 +348,13 @@ class Exchange:
 
     def flush_answer(self) -> None:
         """Send what one read of the API brought, in one piece."""
-        if self._answer_out:
-            out, self._answer_out = self._answer_out, []
-            self._client.write(out[0] if len(out) == 1 else b"".join(out))
+        out, self._answer_out = b"".join(self._answer_out), []
+        for at in range(0, len(out), PIECE):
+            if self._client.stalled_since is not None:
+                # Here it is held once; written it would be held twice more, encrypted.
+                self._answer_out = [out[at:]]
+                return
+            self._client.write(out[at : at + PIECE])
 
     def switched(self, head: ResponseHead, data: bytes) -> None:
         """101: from here on the bytes belong to the WebSocket; `data` are the first."""

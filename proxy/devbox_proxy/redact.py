@@ -115,7 +115,7 @@ def is_text(content_type: str, content_encoding: str, status: int) -> bool:
     if status == 206 or is_encoded(content_encoding):
         return False
     kind = content_type.partition(";")[0].strip().lower()
-    if kind.startswith("text/") or kind.endswith(("+json", "+xml")):
+    if not kind or kind.startswith("text/") or kind.endswith(("+json", "+xml")):
         return True
     return kind in _TEXT
 

@@ -22,7 +22,7 @@ MAX_INFORMATIONAL: Final = 16
 """1xx answers before the real one."""
 
 
-def where(error: Exception) -> str:
+def where(error: BaseException) -> str:
     """File and line that an error comes from. All that a log may hold of it besides its kind: its text may quote what was read."""
     frames = error.__traceback__
     while frames and frames.tb_next:

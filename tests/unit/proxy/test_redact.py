@@ -104,7 +104,7 @@ def test_what_is_held_back_does_not_depend_on_the_credential() -> None:
         ("application/json", "", 206, False),
         ("application/octet-stream", "", 200, False),
         ("image/png", "", 200, False),
-        ("", "", 200, False),
+        ("", "", 200, True),
     ],
 )
 def test_which_bodies_are_searched(content_type: str, encoding: str, status: int, searched: bool) -> None:
