@@ -7,6 +7,7 @@ many connections or a clock are in floods.py.
 import asyncio
 import base64
 import gzip
+import re
 import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Final
@@ -84,24 +85,31 @@ def answer(run: Run, script: list[Step]) -> Answer:
                 peer.closing = True
                 if step.name == "RST":
                     peer.writer.transport.abort()
-        if not _stays_open(run.script):
+        if not _stays_open(run.script, request.method):
             await asyncio.sleep(0.05)
             peer.closing = True
 
     return scripted
 
 
-def _stays_open(data: bytes) -> bool:
-    """The answer ends by itself, so that its connection could be used again."""
-    head, _, body = data.partition(b"\r\n\r\n")
+_INFORMATIONAL: Final = re.compile(rb"(?:HTTP/1\.1 1(?!01)\d\d [^\r]*\r\n(?:[^\r]+\r\n)*\r\n)*")
+_LENGTH: Final = re.compile(rb"\ncontent-length:[ \t]*(\d+)[ \t]*\r?(?:\n|$)")
+
+
+def _stays_open(data: bytes, method: bytes) -> bool:
+    """The answer ends by itself, so that its connection could be used again; else only a close ends it."""
+    informational = _INFORMATIONAL.match(data)
+    head, _, body = data[informational.end() if informational else 0 :].partition(b"\r\n\r\n")
     lower = head.lower()
-    if lower.startswith(b"http/1.1 101"):
+    if method == b"HEAD" or re.match(rb"http/1\.1 (?:101|204|304)", lower):
         return True
     if b"connection: close" in lower:
         return False
     if b"transfer-encoding: chunked" in lower:
         return body.endswith(b"\r\n\r\n") or body == b"0\r\n\r\n"
-    return b"content-length:" in lower
+    length = _LENGTH.search(lower)
+    # A length that is no number is the gateway's to end.
+    return len(body) >= int(length[1]) if length else b"content-length:" in lower
 
 
 async def _gzip_body(run: Run, request: Recorded) -> AsyncIterator[bytes]:

@@ -5,41 +5,55 @@ because nobody understood it. Pure.
 """
 
 import re
-from collections.abc import Callable
 from typing import Final
 
 from .clauses import CLAUSES
+from .clauses_request import Check
 from .run import Run
 
-Check = Callable[[Run, re.Match[str]], str | None]
-"""Returns what is wrong."""
-_SPLIT: Final = re.compile(r";\s+|\s+\+\s+(?=no )")
+_SPLITS: Final = (re.compile(r";\s+|\s+\+\s+(?=no )"), re.compile(r"(?!)"), re.compile(r";\s+|,\s+(?:and\s+)?|\s+and\s+"))
+"""A sentence is read clause by clause, else as a whole, else in smaller parts: the first way in which all of it is understood."""
+_IF: Final = re.compile(
+    r"if (?:it (?:is|was) )?(?:forwarded|accepted|passed(?: on)?|200|it reaches (?:the )?upstream): (?P<then>.*)", re.IGNORECASE
+)
+_REMARK: Final = re.compile(r"\s*\([^()]*\)\s*$")
 
 
 def judge_sentence(run: Run, sentence: str) -> list[str]:
-    """Each of its clauses; or the sentence as a whole, where only that has a meaning."""
-    whole = _find(sentence)
-    if whole is not None and not all(_find(clause) for clause in _SPLIT.split(sentence)):
-        return _apply(run, *whole)
+    """What is wrong with it."""
     wrong = []
-    for clause in _SPLIT.split(sentence):
+    for clause in _clauses(sentence):
         found = _find(clause)
-        wrong += [f"assert not understood: {clause}"] if found is None else _apply(run, *found)
+        if found is None:
+            wrong.append(f"assert not understood: {clause}")
+        elif (said := _check(run, clause, *found)) is not None:
+            wrong.append(f"{said} (“{clause}”)")
     return wrong
 
 
 def understood(sentence: str) -> bool:
     """Every clause of it has a check."""
-    return _find(sentence) is not None or all(_find(clause) for clause in _SPLIT.split(sentence))
+    return all(_find(clause) for clause in _clauses(sentence))
+
+
+def _clauses(sentence: str) -> list[str]:
+    for split in _SPLITS:
+        parts = [part.strip() for part in split.split(sentence)]
+        if all(_find(part) for part in parts):
+            return parts
+    return [part.strip() for part in _SPLITS[0].split(sentence)]
+
+
+def _check(run: Run, clause: str, check: Check, match: re.Match[str]) -> str | None:
+    if _IF.fullmatch(clause) and not run.requests:
+        return None
+    return check(run, match)
 
 
 def _find(clause: str) -> tuple[Check, re.Match[str]] | None:
-    for pattern, check in CLAUSES:
-        if match := pattern.fullmatch(clause.strip()):
-            return check, match
+    condition = _IF.fullmatch(clause)
+    for text in (clause, _REMARK.sub("", clause), condition["then"] if condition else clause):
+        for pattern, check in CLAUSES:
+            if match := pattern.fullmatch(text.strip()):
+                return check, match
     return None
-
-
-def _apply(run: Run, check: Check, match: re.Match[str]) -> list[str]:
-    said = check(run, match)
-    return [f"{said} (“{match[0]}”)"] if said else []
