@@ -1,0 +1,147 @@
+"""A head that was read before is taken for what it was, and nothing else is taken for it."""
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from devbox_common.redacted import Redacted
+from devbox_proxy import heads
+from devbox_proxy.credentials import Credential
+from devbox_proxy.guard import RequestHead
+from devbox_proxy.heads import KEPT, LONGEST, Heads
+
+from .playbook import PEER, Play, request
+from .test_identity import CURRENT, POD
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def kept(play: Play) -> int:
+    return len(play.gateway.heads._kept)
+
+
+def ask(play: Play, raw: bytes) -> tuple[bytes, bytes]:
+    """What the API gets, and what the client gets."""
+    play.pools.idle_ones = [play.api]
+    sent = play.send(raw)
+    return sent, play.answer(OK) if sent else play.to_client.take()
+
+
+async def test_the_second_request_with_a_head_is_the_same_with_another_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = Play()
+    first, _ = ask(play, request(body=b"hello"))
+    assert kept(play) == 1
+    monkeypatch.setattr(type(play.client), "_parse", None)  # llhttp is not asked again
+    second, answer = ask(play, request(body=b"hello, world"))
+    assert second == first.replace(b"Content-Length: 5", b"Content-Length: 12") + b", world"
+    assert answer.endswith(b"ok")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        request("GET", "/", "Expect: 100-continue"),
+        request("GET", "/", "Connection: close"),
+        request("GET", "/", version="HTTP/1.0"),
+        request("POST", "/", "Transfer-Encoding: chunked") + b"0\r\n\r\n",
+        request("POST", "/", "content-length:5") + b"hello",
+        request("POST", "/", "Content-Length:  5") + b"hello",
+        request("POST", "/", "CONTENT-LENGTH: 5") + b"hello",
+        b"\r\n\r\n" + request("GET"),
+        b"\r\n" + request("GET"),
+        request("GET", "/", "X: " + "a" * LONGEST),
+        request("GET", "/", token="gws_none.of.them"),
+        request("GET", "/../x"),
+    ],
+)
+async def test_what_depends_on_more_is_read_anew_each_time(raw: bytes) -> None:
+    play = Play()
+    ask(play, raw)
+    assert kept(play) == 0
+
+
+async def test_a_length_that_is_hidden_from_us_is_not_taken_for_none() -> None:
+    play = Play()
+    ask(play, request("POST", "/"))
+    sent, _ = ask(play, request("POST", "/", "content-length:5") + b"hello")
+    assert sent.endswith(b"Content-Length: 5\r\n\r\nhello")
+
+
+async def test_a_head_counts_for_its_own_address_only() -> None:
+    one, other = Play(), Play()
+    other.gateway.heads = one.gateway.heads
+    other.client.peer = "10.244.0.8"
+    assert ask(one, request())[0]
+    sent, answer = ask(other, request())
+    assert sent == b""
+    assert b"token_elsewhere" in answer
+
+
+async def test_what_a_head_leads_to_is_decided_each_time() -> None:
+    play = Play()
+    assert ask(play, request())[0]
+    assert ask(play, request())[0]
+    play.world.pods["uid-1"] = replace(POD, host_network=True)
+        *(getattr(POD, name) for name in POD.__slots__[:7]), host_network=True, seen_at=0.0
+    )
+    assert b"pod_on_host_network" in ask(play, request())[1]
+
+
+async def test_another_credential_goes_into_the_very_next_request() -> None:
+    play = Play()
+    assert b"sk-real" in ask(play, request())[0]
+    old = play.world.credentials["credential-c"]
+    play.world.credentials["credential-c"] = Credential("credential-c", "8", Redacted("sk-new"), old.allowed_hosts)
+    sent = ask(play, request())[0]
+    assert b"sk-new" in sent
+    assert b"sk-real" not in sent
+
+
+async def test_only_so_many_are_kept() -> None:
+    store = Heads()
+    for number in range(KEPT + 10):
+        raw = f"GET /{number} HTTP/1.1\r\nHost: g\r\n\r\n".encode()
+        read = heads.cut(PEER, raw)
+        assert read is not None
+        store.keep(read, RequestHead("GET", f"/{number}".encode(), (1, 1), ((b"Host", b"g"),), PEER))
+    assert len(store._kept) == KEPT
+
+
+_pieces = st.lists(
+    st.sampled_from(
+        [
+            request(body=b"hello"),
+            request(body=b"hello, world"),
+            request("GET"),
+            request("GET", "/v1", "X-A: 1"),
+            request("GET", "/v1", f"Authorization: Bearer gws_{CURRENT}"),
+            request("POST", "/", "Transfer-Encoding: chunked") + b"3\r\nabc\r\n0\r\n\r\n",
+            b"\r\n",
+            request("POST", "/v1", "content-length:5") + b"hello",
+        ]
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(_pieces, st.integers(0, 2**32))
+def test_with_heads_kept_and_without_the_api_gets_the_same(requests: list[bytes], seed: int) -> None:
+    async def run(*, keeping: bool) -> bytes:
+        play = Play()
+        if not keeping:
+            play.gateway.heads.keep = lambda read, head: None  # type: ignore[method-assign]
+        got = b""
+        for raw in requests * 2:
+            cut = seed % len(raw)
+            for part in (raw[:cut], raw[cut:]) if seed % 3 == 0 else (raw,):
+                play.pools.idle_ones = [play.api]
+                got += play.send(part)
+            play.answer(OK)
+        play.audit_log.close()
+        return got
+
+    assert asyncio.run(run(keeping=True)) == asyncio.run(run(keeping=False))
