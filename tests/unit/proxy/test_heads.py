@@ -84,8 +84,6 @@ async def test_what_a_head_leads_to_is_decided_each_time() -> None:
     assert ask(play, request())[0]
     assert ask(play, request())[0]
     play.world.pods["uid-1"] = replace(POD, host_network=True)
-        *(getattr(POD, name) for name in POD.__slots__[:7]), host_network=True, seen_at=0.0
-    )
     assert b"pod_on_host_network" in ask(play, request())[1]
 
 
