@@ -35,7 +35,7 @@ UNFINISHED_SECONDS: Final = 0.03
 """For a sample that asks for none: long enough for what must not reach the API."""
 SYNC: Final = b"/between-two-samples"
 SHOWN: Final = 10
-"""Findings that are printed in full."""
+"""Findings that are printed with their bytes; the others by number and reason."""
 RSS_LIMIT: Final = 64 << 20
 
 
@@ -235,6 +235,8 @@ def _parent(total: int, seed: int) -> int:
     took = time.monotonic() - started
     for text in whole.findings[:SHOWN]:
         _say(f"FINDING {text}")
+    for text in whole.findings[SHOWN:]:
+        _say(f"finding {text.partition(chr(10))[0]}")
     _say(
         f"seed {seed}: {whole.samples} samples in {took:.0f} s ({whole.samples / took:.0f}/s), {whole.requests} requests reached an "
         f"API, {whole.refused} samples brought none there, {len(whole.findings)} findings"
