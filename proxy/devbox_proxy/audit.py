@@ -6,7 +6,7 @@ that a reader that blocks never blocks the event loop. A full queue refuses requ
 
 import time
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -18,43 +18,81 @@ class AuditFull(Exception):
     """No line can be taken, and requests that leave no trace are not allowed."""
 
 
+class End(NamedTuple):
+    """What became of a request."""
+
+    status: int
+    """0 if there was no answer."""
+    ended: str
+    """`complete`, `client_gone`, `upstream_cut`, or a refusal's code."""
+    received: int
+    """Bytes of the body, without framing."""
+    sent: int
+    seconds: float
+
+
 class AuditLog:
     """Lines with who, what and when."""
 
     def __init__(self, size: int, *, drop: bool, stream: Stream | None = None) -> None:
         self._lines = LineWriter(size, stream)
         self._drop = drop
-        self._second = (0, "")
+        self._second = (0, b"")
 
-    def put(self, event: str, request_id: str, caller: Caller | None, **facts: Any) -> None:
-        """Queue one line. Raises AuditFull where lines must not be dropped and there is no room."""
-        start = f'{{"audit":"{event}","time":"{self._now()}","request_id":"{request_id}",'.encode()
-        who = b"" if caller is None else _who(caller)
-        if not self._lines.put(start + who + orjson.dumps(facts)[1:]) and not self._drop:
+    def start(self, request_id: str, caller: Caller, method: str, path: bytes) -> None:
+        """Before the first byte goes to an API. Raises AuditFull where lines must not be dropped and there is no room."""
+        self._put(b"%b%b}" % (self._begin(b"start", request_id), _who(caller, method, path)))
+
+    def end(self, request_id: str, caller: Caller, method: str, path: bytes, end: End) -> None:
+        """When a request is over. Raises AuditFull."""
+        status, ended, received, sent, seconds = end
+        facts = b',"status":%d,"ended":"%b","received":%d,"sent":%d,"ms":%.1f}' % (
+            status,
+            ended.encode(),
+            received,
+            sent,
+            seconds * 1000,
+        )
+        self._put(b"%b%b%b" % (self._begin(b"end", request_id), _who(caller, method, path), facts))
+
+    def refused(self, request_id: str, caller: Caller | None, **facts: Any) -> None:
+        """A request that went nowhere. Raises AuditFull."""
+        known = caller._asdict() if caller else {}
+        known.pop("pod_uid", None)
+        self._put(self._begin(b"refused", request_id) + orjson.dumps(known | facts)[1:])
+
+    def _put(self, line: bytes) -> None:
+        if not self._lines.put(line) and not self._drop:
             raise AuditFull
+
+    def _begin(self, event: bytes, request_id: str) -> bytes:
+        """The part that all lines have."""
+        return b'{"audit":"%b","time":"%b","request_id":"%b",' % (event, self._now(), request_id.encode())
 
     def close(self, seconds: float = 5.0) -> None:
         """Write what is queued, for at most `seconds`, and stop."""
         self._lines.close(seconds)
 
-    def _now(self) -> str:
+    def _now(self) -> bytes:
         """RFC 3339 in milliseconds; the part that changes once a second is kept."""
         now = time.time()
         whole = int(now)
         if self._second[0] != whole:
-            self._second = (whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)))
-        return f"{self._second[1]}.{int((now - whole) * 1000):03d}Z"
+            self._second = (whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)).encode())
+        return b"%b.%03dZ" % (self._second[1], int((now - whole) * 1000))
+
+
+def _who(caller: Caller, method: str, path: bytes) -> bytes:
+    """Who called what: the part that both lines of a request have, and those of the next one like it."""
+    return _kept(caller, method, path) if len(path) <= _PATH_KEPT else _kept.__wrapped__(caller, method, path)
+
+
+_PATH_KEPT: Final = 256
+"""Bytes: longer ones are seldom the same."""
 
 
 @lru_cache(maxsize=4096)
-def _who(caller: Caller) -> bytes:
-    """The caller's part of a line, the same in all of its lines."""
-    who = {
-        "namespace": caller.namespace,
-        "devbox": caller.devbox,
-        "pod": caller.pod,
-        "name": caller.name,
-        "gateway": caller.gateway,
-        "credential_id": caller.credential_id,
-    }
-    return orjson.dumps(who)[1:-1] + b","
+def _kept(caller: Caller, method: str, path: bytes) -> bytes:
+    facts = caller._asdict() | {"method": method, "path": path.decode("latin-1")}
+    del facts["pod_uid"]
+    return orjson.dumps(facts)[1:-1]

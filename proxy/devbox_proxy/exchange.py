@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 
 from . import metrics, redact, relay
-from .gateway import End, Gateway
+from .audit import End
+from .gateway import Gateway
 from .guard import RequestHead
 from .identity import Caller, Decision, Forward, Refuse, Wait
 from .refusals import Refusal
@@ -466,8 +467,7 @@ class Exchange:
         if self._forward is not None:
             forward, self._forward = self._forward, None
             self._gateway.leave(forward.caller)
-            took = round((now() - self._started) * 1000, 1)
-            end = End(self._status, ended, self._received, self._sent, took)
+            end = End(self._status, ended, self._received, self._sent, now() - self._started)
             self._gateway.audit_end(self.request_id, forward.caller, self.head, end)
 
 

@@ -8,12 +8,12 @@ import asyncio
 import contextlib
 from collections import Counter
 from time import monotonic as now
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from . import grammar, identity, metrics
-from .audit import AuditFull, AuditLog
+from .audit import AuditFull, AuditLog, End
 from .gateways import Timeouts as OwnTimeouts
 from .guard import RequestHead
 from .heads import Heads
@@ -34,19 +34,6 @@ REVIEW_SECONDS: Final = 2.0
 """What a TokenReview may take beyond the wait."""
 
 log = structlog.get_logger()
-
-
-class End(NamedTuple):
-    """What became of a request."""
-
-    status: int
-    """0 if there was no answer."""
-    ended: str
-    """`complete`, `client_gone`, `upstream_cut`, or a refusal's code."""
-    received: int
-    """Bytes of the body, without framing."""
-    sent: int
-    ms: float
 
 
 class Gateway:
@@ -168,7 +155,7 @@ class Gateway:
     def audit_start(self, request_id: str, caller: Caller, head: RequestHead) -> bool:
         """The line before the first byte to the API. False: it can't be written, so the request must not go."""
         try:
-            self._audit.put("start", request_id, caller, method=head.method, path=head.path.decode("latin-1"))
+            self._audit.start(request_id, caller, head.method, head.path)
         except AuditFull:
             return False
         return True
@@ -180,21 +167,8 @@ class Gateway:
     def audit_end(self, request_id: str, caller: Caller, head: RequestHead, end: End) -> None:
         """The line at a request's end, and its metrics."""
         self._requests.count(caller, end.status)
-        status, ended, received, sent, ms = end
-        path = head.path.decode("latin-1")
         try:
-            self._audit.put(
-                "end",
-                request_id,
-                caller,
-                method=head.method,
-                path=path,
-                status=status,
-                ended=ended,
-                received=received,
-                sent=sent,
-                ms=ms,
-            )
+            self._audit.end(request_id, caller, head.method, head.path, end)
         except AuditFull:
             log.error("audit_line_lost", request_id=request_id)
 
@@ -203,4 +177,4 @@ class Gateway:
         metrics.REFUSALS.labels(refusal.code).inc()
         facts = {"method": method if method in grammar.METHODS else "OTHER", "peer": peer, "code": refusal.code}
         with contextlib.suppress(AuditFull):
-            self._audit.put("refused", request_id, caller, **facts, status=refusal.status)
+            self._audit.refused(request_id, caller, **facts, status=refusal.status)

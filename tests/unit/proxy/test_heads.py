@@ -1,6 +1,7 @@
 """A head that was read before is taken for what it was, and nothing else is taken for it."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings

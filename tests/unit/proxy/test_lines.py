@@ -62,7 +62,7 @@ def test_a_full_audit_log_refuses_or_drops_as_it_is_set() -> None:
         refused = 0
         for _ in range(300):
             try:
-                audit.put("start", "req_1", None)
+                audit.refused("req_1", None, code="x")
             except AuditFull:
                 refused += 1
         assert (refused == 0) is drop
