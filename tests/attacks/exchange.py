@@ -278,7 +278,10 @@ async def collect(slot: Slot, run: Run, marks: Marks) -> None:
     output = lab.stage.process.output
     # The end of what was asked earlier may come late.
     earlier = set(_REQUEST_ID.findall("".join(output[max(0, marks.lines - 500) : marks.lines])))
-    late = output[marks.lines :]
-    run.lines = [
-        line for line in late if (whose in line or others not in line) and not earlier & set(_REQUEST_ID.findall(line))
-    ]
+    for _ in range(20):
+        late = output[marks.lines :]
+        run.lines = [x for x in late if (whose in x or others not in x) and not earlier & set(_REQUEST_ID.findall(x))]
+        # A thread writes them.
+        if sum('"audit":"start"' in x for x in run.lines) <= sum('"audit":"end"' in x for x in run.lines):
+            break
+        await asyncio.sleep(0.05)
