@@ -157,7 +157,7 @@ async def running(folder: Path, config: Path, prefix: Sequence[str] = ()) -> Asy
         async with asyncio.timeout(START_SECONDS):
             while not result.data and result.alive:  # noqa: ASYNC110 (another process)
                 await asyncio.sleep(0.02)
-        assert result.data, result.output
+        assert result.data, result.output[-1:]
         yield result
     finally:
         if result.alive:
