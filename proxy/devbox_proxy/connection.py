@@ -12,27 +12,20 @@ from time import monotonic as now
 from typing import Final, cast
 
 import structlog
-from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from . import grammar, heads, metrics, relay
-from .exchange import Begun, Exchange, new_request_id
+from . import metrics, relay
+from .exchange import Exchange, new_request_id
 from .gateway import Gateway
-from .guard import RequestHead
+from .reader import Begun, RequestReader
 from .refusals import Refusal
 from .upstream import where
 
-MAX_HEAD: Final = 32 * 1024
-"""Bytes of a request's head in all."""
 MAX_PIPELINED: Final = 64
 """Heads that may wait behind the request that is being answered."""
-OVERHEAD: Final = (512 * 1024, 32)
-"""Bytes besides the body itself, in chunk framing and trailers: so many (two reads), and so many times the body's length. One-byte
-chunks have five times theirs."""
 TURN: Final = 64 * 1024
 """Bytes that are parsed before other connections have their turn."""
 LINGER_SECONDS: Final = 1.0
 """For what a client has on its way when it is refused: closing before it arrives would make a reset of our answer."""
-_VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
 
 
 class Hold(Enum):
@@ -57,27 +50,16 @@ class Connection(asyncio.Protocol):
     """asyncio's callbacks on one side, llhttp's on the other, and the exchange between them."""
 
     __slots__ = (
-        "_bad",
-        "_begun",
-        "_body_bytes",
         "_closing_at",
         "_early",
         "_exchange",
         "_gateway",
-        "_head_least",
-        "_head_most",
-        "_headers",
-        "_heard",
         "_held",
-        "_in_head",
         "_later",
         "_on_lost",
-        "_parser",
         "_pending",
-        "_raw_bytes",
-        "_read",
+        "_reader",
         "_since",
-        "_target",
         "_tunnel",
         "peer",
         "stalled_since",
@@ -92,31 +74,18 @@ class Connection(asyncio.Protocol):
         """Since when the client takes no bytes, though some wait for it."""
         self._gateway = gateway
         self._on_lost = on_lost
-        self._parser = HttpRequestParser(self)
+        self._reader = RequestReader(self, peer, gateway.heads)
         self._exchange: Exchange | None = None
         self._pending: deque[Begun | bytes | Refusal | _End] = deque()
-        self._tunnel = False
-        self._early: list[bytes] | None = None
-        """What came behind a request to switch protocols; None if there was none."""
         self._held: set[Hold] = set()
         self._later: deque[bytes] = deque()
         """What was read and not yet looked at."""
-        self._bad = False
-        """Nothing more is read as a request."""
-        self._in_head = False
+        self._early: list[bytes] | None = None
+        """What came behind a request to switch protocols; None if there was none."""
+        self._tunnel = False
         self._since = now()
-        """When the wait for a head began."""
+        """When the present rest began."""
         self._closing_at: float | None = None
-        self._target = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._head_least = self._head_most = 0
-        """Bytes of the open head in earlier reads: no less, and no more."""
-        self._begun = 0
-        """Requests that began in the present read."""
-        self._raw_bytes = self._body_bytes = 0
-        self._read = 0
-        """Bytes of the present read."""
-        self._heard = False
 
     # asyncio.Protocol
 
@@ -128,7 +97,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._later:
             self._later.append(data)
-        elif len(data) <= TURN or self._tunnel or (self._exchange is not None and self._exchange.expects_length):
+        elif len(data) <= TURN or self._tunnel or (self._reader.expects_length):
             self._take(data)
         else:
             self._later.append(data)
@@ -141,7 +110,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.transport = None
-        self._bad = True
+        self._reader.ended = True
         self._gateway.connections.discard(self)
         self._on_lost(self.peer)
         if self._exchange is not None:
@@ -174,7 +143,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Cut the connection: an end without the last chunk is the only honest one."""
-        self._bad = True
+        self._reader.ended = True
         if self.transport is not None:
             self.transport.abort()
 
@@ -188,7 +157,7 @@ class Connection(asyncio.Protocol):
             self._close()
         elif self._pending:
             self._serve_pending()
-        elif self._bad:
+        elif self._reader.ended:
             self._close()
 
     def open_tunnel(self) -> None:
@@ -222,10 +191,12 @@ class Connection(asyncio.Protocol):
             self._fail_exchange("stuck_reader")
         elif self._exchange is not None:
             self._exchange.check(present)
-        elif self._in_head or not self._heard:
-            # The first head, or one that has begun.
+        elif self._reader.in_head:
+            if present - self._reader.since > bounds.head_seconds:
+                self._refuse(Refusal.REQUEST_TIMEOUT)
+        elif self._reader.unused:
             if present - self._since > bounds.head_seconds:
-                self._refuse(Refusal.REQUEST_TIMEOUT) if self._in_head else self.abort()
+                self.abort()
         elif present - self._since > bounds.keepalive_seconds:
             self._close()
 
@@ -256,7 +227,7 @@ class Connection(asyncio.Protocol):
             self._let_go(Hold.TURN)
 
     def _take(self, data: bytes) -> None:
-        if self._closing_at is not None or self._bad:
+        if self._closing_at is not None:
             return
         if self._tunnel:
             if self._exchange is not None:
@@ -265,76 +236,15 @@ class Connection(asyncio.Protocol):
             self._early.append(data)
         else:
             try:
-                self._feed(data)
+                self._reader.feed(data)
+                if self._exchange is not None:
+                    self._exchange.flush()
             except Exception as error:
                 self._internal_error(error)
 
-    def _feed(self, data: bytes) -> None:
-        if self._exchange is not None or self._in_head or self._pending or (read := heads.cut(self.peer, data)) is None:
-            self._parse(data)
-        elif (head := self._gateway.heads.known(read, data)) is not None:
-            self._heard = True
-            self._begin(Begun(head, read.length, keep_alive=True, switching=False))
-            self._whole(data[read.body_at :])
-        else:
-            self._parse(data)
-            if self._exchange is not None and self._exchange.may_repeat:
-                self._gateway.heads.keep(read, self._exchange.head)
-
-    def _whole(self, body: bytes) -> None:
-        """The body of a request that came in one read."""
-        exchange = self._exchange
-        if exchange is not None:
-            if body:
-                exchange.request_data(body)
-            exchange.end_request()
-            exchange.flush()
-
-    def _parse(self, data: bytes) -> None:
-        # Whether all of this read can only belong to a head, if one is open after it.
-        alone = self._in_head or (self._exchange is None and not self._pending)
-        self._begun = 0
-        self._read = len(data)
-        self._raw_bytes += len(data)
-        self._heard = True
-        try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade as upgrade:
-            self._early = [data[upgrade.args[0] :]] if upgrade.args[0] < len(data) else []
-            self._hold(Hold.SWITCH)
-        except HttpParserCallbackError as error:
-            raise (error.__context__ or error) from None
-        except HttpParserError:
-            self._broken(Refusal.MALFORMED_REQUEST)
-        if self._in_head:
-            # A line that does not end is not told by llhttp.
-            self._head_most += len(data)
-            self._head_least += len(data) if alone and self._begun <= 1 else 0
-            if self._head_least > MAX_HEAD:
-                self._broken(Refusal.HEAD_TOO_LARGE)
-        fixed, times = OVERHEAD
-        if self._raw_bytes > fixed + (times + 1) * self._body_bytes:
-            self._broken(Refusal.FRAMING_INVALID)
-        if self._exchange is not None:
-            self._exchange.flush()
-
-    def _broken(self, refusal: Refusal) -> None:
-        """What was read is no request. If it belongs to one that is being served, that one ends; else it is answered in its turn."""
-        if self._bad:
-            return
-        exchange = self._exchange
-        if exchange is None:
-            self._refuse(refusal)
-        elif self._pending or exchange.request_ended:
-            self._pending.append(refusal)
-            self._bad = True
-        else:
-            self._bad = True
-            exchange.request_broken(refusal)
-
     def _refuse(self, refusal: Refusal) -> None:
         """Refuse what never became a request."""
-        self._bad = True
+        self._reader.ended = True
         request_id = new_request_id()
         self._gateway.refused(refusal, self.peer, request_id)
         self.write(relay.refusal(refusal, request_id))
@@ -353,7 +263,7 @@ class Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         """Close once everything is sent, and give what is still on its way here a moment to arrive."""
-        self._bad = True
+        self._reader.ended = True
         transport = self.transport
         if transport is None or self._closing_at is not None:
             return
@@ -395,66 +305,44 @@ class Connection(asyncio.Protocol):
         if not self._pending:
             self._let_go(Hold.PIPELINE)
 
-    # httptools
+    # reader.Sink
 
-    def on_message_begin(self) -> None:
-        self._in_head = True
-        self._since = now()
-        self._target = b""
-        self._headers = []
-        self._begun += 1
-        self._head_least = self._head_most = self._raw_bytes = self._body_bytes = 0
-
-    def on_url(self, part: bytes) -> None:
-        self._target += part
-        if len(self._target) > grammar.MAX_LINE:
-            self._broken(Refusal.TARGET_TOO_LONG)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        # Trailers come here too, and are dropped (RFC 9110 6.5.1): nobody looks at the headers once the head is complete.
-        if len(self._headers) <= grammar.MAX_HEADERS:
-            self._headers.append((name, value.rstrip(b" \t")))
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        if self._bad:
-            return
-        if len(self._headers) > grammar.MAX_HEADERS or (
-            self._read + self._head_most > grammar.MAX_FIELD and _too_large(self._headers)
-        ):
-            self._broken(Refusal.HEAD_TOO_LARGE)
-            return
-        parser = self._parser
-        version = _VERSIONS.get(parser.get_http_version(), (0, 0))
-        head = RequestHead(parser.get_method().decode("ascii"), self._target, version, tuple(self._headers), self.peer)
-        lengths = head.values(b"content-length")
-        begun = Begun(head, lengths[0] if lengths else None, parser.should_keep_alive(), parser.should_upgrade())
+    def head_read(self, begun: Begun) -> None:
+        """A request begins: now, or once those before it are answered."""
         if self._exchange is None and not self._pending:
             self._begin(begun)
         elif sum(isinstance(item, Begun) for item in self._pending) >= MAX_PIPELINED:
-            self._broken(Refusal.TOO_MANY_PIPELINED)
+            self.misread(Refusal.TOO_MANY_PIPELINED)
         else:
             self._pending.append(begun)
             self._hold(Hold.PIPELINE)
 
-    def on_body(self, data: bytes) -> None:
-        if self._bad:
-            return
-        self._body_bytes += len(data)
+    def body_read(self, data: bytes) -> None:
+        """A piece of its body."""
         if self._pending:
             self._pending.append(data)
         elif self._exchange is not None:
             self._exchange.request_data(data)
 
-    def on_message_complete(self) -> None:
-        if self._bad:
-            return
+    def end_read(self) -> None:
+        """It is whole."""
         if self._pending:
             self._pending.append(_END)
         elif self._exchange is not None:
             self._exchange.end_request()
 
+    def misread(self, refusal: Refusal) -> None:
+        """What was read is no request. If it belongs to one that is being served, that one ends; else it is answered in its turn."""
+        self._reader.ended = True
+        exchange = self._exchange
+        if exchange is None:
+            self._refuse(refusal)
+        elif self._pending or exchange.request_ended:
+            self._pending.append(refusal)
+        else:
+            exchange.request_broken(refusal)
 
-def _too_large(headers: list[tuple[bytes, bytes]]) -> bool:
-    sizes = [len(name) + len(value) for name, value in headers]
-    return max(sizes, default=0) > grammar.MAX_FIELD or sum(sizes) > MAX_HEAD
+    def switch_read(self, rest: bytes) -> None:
+        """What follows a request to switch protocols."""
+        self._early = [rest] if rest else []
+        self._hold(Hold.SWITCH)

@@ -11,7 +11,7 @@ import os
 from collections.abc import Coroutine
 from enum import Enum
 from time import monotonic as now
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -20,6 +20,7 @@ from .audit import End
 from .gateway import Gateway
 from .guard import RequestHead
 from .identity import Caller, Decision, Forward, Refuse, Wait
+from .reader import Begun
 from .refusals import Refusal
 from .relay import CHUNKS_END, Framing, ResponseHead
 from .upstream import UpstreamConnection, UpstreamError, where
@@ -42,16 +43,6 @@ _numbers = itertools.count(1)
 def new_request_id() -> str:
     """Unique in all replicas; not a secret."""
     return f"req_{_prefix}{next(_numbers):012x}"
-
-
-class Begun(NamedTuple):
-    """A head that was read, and what llhttp says of it."""
-
-    head: RequestHead
-    length: bytes | None
-    """Content-Length."""
-    keep_alive: bool
-    switching: bool
 
 
 class State(Enum):
@@ -89,6 +80,7 @@ class Exchange:
         "_received",
         "_request_out",
         "_search",
+        "_seen",
         "_sent",
         "_started",
         "_status",
@@ -109,7 +101,7 @@ class Exchange:
         self.state = State.DECIDING
         self._gateway = gateway
         self._client = client
-        self.head, self._length, self._keep_alive, self._switching = begun
+        self.head, self._length, self._keep_alive, self._switching, self._seen = begun
         self._forward: Forward | None = None
         self._upstream: UpstreamConnection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -128,16 +120,6 @@ class Exchange:
         self._mark = (self._started, 0)
         """Time and received bytes at the start of the present window of the minimum rate."""
         self._received = self._sent = self._status = 0
-
-    @property
-    def may_repeat(self) -> bool:
-        """Another request with this head would be taken in the same way."""
-        return self._forward is not None and self._keep_alive and not self._switching
-
-    @property
-    def expects_length(self) -> bool:
-        """What is read next is body by Content-Length: there is nothing to parse in it."""
-        return self._framing is Framing.LENGTH and not self.request_ended
 
     # from the client
 
@@ -249,6 +231,8 @@ class Exchange:
             self._gateway.leave(forward.caller)
             self._refuse(refusal, forward.caller)
             return
+        if self._seen is not None and self._keep_alive and not self._switching:
+            self._gateway.heads.keep(self._seen, self.head)
         idle = self._gateway.upstreams.idle(forward.pool)
         if idle is not None:
             self._connected(idle)

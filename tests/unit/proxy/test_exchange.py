@@ -78,6 +78,16 @@ async def test_what_is_wrong_behind_a_good_request_is_answered_in_its_turn(play:
     assert play.to_client.eof
 
 
+@pytest.mark.parametrize("between", [b"\n", b"\r", b" "])
+async def test_what_stands_between_two_requests_is_looked_at_like_what_stands_before_the_first(
+    play: Play, between: bytes
+) -> None:
+    play.send(request("GET", "/1") + between + request("GET", "/2"))
+    answer = play.answer(OK)
+    assert code(answer.split(b"ok", 1)[1]) == "malformed_request"
+    assert play.to_api.take() == b""
+
+
 async def test_too_many_pipelined_requests_end_the_connection(play: Play) -> None:
     play.send(request("GET") * 100)
     assert play.to_client.paused
@@ -209,11 +219,19 @@ async def test_a_broken_body_ends_the_request_at_the_api_too(play: Play) -> None
         (b"GET / HTTP/1.1\nHost: g\n\n", "malformed_request"),
         (b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", "method_unsupported"),
         (b"GET /\r\n\r\n", "version_unsupported"),
+        (b"\n" + request("GET"), "malformed_request"),
+        (b"\r\n\n" + request("GET"), "malformed_request"),
+        (b"\r" + request("GET"), "malformed_request"),
+        (b"GET  / HTTP/1.1\r\nHost: g\r\n\r\n", "malformed_request"),
+        (b"GET /  HTTP/1.1\r\nHost: g\r\n\r\n", "malformed_request"),
+        (b" GET / HTTP/1.1\r\nHost: g\r\n\r\n", "malformed_request"),
         (request("GET", "/", "Connection: Upgrade", "Upgrade: h2c") + b"PRI * HTTP/2.0\r\n\r\n", "upgrade_unsupported"),
     ],
 )
-@pytest.mark.parametrize("size", [1_000_000, 4096])
+@pytest.mark.parametrize("size", [1_000_000, 4096, 1])
 async def test_what_is_no_request_gets_one_answer_and_reaches_nobody(play: Play, raw: bytes, refusal: str, size: int) -> None:
+    if size == 1:
+        raw = raw[:45_000]  # enough for each of them
     for at in range(0, len(raw), size):
         play.send(raw[at : at + size])
     answer = play.to_client.take()
