@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from . import metrics, redact, relay
+from . import metrics, relay
 from .audit import End
+from .bodies import Answer, Upload
 from .gateway import Gateway
 from .guard import RequestHead
 from .identity import Caller, Decision, Forward, Refuse, Wait
 from .reader import Begun
 from .refusals import Refusal
-from .relay import CHUNKS_END, Framing, ResponseHead
+from .relay import Framing, ResponseHead
 from .upstream import UpstreamConnection, UpstreamError, where
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 DISCARDED: Final = 256 * 1024
 """Bytes of a body that are still read after the whole answer was sent: closing at once would make a reset of it."""
-PIECE: Final = 64 * 1024
-"""Bytes that are written at a time."""
 LINGER_SECONDS: Final = 2.0
 """And for how long."""
 log = structlog.get_logger()
@@ -65,28 +64,20 @@ class Exchange:
     """A request and its answer. Implements upstream.Receiver."""
 
     __slots__ = (
-        "_all_sent",
-        "_answer_out",
+        "_answer",
         "_client",
         "_forward",
-        "_framing",
         "_gateway",
-        "_head_out",
         "_keep_alive",
         "_length",
         "_mark",
-        "_out_framing",
         "_progress_at",
-        "_received",
-        "_request_out",
-        "_search",
         "_seen",
-        "_sent",
         "_started",
-        "_status",
         "_switching",
         "_task",
         "_throttled",
+        "_upload",
         "_upstream",
         "head",
         "request_ended",
@@ -105,21 +96,13 @@ class Exchange:
         self._forward: Forward | None = None
         self._upstream: UpstreamConnection | None = None
         self._task: asyncio.Task[None] | None = None
-        self._head_out = b""
-        """The request's head, until it has been sent."""
-        self._request_out: list[bytes] = []
-        """What of the body goes to the API with the next flush, or as soon as there is a connection; without framing."""
-        self._all_sent = False
-        self._answer_out: list[bytes] = []
-        """What goes to the client with the next flush."""
-        self._framing = self._out_framing = Framing.NONE
-        self._search: redact.BodyRedactor | None = None
+        self._upload = Upload(self._length, chunked=b"transfer-encoding" in self.head.fields)
+        self._answer = Answer()
         self._throttled = False
         """The API takes the body more slowly than the client sends it."""
         self._started = self._progress_at = now()
         self._mark = (self._started, 0)
         """Time and received bytes at the start of the present window of the minimum rate."""
-        self._received = self._sent = self._status = 0
 
     # from the client
 
@@ -129,16 +112,16 @@ class Exchange:
 
     def request_data(self, data: bytes) -> None:
         """A piece of the body, without framing."""
-        self._received += len(data)
+        self._upload.add(data)
         self._progress_at = now()
         if self.state is State.DONE:
-            if self._received - self._mark[1] > DISCARDED:
+            self._upload.drop()
+            if self._upload.received - self._mark[1] > DISCARDED:
                 self._client.exchange_done(keep_alive=False)
             return
-        if self._forward is not None and _exceeds(self._forward, self._received):
+        if self._forward is not None and _exceeds(self._forward, self._upload.received):
             self._fail(Refusal.BODY_TOO_LARGE)
             return
-        self._request_out.append(data)
         if self._upstream is None:
             self._client.pause(paused=True)
 
@@ -161,32 +144,19 @@ class Exchange:
         """Backpressure from the client."""
         if writable:
             self.flush_answer()
-        if self._upstream is not None and not self._answer_out:
+        if self._upstream is not None and not self._answer.held:
             self._upstream.pause(paused=not writable)
 
     def tunnel_up(self, data: bytes) -> None:
         """Bytes of the WebSocket, from the client."""
-        self._received += len(data)
+        self._upload.received += len(data)
         self._progress_at = now()
         if self._upstream is not None:
             self._upstream.write(data)
 
     def flush(self) -> None:
         """Send what one read of the client brought, in one piece."""
-        if self._upstream is None or self._all_sent:
-            return
-        out = b"".join(self._request_out)
-        if self._framing is Framing.CHUNKED:
-            if not out and not self.request_ended:
-                return  # the head goes with the first chunk: what has none that can be read reaches nobody
-            out = relay.chunk(out) if out else out
-            if self.request_ended:
-                out += CHUNKS_END
-        self._all_sent = self.request_ended
-        self._request_out = []
-        if self._head_out:
-            out, self._head_out = self._head_out + out, b""
-        if out:
+        if self._upstream is not None and (out := self._upload.take(ended=self.request_ended)):
             self._upstream.write(out)
 
     # towards a connection
@@ -197,7 +167,6 @@ class Exchange:
         elif isinstance(decision, Refuse):
             self._refuse(decision.refusal, decision.caller)
         else:
-            self._frame()
             self._start(self._wait(decision))
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
@@ -218,11 +187,10 @@ class Exchange:
     def _go(self, forward: Forward) -> None:
         """The request may go: what is left to check is how much of it there may be."""
         self._forward = forward
-        self._frame()
         refusal = self._gateway.enter(forward.caller)
         if refusal is None and self._switching != forward.upstream.websocket:
             refusal = Refusal.UPGRADE_UNSUPPORTED
-        if refusal is None and _exceeds(forward, max(self._received, int(self._length or 0))):
+        if refusal is None and _exceeds(forward, max(self._upload.received, int(self._length or 0))):
             refusal = Refusal.BODY_TOO_LARGE
         if refusal is None and not self._gateway.audit_start(self.request_id, forward.caller, self.head):
             refusal = Refusal.AUDIT_FULL
@@ -258,19 +226,13 @@ class Exchange:
         self.state = State.SENDING
         self._progress_at = now()
         connection.start(self, request.method, websocket=request.websocket)
-        self._head_out = relay.request_head(request, self._framing, self._length)
+        self._upload.begin(request, self._length)
         if not self.request_ended:
-            if not self._received and self.head.version == (1, 1) and _expects_continue(self.head):
+            if not self._upload.received and self.head.version == (1, 1) and _expects_continue(self.head):
                 # Only now: before the checks it would invite a body that nobody may send.
                 self._client.write(_CONTINUE)
-            self._mark = (self._progress_at, self._received)
+            self._mark = (self._progress_at, self._upload.received)
             self._client.pause(paused=False)
-
-    def _frame(self) -> None:
-        if b"transfer-encoding" in self.head.fields:
-            self._framing = Framing.CHUNKED
-        elif self._length is not None:
-            self._framing = Framing.LENGTH
 
     # from the API
 
@@ -284,10 +246,9 @@ class Exchange:
         forward = self._forward
         assert forward is not None  # noqa: S101 (for the type checker)
         self.state = State.ANSWERING
-        self._status = head.status
         # An answer to half a request: the rest of it would have to be read first.
         self._keep_alive = self._keep_alive and self.request_ended and not self._gateway.draining and not self._switching
-        out, self._out_framing = relay.response_head(
+        self._answer.begin(
             head,
             forward.upstream,
             public_url=self._gateway.public_url,
@@ -295,51 +256,31 @@ class Exchange:
             http10=self.head.version == (1, 0),
             close=not self._keep_alive,
         )
-        self._answer_out.append(out)
-        if forward.upstream.redact_body and self._out_framing is not Framing.NONE:
-            encoding = head.value(b"content-encoding")
-            if redact.is_text(head.value(b"content-type"), encoding, head.status):
-                self._search = redact.BodyRedactor(forward.upstream.redact)
-            elif redact.is_encoded(encoding):
-                metrics.UNSEARCHED.inc()
         self._gateway.answered(forward.caller, now() - self._started)
 
     def answer_data(self, data: bytes) -> None:
         """A piece of its body, without framing."""
         self._progress_at = now()
-        if self._search is not None:
-            data = self._search.feed(data)
-        self._put(data)
+        self._answer.add(data)
 
     def answer_ended(self, *, reusable: bool) -> None:
         """The answer is whole."""
-        if self._search is not None:
-            self._put(self._search.finish())
-        if self._out_framing is Framing.CHUNKED:
-            self._answer_out.append(CHUNKS_END)
-        self._client.write(b"".join(self._answer_out))
-        self._answer_out = []
+        self._answer.end(self._client)
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
-            if reusable and self._all_sent:
+            if reusable and self._upload.all_sent:
                 self._gateway.upstreams.release(upstream)
             else:
                 upstream.abort()
-        self._keep_alive = self._keep_alive and self._out_framing is not Framing.CLOSE
-        self._mark = (now(), self._received)
+        self._keep_alive = self._keep_alive and self._answer.framing is not Framing.CLOSE
+        self._mark = (now(), self._upload.received)
         self._over("complete")
         if self.request_ended:
             self._client.exchange_done(keep_alive=self._keep_alive)
 
     def flush_answer(self) -> None:
         """Send what one read of the API brought, in one piece."""
-        out, self._answer_out = b"".join(self._answer_out), []
-        for at in range(0, len(out), PIECE):
-            if self._client.stalled_since is not None:
-                # Here it is held once; written it would be held twice more, encrypted.
-                self._answer_out = [out[at:]]
-                return
-            self._client.write(out[at : at + PIECE])
+        self._answer.flush(self._client)
 
     def switched(self, head: ResponseHead, data: bytes) -> None:
         """101: from here on the bytes belong to the WebSocket; `data` are the first."""
@@ -348,7 +289,7 @@ class Exchange:
             self._fail(Refusal.UPSTREAM_INVALID)
             return
         self.state = State.TUNNEL
-        self._status = head.status
+        self._answer.status = head.status
         self._gateway.answered(self._forward.caller, now() - self._started)
         self._client.write(relay.informational(head, self._forward.upstream))
         self._client.open_tunnel()
@@ -357,7 +298,7 @@ class Exchange:
 
     def tunnel_data(self, data: bytes) -> None:
         """Bytes of the WebSocket, from the API."""
-        self._sent += len(data)
+        self._answer.sent += len(data)
         self._progress_at = now()
         self._client.write(data)
 
@@ -376,7 +317,7 @@ class Exchange:
     def upstream_writable(self, *, writable: bool) -> None:
         """Backpressure from the API."""
         self._throttled = not writable
-        self._mark = (now(), self._received)
+        self._mark = (now(), self._upload.received)
         self._client.pause(paused=not writable)
 
     # deadlines
@@ -402,15 +343,10 @@ class Exchange:
         since, received = self._mark
         if self.request_ended or self._throttled or present - since < bounds.body_window_seconds:
             return False
-        self._mark = (present, self._received)
-        return self._received - received < bounds.body_min_rate * bounds.body_window_seconds
+        self._mark = (present, self._upload.received)
+        return self._upload.received - received < bounds.body_min_rate * bounds.body_window_seconds
 
     # the end
-
-    def _put(self, data: bytes) -> None:
-        if data:
-            self._sent += len(data)
-            self._answer_out.append(relay.chunk(data) if self._out_framing is Framing.CHUNKED else data)
 
     def _refuse(self, refusal: Refusal, caller: Caller | None) -> None:
         """No, before anything was sent anywhere."""
@@ -421,7 +357,7 @@ class Exchange:
     def _fail(self, refusal: Refusal) -> None:
         """The exchange can't go on: say so if nothing was said yet, else cut, so that half an answer does not look whole."""
         answering = self.state in (State.ANSWERING, State.TUNNEL)
-        self._status = self._status or refusal.status
+        self._answer.status = self._answer.status or refusal.status
         self._over("upstream_cut" if answering and refusal.status >= 500 else refusal.code)
         if answering:
             self._client.abort()
@@ -441,7 +377,7 @@ class Exchange:
     def _over(self, ended: str) -> None:
         """Let go of everything and write the last line. The client's connection is the caller's business."""
         self.state = State.DONE
-        self._request_out = []
+        self._upload.drop()
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -451,7 +387,7 @@ class Exchange:
         if self._forward is not None:
             forward, self._forward = self._forward, None
             self._gateway.leave(forward.caller)
-            end = End(self._status, ended, self._received, self._sent, now() - self._started)
+            end = End(self._answer.status, ended, self._upload.received, self._answer.sent, now() - self._started)
             self._gateway.audit_end(self.request_id, forward.caller, self.head, end)
 
 
