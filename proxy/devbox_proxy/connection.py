@@ -22,7 +22,7 @@ from .upstream import where
 
 MAX_PIPELINED: Final = 64
 """Heads that may wait behind the request that is being answered."""
-TURN: Final = 64 * 1024
+TURN: Final = 16 * 1024
 """Bytes that are parsed before other connections have their turn."""
 LINGER_SECONDS: Final = 1.0
 """For what a client has on its way when it is refused: closing before it arrives would make a reset of our answer."""
