@@ -142,6 +142,11 @@ class Play:
         for _ in range(3):
             await asyncio.sleep(0)
 
+    async def settled(self) -> None:
+        """All turns of long reads are taken."""
+        while self.client._later:
+            await asyncio.sleep(0)
+
     def lines(self) -> list[bytes]:
         """The audit log; ends it."""
         self.audit_log.close()

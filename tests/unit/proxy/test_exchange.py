@@ -234,6 +234,7 @@ async def test_what_is_no_request_gets_one_answer_and_reaches_nobody(play: Play,
         raw = raw[:45_000]  # enough for each of them
     for at in range(0, len(raw), size):
         play.send(raw[at : at + size])
+        await play.settled()
     answer = play.to_client.take()
     assert code(answer) == refusal
     assert answer.count(b"HTTP/1.1 4") == 1
@@ -245,6 +246,7 @@ async def test_a_flood_of_chunk_extensions_ends(play: Play) -> None:
     play.send(request("POST", "/v1", "Transfer-Encoding: chunked"))
     for _ in range(30):
         play.send(b"1;" + b"x" * 30_000 + b"\r\na\r\n")
+        await play.settled()
     assert code(play.to_client.take()) == "framing_invalid"
     assert play.to_api.aborted
 
