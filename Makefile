@@ -30,7 +30,7 @@ $(VENV)/.ready: requirements/dev.txt requirements/bootstrap.txt pyproject.toml
 
 .PHONY: requirements
 requirements: ## Pin the dependencies anew from requirements/*.in
-	@cd requirements && for f in bootstrap runtime dev demo-agent demo-anthropic1; do \
+	@cd requirements && for f in bootstrap runtime dev bench demo-agent demo-anthropic1; do \
 	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make requirements" $$f.in -o $$f.txt; done
 
@@ -71,6 +71,11 @@ fuzz: venv ## Mutated requests against a real gateway process (N=200000 SEED=…
 .PHONY: fuzz-short
 fuzz-short: venv ## A few thousand of them, always the same
 	@$(BIN)/python -m tests.fuzz 5000 1
+
+.PHONY: bench
+bench: venv ## The gateway beside nginx, Envoy and aiohttp in one run (QUICK=1 for rough figures)
+	@$(UV) pip install --quiet --require-hashes --python $(BIN)/python -r requirements/bench.txt
+	@$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 .PHONY: cluster
 cluster: venv ## A local Kubernetes: kind with a Docker engine, else the real components built from Go modules
