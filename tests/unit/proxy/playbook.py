@@ -144,7 +144,7 @@ class Play:
 
     async def settled(self) -> None:
         """All turns of long reads are taken."""
-        while self.client._later:
+        while self.client._later:  # noqa: ASYNC110 (turns are no events)
             await asyncio.sleep(0)
 
     def lines(self) -> list[bytes]:
