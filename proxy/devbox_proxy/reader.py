@@ -222,7 +222,9 @@ class RequestReader:
         # A head that is not sound is refused by the guard, and then nothing of its body is read.
         self._left = int(lengths[0]) if lengths and grammar.LENGTH.fullmatch(lengths[0]) and not self._chunked else 0
         length = lengths[0] if lengths else None
-        self._sink.head_read(Begun(head, length, parser.should_keep_alive(), parser.should_upgrade(), self._cut))
+        # To HTTP/1.0 it would have to be promised, and it is not: such a client waits for the end of the connection.
+        keep_alive = parser.should_keep_alive() and version == (1, 1)
+        self._sink.head_read(Begun(head, length, keep_alive, parser.should_upgrade(), self._cut))
 
     def on_body(self, data: bytes) -> None:
         self._left = max(0, self._left - len(data))

@@ -181,6 +181,12 @@ async def test_http_1_0_gets_no_chunks_and_its_connection_closed(play: Play) -> 
     assert play.to_client.eof
 
 
+async def test_http_1_0_is_promised_no_second_request(play: Play) -> None:
+    play.send(request("GET", "/v1", "Connection: keep-alive", version="HTTP/1.0"))
+    assert b"Connection: close" in play.answer(OK)
+    assert play.to_client.eof
+
+
 async def test_an_answer_before_the_uploads_end_closes_both(play: Play) -> None:
     play.send(request("POST", "/v1", "Content-Length: 1000000") + b"x" * 1000)
     assert b"Connection: close" in play.answer(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
