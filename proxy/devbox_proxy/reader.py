@@ -98,7 +98,7 @@ class RequestReader:
         self._line: bytes | None = b""
         """The request line so far; None once it is whole."""
         self._tail = b""
-        """The last bytes of an earlier read of the open head: its end may be cut in two."""
+        """The last bytes of an earlier read of the open head or chunked body: its end may be cut in two."""
         self._cut: Cut | None = None
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -117,11 +117,12 @@ class RequestReader:
             if self._left:
                 piece, data = data[: self._left], data[self._left :]
             elif self._chunked:
-                piece, data = data, b""
+                # It ends in an empty line as a head does, after the last chunk or its trailers; one within it does no harm.
+                piece, data = self._to_empty_line(data)
             else:
                 if not self.in_head and not self._line and self._again(data):
                     return
-                piece, data = self._head_piece(data)
+                piece, data = self._to_empty_line(data)
                 if not self._line_is_strict(piece):
                     self._wrong(Refusal.MALFORMED_REQUEST)
                     return
@@ -139,8 +140,8 @@ class RequestReader:
         self._sink.end_read()
         return True
 
-    def _head_piece(self, data: bytes) -> tuple[bytes, bytes]:
-        """What belongs to the head, and what follows it."""
+    def _to_empty_line(self, data: bytes) -> tuple[bytes, bytes]:
+        """What there is up to the end of an empty line, and what follows it."""
         end = (self._tail + data).find(_END)
         if end < 0:
             self._tail = (self._tail + data)[-3:]

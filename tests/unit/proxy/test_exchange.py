@@ -78,11 +78,26 @@ async def test_what_is_wrong_behind_a_good_request_is_answered_in_its_turn(play:
     assert play.to_client.eof
 
 
+CHUNKED = request("POST", "/1", "Transfer-Encoding: chunked")
+
+
 @pytest.mark.parametrize("between", [b"\n", b"\r", b" "])
-async def test_what_stands_between_two_requests_is_looked_at_like_what_stands_before_the_first(
-    play: Play, between: bytes
+@pytest.mark.parametrize(
+    "first",
+    [
+        request("GET", "/1"),
+        request("POST", "/1", body=b"\r\n\r\nhello\r\n\r\n"),
+        CHUNKED + b"9\r\na\r\n\r\nb\r\n\r\n0\r\n\r\n",
+        CHUNKED + b"1\r\na\r\n0\r\nTrailer: x\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("size", [1_000_000, 3, 1])
+async def test_what_stands_between_requests_is_looked_at_like_what_stands_before_the_first(
+    play: Play, first: bytes, between: bytes, size: int
 ) -> None:
-    play.send(request("GET", "/1") + between + request("GET", "/2"))
+    raw = first + between + request("GET", "/2")
+    for at in range(0, len(raw), size):
+        play.send(raw[at : at + size])
     answer = play.answer(OK)
     assert code(answer.split(b"ok", 1)[1]) == "malformed_request"
     assert play.to_api.take() == b""
