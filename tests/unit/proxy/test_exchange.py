@@ -87,7 +87,7 @@ CHUNKED = request("POST", "/1", "Transfer-Encoding: chunked")
     [
         request("GET", "/1"),
         request("POST", "/1", body=b"\r\n\r\nhello\r\n\r\n"),
-        CHUNKED + b"9\r\na\r\n\r\nb\r\n\r\n0\r\n\r\n",
+        CHUNKED + b"8\r\na\r\n\r\nb\r\n\r\n0\r\n\r\n",
         CHUNKED + b"1\r\na\r\n0\r\nTrailer: x\r\n\r\n",
     ],
 )
