@@ -44,8 +44,8 @@ class Meant:
 def meant(data: bytes) -> tuple[list[Meant], str | None]:
     """The requests in `data`, the last of them perhaps without its end, and why reading stopped.
 
-    Each is read by a fresh h11, which leaves what comes behind it. Two things are allowed that h11 does not do: empty lines before a
-    request line (RFC 9112 2.2), and a further request after one of HTTP/1.0 that asks for it with keep-alive.
+    Each is read by a fresh h11, which leaves what comes behind it. One thing is allowed that h11 does not do: empty lines before a
+    request line (RFC 9112 2.2).
     """
     found, stop = _requests(data)
     return _requests(_ZEROS.sub(b"0", data)) if stop and "chunk header" in stop else (found, stop)
@@ -88,7 +88,7 @@ def _next(data: bytes, found: list[Meant]) -> bytes | None:
 
 def _goes_on(request: Meant) -> bool:
     options = {part.strip().lower() for name, value in request.headers if name == b"connection" for part in value.split(b",")}
-    return b"close" not in options and (request.version == b"1.1" or b"keep-alive" in options)
+    return b"close" not in options and request.version == b"1.1"
 
 
 def judge(data: bytes, token: bytes, recorded: Sequence[Recorded], answers: Sequence[Response]) -> list[str]:
