@@ -2,9 +2,9 @@
 
 New network, mount and process namespaces: in them every address of both families is this machine's own (so devboxes, upstreams
 and sinkholes have real and different addresses, and any address that is dialled can be listened on), names are asked of
-10.203.2.53, and /etc/hosts holds localhost alone. When COMMAND ends, what it started is killed and the namespaces are gone.
-Needs `unshare` (util-linux), `ip` (iproute2) and either root or user namespaces. Its status is that of COMMAND; 125 means that
-the namespaces could not be made.
+10.203.2.53, and /etc/hosts holds localhost alone. When COMMAND ends, or whoever started it, what it started is killed and the
+namespaces are gone. Needs `unshare` and `setpriv` (util-linux), `ip` (iproute2), and either root or user namespaces. Its status is
+that of COMMAND; 125 means that the namespaces could not be made.
 """
 
 import os
@@ -47,12 +47,13 @@ class NoNamespace(Exception):
 
 def command(inner: Sequence[str]) -> list[str]:
     """The command line that runs `inner` in namespaces of its own. Raises NoNamespace where a program is missing."""
-    for program, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("mount", "mount")):
+    for program, package in (("setpriv", "util-linux"), ("unshare", "util-linux"), ("ip", "iproute2"), ("mount", "mount")):
         if not shutil.which(program):
             raise NoNamespace(f"the program {program!r} is not here; install it (Debian: apt-get install {package})")
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
     flags = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    return ["unshare", *user, *flags, sys.executable, "-m", __spec__.name, _INSIDE, *inner]
+    # Whoever asked for it may be killed: then it ends, too.
+    return ["setpriv", "--pdeathsig", "KILL", "unshare", *user, *flags, sys.executable, "-m", __spec__.name, _INSIDE, *inner]
 
 
 def prepare() -> None:
