@@ -4,23 +4,19 @@ Who may write a GatewayConfig must not get the gateway's place in the network wi
 settings and the floor. Comes out: the addresses that may be dialled, or a refusal. Pure but for `Resolver`, which asks DNS.
 """
 
-import asyncio
-import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from devbox_common.hosts import any_matches
 
+from .lookups import Lookups
 from .settings import Upstreams
 
 Address = IPv4Address | IPv6Address
 _NAT64 = IPv6Network("64:ff9b::/96")
 _METADATA = {ip_address(text) for text in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200")}
 """Where clouds serve instance credentials (AWS, GCP, Azure; AWS over IPv6; Alibaba)."""
-
-
-DNS_SECONDS = 5.0
 
 
 class Refused(Exception):
@@ -122,6 +118,7 @@ class Resolver:
         self._policy = policy
         self._floor = floor
         self._own_host = own_host
+        self._lookups = Lookups()
 
     async def resolve(self, host: str, port: int) -> list[tuple[str, int]]:
         """Address and port pairs to try in turn. Raises Refused, or OSError where DNS has no answer."""
@@ -137,10 +134,9 @@ class Resolver:
             if why := _below_floor(ip_address(address), floor):
                 raise Refused(f"the address override of {host}, {address}: {why}")
             return [(address, other_port or port)]
-        try:
-            async with asyncio.timeout(DNS_SECONDS):
-                infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except TimeoutError:
-            raise OSError(f"no answer from DNS in {DNS_SECONDS:g} s") from None
-        addresses = dict.fromkeys(str(info[4][0]) for info in infos)
+        addresses = await self._lookups.addresses(host)
         return [(address, port) for address in permitted(host, addresses, self._policy, floor)]
+
+    def close(self) -> None:
+        """Look up no more."""
+        self._lookups.close()
