@@ -24,6 +24,7 @@ from .certificates import Certificate
 from .destinations import Policy, Resolver
 from .gateway import Gateway
 from .lines import LineWriter, take_over_logging
+from .memory import return_what_is_freed
 from .pool import Upstreams, tls_context
 from .reviews import Reviewer
 from .server import DataPort
@@ -56,6 +57,7 @@ def run(
         raise typer.Exit(2) from None
     lines = LineWriter(LOG_LINES)
     take_over_logging(lines)
+    return_what_is_freed()
     try:
         uvloop.run(serve(settings, start))
     finally:
@@ -136,6 +138,7 @@ async def serve(settings: Settings, start: Start) -> None:
         await data.stop(settings.shutdown_seconds)
         await admin.stop()
         upstreams.close()
+        resolver.close()
         for task in background:
             task.cancel()
     audit.close()

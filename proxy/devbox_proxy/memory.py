@@ -4,36 +4,75 @@ Goes in: this process's and its cgroup's figures. Comes out: `scarce`. Looked at
 """
 
 import contextlib
+import ctypes
 import os
+import time
 from pathlib import Path
 from typing import Final
 
-CGROUP: Final = Path("/sys/fs/cgroup/memory.max")
+CGROUP: Final = Path("/sys/fs/cgroup")
 """Version 2, as a container sees its own."""
+TRIM_SECONDS: Final = 2.0
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 class Memory:
-    """This process's resident memory beside the limit."""
+    """What is in use beside the limit."""
 
-    def __init__(self, percent: float, limit: int | None = None) -> None:
-        """`percent` of the limit (bytes; None: the cgroup's) count as scarce; without a limit nothing does."""
-        limit = limit if limit is not None else _cgroup_limit()
+    def __init__(self, percent: float, group: Path = CGROUP) -> None:
+        """`percent` of the group's limit count as scarce; without a limit nothing does."""
+        self._group = group
+        limit = _number(group / "memory.max")
         self._threshold = None if limit is None else limit * percent / 100
+        self._next_trim = 0.0
         self.scarce = False
 
     def look(self) -> None:
         """Read the present figure."""
-        if self._threshold is not None:
-            self.scarce = resident() > self._threshold
+        if self._threshold is None:
+            return
+        self.scarce = self._used() > self._threshold
+        if self.scarce and (now := time.monotonic()) >= self._next_trim:
+            self._next_trim = now + TRIM_SECONDS
+            _trim()
+            self.scarce = self._used() > self._threshold
+
+    def _used(self) -> int:
+        """Bytes that count: what the kernel charges, socket buffers among it, less the file pages that it would give up first."""
+        current = _number(self._group / "memory.current")
+        if current is None:
+            return resident()
+        with contextlib.suppress(OSError):
+            for line in (self._group / "memory.stat").read_text(encoding="ascii").splitlines():
+                if line.startswith("inactive_file "):
+                    return current - int(line.split()[1])
+        return current
+
+
+def return_what_is_freed() -> None:
+    """Have glibc give large blocks back when they are freed.
+
+    By itself it raises the bound for that (32 MiB) with each large block, and keeps in its heaps what a burst has used: a gateway that
+    shed load once would do so for ever (mallopt(3); docs/reliability.md has the figures). Other C libraries have no such call.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, 65_536)
+        library.mallopt(_M_TRIM_THRESHOLD, 131_072)
 
 
 def resident() -> int:
-    """Bytes (proc(5): statm, second field)."""
+    """This process's own, in bytes (proc(5): statm, second field)."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
 
 
-def _cgroup_limit() -> int | None:
+def _trim() -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _number(file: Path) -> int | None:
     with contextlib.suppress(OSError, ValueError):
-        return int(CGROUP.read_text(encoding="ascii"))  # "max" is no number
+        return int(file.read_text(encoding="ascii"))  # "max" is no number
     return None
