@@ -106,7 +106,9 @@ class Upstreams:
             raise UpstreamError(Refusal.ENDPOINT_REFUSED, str(error)) from None
         except ssl.SSLError as error:
             raise UpstreamError(Refusal.UPSTREAM_TLS, type(error).__name__) from None
-        except (OSError, TimeoutError) as error:
+        except TimeoutError:
+            raise UpstreamError(Refusal.UPSTREAM_CONNECT_TIMEOUT, "") from None
+        except OSError as error:
             raise UpstreamError(Refusal.UPSTREAM_UNREACHABLE, type(error).__name__) from None
 
     async def _first(
@@ -117,7 +119,7 @@ class Upstreams:
             try:
                 async with asyncio.timeout(seconds / len(pairs)):
                     return await self._connect(key, host, (address, port), trust)
-            except (OSError, TimeoutError) as error:
+            except OSError as error:  # a TimeoutError is one
                 if isinstance(error, ssl.SSLError) or number == len(pairs):
                     raise
         raise OSError("no address")
