@@ -170,8 +170,10 @@ def _review(case: _Case, route: Route, binding: Binding) -> Refuse | Wait | None
         # Another token than the one that was refused, or a no that has grown old, is worth another question.
         same = review.digest == token_digest(binding.token) and age < case.limits.not_live
         return Refuse(Refusal.TOKEN_REFUSED, caller) if same else wait
-    if known.api_away_since is not None:
-        return None if age <= case.limits.outage else wait.otherwise
+    if (since := known.api_away_since) is not None:
+        # What was good when the API server went away stays good for a while; what had grown old by then does not.
+        good_then = review.at >= since - case.limits.review
+        return None if good_then and case.now - since <= case.limits.outage else wait.otherwise
     return wait
 
 

@@ -20,8 +20,10 @@ from .view import Known, Review
 PATH: Final = "/apis/authentication.k8s.io/v1/tokenreviews"
 IN_FLIGHT: Final = 16
 PER_SECOND: Final = 100
+RETURN_PER_SECOND: Final = 30
+"""In the first second after the API server came back, beside the questions that were under way when it went."""
 AWAY_SECONDS: Final = 1.0
-"""Pause between questions while the API server is away; meanwhile a cold request gets its 503 at once, a warm one passes."""
+"""Pause between probes while the API server is away; meanwhile a cold request gets its 503 at once, a warm one passes."""
 
 log = structlog.get_logger()
 
@@ -35,6 +37,10 @@ class Reviewer:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._next = 0.0
+        self._gentle_until = 0.0
+        self._put_off: dict[str, tuple[Route, Binding]] = {}
+        """By pod UID: to be asked about once the API server is back. Empty while it is there."""
+        self._probing: asyncio.Task[None] | None = None
 
     async def review(self, route: Route, binding: Binding) -> None:
         """Return once there is an answer for the pod, or none can be had."""
@@ -52,22 +58,30 @@ class Reviewer:
 
     async def _ask(self, route: Route, binding: Binding) -> None:
         async with self._slots:
-            await self._pace()
-            body = {
-                "apiVersion": "authentication.k8s.io/v1",
-                "kind": "TokenReview",
-                "spec": {"token": binding.token, "audiences": [binding.audience]},
-            }
-            asked = time.monotonic()
-            try:
-                answer = await self._api.request("POST", PATH, body=body, timeout=5.0)
-            except ApiError as error:
-                TOKENREVIEWS.labels(result="error").inc()
-                log.warning("tokenreview_failed", pod=route.pod.name, status=error.status, reason=error.reason)
-                self._known.api_away_since = self._known.api_away_since or time.monotonic()
-                asyncio.get_running_loop().call_later(AWAY_SECONDS, self.start, route, binding)
-                return
-        self._known.api_away_since = None
+            if not self._put_off:
+                await self._pace()
+            if self._put_off:  # the API server is away, or went away while this one waited for its turn
+                self._put_off[route.pod.uid] = route, binding
+            else:
+                await self._put(route, binding)
+
+    async def _put(self, route: Route, binding: Binding) -> None:
+        """The question itself; when none can be put, it is put off."""
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": {"token": binding.token, "audiences": [binding.audience]},
+        }
+        asked = time.monotonic()
+        try:
+            answer = await self._api.request("POST", PATH, body=body, timeout=5.0)
+        except ApiError as error:
+            TOKENREVIEWS.labels(result="error").inc()
+            log.warning("tokenreview_failed", pod=route.pod.name, status=error.status, reason=error.reason)
+            self._away(route, binding)
+            return
+        self._put_off.pop(route.pod.uid, None)
+        self._back()
         accepted, why = verdict(answer.get("status", {}), route, binding)
         TOKENREVIEWS.labels(result="accepted" if accepted else "refused").inc()
         if not accepted:
@@ -77,10 +91,36 @@ class Reviewer:
         if route.pod.uid in self._known.pods:  # it may have gone meanwhile, and its review with it
             self._known.reviews[route.pod.uid] = Review(asked, accepted, digest, credential_id)
 
+    def _away(self, route: Route, binding: Binding) -> None:
+        if self._known.api_away_since is None:
+            self._known.api_away_since = time.monotonic()
+        self._put_off[route.pod.uid] = route, binding
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self._probe())
+
+    async def _probe(self) -> None:
+        """One question a second stands for all that were put off, each pod's in its turn, until one is answered."""
+        while self._put_off:
+            await asyncio.sleep(AWAY_SECONDS)
+            if uid := next(iter(self._put_off), None):
+                subject = self._put_off[uid] = self._put_off.pop(uid)
+                await self._put(*subject)
+
+    def _back(self) -> None:
+        if self._known.api_away_since is None:
+            return
+        self._known.api_away_since = None
+        self._gentle_until = time.monotonic() + 1.0
+        waiting, self._put_off = self._put_off, {}
+        for uid, (route, binding) in waiting.items():
+            if uid in self._known.pods:
+                self.start(route, binding)
+
     async def _pace(self) -> None:
         now = time.monotonic()
-        self._next = max(self._next, now) + 1 / PER_SECOND
-        await asyncio.sleep(max(0.0, self._next - 1 / PER_SECOND - now))
+        pause = 1 / (RETURN_PER_SECOND if now < self._gentle_until else PER_SECOND)
+        self._next = max(self._next, now) + pause
+        await asyncio.sleep(self._next - pause - now)
 
 
 def verdict(status: Object, route: Route, binding: Binding) -> tuple[bool, str]:

@@ -156,21 +156,22 @@ def test_a_young_pod_waits_for_its_address() -> None:
 @pytest.mark.parametrize(
     ("age", "pods_live", "away", "outcome"),
     [
-        (1, True, False, "forward"),
-        (119, True, False, "refresh"),
-        (121, True, False, "wait"),
-        (9, False, False, "forward"),
-        (11, False, False, "wait"),
-        (121, True, True, "forward"),
-        (299, False, True, "forward"),
-        (301, False, True, Refusal.REVIEW_UNAVAILABLE),
+        (1, True, None, "forward"),
+        (119, True, None, "refresh"),
+        (121, True, None, "wait"),
+        (9, False, None, "forward"),
+        (11, False, None, "wait"),
+        (121, True, 2, "forward"),
+        (122, False, 1, Refusal.REVIEW_UNAVAILABLE),  # it had grown too old before the API server went away
+        (418, False, 299, "forward"),
+        (301, False, 301, Refusal.REVIEW_UNAVAILABLE),
     ],
 )
-def test_how_long_a_review_counts(age: float, pods_live: bool, away: bool, outcome: object) -> None:
+def test_how_long_a_review_counts(age: float, pods_live: bool, away: float | None, outcome: object) -> None:
     world = known()
     world.reviews["uid-1"] = Review(NOW - age, True, token_digest(CURRENT))
     world.pods_live = pods_live
-    world.api_away_since = NOW - 1 if away else None
+    world.api_away_since = None if away is None else NOW - away
     decision = ask(world)
     if isinstance(outcome, Refusal):
         assert refused(decision) is outcome

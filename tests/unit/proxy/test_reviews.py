@@ -10,7 +10,7 @@ from devbox_api.names import token_digest
 from devbox_api.route import Route
 from devbox_common.kube import ApiError, Object
 from devbox_proxy import reviews
-from devbox_proxy.reviews import IN_FLIGHT, PER_SECOND, Reviewer, verdict
+from devbox_proxy.reviews import IN_FLIGHT, PER_SECOND, RETURN_PER_SECOND, Reviewer, verdict
 from devbox_proxy.view import Known, Pod
 
 from .conftest import until
@@ -127,3 +127,39 @@ async def test_it_asks_again_by_itself_until_the_api_server_is_back(monkeypatch:
     api.away = False
     await until(lambda: known.api_away_since is None)
     assert known.reviews["uid-1"].accepted
+
+
+async def test_while_the_api_server_is_away_one_question_a_second_stands_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reviews, "AWAY_SECONDS", 0.05)
+    api, known = Api(0.01), world(60)
+    reviewer = Reviewer(api, known)  # type: ignore[arg-type]
+    api.away = True
+    await asyncio.gather(*(reviewer.review(of_pod(n), BINDING) for n in range(1, 61)))
+    first = len(api.asked)
+    assert first <= IN_FLIGHT, "whoever waited for a turn is put off with the others"
+    api.most_at_once = 0
+    await until(lambda: len(api.asked) >= first + 4)
+    assert api.most_at_once == 1
+    await asyncio.gather(*(reviewer.review(of_pod(n), BINDING) for n in range(1, 61)))
+    assert len(api.asked) <= first + 6
+    api.away = False
+    await until(lambda: known.api_away_since is None)
+    first = len(api.asked)
+    await asyncio.sleep(0.5)
+    assert len(api.asked) - first <= RETURN_PER_SECOND / 2 + 1
+    await until(lambda: len(known.reviews) == 60)
+
+
+async def test_a_pod_that_went_while_the_api_server_was_away_is_not_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reviews, "AWAY_SECONDS", 0.05)
+    api, known = Api(), world(2)
+    reviewer = Reviewer(api, known)  # type: ignore[arg-type]
+    api.away = True
+    await asyncio.gather(reviewer.review(of_pod(1), BINDING), reviewer.review(of_pod(2), BINDING))
+    known.pods.clear()
+    api.away = False
+    asked = len(api.asked)
+    await until(lambda: known.api_away_since is None)
+    await asyncio.sleep(0.1)
+    assert len(api.asked) == asked + 1, "the probe alone"
+    assert not known.reviews
