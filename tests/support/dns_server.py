@@ -8,8 +8,8 @@ from ipaddress import ip_address
 
 from .netns import NAMESERVER
 
-Answers = Callable[[str], Sequence[str]]
-"""Lower-case name → addresses of both families; an empty list: no such name. Called for each question of a lookup."""
+Answers = Callable[[str], Sequence[str] | None]
+"""Lower-case name → addresses of both families; an empty list: no such name; None: no answer. Called for each question of a lookup."""
 _A, _AAAA = 1, 28
 
 
@@ -26,9 +26,10 @@ class DnsServer(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         assert self._transport is not None
-        self._transport.sendto(self._answer(data), addr)
+        if (answer := self._answer(data)) is not None:
+            self._transport.sendto(answer, addr)
 
-    def _answer(self, query: bytes) -> bytes:
+    def _answer(self, query: bytes) -> bytes | None:
         labels, position = [], 12
         while length := query[position]:
             labels.append(query[position + 1 : position + 1 + length])
@@ -37,7 +38,10 @@ class DnsServer(asyncio.DatagramProtocol):
         kind = int.from_bytes(query[position + 1 : position + 3], "big")
         name = b".".join(labels).decode("ascii", "replace").lower()
         self.asked.append(name)
-        every = [ip_address(text) for text in self._answers(name)]
+        addresses = self._answers(name)
+        if addresses is None:
+            return None
+        every = [ip_address(text) for text in addresses]
         fitting = [address for address in every if kind == (_A if address.version == 4 else _AAAA)]
         # Answer, recursion available; NXDOMAIN only for a name that has no address at all.
         flags = 0x8180 if every else 0x8183

@@ -1,0 +1,72 @@
+"""`python -m tests.chaos [NAME…]`: the long form of the faults, one after the other; the status is 1 if a demand was missed.
+
+Prints the table of docs/reliability.md, and writes it to .bench/chaos.json. Each case has a network of its own (tests/support/netns.py),
+in a process of its own, which is ended if it takes too long.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import uvloop
+from tests.support.netns import NoNamespace, command, possible
+
+from .cases import CASES
+from .report import Row, table, write
+
+LIMIT_SECONDS: Final = 600.0
+RESULT: Final = Path(".bench/chaos.json")
+ONE: Final = "--one"
+
+
+def case(name: str) -> list[Row]:
+    """In a namespace and a process of its own."""
+    started = time.monotonic()
+    try:
+        process = subprocess.run(
+            command([sys.executable, "-m", "tests.chaos", ONE, name]),
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+        rows = [Row(*row) for row in json.loads(process.stdout)]
+    except subprocess.TimeoutExpired:
+        rows = [Row(name, "ends by itself", f"not after {LIMIT_SECONDS:.0f} s", held=False)]
+    except json.JSONDecodeError:
+        rows = [Row(name, "can be run", f"ended with status {process.returncode}; see above", held=False)]
+    say(f"{name}: {time.monotonic() - started:.0f} s")
+    return rows
+
+
+def say(text: str) -> None:
+    """To the terminal, at once."""
+    print(text, flush=True)  # noqa: T201
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point."""
+    if arguments[:1] == [ONE]:
+        print(json.dumps(uvloop.run(CASES[arguments[1]](True))))  # noqa: T201
+        return 0
+    if unknown := set(arguments) - set(CASES):
+        say(f"there is no case {', '.join(sorted(unknown))}; there are: {', '.join(CASES)}")
+        return 2
+    try:
+        if not possible():
+            raise NoNamespace("namespaces can't be made here; run as root, in a container with CAP_SYS_ADMIN")
+        rows = [row for name in arguments or CASES for row in case(name)]
+    except NoNamespace as error:
+        say(f"chaos: {error}")
+        return 2
+    write(rows, RESULT)
+    missed = sum(row.held is False for row in rows)
+    say(f"{table(rows)}\n{len(rows) - missed} of {len(rows)} demands held or shown, {missed} missed; {RESULT}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

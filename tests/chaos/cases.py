@@ -1,0 +1,31 @@
+"""All faults, by the name that `make chaos CASES=…` and the tests use. Each takes `long`, and gives its rows.
+
+Called by __main__.py and test_short.py.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from . import crowds, identity, limits, names, outage, restarts, upstream_faults
+from .report import Row
+
+CASES: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
+    "rolling": restarts.rolling,
+    "killed": restarts.killed,
+    "memory": crowds.memory,
+    "slow": upstream_faults.slow,
+    "resets": upstream_faults.resets,
+    "keepalive": upstream_faults.keepalive_race,
+    "readers": crowds.readers,
+    "streams": crowds.idle_streams,
+    "vanishing": upstream_faults.vanishing,
+    "names": names.names,
+    "neighbour": crowds.neighbour,
+    "flood": identity.flood,
+    "revocation": identity.revocation,
+    "states": identity.states,
+    "outage-killed": outage.killed,
+    "outage-stopped": outage.stopped,
+    "limits": limits.per_client,
+    "limits-in-all": limits.in_all,
+}

@@ -1,0 +1,109 @@
+"""Names that stop resolving, that move, and name servers that do not answer (C20).
+
+Goes in: a gateway whose APIs have names without an override, and a DNS server. Comes out: rows. The only case that asks DNS: there is one
+name server in a namespace.
+"""
+
+import asyncio
+from time import monotonic as now
+from typing import Final
+
+from tests.support.dns_server import dns_server
+from tests.support.gateway_process import server_tls
+
+from .api import Api, Ask, api
+from .client import Answer, Client
+from .report import Row
+from .world import World, eventually, world
+
+NAME, SILENT, FINE = "moves.chaos.test", "silent.chaos.test", "fine.chaos.test"
+OLD, NEW = "10.203.1.3", "10.203.1.4"
+PORT: Final = 8443
+
+
+async def names(long: bool) -> list[Row]:
+    """C20."""
+    now_at: dict[str, list[str]] = {NAME: [OLD], FINE: [NEW]}
+
+    async with dns_server(now_at.get), world(upstreams={"allowedCIDRs": ["10.203.1.0/24"]}) as stage:
+        tls = server_tls(stage.folder)
+        async with api(OLD, tls, PORT) as old, api(NEW, tls, PORT) as new:
+            return [*await _moves(stage, old, new, now_at), *await _silent(stage)]
+
+
+def _client(stage: World, number: int, host: str) -> Client:
+    devbox = stage.devbox(number)
+    return stage.client(devbox, stage.gateway, stage.bind(devbox, "NAMED", f"https://{host}:{PORT}"))
+
+
+async def _moves(stage: World, old: Api, new: Api, now_at: dict[str, list[str]]) -> list[Row]:
+    pooled, fresh = _client(stage, 1, NAME), _client(stage, 2, NAME)
+    await stage.known(2)
+    first = await pooled.request()
+    assert first.fine, first.kind
+    connections = old.connections
+    where = now_at.pop(NAME)  # DNS is down
+    failed = asyncio.create_task(fresh.request())
+    kept = []
+    for _ in range(20):
+        kept.append(await pooled.request())
+        await asyncio.sleep(0.25)
+    answer = await failed
+    kinds = {each.kind for each in kept}
+    same = kinds == {"200"} and old.connections == connections
+    quick = answer.kind == "502" and answer.seconds <= 6
+    rows = [
+        Row("C20 DNS down: pooled connections", "go on", f"{len(kept)} x {', '.join(kinds)}", same),
+        Row("C20 DNS down: new ones", "502 ≤5 s", f"{answer.kind} after {answer.seconds:.1f} s", quick),
+    ]
+    now_at[NAME] = where
+    returned = now()
+    await eventually(lambda: _fine(fresh), 20, every=0.1)
+    took = now() - returned
+    rows.append(Row("C20 DNS is back", "recovered ≤ TTL + 5 s (TTL 0)", f"after {took:.1f} s", took <= 5))
+    # The address changes, and what was there is gone.
+    now_at[NAME] = [NEW]
+    moved = now()
+    old.drop()
+    old.ways["/"] = _gone
+    while not new.connections and now() - moved < 60:
+        await fresh.request()
+        await asyncio.sleep(0.1)
+    took = now() - moved
+    rows.append(Row("C20 the address changed", "no stale answer after 60 s", f"the new one after {took:.1f} s", took <= 5))
+    return rows
+
+
+async def _fine(client: Client) -> bool:
+    return (await client.request()).fine
+
+
+async def _gone(ask: Ask) -> None:
+    raise ConnectionResetError
+
+
+async def _silent(stage: World) -> list[Row]:
+    """One devbox asks for names whose server never answers; another's API is as it should be."""
+    noisy = [_client(stage, 10 + number, SILENT) for number in range(8)]
+    other = _client(stage, 30, FINE)
+    await stage.known(11)
+    asking = [asyncio.create_task(client.request()) for client in noisy]
+    await asyncio.sleep(0.2)
+    answers: list[Answer] = []
+    for _ in range(3):
+        answer = await other.request(Connection="close")
+        answers.append(answer)
+        await asyncio.sleep(0.1)
+    await asyncio.gather(*asking)
+    slowest = max(answer.seconds for answer in answers)
+    kinds = {answer.kind for answer in answers}
+    measured = f"{', '.join(sorted(kinds))}, the slowest after {slowest:.1f} s"
+    # With resolv.conf's usual 5 s x 2 it would be ten times as long as with the 1 s that the namespace has.
+    return [
+        Row(
+            "C20 8 requests for a name whose server is silent: others",
+            "200 at once",
+            measured,
+            kinds == {"200"} and slowest <= 0.9,
+        )
+    ]
