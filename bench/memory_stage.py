@@ -1,0 +1,188 @@
+"""What every part of the memory benchmark needs: devboxes in a cluster, the gateway and an API on cores of their own, figures.
+
+Goes in: how many devboxes, and where TLS is spoken. Comes out: a `Setting` with the running gateway, whose memory, processor time and
+files are looked at from outside. Called by memory_start.py and memory_parts.py.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import orjson
+from tests.support.gateway_process import Process, Stage, stage
+from tests.support.kube_api import DEVBOX_NAMESPACE, Cluster, Devbox, jwt
+from tests.support.netns import GATEWAY
+
+from devbox_api import names
+
+from .memory_child import Child, child
+
+NAME: Final = "api.bench.example"
+UPSTREAM: Final = "10.203.1.1"
+PORT: Final = 9001
+OURS: Final = ("taskset", "-c", "0")
+"""The gateway has a core to itself; cluster, API and load share the other."""
+OTHERS: Final = ("taskset", "-c", "1")
+MIB: Final = 1 << 20
+_SIGNATURE: Final = "c2ln" * 85 + "cw"
+"""As long as one of RSA-2048."""
+
+
+class Figure(NamedTuple):
+    """One row of the table."""
+
+    what: str
+    measured: str
+    value: float
+    """What `measured` says, in the unit that it says."""
+    bar: str = ""
+    held: bool | None = None
+    """None: there is no bar, the figure is there to be known."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """How much is measured, and where it is told."""
+
+    quick: bool
+    gib: float
+    say: Callable[[str], None]
+
+
+class Caller(NamedTuple):
+    """A devbox as the load programs know it."""
+
+    address: str
+    token: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What runs."""
+
+    bench: Bench
+    gateway: Stage
+    cluster: Cluster
+    callers: list[Caller]
+
+    @property
+    def process(self) -> Process:
+        """The gateway's."""
+        return self.gateway.process
+
+    def load(self, module: str, *more: str) -> contextlib.AbstractAsyncContextManager[Child]:
+        """A load program that knows the gateway; `more`: its further arguments."""
+        return child(module, [self.gateway.host, str(self.gateway.port), *more], OTHERS, self.bench.say)
+
+    def callers_file(self) -> str:
+        """For a load program."""
+        path = self.gateway.folder / "callers.json"
+        path.write_text(json.dumps(self.callers))
+        return str(path)
+
+
+def address_of(number: int) -> str:
+    """A devbox's; every address is this machine's own here (tests/support/netns.py)."""
+    return f"10.204.{number >> 8}.{number & 255}"
+
+
+def populate(cluster: Cluster, count: int, endpoint: str) -> list[Caller]:
+    """`count` devboxes that share one gateway document and one credential, as those of one namespace mostly do."""
+    names_of = {"gateway": "gateway-shared", "credential": "credential-shared"}
+    document = {"version": 1, "name": "api", "namespace": DEVBOX_NAMESPACE, "uid": "shared", "endpoint": endpoint}
+    content = orjson.dumps({**document, "auth": {"type": "Bearer"}})
+    cluster.secret(names_of["gateway"], names.GATEWAY_TYPE, names.GATEWAY_KEY, content)
+    grant = {names.ALLOWED_HOSTS_ANNOTATION: NAME}
+    cluster.secret(names_of["credential"], names.CREDENTIAL_TYPE, names.CREDENTIAL_KEY, b"sk-bench-credential", grant)
+    callers = []
+    for number in range(1, count + 1):
+        uid = str(uuid.UUID(int=number))
+        devbox = Devbox(cluster, f"agent-{number}", uid=uid, address=address_of(number))
+        devbox.pod_object()
+        token = token_of(number, uid)
+        cluster.issued[token] = uid
+        binding = {"name": "API", "audience": names.audience("API"), **names_of}
+        route = {
+            "version": 1,
+            "pod": {"uid": uid, "name": devbox.pod_name, "namespace": DEVBOX_NAMESPACE},
+            "devbox": {"name": devbox.name, "uid": uid},
+            "bindings": [{**binding, "token": token, "digests": [names.token_digest(token)]}],
+        }
+        cluster.secret(f"route-{uid}", names.ROUTE_TYPE, names.ROUTE_KEY, orjson.dumps(route))
+        callers.append(Caller(devbox.address, f"{names.TOKEN_PREFIX}{token}"))
+    return callers
+
+
+def token_of(number: int, uid: str) -> str:
+    """With the claims of a projected token, so that it is as long as one."""
+    account = {"name": names.AGENT_SERVICE_ACCOUNT, "uid": uid}
+    about = {"namespace": DEVBOX_NAMESPACE, "pod": {"name": f"agent-{number}-x", "uid": uid}, "serviceaccount": account}
+    subject = f"system:serviceaccount:{DEVBOX_NAMESPACE}:{names.AGENT_SERVICE_ACCOUNT}"
+    times = {"iat": 1_800_000_000, "nbf": 1_800_000_000, "exp": 1_800_003_600}
+    issuer = "https://kubernetes.default.svc.cluster.local"
+    claims = {"aud": [names.audience("API")], "iss": issuer, "sub": subject, **times, "kubernetes.io": about}
+    return f"{jwt(number, uid, **claims).rpartition('.')[0]}.{_SIGNATURE}"
+
+
+@contextlib.asynccontextmanager
+async def setting(
+    bench: Bench, count: int, api: str, *, tls_down: bool = False, tls_up: bool = False, **change: Any
+) -> AsyncIterator[Setting]:
+    """The gateway with `count` devboxes and the module `api` behind it, ready. `change`: settings, as in proxy.yaml."""
+    bench.say(f"starting the gateway with {count:,} devboxes")
+    cluster = Cluster()
+    callers = populate(cluster, count, f"{'https' if tls_up else 'http'}://{NAME}")
+    change["upstreams"] = {"allowedCIDRs": ["10.203.1.0/24"], "addressOverrides": {NAME: f"{UPSTREAM}:{PORT}"}}
+    if not tls_down:
+        change["listen"] = {"tls": None}
+    async with stage(cluster, host=GATEWAY, hosts=(NAME,), prefix=OURS, **change) as gateway:
+        pair = [str(gateway.folder / "tls.crt"), str(gateway.folder / "tls.key")] if tls_up else []
+        command = [*OTHERS, sys.executable, "-m", api, UPSTREAM, str(PORT), *pair]
+        process = await asyncio.create_subprocess_exec(*command)
+        try:
+            await _listening(process)
+            yield Setting(bench, gateway, cluster, callers)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+async def _listening(process: asyncio.subprocess.Process) -> None:
+    while process.returncode is None:
+        try:
+            _, writer = await asyncio.open_connection(UPSTREAM, PORT)
+        except OSError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
+    raise SystemExit("bench: the API did not start")
+
+
+def cpu_seconds(process: Process) -> float:
+    """Processor time of user and system so far, to the nanosecond: the clock of clock_getcpuclockid(3), as Linux numbers it."""
+    return time.clock_gettime((~process.process.pid << 3) | 2)
+
+
+def forget_peak(process: Process) -> None:
+    """Let the peak begin at the present memory (proc(5): clear_refs)."""
+    Path(f"/proc/{process.process.pid}/clear_refs").write_text("5")
+
+
+def peak(process: Process) -> int:
+    """Most bytes of resident memory since `forget_peak`."""
+    status = Path(f"/proc/{process.process.pid}/status").read_text()
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+def mib(count: float) -> str:
+    """Bytes for people."""
+    return f"{count / MIB:,.1f} MiB"

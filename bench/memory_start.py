@@ -1,0 +1,108 @@
+"""The gateway alone: memory at rest, and how long it takes to be ready.
+
+Goes in: how often. Comes out: figures. Called by memory.py.
+"""
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from tests.support.gateway_process import COMMAND, HOST, Process, settings, stage, write_files
+from tests.support.kube_api import Cluster, Devbox
+from tests.support.netns import GATEWAY
+
+from devbox_demo.credentials import make_certificates
+
+from .memory_child import BadRun
+from .memory_stage import MIB, NAME, OURS, Bench, Figure, address_of, mib
+
+ROUTES: Final = 1000
+ADMIN: Final = 18080
+"""Port of the first start; the next ones follow."""
+READY_SECONDS: Final = 20.0
+_READYZ: Final = b"GET /readyz HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n"
+
+
+async def idle(bench: Bench) -> list[Figure]:
+    """Memory after the start."""
+    bench.say("one devbox, nothing to do")
+    cluster = Cluster()
+    cluster.pod(podIPs=[{"ip": address_of(1)}])
+    cluster.bind("API", f"https://{NAME}", "sk-bench-credential", {"type": "Bearer"})
+    async with stage(cluster, host=GATEWAY, hosts=(NAME,), prefix=OURS) as gateway:
+        await asyncio.sleep(3)
+        rss = gateway.process.rss
+    return [Figure("memory at rest", mib(rss), rss / MIB, "≤ 80 MiB", rss <= 80 * MIB)]
+
+
+async def start(bench: Bench) -> list[Figure]:
+    """From the making of the process to the first 200 of /readyz, each devbox with documents of its own."""
+    cluster = Cluster()
+    for number in range(1, ROUTES + 1):
+        devbox = Devbox(cluster, f"agent-{number}", address=address_of(number))
+        devbox.pod_object()
+        devbox.bind("API", f"https://{NAME}", f"sk-bench-{number}")
+    cluster.floor()
+    times, imports = [], []
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        async with cluster.serving() as url:
+            write_files(folder, make_certificates((HOST, NAME)), url)
+            for number in range(3 if bench.quick else 7):
+                times.append(await _start(folder, ADMIN + number))
+                imports.append(await asyncio.to_thread(_imports))
+                bench.say(f"start {number + 1}: ready after {times[-1]:.3f} s")
+    ready, imported = statistics.median(times), statistics.median(imports)
+    what = f"start to ready, {ROUTES:,} Routes, gateways, credentials and pods"
+    return [
+        Figure(f"{what} (median of {len(times)})", f"{ready:.2f} s", ready, "≤ 1 s", ready <= 1),
+        Figure("… of which interpreter and imports", f"{imported:.2f} s", imported),
+    ]
+
+
+async def _start(folder: Path, admin: int) -> float:
+    """Seconds until it is ready; then it is killed. Raises BadRun."""
+    config = settings(folder, listen={"host": GATEWAY, "admin": admin}, upstreams={"caBundle": str(folder / "ca.crt")})
+    environment = {**os.environ, "KUBECONFIG": str(folder / "kubeconfig")}
+    pipe = asyncio.subprocess.PIPE
+    began = time.monotonic()
+    process = Process(
+        await asyncio.create_subprocess_exec(*OURS, *COMMAND, "run", "--config", str(config), env=environment, stdout=pipe)
+    )
+    try:
+        while not await _ready(admin):
+            await asyncio.sleep(0.002)
+            if not process.alive or time.monotonic() - began > READY_SECONDS:
+                raise BadRun(f"the gateway is not ready: {process.output[-3:]}")
+        return time.monotonic() - began
+    finally:
+        if process.alive:
+            process.process.kill()
+        await process.end()
+
+
+async def _ready(port: int) -> bool:
+    try:
+        reader, writer = await asyncio.open_connection(GATEWAY, port)
+    except OSError:
+        return False
+    try:
+        writer.write(_READYZ)
+        return b" 200 " in await reader.readline()
+    except OSError:
+        return False
+    finally:
+        writer.close()
+
+
+def _imports() -> float:
+    """Seconds of an interpreter that reads the gateway's modules, and does nothing."""
+    began = time.monotonic()
+    subprocess.run([*OURS, sys.executable, "-c", "import os, devbox_proxy.__main__; os._exit(0)"], check=True)
+    return time.monotonic() - began
