@@ -80,10 +80,22 @@ fuzz: venv ## Mutated requests against a real gateway process (N=200000 SEED=…
 fuzz-short: venv ## A few thousand of them, always the same
 	@$(BIN)/python -m tests.fuzz 5000 1
 
+.PHONY: chaos
+chaos: venv ## Faults of APIs, clients, the cluster and the gateway itself, in full (CASES="rolling memory")
+	@$(BIN)/python -m tests.chaos $(CASES)
+
+.PHONY: chaos-short
+chaos-short: venv ## The same in a minute
+	@$(BIN)/python -m tests.support.netns $(BIN)/pytest -q -n 4 tests/chaos
+
 .PHONY: bench
 bench: venv ## The gateway beside nginx, Envoy and aiohttp in one run (QUICK=1 for rough figures)
 	@$(UV) pip install --quiet --require-hashes --python $(BIN)/python -r requirements/bench.txt
 	@$(BIN)/python -m bench $(if $(QUICK),--quick)
+
+.PHONY: bench-memory
+bench-memory: venv ## Memory and scale of the gateway process beside their bars (QUICK=1, GIB=10, ONLY="idle start")
+	@$(BIN)/python -m bench.memory $(if $(QUICK),--quick) $(if $(GIB),--gib $(GIB)) $(foreach part,$(ONLY),--only $(part))
 
 .PHONY: cluster
 cluster: venv ## A local Kubernetes: kind with a Docker engine, else the real components built from Go modules
@@ -105,7 +117,7 @@ integration: venv cluster images ## The claims of the README as assertions, on t
 e2e: integration ## The same as integration
 
 .PHONY: test
-test: lint unit attacks-untimed fuzz-short integration ## Everything: lint, unit, attacks, a short fuzz, integration (sets up what it needs)
+test: lint unit attacks-untimed fuzz-short chaos-short integration ## Everything: lint, unit, attacks, short fuzz and chaos, integration (sets up what it needs)
 
 .PHONY: demo
 demo: venv ## The main job from nothing: cluster, images, install, agents that use APIs without their keys
