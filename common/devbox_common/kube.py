@@ -1,12 +1,10 @@
 """The Kubernetes API over HTTP: requests with JSON in and out, lists in pages, watches, server-side apply.
 
-Goes in: paths and plain dicts. Comes out: plain dicts, or an `ApiError` whose text is the API server's own message. The
-`kubernetes` package reads the configuration (in-cluster or kubeconfig) and renews its tokens; its generated models are not
-used, since everything here is level-triggered on whole objects. Called by the mirror, by the operator's rim, by the gateway's
-TokenReviews.
+Goes in: paths and plain dicts. Comes out: plain dicts, or an `ApiError` whose text is the API server's own message. The generated
+models of the `kubernetes` package are not used, since everything here is level-triggered on whole objects. Called by the mirror,
+by the operator's rim, by the gateway's TokenReviews.
 """
 
-import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -15,12 +13,10 @@ from typing import Any, Final, Self
 import aiohttp
 import orjson
 from aiohttp import hdrs
-from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.client.rest import RESTClientObject
-from kubernetes.aio.config.incluster_config import load_incluster_config
-from kubernetes.aio.config.kube_config import load_kube_config
 
 from devbox_api import names
+
+from .access import Access, find
 
 Object = dict[str, Any]
 """A Kubernetes object, as the API server speaks it."""
@@ -68,12 +64,10 @@ class ApiError(Exception):
 class KubeApi:
     """One connection pool to one API server."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        self._configuration = configuration
-        self._base = str(configuration.host).rstrip("/")
-        connector = aiohttp.TCPConnector(
-            ssl=RESTClientObject(configuration).ssl_context, limit=0, socket_factory=_socket_with_keepalive
-        )
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._base = access.base
+        connector = aiohttp.TCPConnector(ssl=access.tls or True, limit=0, socket_factory=_socket_with_keepalive)
         self._session = aiohttp.ClientSession(
             connector=connector,
             trust_env=False,
@@ -84,14 +78,8 @@ class KubeApi:
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None = None) -> Self:
-        """A client for the cluster we run in, or for `kubeconfig`, or for $KUBECONFIG; the first that there is."""
-        configuration = Configuration()
-        if kubeconfig is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
-            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        else:
-            path = str(kubeconfig) if kubeconfig else None
-            await load_kube_config(path, client_configuration=configuration)  # type: ignore[no-untyped-call]
-        return cls(configuration)
+        """A client for `kubeconfig`, or for the cluster we run in, or for $KUBECONFIG; the first that there is. Raises NoAccess."""
+        return cls(await find(kubeconfig))
 
     async def __aenter__(self) -> Self:
         return self
@@ -181,10 +169,8 @@ class KubeApi:
 
     async def _headers(self, content_type: str | None) -> dict[str, str]:
         headers: dict[str, str] = {} if content_type is None else {hdrs.CONTENT_TYPE: content_type}
-        # Reads a service account's token from its file anew, once a minute.
-        token = await self._configuration.get_api_key_with_prefix("BearerToken")
-        if token:
-            headers[hdrs.AUTHORIZATION] = token
+        if (authorization := await self._access.authorization()) is not None:
+            headers[hdrs.AUTHORIZATION] = authorization.reveal()
         return headers
 
 

@@ -5,12 +5,13 @@ Called once at start by both commands. Values of type Redacted print as `<redact
 
 import logging
 import sys
-from typing import Literal
+from typing import Final, Literal, get_args
 
 import orjson
 import structlog
 
 Level = Literal["debug", "info", "warning", "error"]
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 
 
 def configure(component: str, level: Level = "info") -> None:

@@ -2,46 +2,43 @@
 
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 import uvloop
 
 from devbox_common import log
+from devbox_common.access import NoAccess
 from devbox_common.settings import SettingsError, load
 
 from .run import run as run_operator
 from .settings import Settings
 
-app = typer.Typer(help="Turns Devboxes and GatewayConfigs into pods that use APIs without their keys.", no_args_is_help=True)
+
+@click.group()
+def main() -> None:
+    """Turns Devboxes and GatewayConfigs into pods that use APIs without their keys."""
 
 
-@app.command()
-def run(
-    config: Annotated[Path, typer.Option(help="The settings: a YAML file (the chart's ConfigMap devbox-operator).")],
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
-) -> None:
+@main.command()
+@click.option(
+    "--config", type=click.Path(path_type=Path), required=True, help="The settings: a YAML file (the chart's ConfigMap)."
+)
+@click.option("--log-level", type=click.Choice(log.LEVELS), default="info", show_default=True)
+def run(config: Path, log_level: log.Level) -> None:
     """Run the operator until SIGTERM. In a pod it uses its service account, elsewhere $KUBECONFIG."""
-    if log_level not in ("debug", "info", "warning", "error"):
-        raise typer.BadParameter("write debug, info, warning or error", param_hint="--log-level")
-    log.configure("operator", log_level)  # type: ignore[arg-type]
+    log.configure("operator", log_level)
     try:
         settings = load(Settings, config)
-        raise typer.Exit(uvloop.run(run_operator(settings)))
-    except SettingsError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
+        raise SystemExit(uvloop.run(run_operator(settings)))
+    except (SettingsError, NoAccess) as error:
+        click.echo(f"devbox-operator: {error}", err=True)
+        raise SystemExit(2) from None
 
 
-@app.command()
+@main.command()
 def version() -> None:
     """Print the version."""
-    typer.echo(installed_version("devbox-gateway"))
-
-
-def main() -> None:
-    """The entry point."""
-    app()
+    click.echo(installed_version("devbox-gateway"))
 
 
 if __name__ == "__main__":

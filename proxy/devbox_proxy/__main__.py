@@ -7,14 +7,15 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
+import click
 import structlog
-import typer
 import uvloop
 
 from devbox_common import log as logs
+from devbox_common.access import NoAccess
 from devbox_common.kube import KubeApi
 from devbox_common.settings import SettingsError, load
 
@@ -32,42 +33,50 @@ from .settings import Settings
 from .state import State
 from .view import Limits
 
-app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="The gateway of devbox-gateway.", pretty_exceptions_enable=False
-)
 log = structlog.get_logger()
 LOG_LINES = 1000
 """Log lines that may wait for a reader; more are dropped and counted."""
 
 
-@app.command()
-def run(
-    config: Annotated[Path, typer.Option(help="The settings file.")] = Path("/etc/devbox-gateway/config/proxy.yaml"),
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
-) -> None:
+@click.group()
+def main() -> None:
+    """The gateway of devbox-gateway."""
+
+
+@main.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default="/etc/devbox-gateway/config/proxy.yaml",
+    show_default=True,
+    help="The settings file.",
+)
+@click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True)
+def run(config: Path, log_level: logs.Level) -> None:
     """Serve devboxes until SIGTERM."""
-    if log_level not in ("debug", "info", "warning", "error"):
-        raise typer.BadParameter("write debug, info, warning or error", param_hint="--log-level")
-    logs.configure("gateway", log_level)  # type: ignore[arg-type]
+    logs.configure("gateway", log_level)
     try:
         settings = load(Settings, config)
         start = Start(settings)
     except (SettingsError, ValueError, OSError) as error:  # an ssl.SSLError is an OSError
-        typer.echo(f"devbox-proxy: {error}", err=True)
-        raise typer.Exit(2) from None
+        click.echo(f"devbox-proxy: {error}", err=True)
+        raise SystemExit(2) from None
     lines = LineWriter(LOG_LINES)
     take_over_logging(lines)
     return_what_is_freed()
     try:
         uvloop.run(serve(settings, start))
+    except NoAccess as error:
+        click.echo(f"devbox-proxy: {error}", err=True)
+        raise SystemExit(2) from None
     finally:
         lines.close()
 
 
-@app.command()
+@main.command()
 def version() -> None:
     """Print the version."""
-    typer.echo(importlib.metadata.version("devbox-gateway"))
+    click.echo(importlib.metadata.version("devbox-gateway"))
 
 
 class Start:
@@ -153,11 +162,6 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-def main() -> None:
-    """Entry point."""
-    app()
 
 
 if __name__ == "__main__":

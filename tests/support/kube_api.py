@@ -10,6 +10,7 @@ import base64
 import contextlib
 import functools
 import itertools
+import ssl
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
@@ -151,10 +152,10 @@ class Cluster:
         return web.json_response({"status": {"authenticated": True, "audiences": spec["audiences"], "user": user}}, status=201)
 
     @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
+    async def serving(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
         """Served by a thread of its own, so that a busy caller does not slow it down; gives its URL."""
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        thread = threading.Thread(target=self._serve, args=(ready, asyncio.get_running_loop()), daemon=True)
+        thread = threading.Thread(target=self._serve, args=(ready, asyncio.get_running_loop(), tls), daemon=True)
         thread.start()
         url = await ready
         try:
@@ -165,13 +166,13 @@ class Cluster:
                 loop.call_soon_threadsafe(loop.stop)
             await asyncio.to_thread(thread.join)
 
-    def _serve(self, ready: "asyncio.Future[str]", caller: asyncio.AbstractEventLoop) -> None:
+    def _serve(self, ready: "asyncio.Future[str]", caller: asyncio.AbstractEventLoop, tls: ssl.SSLContext | None) -> None:
         with asyncio.Runner() as runner:
             loop = self._loop = runner.get_loop()
             server = web.AppRunner(self.app(), access_log=None, shutdown_timeout=0)
             runner.run(server.setup())
-            runner.run(web.TCPSite(server, "127.0.0.1", 0).start())
-            url = f"http://127.0.0.1:{server.addresses[0][1]}"
+            runner.run(web.TCPSite(server, "127.0.0.1", 0, ssl_context=tls).start())
+            url = f"{'https' if tls else 'http'}://127.0.0.1:{server.addresses[0][1]}"
             caller.call_soon_threadsafe(ready.set_result, url)
             loop.run_forever()
             for queue in itertools.chain.from_iterable(self._watches.values()):

@@ -9,8 +9,8 @@ import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from kubernetes.aio.client.configuration import Configuration
 
+from devbox_common.access import Access
 from devbox_common.kube import ApiError, KubeApi
 from devbox_common.mirror import Mirror
 
@@ -91,8 +91,8 @@ async def api() -> AsyncIterator[Api]:
 
 @pytest.fixture
 async def client(api: Api) -> AsyncIterator[KubeApi]:
-    configuration = Configuration(host=api.url)  # type: ignore[attr-defined]
-    async with KubeApi(configuration) as client:
+    access = Access(api.url)  # type: ignore[attr-defined]
+    async with KubeApi(access) as client:
         yield client
 
 
@@ -200,7 +200,7 @@ async def test_errors_carry_the_servers_words(api: Api, client: KubeApi) -> None
 
 
 async def test_nobody_there_is_an_api_error_too() -> None:
-    async with KubeApi(Configuration(host="http://127.0.0.1:1")) as client:
+    async with KubeApi(Access("http://127.0.0.1:1")) as client:
         with pytest.raises(ApiError, match="no answer from the API server") as caught:
             await client.request("GET", PATH)
     assert caught.value.status == 0

@@ -10,11 +10,11 @@ import aiohttp
 import orjson
 import pytest
 from aiohttp.test_utils import TestServer
-from kubernetes.aio.client.configuration import Configuration
 from tests.support.gateway_process import HOST
 from tests.support.kube_api import NAMESPACE, Cluster
 from tests.unit.demo.conftest import Upstream, certificates, upstream
 
+from devbox_common.access import Access
 from devbox_common.kube import KubeApi
 from devbox_proxy.audit import AuditLog
 from devbox_proxy.gateway import Gateway
@@ -62,7 +62,7 @@ async def gateway(upstream: Upstream) -> AsyncIterator[Running]:
     cluster = Cluster()
     server = TestServer(cluster.app())
     await server.start_server()
-    async with KubeApi(Configuration(host=str(server.make_url("")).rstrip("/"))) as api:
+    async with KubeApi(Access(str(server.make_url("")).rstrip("/"))) as api:
         state = State(api, NAMESPACE, ())
         running = asyncio.create_task(state.run())
         output = io.BytesIO()

@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 import pytest
-from kubernetes.aio.client.configuration import Configuration
 
 from devbox_api import names
+from devbox_common.access import Access
 from devbox_common.kube import KubeApi
 from devbox_proxy.state import State, pod_of
 
@@ -26,7 +26,7 @@ GATEWAY = {
 @pytest.fixture
 async def state() -> State:
     """One that follows nothing: the tests call what the mirrors would."""
-    api = KubeApi(Configuration(host="http://127.0.0.1:1"))
+    api = KubeApi(Access("http://127.0.0.1:1"))
     await api.close()
     return State(api, "credentials", ())
 
