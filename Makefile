@@ -95,6 +95,8 @@ bench: venv ## The gateway beside nginx, Envoy and aiohttp in one run (QUICK=1 f
 
 .PHONY: bench-memory
 bench-memory: venv ## Memory and scale of the gateway process beside their bars (QUICK=1, GIB=10, ONLY="idle start")
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python .bench/runtime
+	@$(UV) pip sync --quiet --require-hashes --python .bench/runtime/bin/python requirements/runtime.txt
 	@$(BIN)/python -m bench.memory $(if $(QUICK),--quick) $(if $(GIB),--gib $(GIB)) $(foreach part,$(ONLY),--only $(part))
 
 .PHONY: cluster
