@@ -110,7 +110,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.transport = None
-        self._reader.ended = True
+        self._reader.close()
+        self._pending.clear()
         self._gateway.connections.discard(self)
         self._on_lost(self.peer)
         if self._exchange is not None:

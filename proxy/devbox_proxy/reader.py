@@ -110,6 +110,12 @@ class RequestReader:
         """What comes next is body by Content-Length: there is nothing to parse in it."""
         return self._left > 0
 
+    def close(self) -> None:
+        """Let go of what refers back to the reader: a connection that is gone is freed at once, without the garbage collector."""
+        self.ended = True
+        self._parser = _SPENT
+        self._sink = _NOBODY
+
     def feed(self, data: bytes) -> None:
         """One read. Errors of the sink come out as they are."""
         self.unused = False
@@ -239,6 +245,20 @@ class RequestReader:
         self._line = b""
         if not self.ended:
             self._sink.end_read()
+
+
+class _Nobody:
+    """The sink of a reader that is closed."""
+
+    def head_read(self, begun: Begun) -> None: ...
+    def body_read(self, data: bytes) -> None: ...
+    def end_read(self) -> None: ...
+    def misread(self, refusal: Refusal) -> None: ...
+    def switch_read(self, rest: bytes) -> None: ...
+
+
+_NOBODY: Final[Sink] = _Nobody()
+_SPENT: Final = HttpRequestParser(_NOBODY)
 
 
 def _too_large(headers: list[tuple[bytes, bytes]]) -> bool:

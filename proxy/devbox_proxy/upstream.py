@@ -71,6 +71,9 @@ class Receiver(Protocol):
         """Backpressure: whether more of the request should be read."""
 
 
+_SPENT: Final = HttpResponseParser(object())
+
+
 class UpstreamConnection(asyncio.Protocol):
     """A connection that was dialled for one pool key."""
 
@@ -180,6 +183,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         receiver, self.receiver, self.transport = self.receiver, None, None
+        self._parser = _SPENT  # it refers back to us: without it we are freed at once
         self.pool.forget(self)
         if receiver is None:
             return

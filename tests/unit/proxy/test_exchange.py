@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import hashlib
 import time
 from dataclasses import replace
@@ -9,9 +10,11 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from devbox_proxy.exchange import DISCARDED
+from devbox_proxy.connection import Connection
+from devbox_proxy.exchange import DISCARDED, Exchange
+from devbox_proxy.reader import RequestReader
 from devbox_proxy.refusals import Refusal
-from devbox_proxy.upstream import UpstreamError
+from devbox_proxy.upstream import UpstreamConnection, UpstreamError
 
 from .playbook import Play, request
 from .test_identity import POD, known
@@ -430,3 +433,30 @@ async def test_everything_in_one_loop_leaves_no_task(play: Play) -> None:
     play.send(request())
     play.answer(OK)
     assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.parametrize("how", ["between requests", "during an answer", "in a head", "the API first"])
+async def test_connections_that_are_gone_leave_nothing_to_the_garbage_collector(how: str) -> None:
+    def alive() -> int:
+        return sum(isinstance(each, Connection | UpstreamConnection | RequestReader | Exchange) for each in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        play = Play()
+        if how == "in a head":
+            play.send(request()[:-6])
+        else:
+            play.send(request())
+            play.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe" + (b"" if how == "during an answer" else b"llo"))
+        assert alive() > before
+        for lose in (play.api, play.client) if how == "the API first" else (play.client, play.api):
+            lose.connection_lost(None)
+        play.lines()
+        play.pools.__init__()  # type: ignore[misc] # it remembers connections, which refer to it
+        del play, lose
+        await asyncio.sleep(0)
+        assert alive() == before
+    finally:
+        gc.enable()
