@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 
 from .guard import RequestHead
 
-KEPT: Final = 1024
-"""Heads; the oldest goes first."""
+KEPT: Final = 24 << 20
+"""Bytes of heads, as they were read; the oldest goes first. Enough for 10,000 devboxes in turn; with what was made of them about
+five times as much."""
 LONGEST: Final = 4096
 """Bytes of a head that is kept."""
 _NOT_KEPT: Final = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
@@ -49,6 +50,7 @@ class Heads:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, bytes], RequestHead] = {}
+        self._bytes = 0
 
     def known(self, read: Cut, data: bytes) -> RequestHead | None:
         """The head of a request that is whole in `data`, with nothing behind it, if it was read before."""
@@ -67,8 +69,11 @@ class Heads:
             or not raw.startswith(b"%b %b HTTP/1.1\r\n" % (head.method.encode(), head.target))
         ):
             return
-        if len(self._kept) >= KEPT:
-            del self._kept[next(iter(self._kept))]
+        self._bytes += 0 if read.key in self._kept else len(raw)
+        while self._bytes > KEPT:
+            oldest = next(iter(self._kept))
+            del self._kept[oldest]
+            self._bytes -= len(oldest[1])
         # Without a length, so that nobody can take this one's for that of another request.
         headers = tuple(line for line in head.headers if line[0].lower() != b"content-length")
         self._kept[read.key] = replace(head, headers=headers)

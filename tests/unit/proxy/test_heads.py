@@ -11,7 +11,7 @@ from devbox_common.redacted import Redacted
 from devbox_proxy import heads
 from devbox_proxy.credentials import Credential
 from devbox_proxy.guard import RequestHead
-from devbox_proxy.heads import KEPT, LONGEST, Heads
+from devbox_proxy.heads import LONGEST, Heads
 from devbox_proxy.reader import RequestReader
 
 from .playbook import PEER, Play, request
@@ -97,14 +97,18 @@ async def test_another_credential_goes_into_the_very_next_request() -> None:
     assert b"sk-real" not in sent
 
 
-async def test_only_so_many_are_kept() -> None:
-    store = Heads()
-    for number in range(KEPT + 10):
+def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "KEPT", 4000)
+    store, sizes = Heads(), []
+    for number in range(300):
         raw = f"GET /{number} HTTP/1.1\r\nHost: g\r\n\r\n".encode()
         read = heads.cut(PEER, raw)
         assert read is not None
-        store.keep(read, RequestHead("GET", f"/{number}".encode(), (1, 1), ((b"Host", b"g"),), PEER))
-    assert len(store._kept) == KEPT
+        for _ in range(2):
+            store.keep(read, RequestHead("GET", f"/{number}".encode(), (1, 1), ((b"Host", b"g"),), PEER))
+        sizes.append(len(raw))
+    kept = len(store._kept)
+    assert sum(sizes[-kept:]) <= 4000 < sum(sizes[-kept - 1 :]), "the oldest went, and no more than had to"
 
 
 _pieces = st.lists(
