@@ -60,7 +60,11 @@ class Redactor:
         # A credential that holds these characters itself would be taken apart.
         if self._odd:
             return True
-        plain = _ESCAPE.sub(_unescaped, data).replace(b"\\", b"")
+        plain = data
+        # One kind after the other: a pattern that begins with a literal is found ten times as fast as a choice of two.
+        for kind in _ESCAPES:
+            plain = kind.sub(_unescaped, plain)
+        plain = plain.replace(b"\\", b"")
         return any(form in plain for form in self._literal)
 
     def _plain_forms(self) -> tuple[bytes, ...]:
@@ -139,11 +143,11 @@ _TEXT: Final = frozenset(
 )
 
 
-_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})|\\u00([0-9A-Fa-f]{2})")
+_ESCAPES: Final = (re.compile(rb"\\u00([0-9A-Fa-f]{2})"), re.compile(rb"%([0-9A-Fa-f]{2})"))
 
 
 def _unescaped(match: re.Match[bytes]) -> bytes:
-    return bytes([int(match[1] or match[2], 16)])
+    return bytes([int(match[1], 16)])
 
 
 def _stars(match: re.Match[bytes]) -> bytes:
