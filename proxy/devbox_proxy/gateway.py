@@ -137,7 +137,7 @@ class Gateway:
         self._total += 1
         if count > self.bounds.requests_per_devbox:
             return Refusal.TOO_MANY_REQUESTS
-        if self._total > self.bounds.requests or self.memory.scarce:
+        if self._total > self.bounds.requests or not self.memory.room(self._total):
             return Refusal.OVERLOADED
         return None
 

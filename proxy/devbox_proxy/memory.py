@@ -1,6 +1,7 @@
 """How much memory is left: new requests are refused while there is little, before the kernel ends the process with all of them.
 
-Goes in: this process's and its cgroup's figures. Comes out: `scarce`. Looked at by server.py twice a second.
+Goes in: this process's and its cgroup's figures. Comes out: whether there is room for one more. Looked at by server.py twice a
+second, asked by gateway.py for every request.
 """
 
 import contextlib
@@ -12,6 +13,10 @@ from typing import Final
 
 CGROUP: Final = Path("/sys/fs/cgroup")
 """Version 2, as a container sees its own."""
+REQUEST: Final = 1 << 20
+"""Bytes that a request may come to hold, TLS on both sides, if its client does not read: measured 0.9 MiB (docs/reliability.md)."""
+CONNECTION: Final = 80 << 10
+"""And a connection with TLS and nothing under way: measured 60 to 77 KiB."""
 TRIM_SECONDS: Final = 2.0
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -21,22 +26,39 @@ class Memory:
     """What is in use beside the limit."""
 
     def __init__(self, percent: float, group: Path = CGROUP) -> None:
-        """`percent` of the group's limit count as scarce; without a limit nothing does."""
+        """`percent` of the group's limit may be used; without a limit there is always room."""
         self._group = group
         limit = _number(group / "memory.max")
         self._threshold = None if limit is None else limit * percent / 100
+        self._rest = 0.0 if limit is None else limit * (1 - percent / 100)
+        self._spare: float | None = None
+        """Bytes, at the last look."""
+        self._counts = ((0, 0), (0, 0))
+        """Requests under way and connections, at the look before the last one and at the last one."""
         self._next_trim = 0.0
-        self.scarce = False
 
-    def look(self) -> None:
-        """Read the present figure."""
+    def look(self, requests: int, connections: int) -> None:
+        """Read the present figures; there are so many of both."""
         if self._threshold is None:
             return
-        self.scarce = self._used() > self._threshold
-        if self.scarce and (now := time.monotonic()) >= self._next_trim:
+        self._counts = (self._counts[1], (requests, connections))
+        self._spare = self._threshold - self._used()
+        if self._spare < 0 and (now := time.monotonic()) >= self._next_trim:
             self._next_trim = now + TRIM_SECONDS
             _trim()
-            self.scarce = self._used() > self._threshold
+            self._spare = self._threshold - self._used()
+
+    def room(self, requests: int) -> bool:
+        """For one more, as one of so many that would be under way. What has come since the look before the last may still grow."""
+        if self._spare is None:
+            return True
+        return max(0, requests - self._counts[0][0]) * REQUEST < self._spare
+
+    def room_to_refuse(self, connections: int) -> bool:
+        """For one more connection, be it only to say no on it: half of what is left beyond the percentage is for that."""
+        if self._spare is None:
+            return True
+        return max(0, connections - self._counts[0][1]) * CONNECTION < self._spare + self._rest / 2
 
     def _used(self) -> int:
         """Bytes that count: what the kernel charges, socket buffers among it, less the file pages that it would give up first."""

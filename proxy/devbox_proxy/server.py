@@ -39,6 +39,8 @@ class DataPort:
         self._arriving: set[asyncio.Task[None]] = set()
         self._open: Counter[str] = Counter()
         """Connections by the peer's address."""
+        self._count = 0
+        """All of them."""
 
     async def start(self) -> int:
         """Listen; returns the port."""
@@ -73,7 +75,6 @@ class DataPort:
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        bounds = self._gateway.bounds
         while True:
             try:
                 accepted, address = await loop.sock_accept(listener)
@@ -83,14 +84,22 @@ class DataPort:
                 continue
             peer = _plain(str(address[0]))
             # Before TLS, which costs more than anything that a connection does later.
-            if self._open[peer] >= bounds.connections_per_devbox or self._open.total() >= bounds.connections:
-                metrics.CUT.labels("too_many_connections").inc()
+            if why := self._no_room(peer):
+                metrics.CUT.labels(why).inc()
                 accepted.close()
                 continue
             self._open[peer] += 1
+            self._count += 1
             task = asyncio.create_task(self._receive(accepted, peer))
             self._arriving.add(task)
             task.add_done_callback(self._arriving.discard)
+
+    def _no_room(self, peer: str) -> str:
+        """Why not even a refusal can be said; empty if it can."""
+        bounds, count = self._gateway.bounds, self._count
+        if self._open[peer] >= bounds.connections_per_devbox or count >= bounds.connections:
+            return "too_many_connections"
+        return "" if self._gateway.memory.room_to_refuse(count) else "no_memory"
 
     async def _receive(self, accepted: socket.socket, peer: str) -> None:
         loop = asyncio.get_running_loop()
@@ -111,6 +120,7 @@ class DataPort:
                 raise
 
     def _lost(self, peer: str) -> None:
+        self._count -= 1
         self._open[peer] -= 1
         if not self._open[peer]:
             del self._open[peer]
@@ -119,7 +129,7 @@ class DataPort:
         gateway = self._gateway
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            gateway.memory.look()
+            gateway.memory.look(gateway.requests, self._count)
             gateway.upstreams.sweep()
             present = now()
             for connection in list(gateway.connections):

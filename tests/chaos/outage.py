@@ -18,6 +18,8 @@ from .world import World, eventually, world
 COLD: Final = 20
 AGAIN: Final = 20
 """Devboxes that ask on and on for their first answer after the return."""
+REVIEW_SECONDS: Final = 5.0
+"""After which the gateway takes a TokenReview for lost: the window begins when it has found out."""
 RATE: Final = 50
 """Requests a second of the devboxes that are known."""
 
@@ -54,7 +56,8 @@ async def _away(how: str, long: bool) -> list[Row]:
             )
             demand = f"0 failures for the stale window ({stale:g} s here)"
             rows.insert(0, Row(f"API server {how}: {warm} known devboxes, {RATE} rps", demand, measured, not tally.errors))
-        await asyncio.sleep(max(0.0, gone + stale + 2 - now()))
+        noticed = gone + (REVIEW_SECONDS if how == "stopped" else 0)
+        await asyncio.sleep(max(0.0, noticed + stale + 2 - now()))
         after = Counter([(await client.request()).kind for client in callers[:20]])
         rows.append(Row(f"API server {how}: the window is over", "503", str(dict(after)), set(after) == {"503"}))
         return rows + await _back(stage, boxes[:warm], how)

@@ -294,7 +294,7 @@ async def test_more_requests_than_the_gateway_may_have_and_little_memory_get_503
     play.send(request())
     assert code(play.to_client.take()) == "overloaded"
     play = Play()
-    play.gateway.memory.scarce = True
+    play.gateway.memory._spare = 0.0
     play.send(request())
     assert code(play.to_client.take()) == "overloaded"
 
