@@ -8,6 +8,8 @@ CACHE := $(or $(DEVBOX_GATEWAY_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dev
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The gateway as it is in the image: compiled. In front of a command.
+NATIVE = compiled=$$($(BIN)/python -m devbox_cluster native) && PYTHONPATH=$$compiled
 UV := UV_CACHE_DIR=$(CACHE)/uv $(CURDIR)/$(BIN)/uv
 export DEVBOX_GATEWAY_CACHE := $(CACHE)
 export PATH := $(CURDIR)/$(BIN):$(CACHE)/bin:$(PATH)
@@ -62,42 +64,42 @@ unit: venv tools ## Unit tests: no cluster, seconds
 
 .PHONY: attacks
 attacks: venv ## The attack corpus against a real gateway process (ATTACKS=file.yaml for another)
-	@$(BIN)/python -m tests.attacks $(or $(ATTACKS),tests/attacks/attacks.yaml)
+	@$(NATIVE) $(BIN)/python -m tests.attacks $(or $(ATTACKS),tests/attacks/attacks.yaml)
 
 # Cases that are judged by time or memory: on a machine that does something else meanwhile they say nothing.
 TIMED := CH-20|UP-15|UP-22|WS-06|WS-07|DS-.*
 
 .PHONY: attacks-untimed
 attacks-untimed: venv ## The attack corpus less the cases that are judged by time or memory
-	@$(BIN)/python -m tests.attacks tests/attacks/attacks.yaml \
+	@$(NATIVE) $(BIN)/python -m tests.attacks tests/attacks/attacks.yaml \
 	  $$(sed -n 's/^- id: //p' tests/attacks/attacks.yaml | grep -vxE '$(TIMED)')
 
 .PHONY: fuzz
 fuzz: venv ## Mutated requests against a real gateway process (N=200000 SEED=…)
-	@$(BIN)/python -m tests.fuzz $(or $(N),200000) $(or $(SEED),$$RANDOM)
+	@$(NATIVE) $(BIN)/python -m tests.fuzz $(or $(N),200000) $(or $(SEED),$$RANDOM)
 
 .PHONY: fuzz-short
 fuzz-short: venv ## A few thousand of them, always the same
-	@$(BIN)/python -m tests.fuzz 5000 1
+	@$(NATIVE) $(BIN)/python -m tests.fuzz 5000 1
 
 .PHONY: chaos
 chaos: venv ## Faults of APIs, clients, the cluster and the gateway itself, in full (CASES="rolling memory")
-	@$(BIN)/python -m tests.chaos $(CASES)
+	@$(NATIVE) $(BIN)/python -m tests.chaos $(CASES)
 
 .PHONY: chaos-short
 chaos-short: venv ## The same in a minute
-	@$(BIN)/python -m tests.support.netns $(BIN)/pytest -q -n 4 tests/chaos
+	@$(NATIVE) $(BIN)/python -m tests.support.netns $(BIN)/pytest -q -n 4 tests/chaos
 
 .PHONY: bench
 bench: venv ## The gateway beside nginx, Envoy and aiohttp in one run (QUICK=1 for rough figures)
 	@$(UV) pip install --quiet --require-hashes --python $(BIN)/python -r requirements/bench.txt
-	@$(BIN)/python -m bench $(if $(QUICK),--quick)
+	@$(NATIVE) $(BIN)/python -m bench $(if $(QUICK),--quick)
 
 .PHONY: bench-memory
 bench-memory: venv ## Memory and scale of the gateway process beside their bars (QUICK=1, GIB=10, ONLY="idle start")
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python .bench/runtime
 	@$(UV) pip sync --quiet --require-hashes --python .bench/runtime/bin/python requirements/runtime.txt
-	@$(BIN)/python -m bench.memory $(if $(QUICK),--quick) $(if $(GIB),--gib $(GIB)) $(foreach part,$(ONLY),--only $(part))
+	@$(NATIVE) $(BIN)/python -m bench.memory $(if $(QUICK),--quick) $(if $(GIB),--gib $(GIB)) $(foreach part,$(ONLY),--only $(part))
 
 .PHONY: cluster
 cluster: venv ## A local Kubernetes: kind with a Docker engine, else the real components built from Go modules

@@ -128,7 +128,8 @@ async def _ready(port: int) -> bool:
 
 
 def _with_sources() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": ":".join(str(Path(source).absolute()) for source in SOURCES)}
+    folders = [os.environ.get("PYTHONPATH", ""), *(str(Path(source).absolute()) for source in SOURCES)]
+    return {**os.environ, "PYTHONPATH": ":".join(filter(None, folders))}
 
 
 def _imports() -> float:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from . import binaries, cluster, images
+from . import binaries, cluster, images, native
 from .paths import PROJECT, bin_dir, kubeconfig
 from .progress import ClusterError, console
 
@@ -60,6 +60,12 @@ def images_command(
     else:
         built = images.ensure(PROJECT)
     typer.echo(json.dumps(built) if as_json else "\n".join(built.values()))
+
+
+@app.command(name="native")
+def native_command() -> None:
+    """Compile the gateway's data path, if it changed, and print the folder to put first on PYTHONPATH."""
+    typer.echo(str(native.folder()))
 
 
 @app.command()

@@ -13,8 +13,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from . import native
 from .paths import cache_dir
-from .progress import ClusterError, step
+from .progress import ClusterError, console, step
 
 DEMO_PACKAGES = {"demo-agent": "agent", "demo-anthropic1": "anthropic1"}
 
@@ -45,6 +46,14 @@ def _gateway_code(project: Path, context: Path) -> None:
     shutil.rmtree(context / "app", ignore_errors=True)
     _install(["--no-deps", "--no-build-isolation", str(project)], context / "app")
     (context / "app" / ".lock").unlink(missing_ok=True)  # uv's
+    if native.fits_image():
+        compiled = native.folder(project)
+        for library in (*compiled.glob("*.so"), *compiled.glob("devbox_proxy/*.so")):
+            shutil.copy(library, context / "app" / library.relative_to(compiled))
+    else:
+        console.print(
+            "the gateway in this image is interpreted, and half as fast: machine code for it is made by CPython 3.11 on Linux"
+        )
     for script in (context / "app" / "bin").iterdir():
         lines = script.read_text().splitlines(keepends=True)
         script.write_text("".join(["#!/opt/devbox-gateway/bin/python\n", *lines[1:]]))

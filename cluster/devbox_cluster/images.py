@@ -43,7 +43,14 @@ IMAGES: Final = (
         "devbox-gateway",
         "devbox-gateway",
         ("images/devbox-gateway", "requirements/runtime.txt"),
-        ("pyproject.toml", "operator/devbox_operator", "proxy/devbox_proxy", "common/devbox_common", "crds/devbox_api"),
+        (
+            "pyproject.toml",
+            "operator/devbox_operator",
+            "proxy/devbox_proxy",
+            "common/devbox_common",
+            "crds/devbox_api",
+            "cluster/devbox_cluster/native.py",
+        ),
     ),
     Image(
         "demo",

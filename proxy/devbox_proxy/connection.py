@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from time import monotonic as now
-from typing import Final, cast
+from typing import Any, Final
 
 import structlog
 
@@ -18,6 +18,7 @@ from .exchange import Exchange, new_request_id
 from .gateway import Gateway
 from .reader import Begun, RequestReader
 from .refusals import Refusal
+from .transports import Transport
 from .upstream import where
 
 MAX_PIPELINED: Final = 64
@@ -69,7 +70,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, gateway: Gateway, peer: str, on_lost: Callable[[str], None]) -> None:
         self.peer = peer
         """The IP address that the connection comes from."""
-        self.transport: asyncio.Transport | None = None
+        self.transport: Transport | None = None
         self.stalled_since: float | None = None
         """Since when the client takes no bytes, though some wait for it."""
         self._gateway = gateway
@@ -89,8 +90,8 @@ class Connection(asyncio.Protocol):
 
     # asyncio.Protocol
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's are not of that class
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
         self.transport.set_write_buffer_limits(high=self._gateway.bounds.write_buffer)
         self._gateway.connections.add(self)
 

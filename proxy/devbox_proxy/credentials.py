@@ -175,7 +175,7 @@ def prepare(head: RequestHead, found: Found, access: Access) -> UpstreamRequest:
 
 def _injected(access: Access, found: Found) -> Line | None:
     """The credential's header: the client's own key header, where the API takes it there."""
-    taken = min(found.key_headers & access.line_for.keys(), default=None) if found.key_headers else None
+    taken = min((name for name in found.key_headers if name in access.line_for), default=None) if found.key_headers else None
     return access.line if taken is None else access.line_for[taken]
 
 

@@ -5,7 +5,7 @@ what came together goes on together. Made by pool.py; used by exchange.py, one e
 """
 
 import asyncio
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 import structlog
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -13,6 +13,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 from . import grammar, relay
 from .refusals import Refusal
 from .relay import Framing, ResponseHead
+from .transports import Transport
 
 log = structlog.get_logger()
 MAX_HEAD: Final = 32 * 1024
@@ -104,7 +105,7 @@ class UpstreamConnection(asyncio.Protocol):
     def __init__(self, key: tuple[str, ...], pool: "Returns") -> None:
         self.key = key
         self.pool = pool
-        self.transport: asyncio.Transport | None = None
+        self.transport: Transport | None = None
         self.receiver: Receiver | None = None
         self.idle_since = 0.0
         self.idle_seconds: float | None = None
@@ -154,8 +155,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     # asyncio.Protocol
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's are not of that class
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
 
     def pause_writing(self) -> None:
         if self.receiver is not None:

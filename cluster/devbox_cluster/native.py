@@ -1,0 +1,97 @@
+"""The gateway's data path as machine code: mypyc compiles the very modules that Python would read, and they run half as long.
+
+Goes in: proxy/devbox_proxy. Comes out: a folder under the cache with a copy of the package, extension modules beside their sources;
+put before everything else on PYTHONPATH it is what `python -m devbox_proxy` runs. Called by context.py for the image, and by the
+Makefile for attacks, fuzzing, chaos and benchmarks, so that what is shipped is what is tested. Without it everything works, slower.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from .locks import locked
+from .packages import need
+from .paths import PROJECT, cache_dir
+from .progress import ClusterError, step
+
+MODULES: Final = (
+    *(
+        "audit",
+        "bodies",
+        "connection",
+        "credentials",
+        "exchange",
+        "gateway",
+        "gateways",
+        "grammar",
+        "guard",
+        "heads",
+        "identity",
+    ),
+    *("metrics", "pool", "reader", "redact", "refusals", "relay", "rules", "tokens", "upstream", "view"),
+)
+"""What a request passes through. The rim (settings, watches, ports) is not worth the time."""
+KEPT: Final = 3
+"""Builds of earlier sources."""
+IMAGE_LIBC: Final = (2, 36)
+"""Debian bookworm's: machine code made with a newer one may not run there."""
+
+
+def fits_image() -> bool:
+    """Whether what this machine makes runs in the image: Linux, CPython 3.11, no newer C library."""
+    library = os.confstr("CS_GNU_LIBC_VERSION") if sys.platform == "linux" else None
+    name, _, release = (library or "").partition(" ")
+    return name == "glibc" and tuple(map(int, release.split("."))) <= IMAGE_LIBC and sys.version_info[:2] == (3, 11)
+
+
+def folder(project: Path = PROJECT) -> Path:
+    """The compiled package's folder; built if the sources changed. Raises ClusterError."""
+    with locked("native"):
+        sources = project / "proxy" / "devbox_proxy"
+        target = cache_dir() / "native" / _key(project)
+        if not target.exists():
+            need({"gcc": "gcc", f"{sysconfig.get_path('include')}/Python.h": "python3-dev"})
+            with step("compile the gateway's data path (1 to 2 min)"):
+                _build(project, sources, target)
+        os.utime(target)
+        for old in sorted(target.parent.glob("[!.]*"), key=lambda each: each.stat().st_mtime)[: -1 - KEPT]:
+            shutil.rmtree(old)
+        return target
+
+
+def _key(project: Path) -> str:
+    """What the machine code depends on."""
+    digest = hashlib.sha256(f"{version('mypy')} {sysconfig.get_config_var('SOABI')} {platform.machine()} {MODULES}".encode())
+    for root in ("proxy/devbox_proxy", "common/devbox_common", "crds/devbox_api"):
+        for path in sorted((project / root).rglob("*.py")):
+            digest.update(f"{path.relative_to(project).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _build(project: Path, sources: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as name:
+        place = Path(name) / "place"
+        shutil.copytree(sources, place / "devbox_proxy", ignore=shutil.ignore_patterns("__pycache__"))
+        files = [f"devbox_proxy/{module}.py" for module in MODULES]
+        command = [sys.executable, "-m", "mypyc", "--config-file", str(project / "pyproject.toml"), *files]
+        environment = {
+            **os.environ,
+            "MYPYPATH": f"{project}/common:{project}/crds",
+            "MYPYC_OPT_LEVEL": "2",
+            "MYPYC_DEBUG_LEVEL": "0",
+        }
+        result = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise ClusterError(f"mypyc failed:\n{(result.stdout + result.stderr)[-3000:]}")
+        for rest in ("build", ".mypy_cache"):
+            shutil.rmtree(place / rest, ignore_errors=True)
+        place.rename(target)
