@@ -36,7 +36,7 @@ MODULES: Final = (
         "heads",
         "identity",
     ),
-    *("metrics", "pool", "reader", "redact", "refusals", "relay", "rules", "tokens", "upstream", "view"),
+    *("lines", "metrics", "pool", "reader", "redact", "refusals", "relay", "rules", "tokens", "upstream", "view"),
 )
 """What a request passes through. The rim (settings, watches, ports) is not worth the time."""
 KEPT: Final = 3

@@ -25,7 +25,7 @@ from .certificates import Certificate
 from .destinations import Policy, Resolver
 from .gateway import Gateway
 from .lines import LineWriter, take_over_logging
-from .memory import return_what_is_freed
+from .memory import keep_heaps_trimmable
 from .pool import Upstreams, tls_context
 from .reviews import Reviewer
 from .server import DataPort
@@ -63,7 +63,7 @@ def run(config: Path, log_level: logs.Level) -> None:
         raise SystemExit(2) from None
     lines = LineWriter(LOG_LINES)
     take_over_logging(lines)
-    return_what_is_freed()
+    keep_heaps_trimmable()
     try:
         uvloop.run(serve(settings, start))
     except NoAccess as error:

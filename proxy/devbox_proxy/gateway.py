@@ -69,7 +69,6 @@ class Gateway:
         self._under_way: dict[str, int] = {}
         """By pod UID."""
         self._total = 0
-        self._requests = metrics.ByCaller()
         self.memory = Memory(self.bounds.memory_percent)
 
     # deciding
@@ -162,11 +161,11 @@ class Gateway:
 
     def answered(self, caller: Caller, seconds: float) -> None:
         """An API's answer has begun."""
-        self._requests.observe(caller, seconds)
+        metrics.REQUESTS.observe(caller, seconds)
 
     def audit_end(self, request_id: str, caller: Caller, head: RequestHead, end: End) -> None:
         """The line at a request's end, and its metrics."""
-        self._requests.count(caller, end.status)
+        metrics.REQUESTS.count(caller, end.status)
         try:
             self._audit.end(request_id, caller, head.method, head.path, end)
         except AuditFull:

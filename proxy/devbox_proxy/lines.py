@@ -41,8 +41,8 @@ class LineWriter:
         self._something = threading.Event()
         self._asleep = False
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="lines", daemon=True)
-        self._thread.start()
+        self._writer = threading.Thread(target=self._run, name="lines", daemon=True)
+        self._writer.start()
 
     def put(self, line: bytes) -> bool:
         """Queue one line, without its newline. False: there is no room."""
@@ -58,7 +58,7 @@ class LineWriter:
         """Write what is queued, for at most `seconds`, and stop."""
         self._closing = True
         self._something.set()
-        self._thread.join(seconds)
+        self._writer.join(seconds)
 
     def _run(self) -> None:
         while self._queue or not self._closing:

@@ -72,16 +72,17 @@ class Memory:
         return current
 
 
-def return_what_is_freed() -> None:
-    """Have glibc give large blocks back when they are freed.
+def keep_heaps_trimmable() -> None:
+    """Fix the size from which glibc maps a block of its own, and what it keeps at a heap's end.
 
-    By itself it raises the bound for that (32 MiB) with each large block, and keeps in its heaps what a burst has used: a gateway that
-    shed load once would do so for ever (mallopt(3); docs/reliability.md has the figures). Other C libraries have no such call.
+    By itself it raises the first to 32 MiB and the second to 64 as large blocks are freed. Fixed at less than a TLS connection's
+    buffers (256 KiB) they would cost a system call each time; so these stay in heaps, which `look` trims when memory is scarce
+    (mallopt(3); docs/performance.md has the figures). Other C libraries have no such call.
     """
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
-        library.mallopt(_M_MMAP_THRESHOLD, 65_536)
-        library.mallopt(_M_TRIM_THRESHOLD, 131_072)
+        library.mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+        library.mallopt(_M_TRIM_THRESHOLD, 16 << 20)
 
 
 def resident() -> int:

@@ -1,24 +1,19 @@
 """What Prometheus sees. Labels are bounded: namespaces and GatewayConfigs that exist, never paths, pods or tokens."""
 
+import itertools
+from bisect import bisect_left
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from .identity import Caller
 
 REGISTRY: Final = CollectorRegistry()
-REQUESTS: Final = Counter(
-    "devbox_gateway_requests_total", "Requests that were answered.", ("namespace", "gateway", "status"), registry=REGISTRY
-)
 REFUSALS: Final = Counter("devbox_gateway_refusals_total", "Requests that were refused.", ("reason",), registry=REGISTRY)
-SECONDS: Final = Histogram(
-    "devbox_gateway_request_seconds",
-    "From a request's head to its response's head.",
-    ("namespace", "gateway"),
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600),
-    registry=REGISTRY,
-)
 TOKENREVIEWS: Final = Counter(
     "devbox_gateway_tokenreviews_total", "TokenReviews that were asked for.", ("result",), registry=REGISTRY
 )
@@ -40,25 +35,58 @@ LIVE: Final = Gauge("devbox_gateway_watch_live", "1 while the watch is open.", (
 LINES_LOST: Final = Counter("devbox_gateway_lines_lost_total", "Audit and log lines that nobody took.", registry=REGISTRY)
 
 
+_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+"""Seconds: the upper ends of the histogram's buckets."""
+
+
 class ByCaller:
-    """The metrics of answered requests. A label set is looked up once: prometheus_client takes a lock for it each time."""
+    """What is counted for each request that is answered: plain numbers, told when somebody asks.
+
+    prometheus_client's own counters take a lock and several calls for each; there is one thread here.
+    """
 
     def __init__(self) -> None:
-        self._counters: dict[tuple[str, str, int], Counter] = {}
-        self._histograms: dict[tuple[str, str], Histogram] = {}
+        self._counts: dict[tuple[str, str, int], int] = {}
+        self._buckets: dict[tuple[str, str], list[int]] = {}
+        self._sums: dict[tuple[str, str], float] = {}
 
     def count(self, caller: "Caller", status: int) -> None:
         """One request that was answered."""
         key = (caller.namespace, caller.gateway, status)
-        counter = self._counters.get(key)
-        if counter is None:
-            counter = self._counters[key] = REQUESTS.labels(caller.namespace, caller.gateway, str(status))
-        counter.inc()
+        self._counts[key] = self._counts.get(key, 0) + 1
 
     def observe(self, caller: "Caller", seconds: float) -> None:
         """From a request's head to its answer's head."""
         key = (caller.namespace, caller.gateway)
-        histogram = self._histograms.get(key)
-        if histogram is None:
-            histogram = self._histograms[key] = SECONDS.labels(*key)
-        histogram.observe(seconds)
+        buckets = self._buckets.get(key)
+        if buckets is None:
+            buckets = self._buckets[key] = [0] * (len(_BOUNDS) + 1)
+            self._sums[key] = 0.0
+        buckets[bisect_left(_BOUNDS, seconds)] += 1
+        self._sums[key] += seconds
+
+    def families(self) -> "Iterator[CounterMetricFamily | HistogramMetricFamily]":
+        """As Prometheus reads them."""
+        requests = CounterMetricFamily(
+            "devbox_gateway_requests", "Requests that were answered.", labels=("namespace", "gateway", "status")
+        )
+        for (namespace, gateway, status), count in self._counts.items():
+            requests.add_metric((namespace, gateway, str(status)), count)
+        yield requests
+        seconds = HistogramMetricFamily(
+            "devbox_gateway_request_seconds", "From a request's head to its response's head.", labels=("namespace", "gateway")
+        )
+        bounds = [*map(str, _BOUNDS), "+Inf"]
+        for key, buckets in self._buckets.items():
+            below = list(itertools.accumulate(buckets))
+            seconds.add_metric(key, list(zip(bounds, below, strict=True)), self._sums[key])
+        yield seconds
+
+
+class _Requests(Collector):
+    def collect(self) -> "Iterator[CounterMetricFamily | HistogramMetricFamily]":
+        yield from REQUESTS.families()
+
+
+REQUESTS: Final = ByCaller()
+REGISTRY.register(_Requests())

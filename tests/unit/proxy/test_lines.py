@@ -89,4 +89,4 @@ def test_a_reader_that_is_gone_costs_lines_only(error: type[Exception]) -> None:
     lines = LineWriter(10, Gone())
     assert lines.put(b"line")
     lines.close()
-    assert not lines._thread.is_alive()
+    assert not lines._writer.is_alive()
