@@ -69,7 +69,9 @@ class LineWriter:
             rest = memoryview(b"".join(lines))
             try:
                 while rest:
-                    rest = rest[self._stream.write(rest) or 0 :]
+                    # Not within the slice: mypyc reads a slice's bounds twice.
+                    written = self._stream.write(rest)
+                    rest = rest[written or 0 :]
             except (OSError, ValueError):
                 LINES_LOST.inc(len(lines))
             if not self._closing:
