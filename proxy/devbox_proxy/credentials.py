@@ -17,7 +17,7 @@ from . import grammar
 from .gateways import Api, Endpoint, Timeouts, parse_endpoint
 from .guard import Headers, RequestHead
 from .redact import Redactor
-from .tokens import Found
+from .tokens import IN_QUERY, Found
 
 __all__ = ["Access", "Credential", "Endpoint", "Timeouts", "UpstreamRequest", "join", "parse_endpoint", "prepare"]
 
@@ -69,7 +69,7 @@ class Access:
     query: bytes = field(repr=False)
     """`key=credential`, percent-encoded, for the query; empty where a header holds it."""
     line_for: dict[bytes, Line] = field(repr=False)
-    """The same, where the client sent its token in a key header, by that header's name."""
+    """The same, where the client sent its token in a key header, by that header's name, or in the query (IN_QUERY)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def _access(credential: Credential, api: Api) -> Access:
         redact=Redactor(credential.value, Redacted(basic)) if basic else credential.redact,
         line=_line(api, secret, basic),
         query=api.query_key + b"=" + quote(secret, safe="").encode() if api.query_key else b"",
-        line_for={} if _forced(api, secret) else {name: (name, secret.encode()) for name in api.key_headers},
+        line_for=_lines_for(api, secret),
     )
 
 
@@ -127,6 +127,15 @@ def _line(api: Api, secret: str, basic: str) -> Line | None:
     if header := _forced(api, secret):
         return header, secret.encode()
     return b"Authorization", f"Bearer {secret}".encode()
+
+
+def _lines_for(api: Api, secret: str) -> dict[bytes, Line]:
+    if _forced(api, secret):
+        return {}
+    lines = {name: (name, secret.encode()) for name in api.key_headers}
+    if api.auth.type == "Bearer" and (header := api.provider.query_header):
+        lines[IN_QUERY] = header, secret.encode()
+    return lines
 
 
 def _forced(api: Api, secret: str) -> bytes | None:

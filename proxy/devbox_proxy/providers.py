@@ -15,6 +15,8 @@ class Provider:
     """Where the API lives if the endpoint has no path of its own."""
     key_headers: frozenset[bytes] = frozenset()
     """Headers in which its clients send a key; the credential then goes into that header."""
+    query_header: bytes | None = None
+    """Where the credential goes if the client put its token into the query, as this API lets it."""
     key_header_for: tuple[tuple[str, bytes], ...] = ()
     """Credentials that begin with the first go into the header of the second, whatever the client used."""
 
@@ -26,8 +28,8 @@ _EXACT: Final = {
     "api.anthropic.com": Provider(key_headers=frozenset({b"x-api-key"}), key_header_for=(("sk-ant-api", b"x-api-key"),)),
     # platform.openai.com, "API reference": all paths are below /v1; the SDKs' base_url holds it.
     "api.openai.com": Provider(base_path="/v1"),
-    # ai.google.dev, "API keys": x-goog-api-key.
-    "generativelanguage.googleapis.com": Provider(key_headers=frozenset({b"x-goog-api-key"})),
+    # ai.google.dev, "API keys": x-goog-api-key; older examples have ?key=…, which ends in logs. Its OpenAI-compatible paths take Bearer.
+    "generativelanguage.googleapis.com": Provider(key_headers=frozenset({b"x-goog-api-key"}), query_header=b"x-goog-api-key"),
 }
 _SUFFIX: Final = {
     # learn.microsoft.com, "Azure OpenAI REST API reference": api-key, or Bearer with an Entra token.

@@ -118,7 +118,8 @@ class Refusal(Enum):
         if self.retry_after is not None:
             headers["Retry-After"] = str(self.retry_after)
         if self.status == 401:
-            headers["WWW-Authenticate"] = "Bearer"
+            # git sends its password only to who asks for Basic. Each names a realm, as RFC 6750 (3) and 7617 (2) want.
+            headers["WWW-Authenticate"] = 'Bearer realm="devbox-gateway", Basic realm="devbox-gateway"'
         return headers
 
     def body(self, request_id: str) -> bytes:

@@ -23,6 +23,8 @@ _UNDERSCORE, _PERCENT, _SPACE = b"_% "
 """Every carrier has one of them: the prefix, an escape, or what stands behind `Basic`."""
 _LISTS: Final = {b"cookie": b";", b"sec-websocket-protocol": b","}
 """Headers whose value is a list, and what stands between its items (RFC 6265 4.2.1, RFC 6455 4.1): the other items stay."""
+IN_QUERY: Final = b"?"
+"""Stands for the query among the names of headers, none of which can be this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Found:
     digest: str
     """SHA-256 of it, as in Routes."""
     key_headers: frozenset[bytes]
-    """Lower-case names of the headers that carried it alone (`x-api-key: gws_…`)."""
+    """Lower-case names of the headers that carried it alone (`x-api-key: gws_…`); IN_QUERY if the query did."""
     headers: Headers
     query: bytes | None
 
@@ -79,6 +81,8 @@ def find(head: RequestHead) -> Found | Refusal:
     query, in_query = _without_token(head.query)
     tokens |= in_query or set()
     malformed |= in_query is not None and not in_query
+    if in_query:
+        key_headers.add(IN_QUERY)
     if len(tokens) > 1:
         return Refusal.TOKEN_AMBIGUOUS
     if malformed:

@@ -96,6 +96,22 @@ def test_where_the_credential_goes(
     assert {header for header in headers if header in credential_headers} == {name}
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "auth", "expected"),
+    [
+        ("https://generativelanguage.googleapis.com", BEARER, (b"x-goog-api-key", b"AIza-k")),
+        ("https://generativelanguage.googleapis.com", Auth(type="Header", key="X-Key"), (b"x-key", b"AIza-k")),
+        ("https://api.openai.com", BEARER, (b"authorization", b"Bearer AIza-k")),
+    ],
+)
+def test_where_it_goes_for_a_token_in_the_query(endpoint: str, auth: Auth, expected: tuple[bytes, bytes]) -> None:
+    target, headers = prepared(endpoint, "AIza-k", auth=auth, target=b"/v1beta/models?key=" + TOKEN + b"&alt=sse")
+    assert target.endswith(b"/v1beta/models?alt=sse")
+    name, value = expected
+    assert headers[name] == [value]
+    assert {header for header in headers if header in {b"authorization", b"x-goog-api-key", b"x-key"}} == {name}
+
+
 def sent(auth: Auth, secret: str, *headers: tuple[bytes, bytes], target: bytes = b"/v1") -> UpstreamRequest:
     head = RequestHead("GET", target, (1, 1), ((b"Host", b"g"), *headers), "10.0.0.1")
     found = find(head)

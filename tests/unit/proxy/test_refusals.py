@@ -29,4 +29,6 @@ def test_the_body_has_the_shape_that_the_sdks_read(refusal: Refusal) -> None:
 def test_the_message_says_what_to_do_where_the_user_can_do_it() -> None:
     assert "Authorization: Bearer $NAME" in Refusal.TOKEN_MISSING.message
     assert Refusal.NOT_READY.headers("r")["Retry-After"] == "1"
-    assert Refusal.TOKEN_MISSING.headers("r")["WWW-Authenticate"] == "Bearer"
+    assert (
+        Refusal.TOKEN_MISSING.headers("r")["WWW-Authenticate"] == 'Bearer realm="devbox-gateway", Basic realm="devbox-gateway"'
+    )

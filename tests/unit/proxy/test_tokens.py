@@ -8,7 +8,7 @@ import pytest
 from devbox_api.names import token_digest
 from devbox_proxy.guard import RequestHead
 from devbox_proxy.refusals import Refusal
-from devbox_proxy.tokens import Found, find
+from devbox_proxy.tokens import IN_QUERY, Found, find
 
 
 def part(value: object) -> str:
@@ -101,6 +101,12 @@ def test_headers_that_carry_it_alone_are_key_headers() -> None:
     found = find(head((b"X-Api-Key", TOKEN), (b"Authorization", b"Bearer " + TOKEN)))
     assert isinstance(found, Found)
     assert found.key_headers == {b"x-api-key"}
+
+
+def test_the_query_is_told_apart() -> None:
+    found = find(head(target=b"/v1?key=" + TOKEN))
+    assert isinstance(found, Found)
+    assert found.key_headers == {IN_QUERY}
 
 
 def test_a_token_does_not_print_itself() -> None:
