@@ -32,7 +32,7 @@ $(VENV)/.ready: requirements/dev.txt requirements/bootstrap.txt pyproject.toml
 
 .PHONY: requirements
 requirements: ## Pin the dependencies anew from requirements/*.in
-	@cd requirements && for f in bootstrap runtime dev bench demo-agent demo-anthropic1; do \
+	@cd requirements && for f in bootstrap runtime dev bench demo-agent demo-anthropic1 sdks; do \
 	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make requirements" $$f.in -o $$f.txt; done
 
@@ -90,6 +90,11 @@ chaos: venv ## Faults of APIs, clients, the cluster and the gateway itself, in f
 chaos-short: venv ## The same in a minute
 	@$(NATIVE) $(BIN)/python -m tests.support.netns $(BIN)/pytest -q -n 4 tests/chaos
 
+.PHONY: sdks
+sdks: venv ## The real SDKs, curl and git through a gateway process (ONLY="openai and stream")
+	@$(BIN)/python -m tests.sdks.environments
+	@$(NATIVE) $(BIN)/python -m tests.support.netns $(BIN)/pytest -q tests/sdks $(if $(ONLY),-k "$(ONLY)")
+
 .PHONY: bench
 bench: venv ## The gateway beside nginx, Envoy and aiohttp in one run (QUICK=1 for rough figures)
 	@$(UV) pip install --quiet --require-hashes --python $(BIN)/python -r requirements/bench.txt
@@ -121,7 +126,7 @@ integration: venv cluster images ## The claims of the README as assertions, on t
 e2e: integration ## The same as integration
 
 .PHONY: test
-test: lint unit attacks-untimed fuzz-short chaos-short integration ## Everything: lint, unit, attacks, short fuzz and chaos, integration (sets up what it needs)
+test: lint unit attacks-untimed fuzz-short chaos-short sdks integration ## Everything: lint, unit, attacks, short fuzz and chaos, SDKs, integration (sets up what it needs)
 
 .PHONY: demo
 demo: venv ## The main job from nothing: cluster, images, install, agents that use APIs without their keys
