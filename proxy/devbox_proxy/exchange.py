@@ -30,10 +30,8 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-DISCARDED: Final = 256 * 1024
-"""Bytes of a body that are still read after the whole answer was sent: closing at once would make a reset of it."""
 LINGER_SECONDS: Final = 2.0
-"""And for how long."""
+"""For how long the rest of a body is still read after the whole answer was sent: closing at once would make a reset of it."""
 log = structlog.get_logger()
 _prefix = os.urandom(10).hex()
 _numbers = itertools.count(1)
@@ -116,7 +114,7 @@ class Exchange:
         self._progress_at = now()
         if self.state is State.DONE:
             self._upload.drop()
-            if self._upload.received - self._mark[1] > DISCARDED:
+            if self._upload.received - self._mark[1] > relay.DISCARDED:
                 self._client.exchange_done(keep_alive=False)
             return
         if self._forward is not None and _exceeds(self._forward, self._upload.received):
@@ -133,7 +131,10 @@ class Exchange:
 
     def request_broken(self, refusal: Refusal) -> None:
         """What came is not a body."""
-        self._fail(refusal)
+        if self.state is State.DONE:
+            self._client.exchange_done(keep_alive=False)
+        else:
+            self._fail(refusal)
 
     def client_gone(self, why: str = "client_gone") -> None:
         """Nobody is there for the answer: the API's work ends too."""
@@ -228,7 +229,7 @@ class Exchange:
         connection.start(self, request.method, websocket=request.websocket)
         self._upload.begin(request, self._length)
         if not self.request_ended:
-            if not self._upload.received and self.head.version == (1, 1) and _expects_continue(self.head):
+            if not self._upload.received and self.head.version == (1, 1) and relay.expects_continue(self.head):
                 # Only now: before the checks it would invite a body that nobody may send.
                 self._client.write(_CONTINUE)
             self._mark = (self._progress_at, self._upload.received)
@@ -370,9 +371,14 @@ class Exchange:
         self._fail(refusal)
 
     def _say(self, refusal: Refusal) -> None:
-        # After a no the connection is closed: nobody could tell what follows on it from a request.
-        self._client.write(relay.refusal(refusal, self.request_id, to_head=self.head.method == "HEAD"))
-        self._client.exchange_done(keep_alive=False)
+        stays = self._keep_alive and not self._switching and not self._gateway.draining
+        stays = stays and relay.outlives(refusal, self.head, self._length)
+        self._client.write(relay.refusal(refusal, self.request_id, to_head=self.head.method == "HEAD", close=not stays))
+        if stays and not self.request_ended:
+            self._mark = (now(), self._upload.received)
+            self._client.pause(paused=False)
+        else:
+            self._client.exchange_done(keep_alive=stays)
 
     def _over(self, ended: str) -> None:
         """Let go of everything and write the last line. The client's connection is the caller's business."""
@@ -394,7 +400,3 @@ class Exchange:
 def _exceeds(forward: Forward, length: int) -> bool:
     limit = forward.upstream.max_body
     return limit is not None and length > limit
-
-
-def _expects_continue(head: RequestHead) -> bool:
-    return b"100-continue" in (value.lower() for value in head.values(b"expect"))

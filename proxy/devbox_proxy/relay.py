@@ -25,6 +25,8 @@ _BODYLESS: Final = frozenset({204, 304})
 _STATUS_LINES: Final = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 _WEBSOCKET: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CHUNKS_END: Final = b"0\r\n\r\n"
+DISCARDED: Final = 256 * 1024
+"""Bytes of a body that are still read after the whole answer was sent: closing at once would make a reset of it."""
 
 
 class Framing(Enum):
@@ -159,15 +161,34 @@ def accepts_websocket(head: ResponseHead, request: RequestHead) -> bool:
     return head.value(b"upgrade").lower() == "websocket" and head.value(b"sec-websocket-accept") == expected
 
 
-def refusal(what: Refusal, request_id: str, *, to_head: bool = False) -> bytes:
-    """A refusal as a whole response, the last on its connection; without its body in answer to HEAD."""
+def refusal(what: Refusal, request_id: str, *, to_head: bool = False, close: bool = True) -> bytes:
+    """A refusal as a whole response, without its body in answer to HEAD; `close`: it is the last on its connection."""
     body = what.body(request_id)
     lines = [_STATUS_LINES[what.status]]
     lines += [f"{name}: {value}\r\n".encode() for name, value in what.headers(request_id).items()]
-    lines.append(b"Server: devbox-gateway\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body))
+    connection = b"Connection: close\r\n" if close else b""
+    lines.append(b"Server: devbox-gateway\r\nContent-Length: %d\r\n%b\r\n" % (len(body), connection))
     if not to_head:
         lines.append(body)
     return b"".join(lines)
+
+
+def outlives(what: Refusal, head: RequestHead, length: bytes | None) -> bool:
+    """Whether the connection outlives this no. After most, nobody could tell what follows on it from a request. But too many at a time
+    is said to a devbox that is known, of a request in order, and again and again: a handshake for each would cost the others more than
+    the answer does. What is left of the body must be short, and on its way."""
+    return (
+        what is Refusal.TOO_MANY_REQUESTS
+        and head.version == (1, 1)
+        and b"transfer-encoding" not in head.fields
+        and int(length or 0) <= DISCARDED
+        and not expects_continue(head)
+    )
+
+
+def expects_continue(head: RequestHead) -> bool:
+    """The client waits for a 100 before it sends the body."""
+    return b"100-continue" in (value.lower() for value in head.values(b"expect"))
 
 
 def _removed(head: ResponseHead) -> frozenset[bytes]:

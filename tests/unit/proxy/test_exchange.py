@@ -11,9 +11,10 @@ import orjson
 import pytest
 
 from devbox_proxy.connection import Connection
-from devbox_proxy.exchange import DISCARDED, Exchange
+from devbox_proxy.exchange import LINGER_SECONDS, Exchange
 from devbox_proxy.reader import RequestReader
 from devbox_proxy.refusals import Refusal
+from devbox_proxy.relay import DISCARDED
 from devbox_proxy.upstream import UpstreamConnection, UpstreamError
 
 from .playbook import Play, request
@@ -32,9 +33,9 @@ def later(seconds: float) -> float:
 
 
 def code(answer: bytes) -> str:
-    """A refusal's code; and that it is a whole answer, the last on its connection."""
+    """A refusal's code; and that it is a whole answer, the last on its connection but for 429."""
     head, _, body = answer.partition(b"\r\n\r\n")
-    assert b"\r\nConnection: close" in head
+    assert b"\r\nConnection: close" in head or b" 429 " in head
     return str(orjson.loads(body)["error"]["code"])
 
 
@@ -286,6 +287,53 @@ async def test_more_requests_than_one_devbox_may_have_get_429() -> None:
     assert b"Retry-After: 1" in answer
     assert code(answer) == "too_many_requests"
     assert play.gateway._under_way["uid-1"] == 1
+
+
+@pytest.mark.parametrize("length", [0, 3, DISCARDED])
+async def test_too_many_requests_leave_the_connection_open(length: int) -> None:
+    play = Play(requests_per_devbox=1)
+    play.gateway._under_way["uid-1"] = 1
+    raw = request(body=b"x" * length)
+    for at in (len(raw), len(raw) - length, 20):
+        play.send(raw[:at])
+        play.send(raw[at:])
+        for _ in range(20):
+            await asyncio.sleep(0)  # a long read is taken in turns
+        answer = play.to_client.take()
+        assert code(answer) == "too_many_requests"
+        assert b"Connection:" not in answer
+        assert not play.to_client.closing
+    del play.gateway._under_way["uid-1"]
+    assert play.send(request(target="/free")).startswith(b"POST /free ")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        f"Content-Length: {DISCARDED + 1}",
+        "Transfer-Encoding: chunked",
+        "Content-Length: 3\r\nExpect: 100-continue",
+        "Connection: close",
+    ],
+)
+async def test_too_many_requests_close_it_where_more_may_follow_than_is_read(header: str) -> None:
+    play = Play(requests_per_devbox=1)
+    play.gateway._under_way["uid-1"] = 1
+    play.send(request("POST", "/v1", header))
+    answer = play.to_client.take()
+    assert code(answer) == "too_many_requests"
+    assert b"\r\nConnection: close" in answer
+    assert play.to_client.closing or play.to_client.eof
+
+
+async def test_too_many_requests_with_a_body_that_does_not_come() -> None:
+    play = Play(requests_per_devbox=1)
+    play.gateway._under_way["uid-1"] = 1
+    play.send(request("POST", "/v1", "Content-Length: 3"))
+    assert not play.to_client.closing
+    play.client.check(later(LINGER_SECONDS + 1))
+    play.client.check(later(2 * LINGER_SECONDS + 2))
+    assert play.to_client.closing or play.to_client.aborted
 
 
 async def test_more_requests_than_the_gateway_may_have_and_little_memory_get_503() -> None:
