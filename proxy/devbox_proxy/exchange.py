@@ -19,7 +19,6 @@ from . import metrics, relay
 from .audit import End
 from .bodies import Answer, Upload
 from .gateway import Gateway
-from .guard import RequestHead
 from .identity import Caller, Decision, Forward, Refuse, Wait
 from .reader import Begun
 from .refusals import Refusal
