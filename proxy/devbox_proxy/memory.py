@@ -75,13 +75,14 @@ class Memory:
 def keep_heaps_trimmable() -> None:
     """Fix the size from which glibc maps a block of its own, and what it keeps at a heap's end.
 
-    By itself it raises the first to 32 MiB and the second to 64 as large blocks are freed. Fixed at less than a TLS connection's
-    buffers (256 KiB) they would cost a system call each time; so these stay in heaps, which `look` trims when memory is scarce
-    (mallopt(3); docs/performance.md has the figures). Other C libraries have no such call.
+    By itself it raises the first to 32 MiB and the second to 64 as large blocks are freed. Fixed at less than what a TLS connection
+    reads at once (256 KiB) it would cost two system calls a read; so these blocks stay in heaps, which `look` trims when memory is
+    scarce. Larger ones are what stuck readers pile up: mapped, they are no larger than they must be, and gone when freed (mallopt(3);
+    docs/performance.md has the figures). Other C libraries have no such call.
     """
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
-        library.mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+        library.mallopt(_M_MMAP_THRESHOLD, 280 << 10)
         library.mallopt(_M_TRIM_THRESHOLD, 16 << 20)
 
 

@@ -11,7 +11,7 @@ import ssl
 from collections import OrderedDict
 from pathlib import Path
 from time import monotonic as now
-from typing import Final
+from typing import Any, Final
 
 import certifi
 
@@ -19,7 +19,7 @@ from .credentials import UpstreamRequest
 from .destinations import Refused, Resolver, Unready
 from .refusals import Refusal
 from .settings import Timeouts
-from .upstream import UpstreamConnection, UpstreamError
+from .upstream import TlsUpstreamConnection, UpstreamConnection, UpstreamError
 
 KEPT: Final = 4096
 """Idle connections; the one that was used longest ago goes first."""
@@ -134,8 +134,9 @@ class Upstreams:
             plain.setblocking(False)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.sock_connect(plain, address)
-            transport, connection = await loop.create_connection(
-                lambda: UpstreamConnection(key, self),
+            kind: Any = UpstreamConnection if trust is None else TlsUpstreamConnection  # of no class of asyncio's, for speed
+            made: tuple[Any, UpstreamConnection] = await loop.create_connection(
+                lambda: kind(key, self),
                 sock=plain,
                 ssl=trust,
                 server_hostname=host if trust else None,
@@ -143,6 +144,7 @@ class Upstreams:
         except BaseException:
             plain.close()
             raise
+        transport, connection = made
         transport.set_write_buffer_limits(high=WRITE_BUFFER)
         return connection
 

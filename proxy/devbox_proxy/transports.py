@@ -1,6 +1,12 @@
 """What the data path uses of a transport: asyncio's, uvloop's (which are of no class of asyncio) and those of tests."""
 
-from typing import Protocol
+from typing import Final, Protocol
+
+BUFFER: Final = bytearray(64 * 1024)
+"""What the TLS of APIs is decrypted into, for all connections: whoever is called with it copies it at once, on the one thread of the
+loop. By itself uvloop takes 256 KiB for each read and hands on all that one read of the socket brought; so this also bounds how much of
+an answer is on its way to a client that does not read, before the API is told to wait."""
+_VIEW: Final = memoryview(BUFFER)
 
 
 class Transport(Protocol):
@@ -15,3 +21,8 @@ class Transport(Protocol):
     def close(self) -> None: ...
     def abort(self) -> None: ...
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+
+def buffered(count: int) -> bytes:
+    """The first bytes of BUFFER."""
+    return bytes(_VIEW[:count])

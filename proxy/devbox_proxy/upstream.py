@@ -4,7 +4,6 @@ Goes in: bytes of a request, the API's bytes. Comes out: a checked head, pieces 
 what came together goes on together. Made by pool.py; used by exchange.py, one exchange at a time.
 """
 
-import asyncio
 from typing import Any, Final, Protocol
 
 import structlog
@@ -13,7 +12,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 from . import grammar, relay
 from .refusals import Refusal
 from .relay import Framing, ResponseHead
-from .transports import Transport
+from .transports import BUFFER, Transport, buffered
 
 log = structlog.get_logger()
 MAX_HEAD: Final = 32 * 1024
@@ -75,7 +74,7 @@ class Receiver(Protocol):
 _SPENT: Final = HttpResponseParser(object())
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection:
     """A connection that was dialled for one pool key."""
 
     __slots__ = (
@@ -344,3 +343,22 @@ def _announced(keep_alive: str) -> float | None:
         if name.lower() == "timeout" and seconds.isdigit():
             return max(0.0, float(seconds[:6]) - 1.0)
     return None
+
+
+class TlsUpstreamConnection(UpstreamConnection):
+    """The same as an asyncio.BufferedProtocol: uvloop decrypts into what it is given."""
+
+    __slots__ = ()
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        # What is not decrypted yet: by itself 256 KiB, and as much again.
+        transport.set_read_buffer_limits(high=len(BUFFER))
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """What is read goes here."""
+        return BUFFER
+
+    def buffer_updated(self, count: int) -> None:
+        """So many bytes are there."""
+        self.data_received(buffered(count))
