@@ -1,9 +1,9 @@
 """The documents that the operator writes into the credentials namespace and the gateway mirrors.
 
-Each is one JSON value in one Secret: `route-<pod UID>` (`route.json`), `gateway-<GatewayConfig UID>` (`gateway.json`) and
-`floor` (`floor.json`). A Route only refers to the others, so that an edit is one write however many devboxes use it.
-The gateway ignores fields it does not know, refuses versions it does not know, and refuses to serve a document whose
-`requires` holds a word it does not know: a restriction newer than the gateway must not fail open.
+Each is one JSON value in one Secret: `route-<pod UID>` (`route.json`), `gateway-<GatewayConfig UID>` (`gateway.json`),
+`egress-<EgressPolicy UID>` (`egress.json`) and `floor` (`floor.json`). A Route only refers to the others, so that an edit is one
+write however many devboxes use it. The gateway ignores fields it does not know, refuses versions it does not know, and refuses to
+serve a document whose `requires` holds a word it does not know: a restriction newer than the gateway must not fail open.
 """
 
 from typing import Final, Literal
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Document(BaseModel):
-    """Base of all three: frozen, camelCase on the wire is not needed since all names are one word."""
+    """Base of all: frozen, camelCase on the wire is not needed since all names are one word."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -59,6 +59,7 @@ class EgressBinding(_Part):
     """The pod's token for the forward proxy, and the policy it stands under."""
 
     policy: str | None = None
+    """Name of the `egress-…` Secret; None: no EgressPolicy, so nothing is allowed."""
     token: str = Field(repr=False)
     digests: tuple[str, ...]
 
@@ -70,6 +71,12 @@ class Route(Document):
     devbox: DevboxRef
     bindings: tuple[Binding, ...]
     egress: EgressBinding | None = None
+    confined: bool = True
+    """False: something opens a way around the gateway (a NetworkPolicy of somebody else's), so nothing is served meanwhile."""
+
+
+CONFINED: Final = "confined"
+"""In a Route's `requires` where `confined` is False: a gateway of an older version would serve it."""
 
 
 class Auth(_Part):
@@ -126,6 +133,22 @@ class Gateway(Document):
     """PEM; empty: the roots of the gateway's settings."""
     redact_responses: Literal["Headers", "All"] | None = None
     """None: as the provider table says."""
+
+
+class Egress(Document):
+    """One EgressPolicy, as the forward proxy needs it. Nothing in it lifts the floor."""
+
+    name: str
+    namespace: str
+    uid: str
+    allow_all: bool = False
+    """Any public host."""
+    hostnames: tuple[str, ...] = ()
+    """Lower case: exact names, and `*.example.com` for one or more labels in front of it."""
+    ports: tuple[int, ...] = (443,)
+    cidrs: tuple[str, ...] = ()
+    """Ranges that may be dialled by address, and that allowed names may lead to: public ones, and as much of the private ones as the
+    gateway's settings permit."""
 
 
 class Floor(Document):
