@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
         """Since when the client takes no bytes, though some wait for it."""
         self._gateway = gateway
         self._on_lost = on_lost
-        self._reader = RequestReader(self, peer, gateway.heads)
+        self._reader = RequestReader(self, peer, gateway.heads, gateway.head_limits)
         self._exchange: Exchange | None = None
         self._pending: deque[Begun | bytes | Refusal | _End] = deque()
         self._held: set[Hold] = set()

@@ -116,7 +116,7 @@ class Exchange:
             if self._upload.received - self._mark[1] > relay.DISCARDED:
                 self._client.exchange_done(keep_alive=False)
             return
-        if self._forward is not None and _exceeds(self._forward, self._upload.received):
+        if self._forward is not None and self._gateway.too_long(self._forward.upstream, self._upload.received):
             self._fail(Refusal.BODY_TOO_LARGE)
             return
         if self._upstream is None:
@@ -190,7 +190,9 @@ class Exchange:
         refusal = self._gateway.enter(forward.caller)
         if refusal is None and self._switching != forward.upstream.websocket:
             refusal = Refusal.UPGRADE_UNSUPPORTED
-        if refusal is None and _exceeds(forward, max(self._upload.received, int(self._length or 0))):
+        if refusal is None and self._gateway.too_long(
+            forward.upstream, max(self._upload.received, int(self._length or 0))
+        ):
             refusal = Refusal.BODY_TOO_LARGE
         if refusal is None and not self._gateway.audit_start(self.request_id, forward.caller, self.head):
             refusal = Refusal.AUDIT_FULL
@@ -394,8 +396,3 @@ class Exchange:
             self._gateway.leave(forward.caller)
             end = End(self._answer.status, ended, self._upload.received, self._answer.sent, now() - self._started)
             self._gateway.audit_end(self.request_id, forward.caller, self.head, end)
-
-
-def _exceeds(forward: Forward, length: int) -> bool:
-    limit = forward.upstream.max_body
-    return limit is not None and length > limit

@@ -6,6 +6,7 @@ what audit.py writes. Made by __main__.py; called by connection.py and exchange.
 
 import asyncio
 import contextlib
+import sys
 from collections import Counter
 from time import monotonic as now
 from typing import TYPE_CHECKING, Final
@@ -14,12 +15,14 @@ import structlog
 
 from . import grammar, identity, metrics
 from .audit import AuditFull, AuditLog, End
+from .credentials import UpstreamRequest
 from .gateways import Timeouts as OwnTimeouts
 from .guard import RequestHead
 from .heads import Heads
 from .identity import Caller, Decision, For, Refuse, Wait
 from .memory import Memory
 from .pool import Upstreams
+from .reader import HeadLimits
 from .refusals import Refusal
 from .reviews import Reviewer
 from .settings import Bounds, Timeouts
@@ -56,6 +59,9 @@ class Gateway:
         self.bounds = bounds or Bounds()
         self.public_url = public_url.rstrip("/").encode()
         self.heads = Heads()
+        sizes = self.bounds
+        self._body_limit = sizes.body_bytes or sys.maxsize
+        self.head_limits = HeadLimits(sizes.target_bytes, sizes.header_bytes, sizes.headers, sizes.head_bytes)
         self.connections: set[Connection] = set()
         self.draining = False
         """Answers tell clients to connect anew, which leads them to another replica."""
@@ -139,6 +145,11 @@ class Gateway:
         if self._total > self.bounds.requests or not self.memory.room(self._total):
             return Refusal.OVERLOADED
         return None
+
+    def too_long(self, request: UpstreamRequest, length: int) -> bool:
+        """A body of so many bytes is more than the GatewayConfig or the settings allow."""
+        limit = self._body_limit if request.max_body is None else min(request.max_body, self._body_limit)
+        return length > limit
 
     def leave(self, caller: Caller) -> None:
         """A request has ended."""

@@ -61,4 +61,5 @@ NOT_RETURNED: Final = frozenset(b"alt-svc proxy-authenticate".split())
 MAX_LINE: Final = 8190
 MAX_FIELD: Final = 8190
 MAX_HEADERS: Final = 100
-"""Bytes, bytes, count: what nginx and Apache allow by default, near enough."""
+MAX_HEAD: Final = 32 * 1024
+"""Bytes, bytes, count, bytes: what nginx and Apache allow by default, near enough. The settings may say otherwise."""

@@ -14,13 +14,24 @@ from .guard import RequestHead
 from .heads import Cut, Heads
 from .refusals import Refusal
 
-MAX_HEAD: Final = 32 * 1024
-"""Bytes of a request's headers in all."""
 OVERHEAD: Final = (512 * 1024, 32)
 """Bytes besides the body itself, in chunk framing and trailers: so many (two reads), and so many times the body's length. One-byte
 chunks have five times theirs."""
 _END: Final = b"\r\n\r\n"
 _VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
+
+
+class HeadLimits(NamedTuple):
+    """How large a head may be; what is larger is refused with 414 or 431."""
+
+    target: int = grammar.MAX_LINE
+    """Bytes of the path and query."""
+    field: int = grammar.MAX_FIELD
+    """Bytes of one header, name and value."""
+    fields: int = grammar.MAX_HEADERS
+    """Headers."""
+    whole: int = grammar.MAX_HEAD
+    """Bytes of all headers."""
 
 
 class Begun(NamedTuple):
@@ -64,6 +75,7 @@ class RequestReader:
         "_cut",
         "_headers",
         "_left",
+        "_limits",
         "_line",
         "_parser",
         "_peer",
@@ -78,7 +90,7 @@ class RequestReader:
         "unused",
     )
 
-    def __init__(self, sink: Sink, peer: str, store: Heads) -> None:
+    def __init__(self, sink: Sink, peer: str, store: Heads, limits: HeadLimits) -> None:
         self.in_head = False
         """A head has begun and is not whole."""
         self.since = now()
@@ -90,6 +102,7 @@ class RequestReader:
         self._sink = sink
         self._peer = peer
         self._store = store
+        self._limits = limits
         self._parser = HttpRequestParser(self)
         self._left = 0
         """Bytes of a body with Content-Length that are still to come."""
@@ -167,7 +180,7 @@ class RequestReader:
         if line[:1] in (b"\n", b" ", b"\t") or (line[:1] == b"\r" and len(line) > 1):
             return False
         line, end, _ = line.partition(b"\r\n")
-        self._line = None if end else line[: 2 * grammar.MAX_LINE]
+        self._line = None if end else line[: 2 * self._limits.target]
         return b"  " not in line
 
     def _parse(self, piece: bytes, rest: bytes) -> None:
@@ -183,7 +196,7 @@ class RequestReader:
         except HttpParserError:
             self._wrong(Refusal.MALFORMED_REQUEST)
         fixed, times = OVERHEAD
-        if self.in_head and self._raw > MAX_HEAD + grammar.MAX_LINE:
+        if self.in_head and self._raw > self._limits.whole + self._limits.target:
             self._wrong(Refusal.HEAD_TOO_LARGE)  # a line that does not end is not told by llhttp
         elif self._chunked and self._raw > fixed + (times + 1) * self._body:
             self._wrong(Refusal.FRAMING_INVALID)
@@ -204,12 +217,12 @@ class RequestReader:
 
     def on_url(self, part: bytes) -> None:
         self._target += part
-        if len(self._target) > grammar.MAX_LINE:
+        if len(self._target) > self._limits.target:
             self._wrong(Refusal.TARGET_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailers come here too, and are dropped (RFC 9110 6.5.1): nobody looks at the headers once the head is complete.
-        if len(self._headers) <= grammar.MAX_HEADERS:
+        if len(self._headers) <= self._limits.fields:
             self._headers.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
@@ -217,7 +230,7 @@ class RequestReader:
         if self.ended:
             return
         headers = self._headers
-        if len(headers) > grammar.MAX_HEADERS or (self._raw > grammar.MAX_FIELD and _too_large(headers)):
+        if len(headers) > self._limits.fields or (self._raw > self._limits.field and _too_large(headers, self._limits)):
             self._wrong(Refusal.HEAD_TOO_LARGE)
             return
         self._raw = self._body = 0
@@ -261,6 +274,6 @@ _NOBODY: Final[Sink] = _Nobody()
 _SPENT: Final = HttpRequestParser(_NOBODY)
 
 
-def _too_large(headers: list[tuple[bytes, bytes]]) -> bool:
+def _too_large(headers: list[tuple[bytes, bytes]], limits: HeadLimits) -> bool:
     sizes = [len(name) + len(value) for name, value in headers]
-    return max(sizes, default=0) > grammar.MAX_FIELD or sum(sizes) > MAX_HEAD
+    return max(sizes, default=0) > limits.field or sum(sizes) > limits.whole

@@ -45,10 +45,14 @@ class Refusal(Enum):
     FRAMING_INVALID = _Row(
         400, "the request's length is ambiguous: send Content-Length, or Transfer-Encoding: chunked on HTTP/1.1"
     )
-    TARGET_TOO_LONG = _Row(414, "the path and query may have 8 KiB together")
-    HEAD_TOO_LARGE = _Row(431, "a header may have 8 KiB, all of them 32 KiB, and there may be 100")
+    TARGET_TOO_LONG = _Row(
+        414, "the path and query are too long; 8 KiB together are allowed, if the chart's limits say nothing else"
+    )
+    HEAD_TOO_LARGE = _Row(
+        431, "a header may have 8 KiB, all of them 32 KiB, and there may be 100, if the chart's limits say nothing else"
+    )
     REQUEST_TIMEOUT = _Row(408, "the request came too slowly")
-    BODY_TOO_LARGE = _Row(413, "the body is longer than the GatewayConfig allows")
+    BODY_TOO_LARGE = _Row(413, "the body is longer than the GatewayConfig, or the gateway, allows")
     TOO_MANY_PIPELINED = _Row(400, "too many requests were sent on one connection without waiting for their answers")
     TOO_MANY_REQUESTS = _Row(429, "too many requests of this devbox are under way; wait for some to end", 1)
     OVERLOADED = _Row(503, "the gateway has as much to do as it can", 1)

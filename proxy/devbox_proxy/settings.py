@@ -59,6 +59,7 @@ class Timeouts(SettingsModel):
 
 
 Count = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(ge=2048, le=1 << 20)]
 
 
 class Bounds(SettingsModel):
@@ -69,6 +70,15 @@ class Bounds(SettingsModel):
     requests: Count = 16_384
     requests_per_devbox: Count = 64
     """Under way, so far as they are of one pod."""
+    target_bytes: Size = 8190
+    """Of a request's path and query."""
+    header_bytes: Size = 8190
+    """Of one header, name and value. A token has about 1,000."""
+    headers: Count = 100
+    head_bytes: Size = 32 * 1024
+    """Of all headers."""
+    body_bytes: Annotated[int, Field(ge=0)] = 0
+    """Of a request's body; a GatewayConfig may allow less. 0: any number."""
     head_seconds: Seconds = 20
     """For a request's head, and for the first one to begin."""
     keepalive_seconds: Seconds = 75

@@ -28,4 +28,5 @@ CASES: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
     "outage-stopped": outage.stopped,
     "limits": limits.per_client,
     "limits-in-all": limits.in_all,
+    "sizes": limits.sizes,
 }

@@ -24,6 +24,7 @@ SLACK: Final = 1.5
 HANDSHAKE: Final = 10.0
 MANY: Final = {"connectionsPerDevbox": 5, "requestsPerDevbox": 3}
 TOTAL: Final = {"connections": 8, "requests": 4}
+SIZES: Final = {"targetBytes": 2048, "headerBytes": 2100, "headers": 20, "headBytes": 4096, "bodyBytes": 8192}
 MAX_BODY: Final = 4096
 CUT: Final[list[float]] = []
 """When endless answers of the API ended (monotonic seconds)."""
@@ -232,6 +233,33 @@ async def _body(case: Case) -> list[Row]:
     ok = status == 200 and asked["/length"] == 0
     measured = f"{status} for 4096 bytes; {asked['/length']} of the other went out"
     return [*rows, _row("maxRequestBody, as long as allowed", "200, and what is too long never goes out", ok, measured)]
+
+
+async def sizes(long: bool) -> list[Row]:
+    """Sizes that are set: what is larger is refused, what is as large passes."""
+    rows = []
+    async with world(limits=SIZES) as stage:
+        case = Case(stage, 0)
+        await stage.warm(case.devbox)
+        fields = [f"x-{number}: h" for number in range(12)]
+        for name, expected, data in (
+            ("targetBytes = 2048, as many", 200, case.head(f"GET /{'p' * 2047} HTTP/1.1", "Connection: close")),
+            ("targetBytes = 2048, one more", 414, case.head(f"GET /{'p' * 2048} HTTP/1.1")),
+            ("headerBytes = 2100, as many", 200, case.head("GET / HTTP/1.1", f"x: {'h' * 2099}", "Connection: close")),
+            ("headerBytes = 2100, one more", 431, case.head("GET / HTTP/1.1", f"x: {'h' * 2100}")),
+            ("headers = 20, fewer", 200, case.head("GET / HTTP/1.1", *fields, "Connection: close")),
+            ("headers = 20, more", 431, case.head("GET / HTTP/1.1", *fields, *fields)),
+            ("headBytes = 4096, more", 431, case.head("GET / HTTP/1.1", *(f"x-{n}: {'h' * 1500}" for n in range(3)))),
+            (
+                "bodyBytes = 8192, as many",
+                200,
+                case.head("POST / HTTP/1.1", "Content-Length: 8192", "Connection: close") + bytes(8192),
+            ),
+            ("bodyBytes = 8192, one more", 413, case.head("POST / HTTP/1.1", "Content-Length: 8193") + bytes(100)),
+        ):
+            status, ended, _ = await case.send(data)
+            rows.append(_row(name, f"{expected}", (status, ended) == (expected, "fin"), f"{status}, {ended}"))
+    return rows
 
 
 async def in_all(long: bool) -> list[Row]:

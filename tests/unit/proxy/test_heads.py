@@ -72,7 +72,7 @@ async def test_a_length_that_is_hidden_from_us_is_not_taken_for_none() -> None:
 
 async def test_a_head_counts_for_its_own_address_only() -> None:
     one, other = Play(), Play()
-    other.client._reader = RequestReader(other.client, "10.244.0.8", one.gateway.heads)
+    other.client._reader = RequestReader(other.client, "10.244.0.8", one.gateway.heads, one.gateway.head_limits)
     assert ask(one, request())[0]
     sent, answer = ask(other, request())
     assert sent == b""
