@@ -32,6 +32,7 @@ from .server import DataPort
 from .settings import Settings
 from .state import State
 from .view import Limits
+from .waiting import Waiting
 
 log = structlog.get_logger()
 LOG_LINES = 1000
@@ -117,13 +118,13 @@ async def serve(settings: Settings, start: Start) -> None:
 
         resolver = Resolver(start.policy, floor, own_host=start.own_host)
         upstreams = Upstreams(resolver, settings.timeouts, start.trust)
+        waiting = Waiting(state, Reviewer(api, state.known), identity.wait_seconds)
         gateway = Gateway(
             state,
-            Reviewer(api, state.known),
+            waiting,
             upstreams,
             audit,
             limits=limits,
-            wait_seconds=identity.wait_seconds,
             public_url=settings.public_url,
             timeouts=settings.timeouts,
             bounds=settings.limits,

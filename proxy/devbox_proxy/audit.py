@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from .identity import Caller
+from .admission import Caller
 from .lines import LineWriter, Stream
 
 

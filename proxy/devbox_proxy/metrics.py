@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from .identity import Caller
+    from .admission import Caller
 
 REGISTRY: Final = CollectorRegistry()
 REFUSALS: Final = Counter("devbox_gateway_refusals_total", "Requests that were refused.", ("reason",), registry=REGISTRY)
