@@ -17,7 +17,7 @@ MAX_EARLY: Final = 64 * 1024
 """Bytes of all that comes before a second hello: early data that the server will not take."""
 ANSWER_BYTES: Final = 43
 """Of a server's first record, up to the end of its random: what `asks_again` looks at."""
-_CHANGE_CIPHER_SPEC, _HANDSHAKE, _APPLICATION_DATA = 20, 22, 23
+_CHANGE_CIPHER_SPEC, HANDSHAKE, _APPLICATION_DATA = 20, 22, 23
 _MAX_RECORD: Final = 1 << 14
 _CLIENT_HELLO: Final = 1
 _SERVER_NAME: Final = 0
@@ -43,13 +43,13 @@ class Hello:
     """Bytes up to its end, record headers included."""
 
 
-def read(data: bytes, *, again: bool = False) -> Hello | None:
+def read(data: bytes | bytearray, *, again: bool = False) -> Hello | None:
     """A ClientHello at the start of `data`. `again`: one that answers a HelloRetryRequest, before which other records may stand.
 
     Raises NotHello.
     """
     message, position = bytearray(), 0
-    for number in range(MAX_RECORDS):
+    for _ in range(MAX_RECORDS):
         kind = _record_type(data, position)
         if kind is None:
             return None
@@ -57,18 +57,16 @@ def read(data: bytes, *, again: bool = False) -> Hello | None:
         if again and not message and kind in (_CHANGE_CIPHER_SPEC, _APPLICATION_DATA):
             if end > MAX_EARLY:
                 raise NotHello("too much before the second hello")
-        elif kind != _HANDSHAKE:
+        elif kind != HANDSHAKE:
             raise NotHello("another record")
         else:
             message += data[position + 5 : end]
             size = _size(message)
-            if size is not None and len(message) >= size and len(data) >= end:
-                if len(message) > size:
-                    raise NotHello("more in the record")
+            if size is not None and len(message) > size:
+                raise NotHello("more in the record")
+            if len(message) == size and len(data) >= end:
                 name, encrypted = _body(bytes(message[4:]))
                 return Hello(name, encrypted, end)
-            if number == MAX_RECORDS - 1:
-                break
         if len(data) < end:
             return None
         position = end
@@ -77,7 +75,7 @@ def read(data: bytes, *, again: bool = False) -> Hello | None:
 
 def asks_again(answer: bytes) -> bool:
     """The server's first record, of which there are at least ANSWER_BYTES, is a HelloRetryRequest: another ClientHello will follow."""
-    return answer[0] == _HANDSHAKE and answer[5] == 2 and answer[11:ANSWER_BYTES] == _RETRY
+    return answer[0] == HANDSHAKE and answer[5] == 2 and answer[11:ANSWER_BYTES] == _RETRY
 
 
 def alert(description: int) -> bytes:
@@ -85,10 +83,10 @@ def alert(description: int) -> bytes:
     return bytes((21, 3, 3, 0, 2, 2, description))
 
 
-def _record_type(data: bytes, position: int) -> int | None:
+def _record_type(data: bytes | bytearray, position: int) -> int | None:
     """The type of the record at `position`; None if its header is not whole. Raises NotHello as early as it can be told."""
     header = data[position : position + 5]
-    if header and header[0] not in (_CHANGE_CIPHER_SPEC, _HANDSHAKE, _APPLICATION_DATA):
+    if header and header[0] not in (_CHANGE_CIPHER_SPEC, HANDSHAKE, _APPLICATION_DATA):
         raise NotHello("no TLS record")
     if len(header) > 1 and header[1] != 3:
         raise NotHello("another protocol")

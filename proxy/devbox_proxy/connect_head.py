@@ -101,7 +101,7 @@ def read(head: bytes, peer: str) -> ConnectRequest | Refusal:
 
 def answer(what: Refusal, request_id: str, *, said: str = "", close: bool = True) -> bytes:
     """A refusal as a whole response. The reason is in the status line too: most clients show that of a CONNECT, and nothing else."""
-    status = 407 if what.status == 401 else what.status
+    status = what.proxy_status
     body = what.body(request_id, said)
     headers = what.headers(request_id)
     headers.pop("WWW-Authenticate", None)

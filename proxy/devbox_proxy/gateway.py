@@ -55,12 +55,16 @@ class Gateway:
         """Answers tell clients to connect anew, which leads them to another replica."""
         self._state = state
         self._waiting = waiting
-        self._audit = audit
+        self.audit = audit
         self._limits = limits
         self._timeouts = timeouts or Timeouts()
         self._under_way: dict[str, int] = {}
         """By pod UID."""
         self._total = 0
+        self.tunnels = 0
+        """Of the forward proxy: they share the memory with requests."""
+        self.sockets = 0
+        """Clients' connections on both ports."""
         self.memory = Memory(self.bounds.memory_percent)
 
     # deciding
@@ -81,6 +85,11 @@ class Gateway:
         """Under way."""
         return self._total
 
+    @property
+    def under_way(self) -> int:
+        """Requests and tunnels."""
+        return self._total + self.tunnels
+
     def ended(self, pod_uid: str) -> Refusal | None:
         """Why a request that is under way may not go on: its pod, its Route or its confinement is gone."""
         return admission.ended(self._state.known, pod_uid)
@@ -100,7 +109,7 @@ class Gateway:
         self._total += 1
         if count > self.bounds.requests_per_devbox:
             return Refusal.TOO_MANY_REQUESTS
-        if self._total > self.bounds.requests or not self.memory.room(self._total):
+        if self._total > self.bounds.requests or not self.memory.room(self.under_way):
             return Refusal.OVERLOADED
         return None
 
@@ -118,7 +127,7 @@ class Gateway:
     def audit_start(self, request_id: str, caller: Caller, head: RequestHead) -> bool:
         """The line before the first byte to the API. False: it can't be written, so the request must not go."""
         try:
-            self._audit.start(request_id, caller, head.method, head.path)
+            self.audit.start(request_id, caller, head.method, head.path)
         except AuditFull:
             return False
         return True
@@ -131,13 +140,16 @@ class Gateway:
         """The line at a request's end, and its metrics."""
         metrics.REQUESTS.count(caller, end.status)
         try:
-            self._audit.end(request_id, caller, head.method, head.path, end)
+            self.audit.end(request_id, caller, head.method, head.path, end)
         except AuditFull:
             log.error("audit_line_lost", request_id=request_id)
 
-    def refused(self, refusal: Refusal, peer: str, request_id: str, caller: Caller | None = None, method: str = "") -> None:
+    def refused(
+        self, refusal: Refusal, peer: str, request_id: str, caller: Caller | None = None, method: str = "", **facts: str
+    ) -> None:
         """The line and the metric of a refusal. Where no line can be taken the client is refused all the same."""
         metrics.REFUSALS.labels(refusal.code).inc()
-        facts = {"method": method if method in grammar.METHODS else "OTHER", "peer": peer, "code": refusal.code}
+        status = refusal.proxy_status if method == "CONNECT" else refusal.status
+        named = method if method in grammar.METHODS or method == "CONNECT" else "OTHER"
         with contextlib.suppress(AuditFull):
-            self._audit.refused(request_id, caller, **facts, status=refusal.status)
+            self.audit.refused(request_id, caller, method=named, peer=peer, code=refusal.code, status=status, **facts)

@@ -25,6 +25,16 @@ CUT: Final = Counter(
     ("reason",),
     registry=REGISTRY,
 )
+TUNNELS: Final = Gauge("devbox_gateway_tunnels_open", "Tunnels that are open or being dialled.", registry=REGISTRY)
+TUNNELS_ENDED: Final = Counter(
+    "devbox_gateway_tunnels_total", "Tunnels that ended, by why.", ("namespace", "result"), registry=REGISTRY
+)
+TUNNEL_BYTES: Final = Counter(
+    "devbox_gateway_tunnel_bytes_total",
+    "Bytes that went through tunnels, from (up) and to (down) devboxes; counted when a tunnel ends.",
+    ("namespace", "direction"),
+    registry=REGISTRY,
+)
 UNSEARCHED: Final = Counter(
     "devbox_gateway_unsearched_bodies_total",
     "Bodies that came encoded, though they were asked for as they are.",

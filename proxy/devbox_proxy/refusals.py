@@ -144,6 +144,11 @@ class Refusal(Enum):
         return self.value.status
 
     @property
+    def proxy_status(self) -> int:
+        """The same at the forward proxy: 401 is about an origin, 407 about a proxy (RFC 9110 15.5)."""
+        return 407 if self.status == 401 else self.status
+
+    @property
     def message(self) -> str:
         """What to do. Holds nothing of the request."""
         return self.value.message

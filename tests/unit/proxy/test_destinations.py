@@ -3,10 +3,11 @@
 import pytest
 
 from devbox_proxy.destinations import Policy, Refused, Resolver, permitted
+from devbox_proxy.policies import networks
 from devbox_proxy.settings import Upstreams
 
 FLOOR = frozenset({"10.99.0.1", "203.0.113.9"})
-OPEN = Policy(allowed_cidrs=("0.0.0.0/0", "::/0"), allowed_hosts=("*.example",))
+OPEN = Policy(networks(("0.0.0.0/0", "::/0")), allowed_hosts=("*.example",))
 
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111"])
@@ -28,16 +29,14 @@ def test_public_addresses_may_be_dialled(address: str) -> None:
             "fd00::1",
             "2001:db8::1",
         ),
-        *("::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::"),
+        *("::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "fec0::1", "2606:4700::5efe:a00:1", "64:ff9b:1::1", "5f00::1"),
     ],
 )
 def test_private_addresses_need_a_name_in_the_settings(address: str) -> None:
     with pytest.raises(Refused, match=r"upstreams\.allowedHosts or allowedCIDRs"):
         permitted("models.example", [address], Policy(), FLOOR)
     assert permitted("models.example", [address], Policy(allowed_hosts=("models.example",)), FLOOR)
-    assert permitted(
-        "models.example", [address], Policy(allowed_cidrs=(f"{address}/128" if ":" in address else f"{address}/32",)), FLOOR
-    )
+    assert permitted("models.example", [address], Policy(networks((address,))), FLOOR)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +56,7 @@ def test_private_addresses_need_a_name_in_the_settings(address: str) -> None:
         ),
         *("fd00:ec2::254", "100.100.100.200", "10.99.0.1", "203.0.113.9"),
         *("::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "::ffff:10.99.0.1"),
+        *("2606:4700::5efe:7f00:1", "2606:4700::200:5efe:a9fe:a9fe"),
     ],
 )
 def test_nothing_lifts_the_floor(address: str) -> None:
