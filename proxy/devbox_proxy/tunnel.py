@@ -391,7 +391,9 @@ class Tunnel:
         if isinstance(decision, Refuse):
             return decision.refusal
         if isinstance(decision, Wait):
-            if decision.what is For.REVIEW and decision.subject is not None:
+            if decision.what is For.MIRROR:
+                return decision.otherwise.refusal  # it was there: it is gone, not on its way
+            if decision.subject is not None:
                 self._forwarder.renew(decision.subject)
             return None
         self._grant = decision

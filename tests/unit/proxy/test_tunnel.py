@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -319,6 +320,12 @@ def _not_confined(known: Known) -> None:
     known.routes, known.egress_tokens = other.routes, other.egress_tokens
 
 
+def _route_of_a_young_pod_gone(known: Known) -> None:
+    known.pods["uid-1"] = replace(POD, seen_at=NOW)
+    known.routes.clear()
+    known.egress_tokens.clear()
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
@@ -334,6 +341,7 @@ def _not_confined(known: Known) -> None:
             "port_not_allowed",
         ),
         (lambda known: known.egress_tokens.clear() or known.routes.clear(), "token_unknown"),
+        (_route_of_a_young_pod_gone, "token_unknown"),
         (_not_confined, "devbox_not_confined"),
         (lambda known: known.reviews.update({"uid-1": Review(NOW, False, token_digest(jwt(7)))}), "token_refused"),
     ],
