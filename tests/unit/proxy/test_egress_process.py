@@ -250,12 +250,13 @@ async def test_what_a_tunnel_rests_on_ends_it(proxied: Proxied) -> None:
         devbox.confined = to
         devbox.write_route()
 
-    for take, give in (
+    steps: list[tuple[Callable[[], object], Callable[[], object]]] = [
         (devbox.delete, devbox.pod_object),
         (lambda: cluster.delete("secrets", "route-uid-1"), devbox.write_route),
         (lambda: cluster.delete("secrets", proxied.policy), lambda: cluster.policy(hostnames=[NAME])),
         (lambda: confined(to=False), lambda: confined(to=True)),
-    ):
+    ]
+    for take, give in steps:
         reader, writer = await proxied.tunnel()
         started = time.monotonic()
         take()
