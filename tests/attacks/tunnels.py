@@ -16,7 +16,8 @@ from typing import Final
 from tests.support.raw_client import RawClient
 
 from .corpus import Case, Generator, steps
-from .exchange import Marks, collect, talk
+from .exchange import FIRST, Marks, collect, talk
+from .generators import get
 from .lab import Slot
 from .run import Run, Variant
 
@@ -25,7 +26,7 @@ ALLOWED: Final = ["*.github.com", "*.allowed.test"]
 FAR: Final = ("93.184.216.77", 443)
 """A host of the generators' own, in place of the sink."""
 FAR_NAME: Final = "far.allowed.test"
-_DNS: Final = re.compile(r"DNS answers? ([0-9a-fA-F.:/ ,]+)")
+_DNS: Final = re.compile(r"DNS answers? ([0-9a-fA-F.:/ ,+]+)")
 _MISMATCH: Final = "evil.example"
 
 
@@ -45,7 +46,7 @@ async def perform_connect(slot: Slot, case: Case, variant: Variant) -> Run:
     for address in _answers_of_dns(case) or [""]:
         run = replace(run, sent=b"", facts={})
         if address:
-            slot.lab.names[host] = [(address,)]
+            slot.lab.names[host] = [tuple(re.split(r"\s*\+\s*", address))]
         await _one(slot, run, host)
         slot.lab.names.pop(host, None)
         if case.status and run.status not in case.status:
@@ -56,8 +57,10 @@ async def perform_connect(slot: Slot, case: Case, variant: Variant) -> Run:
 
 
 async def _one(slot: Slot, run: Run, host: str) -> None:
-    before = b"CONNECT api.github.com:443 HTTP/1.1\r\nHost: api.github.com:443\r\n\r\n"
     data_port = "data port" in run.case.name.lower()
+    before = b"CONNECT api.github.com:443 HTTP/1.1\r\nHost: api.github.com:443\r\n\r\n"
+    if data_port:
+        before = get(slot.values(slot.usual), FIRST)
     async with await (slot.client() if data_port else slot.egress_client()) as client:
         await talk(client, run, steps(run.case.send, run.values), before)
         if run.status == 200:
