@@ -5,8 +5,7 @@ __main__.py; called by connect.py and tunnel.py. What it has in common with requ
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic as now
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +23,7 @@ from .gateway import Gateway
 from .refusals import Refusal
 from .settings import Egress
 from .state import State
+from .turns import Turns
 from .view import Known, Limits
 from .waiting import Waiting
 
@@ -169,25 +169,3 @@ class Forwarder:
         """The line and the metric of a refusal; `target` only if it is one."""
         facts = {"target": target} if target else {}
         self.gateway.refused(refuse.refusal, peer, request_id, refuse.caller, "CONNECT", **facts)
-
-
-class Turns:
-    """So many at a time for each key; the others wait."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._of: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}
-        """And who is there or waits."""
-
-    @contextlib.asynccontextmanager
-    async def turn(self, key: str) -> AsyncIterator[None]:
-        """Within it one is counted."""
-        semaphore, there = self._of.setdefault(key, (asyncio.Semaphore(self._most), []))
-        there.append(None)
-        try:
-            async with semaphore:
-                yield
-        finally:
-            there.pop()
-            if not there:
-                del self._of[key]

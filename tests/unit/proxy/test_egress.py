@@ -49,6 +49,7 @@ def refusal(decision: Decision) -> Refusal:
     return decision.refusal
 
 
+@pytest.mark.row("S19")
 @pytest.mark.parametrize(
     "target",
     [

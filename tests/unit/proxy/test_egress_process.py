@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import signal
 import socket
 import ssl
 import time
@@ -93,7 +94,7 @@ async def proxied() -> AsyncIterator[Proxied]:
         port = probe.getsockname()[1]
     overrides = {NAME: f"{own_address()}:{port}"}
     async with stage(
-        cluster, hosts=(NAME,), egress={"addressOverrides": overrides, "permittedCIDRs": ["127.0.0.0/8"]}
+        cluster, hosts=(NAME,), shutdownSeconds=3, egress={"addressOverrides": overrides, "permittedCIDRs": ["127.0.0.0/8"]}
     ) as gateway:
         result = Proxied(gateway, token, policy)
         server = await asyncio.start_server(result.accept, own_address(), port, ssl=gateway.server_tls)
@@ -267,6 +268,25 @@ async def test_what_a_tunnel_rests_on_ends_it(proxied: Proxied) -> None:
         writer.close()
         give()
         await asyncio.sleep(0.3)
+
+
+async def test_tunnels_have_time_to_end_when_the_gateway_goes(proxied: Proxied) -> None:
+    reader, writer = await proxied.tunnel()
+    other, other_writer = await proxied.tunnel()
+    idle, idle_writer = await proxied.dial()
+    proxied.gateway.process.process.send_signal(signal.SIGTERM)
+    await asyncio.sleep(1.5)  # drainSeconds is 1: no new ones from here on
+    assert await idle.read() == b""
+    idle_writer.close()
+    writer.write(b"still")
+    assert await reader.readexactly(5) == b"still"
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(10):
+            assert await other.read() == b""
+    other_writer.close()
+    assert await proxied.gateway.process.end() == 0
+    assert [line["ended"] for line in proxied.audit() if line["audit"] == "end"][-1] == "shutdown"
 
 
 async def test_a_reader_that_stops_stops_its_writer(proxied: Proxied) -> None:
