@@ -99,6 +99,12 @@ sdks: venv ## The real SDKs, curl and git through a gateway process (ONLY="opena
 bench: venv ## The gateway beside nginx, Envoy and aiohttp in one run (QUICK=1 for rough figures)
 	@$(UV) pip install --quiet --require-hashes --python $(BIN)/python -r requirements/bench.txt
 	@$(NATIVE) $(BIN)/python -m bench $(if $(QUICK),--quick)
+	@$(NATIVE) $(BIN)/python -m bench.tunnel $(if $(QUICK),--quick)
+
+.PHONY: bench-tunnel
+bench-tunnel: venv ## The forward proxy's tunnels beside tinyproxy in one run (QUICK=1 for rough figures)
+	@$(UV) pip install --quiet --require-hashes --python $(BIN)/python -r requirements/bench.txt
+	@$(NATIVE) $(BIN)/python -m bench.tunnel $(if $(QUICK),--quick)
 
 .PHONY: bench-memory
 bench-memory: venv ## Memory and scale of the gateway process beside their bars (QUICK=1, GIB=10, ONLY="idle start")
