@@ -26,8 +26,9 @@ LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 WEBSOCKET_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 """16 bytes in base64: RFC 6455 4.1."""
 
-TOKEN: Final = re.compile(rb"gws_[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-"""A JWT in compact form (RFC 7515 3.1), behind our prefix."""
+TOKEN: Final = re.compile(rb"gws_(?:([A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++)|[A-Za-z0-9_-]*+)")
+"""A JWT in compact form (RFC 7515 3.1), behind our prefix: the group. Where none follows, what can't be the start of one either is
+taken with the prefix, and nothing is given back: each byte is looked at a few times, however often a value says gws_."""
 TOKEN_ALPHABET: Final = b"-_" + string.digits.encode() + string.ascii_letters.encode()
 """Base64url, of which a token's three parts are."""
 TOKEN_START: Final = b"gws_"

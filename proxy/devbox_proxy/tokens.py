@@ -113,7 +113,12 @@ def _in_value(value: bytes) -> set[bytes] | None:
         return set()
     if value[start:].translate(None, grammar.TOKEN_ALPHABET) == b"..":
         return {value[start:]}  # one token up to the end, as nearly always: three times as fast as the search
-    return set(grammar.TOKEN.findall(value))
+    return _tokens(value)
+
+
+def _tokens(value: bytes) -> set[bytes]:
+    """All that are whole."""
+    return {grammar.TOKEN_START + jwt for jwt in grammar.TOKEN.findall(value) if jwt}
 
 
 def _other_items(value: bytes, separator: bytes) -> list[bytes]:
@@ -131,7 +136,7 @@ def _without_token(query: bytes | None) -> tuple[bytes | None, set[bytes] | None
     for pair in query.split(b"&"):
         decoded = unquote_plus(pair.decode("latin-1"), encoding="latin-1").encode("latin-1")
         if grammar.TOKEN_START in decoded:
-            found = (found or set()) | set(grammar.TOKEN.findall(decoded))
+            found = (found or set()) | _tokens(decoded)
         else:
             kept.append(pair)
     if found is None:
