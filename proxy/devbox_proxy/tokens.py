@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus, unquote_to_bytes
 
 import orjson
 
-from devbox_api.names import TOKEN_PREFIX, token_digest
+from devbox_api.names import token_digest
 
 from . import grammar
 from .guard import Headers, RequestHead
@@ -89,7 +89,12 @@ def find(head: RequestHead) -> Found | Refusal:
         return Refusal.TOKEN_MALFORMED
     if not tokens:
         return Refusal.TOKEN_MISSING
-    jwt = tokens.pop().decode("ascii").removeprefix(TOKEN_PREFIX)
+    bare = tokens.pop().removeprefix(grammar.TOKEN_START)
+    if bare in path:
+        return Refusal.TOKEN_IN_PATH
+    if any(bare in value for _, value in left) or (query is not None and bare in query):
+        return Refusal.TOKEN_MALFORMED  # a second time, and there without its prefix, or with another one
+    jwt = bare.decode("ascii")
     return Found(jwt, token_digest(jwt), frozenset(key_headers), tuple(left), query)
 
 

@@ -147,6 +147,21 @@ def test_everything_else_is_refused(request_head: RequestHead, refusal: Refusal)
     assert find(request_head) is refusal
 
 
+@pytest.mark.parametrize(
+    ("extra", "target", "refusal"),
+    [
+        ([(b"X-Jwt", JWT.encode())], b"/v1", Refusal.TOKEN_MALFORMED),
+        ([(b"X-Upper", b"GWS_" + JWT.encode())], b"/v1", Refusal.TOKEN_MALFORMED),
+        ([(b"X-Twice", b"gws%255f" + JWT.encode())], b"/v1", Refusal.TOKEN_MALFORMED),
+        ([(b"Cookie", b"a=1; b=" + JWT.encode())], b"/v1", Refusal.TOKEN_MALFORMED),
+        ([], b"/v1?k=gws%255f" + JWT.encode(), Refusal.TOKEN_MALFORMED),
+        ([], b"/v1/" + JWT.encode(), Refusal.TOKEN_IN_PATH),
+    ],
+)
+def test_nor_does_the_token_pass_without_its_prefix(extra: list[tuple[bytes, bytes]], target: bytes, refusal: Refusal) -> None:
+    assert find(head((b"x-api-key", TOKEN), *extra, target=target)) is refusal
+
+
 @pytest.mark.parametrize("value", [b"gws_" * 2047, b"gws_a." * 1000 + b"gws_" * 500, b"gws_" * 1000 + b"." + b"gws_" * 1000])
 def test_no_value_makes_the_search_slow(value: bytes) -> None:
     started = time.perf_counter()
