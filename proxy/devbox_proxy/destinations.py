@@ -14,9 +14,17 @@ from .lookups import Lookups
 from .settings import Upstreams
 
 Address = IPv4Address | IPv6Address
-_NAT64 = IPv6Network("64:ff9b::/96")
-_METADATA = {ip_address(text) for text in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200")}
-"""Where clouds serve instance credentials (AWS, GCP, Azure; AWS over IPv6; Alibaba)."""
+_IPV4_AT_THE_END = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")))
+"""NAT64 (RFC 6052, and RFC 8215 with the prefix length of 96), IPv4-compatible (RFC 4291 2.5.5.1), IPv4-translated (RFC 2765)."""
+_METADATA = {
+    ip_address(text)
+    for text in (
+        *("169.254.169.254", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "100.100.100.200"),
+        *("168.63.129.16", "192.0.0.192"),
+    )
+}
+"""Where clouds serve instance credentials: AWS, GCP and Azure; AWS over IPv6, and its EKS agent; GCP over IPv6; Alibaba. Then two that
+Python calls public: Azure's WireServer (learn.microsoft.com, "What is IP address 168.63.129.16?") and Oracle's older one."""
 
 
 class Refused(Exception):
@@ -79,6 +87,8 @@ def _below_floor(address: Address, floor: frozenset[str]) -> str | None:
 
 
 def _public(address: Address) -> bool:
+    if isinstance(address, IPv6Address) and address.is_site_local:  # fec0::/10, private before RFC 3879; Python calls it global
+        return False
     return all(inner.is_global and not inner.is_reserved for inner in (address, *_embedded(address)))
 
 
@@ -89,11 +99,12 @@ def _named(host: str, address: Address, policy: Policy) -> bool:
 
 
 def _embedded(address: Address) -> list[IPv4Address]:
-    """The IPv4 addresses that an IPv6 address leads to: mapped, 6to4, Teredo, NAT64."""
+    """The IPv4 addresses that an IPv6 address leads to: mapped, 6to4, Teredo, ISATAP, and those that end in one."""
     if isinstance(address, IPv4Address):
         return []
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in _NAT64:
+    isatap = int(address) >> 32 & 0xFDFFFFFF == 0x5EFE  # RFC 5214 6.1
+    if isatap or any(address in network for network in _IPV4_AT_THE_END):
         found.append(IPv4Address(int(address) & 0xFFFFFFFF))
     return [inner for inner in found if inner is not None]
 
