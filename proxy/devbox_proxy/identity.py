@@ -206,8 +206,12 @@ def _lead(case: _Case, found: Found, route: Route, binding: Binding) -> Decision
 
 
 def _allowed(head: RequestHead, rules: Rules, base_path: bytes) -> bool:
-    """The rules name the method and path, and no header asks the API to take others."""
-    return grammar.OVERRIDES.isdisjoint(head.fields) and rules.allow(head.method, credentials.join(base_path, head.path))
+    """The rules name the method and path, and neither a header nor the query asks the API to take others."""
+    if not grammar.OVERRIDES.isdisjoint([name.translate(grammar.DASHES) for name in head.fields]):
+        return False
+    if head.query is not None and not grammar.OTHER_METHOD.isdisjoint(credentials.parameter_names(head.query)):
+        return False
+    return rules.allow(head.method, credentials.join(base_path, head.path))
 
 
 def _may_wait(case: _Case, pod: Pod) -> bool:
