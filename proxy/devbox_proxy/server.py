@@ -14,14 +14,12 @@ from typing import Final
 import structlog
 
 from . import metrics
-from .connection import Connection
+from .connection import FAREWELL_SECONDS, Connection
 from .gateway import Gateway
 
 SWEEP_SECONDS: Final = 0.5
 """How often every connection's deadlines are looked at: cheaper than a timer for each, and near enough."""
 HANDSHAKE_SECONDS: Final = 10.0
-FAREWELL_SECONDS: Final = 2.0
-"""For the client's part of a TLS connection's end."""
 BACKLOG: Final = 1024
 
 log = structlog.get_logger()
