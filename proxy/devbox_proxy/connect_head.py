@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 from devbox_api.names import TOKEN_PREFIX, token_digest
 
 from . import grammar, tokens
-from .reader import MAX_HEAD
 from .refusals import Refusal
 from .targets import Target, parse
 
@@ -60,7 +59,7 @@ class HeadReader:
         # Looked at as it comes: who ends lines otherwise would wait for an answer until the time-out.
         if not buffer[:1].isalpha() or _BARE.search(buffer, max(0, start - 1), head_ends):
             return Refusal.MALFORMED_REQUEST
-        if head_ends > MAX_HEAD:
+        if head_ends > grammar.MAX_HEAD:
             return Refusal.HEAD_TOO_LARGE
         if end < 0:
             self._searched = len(buffer)

@@ -7,7 +7,7 @@ it has, the settings and the floor. Comes out: the addresses that may be dialled
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Network, ip_address
-from typing import Protocol
+from typing import Final, Protocol
 
 from devbox_common.hosts import any_matches
 
@@ -16,11 +16,19 @@ from .policies import Address, EgressPolicy, Network, networks, within
 from .settings import Egress, Upstreams
 from .targets import Target
 
-_NAT64 = IPv6Network("64:ff9b::/96")
-_ISATAP = frozenset({0x00005EFE, 0x02005EFE})
-"""The upper half of an interface's identifier that holds an IPv4 address: RFC 5214 6.1."""
-_METADATA = {ip_address(text) for text in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200")}
-"""Where clouds serve instance credentials (AWS, GCP, Azure; AWS over IPv6; Alibaba)."""
+_IPV4_AT_THE_END = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")))
+"""NAT64 (RFC 6052, and RFC 8215 with the prefix length of 96), IPv4-compatible (RFC 4291 2.5.5.1), IPv4-translated (RFC 2765)."""
+_ISATAP: Final = 0x5EFE
+"""The upper half of an interface's identifier that holds an IPv4 address, but for the bit that says who gave it: RFC 5214 6.1."""
+_METADATA = {
+    ip_address(text)
+    for text in (
+        *("169.254.169.254", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "100.100.100.200"),
+        *("168.63.129.16", "192.0.0.192"),
+    )
+}
+"""Where clouds serve instance credentials: AWS, GCP and Azure; AWS over IPv6, and its EKS agent; GCP over IPv6; Alibaba. Then two that
+Python calls public: Azure's WireServer (learn.microsoft.com, "What is IP address 168.63.129.16?") and Oracle's older one."""
 
 
 class Refused(Exception):
@@ -133,17 +141,18 @@ def _below_floor(address: Address, floor: frozenset[str]) -> str | None:
 
 
 def _public(address: Address) -> bool:
-    # Python takes the site-local fec0::/10 (RFC 3879) for global.
+    # Python takes the site-local fec0::/10 (private before RFC 3879) for global.
     every = (address, *_embedded(address))
     return all(inner.is_global and not inner.is_reserved and not getattr(inner, "is_site_local", False) for inner in every)
 
 
 def _embedded(address: Address) -> list[IPv4Address]:
-    """The IPv4 addresses that an IPv6 address leads to: mapped, 6to4, Teredo, NAT64, ISATAP."""
+    """The IPv4 addresses that an IPv6 address leads to: mapped, 6to4, Teredo, ISATAP, and those that end in one."""
     if isinstance(address, IPv4Address):
         return []
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in _NAT64 or int(address) >> 32 & 0xFFFFFFFF in _ISATAP:
+    isatap = int(address) >> 32 & 0xFDFFFFFF == _ISATAP
+    if isatap or any(address in network for network in _IPV4_AT_THE_END):
         found.append(IPv4Address(int(address) & 0xFFFFFFFF))
     return [inner for inner in found if inner is not None]
 

@@ -99,5 +99,9 @@ def _lead(case: Case, head: RequestHead, found: Found, route: Route, binding: Bi
 
 
 def _allowed(head: RequestHead, rules: Rules, base_path: bytes) -> bool:
-    """The rules name the method and path, and no header asks the API to take others."""
-    return grammar.OVERRIDES.isdisjoint(head.fields) and rules.allow(head.method, credentials.join(base_path, head.path))
+    """The rules name the method and path, and neither a header nor the query asks the API to take others."""
+    if not grammar.OVERRIDES.isdisjoint([name.translate(grammar.DASHES) for name in head.fields]):
+        return False
+    if head.query is not None and not grammar.OTHER_METHOD.isdisjoint(credentials.parameter_names(head.query)):
+        return False
+    return rules.allow(head.method, credentials.join(base_path, head.path))

@@ -16,15 +16,13 @@ import structlog
 
 from . import metrics
 from .connect import ConnectConnection
-from .connection import Connection
+from .connection import FAREWELL_SECONDS, Connection
 from .forwarder import Forwarder
 from .gateway import Gateway
 
 SWEEP_SECONDS: Final = 0.5
 """How often every connection's deadlines are looked at: cheaper than a timer for each, and near enough."""
 HANDSHAKE_SECONDS: Final = 10.0
-FAREWELL_SECONDS: Final = 2.0
-"""For the client's part of a TLS connection's end."""
 BACKLOG: Final = 1024
 SPARE: Final = 64
 """Connections to the forward proxy beyond the tunnels that there may be: they are told so."""

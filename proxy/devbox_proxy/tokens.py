@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus, unquote_to_bytes
 
 import orjson
 
-from devbox_api.names import TOKEN_PREFIX, token_digest
+from devbox_api.names import token_digest
 
 from . import grammar
 from .guard import Headers, RequestHead
@@ -93,7 +93,12 @@ def find(head: RequestHead) -> Found | Refusal:
         return Refusal.TOKEN_MALFORMED
     if not tokens:
         return Refusal.TOKEN_MISSING
-    jwt = tokens.pop().decode("ascii").removeprefix(TOKEN_PREFIX)
+    bare = tokens.pop().removeprefix(grammar.TOKEN_START)
+    if bare in path:
+        return Refusal.TOKEN_IN_PATH
+    if any(bare in value for _, value in left) or (query is not None and bare in query):
+        return Refusal.TOKEN_MALFORMED  # a second time, and there without its prefix, or with another one
+    jwt = bare.decode("ascii")
     return Found(jwt, token_digest(jwt), frozenset(key_headers), tuple(left), query)
 
 
@@ -117,7 +122,12 @@ def held_in(value: bytes) -> set[bytes] | None:
         return set()
     if value[start:].translate(None, grammar.TOKEN_ALPHABET) == b"..":
         return {value[start:]}  # one token up to the end, as nearly always: three times as fast as the search
-    return set(grammar.TOKEN.findall(value))
+    return _tokens(value)
+
+
+def _tokens(value: bytes) -> set[bytes]:
+    """All that are whole."""
+    return {grammar.TOKEN_START + jwt for jwt in grammar.TOKEN.findall(value) if jwt}
 
 
 def _other_items(value: bytes, separator: bytes) -> list[bytes]:
@@ -135,7 +145,7 @@ def _without_token(query: bytes | None) -> tuple[bytes | None, set[bytes] | None
     for pair in query.split(b"&"):
         decoded = unquote_plus(pair.decode("latin-1"), encoding="latin-1").encode("latin-1")
         if grammar.TOKEN_START in decoded:
-            found = (found or set()) | set(grammar.TOKEN.findall(decoded))
+            found = (found or set()) | _tokens(decoded)
         else:
             kept.append(pair)
     if found is None:

@@ -340,7 +340,7 @@ def _announced(keep_alive: str) -> float | None:
     """Seconds of `timeout=5, max=100`, less one for the way."""
     for part in keep_alive.split(","):
         name, _, seconds = part.strip().partition("=")
-        if name.lower() == "timeout" and seconds.isdigit():
+        if name.lower() == "timeout" and seconds.isascii() and seconds.isdigit():
             return max(0.0, float(seconds[:6]) - 1.0)
     return None
 

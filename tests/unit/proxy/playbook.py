@@ -31,6 +31,9 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.written: list[bytes] = []
         self.paused = self.closing = self.aborted = self.eof = False
+        self.tls = False
+        self.unsent = 0
+        """Bytes that the other side has not taken yet."""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.aborted
@@ -52,7 +55,10 @@ class Transport(asyncio.Transport):
         self.closing = self.aborted = True
 
     def can_write_eof(self) -> bool:
-        return True
+        return not self.tls
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def write_eof(self) -> None:
         self.eof = True

@@ -61,8 +61,9 @@ def test_private_addresses_need_a_name_in_the_settings(address: str) -> None:
             "ff02::1",
         ),
         *("fd00:ec2::254", "100.100.100.200", "10.99.0.1", "203.0.113.9"),
+        *("168.63.129.16", "::ffff:168.63.129.16", "192.0.0.192", "fd20:ce::254", "fd00:ec2::23"),
         *("::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "::ffff:10.99.0.1"),
-        *("2606:4700::5efe:7f00:1", "2606:4700::200:5efe:a9fe:a9fe"),
+        *("64:ff9b:1::a9fe:a9fe", "::127.0.0.1", "::ffff:0:127.0.0.1", "2001:db8::5efe:7f00:1", "2001:db8::200:5efe:a9fe:a9fe"),
     ],
 )
 def test_nothing_lifts_the_floor(address: str) -> None:

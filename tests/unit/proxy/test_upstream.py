@@ -146,7 +146,10 @@ async def test_connections_are_kept_and_never_shared_between_keys() -> None:
         assert server.connections == 2
 
 
-@pytest.mark.parametrize(("hint", "connections"), [(b"", 1), (b"\r\nKeep-Alive: timeout=1", 2), (b"\r\nConnection: close", 2)])
+@pytest.mark.parametrize(
+    ("hint", "connections"),
+    [(b"", 1), (b"\r\nKeep-Alive: timeout=1", 2), (b"\r\nKeep-Alive: timeout=\xb2", 1), (b"\r\nConnection: close", 2)],
+)
 async def test_an_api_says_how_long_it_keeps_a_connection(hint: bytes, connections: int) -> None:
     async with raw_api(answering(b"200 OK\r\nContent-Length: 2" + hint, b"ok")) as server, upstreams() as pools:
         for _ in range(2):
