@@ -165,6 +165,8 @@ async def test_an_api_says_how_long_it_keeps_a_connection(hint: bytes, connectio
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody", Refusal.UPSTREAM_CLOSED),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n", Refusal.UPSTREAM_CLOSED),
         (b"nonsense\r\n\r\n", Refusal.UPSTREAM_INVALID),
+        (b"RTSP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
+        (b"ICE/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 1000 + b"\r\n", Refusal.UPSTREAM_INVALID),
         (b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
