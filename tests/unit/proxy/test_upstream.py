@@ -17,6 +17,7 @@ from devbox_proxy.relay import Framing, ResponseHead
 from devbox_proxy.settings import Timeouts
 from devbox_proxy.upstream import UpstreamConnection, UpstreamError
 
+from .playbook import Transport
 from .raw_api import answering, raw_api
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -118,6 +119,18 @@ async def test_an_endpoint_that_is_an_address_is_checked_like_a_name(host: str, 
             await ask(pools, request(f"http://{host}:{server.port}"))
         assert caught.value.refusal is Refusal.ENDPOINT_REFUSED
         assert server.connections == 0
+
+
+async def test_a_connection_with_bytes_of_the_request_left_is_not_kept() -> None:
+    async with upstreams() as pools:
+        for unsent, kept in ((1, False), (0, True)):
+            connection = UpstreamConnection(KEY, pools)
+            transport = Transport()
+            transport.unsent = unsent
+            connection.connection_made(transport)
+            pools.release(connection)
+            assert transport.aborted is not kept
+            assert (pools.idle(KEY) is connection) is kept
 
 
 async def test_a_dead_address_leaves_time_for_the_next() -> None:
