@@ -67,6 +67,7 @@ class Connection(asyncio.Protocol):
         "_since",
         "_tunnel",
         "_unsent",
+        "_waiting",
         "_written",
         "peer",
         "stalled_since",
@@ -84,6 +85,8 @@ class Connection(asyncio.Protocol):
         self._reader = RequestReader(self, peer, gateway.heads, gateway.head_limits)
         self._exchange: Exchange | None = None
         self._pending: deque[Begun | bytes | Refusal | _End] = deque()
+        self._waiting = 0
+        """Heads among them."""
         self._held: set[Hold] = set()
         self._later: deque[bytes] = deque()
         """What was read and not yet looked at."""
@@ -122,7 +125,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.transport = None
         self._reader.close()
-        self._pending.clear()
+        self._drop_pending()
         self._gateway.connections.discard(self)
         self._on_lost(self.peer)
         if self._exchange is not None:
@@ -166,7 +169,7 @@ class Connection(asyncio.Protocol):
         self._since = now()
         self._let_go(Hold.EXCHANGE)
         if not keep_alive or self.transport is None or self.transport.is_closing():
-            self._pending.clear()
+            self._drop_pending()
             self._close(FAREWELL_SECONDS if self._written > AT_ONCE else LINGER_SECONDS)
         elif self._pending:
             self._serve_pending()
@@ -314,6 +317,7 @@ class Connection(asyncio.Protocol):
                 break
             self._pending.popleft()
             if isinstance(item, Begun):
+                self._waiting -= 1
                 self._begin(item)
             elif isinstance(item, Refusal):
                 if exchange is None:
@@ -330,16 +334,21 @@ class Connection(asyncio.Protocol):
         if not self._pending:
             self._let_go(Hold.PIPELINE)
 
+    def _drop_pending(self) -> None:
+        self._pending.clear()
+        self._waiting = 0
+
     # reader.Sink
 
     def head_read(self, begun: Begun) -> None:
         """A request begins: now, or once those before it are answered."""
         if self._exchange is None and not self._pending:
             self._begin(begun)
-        elif sum(isinstance(item, Begun) for item in self._pending) >= MAX_PIPELINED:
+        elif self._waiting >= MAX_PIPELINED:
             self.misread(Refusal.TOO_MANY_PIPELINED)
         else:
             self._pending.append(begun)
+            self._waiting += 1
             self._hold(Hold.PIPELINE)
 
     def body_read(self, data: bytes) -> None:

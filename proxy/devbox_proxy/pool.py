@@ -60,7 +60,9 @@ class Upstreams:
 
     def release(self, connection: UpstreamConnection) -> None:
         """Its answer was whole: keep it for the next request with its key."""
-        if self._closed or connection.transport is None or connection.transport.is_closing():
+        transport = connection.transport
+        # An answer that came before the whole request was sent: whether the API reads the rest as what it is, nobody knows.
+        if self._closed or transport is None or transport.is_closing() or transport.get_write_buffer_size():
             connection.abort()
             return
         connection.idle_since = now()

@@ -208,6 +208,8 @@ class UpstreamConnection:
         rest: bytes | None = None
         self._read = len(data)
         in_head = self._answer_head is None
+        if in_head and not self._head_size and data.lstrip(b"\r\n")[:1] in (b"R", b"I"):
+            self._flaw = "another protocol"  # llhttp takes RTSP/1.0 and ICE/1.0, too
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:

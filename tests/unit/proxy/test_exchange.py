@@ -545,3 +545,8 @@ async def test_a_refused_client_has_a_moment_to_stop_sending(play: Play) -> None
     assert not play.to_client.aborted
     play.client.check(later(1.1))
     assert play.to_client.aborted
+
+
+async def test_an_answer_that_can_have_no_body_announces_none(play: Play) -> None:
+    play.send(request("GET"))
+    assert b"content-length" not in play.answer(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n").lower()

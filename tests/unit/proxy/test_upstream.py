@@ -18,6 +18,7 @@ from devbox_proxy.relay import Framing, ResponseHead
 from devbox_proxy.settings import Timeouts
 from devbox_proxy.upstream import UpstreamConnection, UpstreamError
 
+from .playbook import Transport
 from .raw_api import answering, raw_api
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -121,6 +122,18 @@ async def test_an_endpoint_that_is_an_address_is_checked_like_a_name(host: str, 
         assert server.connections == 0
 
 
+async def test_a_connection_with_bytes_of_the_request_left_is_not_kept() -> None:
+    async with upstreams() as pools:
+        for unsent, kept in ((1, False), (0, True)):
+            connection = UpstreamConnection(KEY, pools)
+            transport = Transport()
+            transport.unsent = unsent
+            connection.connection_made(transport)
+            pools.release(connection)
+            assert transport.aborted is not kept
+            assert (pools.idle(KEY) is connection) is kept
+
+
 async def test_a_dead_address_leaves_time_for_the_next() -> None:
     class Two:
         async def resolve(self, host: str, port: int) -> list[tuple[str, int]]:
@@ -166,6 +179,8 @@ async def test_an_api_says_how_long_it_keeps_a_connection(hint: bytes, connectio
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody", Refusal.UPSTREAM_CLOSED),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n", Refusal.UPSTREAM_CLOSED),
         (b"nonsense\r\n\r\n", Refusal.UPSTREAM_INVALID),
+        (b"RTSP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
+        (b"ICE/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 1000 + b"\r\n", Refusal.UPSTREAM_INVALID),
         (b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
