@@ -1,19 +1,34 @@
 """From the API server to one frozen snapshot of a Devbox and all it depends on.
 
-Goes in: a Devbox's key. Comes out: a `Snapshot`, or None if there is no such Devbox. Devbox, pods and GatewayConfigs are read
-live, so that no stale cache decides; the rest comes from the mirrors. Called by reconcile.py.
+Goes in: a Devbox's key. Comes out: a `Snapshot`, or None if there is no such Devbox. Devbox, pods, GatewayConfigs and the
+EgressPolicy are read live, so that no stale cache decides; the rest comes from the mirrors. Called by reconcile.py.
 """
 
 import asyncio
 from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 
+from pydantic import ValidationError
+
 from devbox_api import names
 from devbox_common.kube import ApiError, KubeApi, Object
 
 from . import paths
 from .index import Index, references
-from .model import DevboxView, GatewayView, Key, Missing, PodView, SecretView, SharedView, Snapshot, System
+from .model import (
+    INVALID,
+    NOT_FOUND,
+    DevboxView,
+    EgressView,
+    GatewayView,
+    Key,
+    Missing,
+    PodView,
+    SecretView,
+    SharedView,
+    Snapshot,
+    System,
+)
 from .settings import Settings
 from .watches import Watches
 
@@ -49,8 +64,8 @@ class Observer:
         """Everything about a Devbox. Its references are noted first: what changes from then on wakes it."""
         box = devbox.box
         keys = sorted({(b.gateway_ref.namespace or box.namespace, b.gateway_ref.name) for b in box.spec.gateways})
-        pods, found = await asyncio.gather(
-            self.pods(box.namespace, box.name), asyncio.gather(*(self.gateway(key) for key in keys))
+        pods, egress, found = await asyncio.gather(
+            self.pods(box.namespace, box.name), self.egress(devbox.egress), asyncio.gather(*(self.gateway(key) for key in keys))
         )
         gateways: Mapping[Key, GatewayView | None] = dict(zip(keys, found, strict=True))
         refs = references(devbox, gateways)
@@ -68,6 +83,7 @@ class Observer:
             gateways=gateways,
             secrets=secrets,
             labels=await self._labels(box.namespace, gateways),
+            egress=egress,
             volumes=volumes,
             policies=tuple(view for key, view in policies.objects.items() if key[0] == box.namespace) if policies else (),
             documents=_Names(self._watches, self._settings.credentials_namespace),
@@ -94,6 +110,16 @@ class Observer:
         """A GatewayConfig. (In a namespace that the operator does not work in, it can't be seen.)"""
         item = await self.get(paths.gatewayconfigs(*key), forbidden_is_missing=True)
         return GatewayView.of(item) if item else None
+
+    async def egress(self, key: Key | None) -> EgressView | Missing | None:
+        """An EgressPolicy, or why there is none; None if none is asked for."""
+        if key is None:
+            return None
+        item = await self.get(paths.egresspolicies(*key))
+        try:
+            return EgressView.of(item) if item else NOT_FOUND
+        except ValidationError:
+            return INVALID  # its own reconcile says what is wrong
 
     def shared(self, kind: str, namespace: str, name: str) -> SharedView | None:
         """The namespace's `devbox-agent` or CA bundle, as mirrored."""
