@@ -8,12 +8,10 @@ import asyncio
 from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 
-from pydantic import ValidationError
-
 from devbox_api import names
 from devbox_common.kube import ApiError, KubeApi, Object
 
-from . import paths
+from . import documents, paths
 from .index import Index, references
 from .model import (
     INVALID,
@@ -116,10 +114,14 @@ class Observer:
         if key is None:
             return None
         item = await self.get(paths.egresspolicies(*key))
+        if item is None:
+            return NOT_FOUND
         try:
-            return EgressView.of(item) if item else NOT_FOUND
-        except ValidationError:
+            view = EgressView.of(item)
+            documents.egress_document(view.policy)
+        except ValueError:
             return INVALID  # its own reconcile says what is wrong
+        return view
 
     def shared(self, kind: str, namespace: str, name: str) -> SharedView | None:
         """The namespace's `devbox-agent` or CA bundle, as mirrored."""
