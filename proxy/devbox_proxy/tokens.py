@@ -42,15 +42,19 @@ class Found:
 
     @property
     def pod_uid(self) -> str | None:
-        """What the token claims, not verified (`kubernetes.io` claim: pkg/serviceaccount/claims.go): good for waiting, never for
-        deciding."""
-        try:
-            payload = self.jwt.split(".")[1]
-            claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-            uid = claims["kubernetes.io"]["pod"]["uid"]
-        except (ValueError, KeyError, TypeError, IndexError):
-            return None
-        return uid if isinstance(uid, str) else None
+        """What the token claims."""
+        return claimed_pod(self.jwt)
+
+
+def claimed_pod(jwt: str) -> str | None:
+    """The pod's UID, not verified (`kubernetes.io` claim: pkg/serviceaccount/claims.go): good for waiting, never for deciding."""
+    try:
+        payload = jwt.split(".")[1]
+        claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        uid = claims["kubernetes.io"]["pod"]["uid"]
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+    return uid if isinstance(uid, str) else None
 
 
 def find(head: RequestHead) -> Found | Refusal:
@@ -68,7 +72,7 @@ def find(head: RequestHead) -> Found | Refusal:
         if _UNDERSCORE not in value and _PERCENT not in value and _SPACE not in value:
             left.append(line)
             continue
-        held = _in_value(value)
+        held = held_in(value)
         if held is None:
             left.append(line)
             continue
@@ -96,7 +100,7 @@ def find(head: RequestHead) -> Found | Refusal:
 _URLSAFE = bytes.maketrans(b"-_", b"+/")
 
 
-def _in_value(value: bytes) -> set[bytes] | None:
+def held_in(value: bytes) -> set[bytes] | None:
     """The tokens in a header's value; empty if there is only a part of one; None if it is no carrier."""
     if value[:6].lower() == b"basic ":
         # git and curl -u: the token is the password, or the user's name.
@@ -118,7 +122,7 @@ def _in_value(value: bytes) -> set[bytes] | None:
 
 def _other_items(value: bytes, separator: bytes) -> list[bytes]:
     """The items that hold no token, as they were: they are the client's own. None are left: an empty list."""
-    kept = [item for item in value.split(separator) if _in_value(item.strip()) is None]
+    kept = [item for item in value.split(separator) if held_in(item.strip()) is None]
     return [separator.join(kept).strip()] if any(item.strip() for item in kept) else []
 
 

@@ -15,6 +15,7 @@ from devbox_proxy.gateway import Gateway
 from devbox_proxy.settings import Bounds, Timeouts
 from devbox_proxy.upstream import UpstreamConnection, UpstreamError
 from devbox_proxy.view import Known, Limits
+from devbox_proxy.waiting import Waiting
 
 from .test_identity import CURRENT, NOW, known
 
@@ -96,14 +97,13 @@ class Play:
         self.pools = Pools()
         self.audit = io.BytesIO()
         self.audit_log = AuditLog(1000, drop=False, stream=self.audit)
-        reviewer = SimpleNamespace(start=lambda *_: None)
+        waiting = Waiting(cast(Any, None), cast(Any, SimpleNamespace(start=lambda *_: None)), 1.0)
         self.gateway = Gateway(
             cast(Any, SimpleNamespace(known=self.world)),
-            cast(Any, reviewer),
+            waiting,
             cast(Any, self.pools),
             self.audit_log,
             limits=Limits(review=1e12),
-            wait_seconds=1.0,
             public_url="https://gateway.system.svc",
             timeouts=Timeouts(first_byte_seconds=10, idle_seconds=5),
             bounds=Bounds(**bounds),

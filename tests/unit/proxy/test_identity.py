@@ -9,10 +9,11 @@ import pytest
 from devbox_api.names import audience, token_digest
 from devbox_api.route import Auth, Binding, DevboxRef, Gateway, PodRef, Route, Rule
 from devbox_common.redacted import Redacted
+from devbox_proxy.admission import For, Refuse, Wait
 from devbox_proxy.credentials import Credential
 from devbox_proxy.gateways import compile_gateway
 from devbox_proxy.guard import RequestHead
-from devbox_proxy.identity import Decision, For, Forward, Refuse, Wait, decide
+from devbox_proxy.identity import Decision, Forward, decide
 from devbox_proxy.refusals import Refusal
 from devbox_proxy.view import Known, Limits, Pod, Review
 

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from devbox_api.route import Auth, Gateway
 from devbox_proxy import grammar
+from devbox_proxy.admission import Refuse
 from devbox_proxy.gateways import compile_gateway
 from devbox_proxy.guard import RequestHead
-from devbox_proxy.identity import Forward, Refuse, decide
+from devbox_proxy.identity import Forward, decide
 
 from .test_identity import CURRENT, LIMITS, NOW, OLD, jwt, known
 

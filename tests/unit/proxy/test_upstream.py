@@ -10,6 +10,7 @@ from devbox_common.redacted import Redacted
 from devbox_proxy import relay
 from devbox_proxy.credentials import UpstreamRequest, parse_endpoint
 from devbox_proxy.destinations import Policy, Resolver
+from devbox_proxy.policies import networks
 from devbox_proxy.pool import Upstreams, tls_context
 from devbox_proxy.redact import Redactor
 from devbox_proxy.refusals import Refusal
@@ -101,9 +102,9 @@ replying = answering(b"200 OK\r\nContent-Length: 2", b"ok")
 @pytest.mark.parametrize(
     ("host", "policy"),
     [
-        ("127.0.0.1", Policy(allowed_cidrs=("0.0.0.0/0",), allowed_hosts=("127.0.0.1",))),
+        ("127.0.0.1", Policy(networks(("0.0.0.0/0",)), allowed_hosts=("127.0.0.1",))),
         ("127.0.0.1", Policy()),
-        ("[::ffff:127.0.0.1]", Policy(allowed_cidrs=("::/0",))),
+        ("[::ffff:127.0.0.1]", Policy(networks(("::/0",)))),
         ("localhost", Policy(allowed_hosts=("localhost",))),
         ("2130706433", Policy()),
         ("127.1", Policy()),
