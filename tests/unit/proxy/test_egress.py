@@ -20,7 +20,7 @@ from .test_identity import ask as ask_api
 
 WAY_OUT = EgressBinding(policy="egress-p", token=jwt(7), digests=(token_digest(jwt(6)), token_digest(jwt(7))))
 DOCUMENT = Egress(
-    name="p", namespace="agents", uid="p", hostnames=("api.github.com", "*.pypi.org"), cidrs=("10.1.0.0/16", "2001:db8::/32")
+    name="p", namespace="agents", uid="p", hostnames=("api.github.com", "*.packages.example"), cidrs=("10.1.0.0/16", "2001:db8::/32")
 )
 
 
@@ -55,8 +55,8 @@ def refusal(decision: Decision) -> Refusal:
     [
         "api.github.com:443",
         "API.github.com.:443",
-        "files.pypi.org:443",
-        "a.b.pypi.org:443",
+        "files.packages.example:443",
+        "a.b.packages.example:443",
         "10.1.2.3:443",
         "[2001:db8::1]:443",
     ],
@@ -74,8 +74,8 @@ def test_what_the_policy_names_is_granted(target: str) -> None:
     [
         ("evil.example:443", (Refusal.HOST_NOT_ALLOWED, "evil.example; the EgressPolicy's allowedHostnames do not hold it")),
         ("github.com:443", (Refusal.HOST_NOT_ALLOWED, "github.com; the EgressPolicy's allowedHostnames do not hold it")),
-        ("pypi.org:443", (Refusal.HOST_NOT_ALLOWED, "pypi.org; the EgressPolicy's allowedHostnames do not hold it")),
-        ("evilpypi.org:443", (Refusal.HOST_NOT_ALLOWED, "evilpypi.org; the EgressPolicy's allowedHostnames do not hold it")),
+        ("packages.example:443", (Refusal.HOST_NOT_ALLOWED, "packages.example; the EgressPolicy's allowedHostnames do not hold it")),
+        ("evilpackages.example:443", (Refusal.HOST_NOT_ALLOWED, "evilpackages.example; the EgressPolicy's allowedHostnames do not hold it")),
         ("api.github.com:8443", (Refusal.PORT_NOT_ALLOWED, "8443; the EgressPolicy's allowedPorts: 443")),
         ("10.2.0.1:443", (Refusal.ADDRESS_NOT_ALLOWED, "10.2.0.1; the EgressPolicy's allowedCIDRs do not hold it")),
         ("93.184.216.34:443", (Refusal.ADDRESS_NOT_ALLOWED, "93.184.216.34; the EgressPolicy's allowedCIDRs do not hold it")),
@@ -173,12 +173,12 @@ def test_a_policy_with_a_range_that_is_none_is_not_used() -> None:
         ("api.github.com:443", "api.github.com", None),
         ("api.github.com:443", "API.GitHub.com", None),
         ("api.github.com:443", "api.github.com.", Refusal.SNI_MISMATCH),
-        ("api.github.com:443", "files.pypi.org", Refusal.SNI_MISMATCH),
+        ("api.github.com:443", "files.packages.example", Refusal.SNI_MISMATCH),
         ("api.github.com:443", "github.com", Refusal.SNI_MISMATCH),
         ("api.github.com:443", "not a name", Refusal.SNI_MISMATCH),
         ("api.github.com:443", None, Refusal.SNI_MISSING),
         ("10.1.2.3:443", None, None),
-        ("10.1.2.3:443", "files.pypi.org", None),
+        ("10.1.2.3:443", "files.packages.example", None),
         ("10.1.2.3:443", "evil.example", Refusal.SNI_MISMATCH),
         ("10.1.2.3:443", "10.1.2.3", Refusal.SNI_MISMATCH),
     ],
