@@ -17,10 +17,11 @@ from .connect_head import ConnectRequest, HeadReader
 from .connection import LINGER_SECONDS
 from .egress import Grant
 from .exchange import new_request_id
+from .far_side import FarSide
 from .forwarder import Forwarder
 from .refusals import Refusal
 from .transports import Transport
-from .tunnel import FarSide, Tunnel
+from .tunnel import Tunnel
 from .upstream import where
 
 CHALLENGES: Final = 8

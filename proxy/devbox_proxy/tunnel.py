@@ -9,7 +9,7 @@ import asyncio
 from enum import Enum
 from operator import is_
 from time import monotonic as now
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from . import client_hello, egress, metrics
 from .admission import For, Refuse, Wait
@@ -17,9 +17,9 @@ from .audit import End
 from .client_hello import NotHello
 from .connect_head import ConnectRequest
 from .egress import Grant
+from .far_side import FarSide
 from .forwarder import Forwarder
 from .refusals import Refusal
-from .transports import Transport
 
 if TYPE_CHECKING:
     from .connect import ConnectConnection
@@ -40,97 +40,6 @@ class Stage(Enum):
     OPEN = "bytes pass"
     ENDING = "both have said their last word, and what they said is on its way"
     DONE = "over"
-
-
-class FarSide:
-    """The connection to the host, an asyncio.Protocol. What comes before there is a tunnel waits."""
-
-    __slots__ = ("_early", "_eof", "stalled_since", "transport", "tunnel")
-
-    def __init__(self) -> None:
-        self.transport: Transport | None = None
-        self.tunnel: Tunnel | None = None
-        self.stalled_since: float | None = None
-        """Since when the host takes no bytes, though some wait for it."""
-        self._early = b""
-        self._eof = False
-
-    def attach(self, tunnel: "Tunnel", write_buffer: int) -> None:
-        """From here on it is told everything."""
-        self.tunnel = tunnel
-        if self.transport is None:
-            tunnel.far_lost()
-            return
-        self.transport.set_write_buffer_limits(high=write_buffer)
-        if self._early:
-            early, self._early = self._early, b""
-            self.transport.resume_reading()
-            tunnel.from_far(early)
-        if self._eof:
-            tunnel.far_eof()
-
-    def write(self, data: bytes) -> None:
-        """Send bytes to the host."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(data)
-
-    def write_eof(self) -> None:
-        """The devbox's last word."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write_eof()
-
-    def pause(self, *, paused: bool) -> None:
-        """Backpressure: stop or go on reading."""
-        if self.transport is not None and not self.transport.is_closing():
-            if paused:
-                self.transport.pause_reading()
-            else:
-                self.transport.resume_reading()
-
-    def close(self) -> None:
-        """Close once everything is sent."""
-        if self.transport is not None:
-            self.transport.close()
-
-    def abort(self) -> None:
-        """Close at once."""
-        if self.transport is not None:
-            self.transport.abort()
-
-    # asyncio.Protocol
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        if self.tunnel is not None:
-            self.tunnel.from_far(data)
-        else:
-            self._early += data
-            self.pause(paused=True)
-
-    def eof_received(self) -> bool:
-        if self.tunnel is not None:
-            self.tunnel.far_eof()
-        else:
-            self._eof = True
-        return True
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.transport = None
-        if self.tunnel is not None:
-            tunnel, self.tunnel = self.tunnel, None
-            tunnel.far_lost()
-
-    def pause_writing(self) -> None:
-        self.stalled_since = now()
-        if self.tunnel is not None:
-            self.tunnel.far_writable(writable=False)
-
-    def resume_writing(self) -> None:
-        self.stalled_since = None
-        if self.tunnel is not None:
-            self.tunnel.far_writable(writable=True)
 
 
 class Tunnel:

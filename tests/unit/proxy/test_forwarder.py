@@ -11,11 +11,11 @@ import pytest
 from devbox_proxy.admission import Refuse
 from devbox_proxy.destinations import Refused, Unready, WayOut
 from devbox_proxy.egress import Grant
+from devbox_proxy.far_side import FarSide
 from devbox_proxy.forwarder import Forwarder
 from devbox_proxy.refusals import Refusal
 from devbox_proxy.settings import Egress
 from devbox_proxy.targets import Target
-from devbox_proxy.tunnel import FarSide
 from devbox_proxy.turns import Turns
 from devbox_proxy.view import Limits
 

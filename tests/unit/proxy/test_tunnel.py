@@ -17,12 +17,13 @@ from devbox_proxy.client_hello import alert
 from devbox_proxy.connect import CHALLENGES, ConnectConnection
 from devbox_proxy.destinations import Resolver, WayOut
 from devbox_proxy.egress import Grant
+from devbox_proxy.far_side import FarSide
 from devbox_proxy.forwarder import Forwarder
 from devbox_proxy.gateway import Gateway
 from devbox_proxy.policies import compile_egress
 from devbox_proxy.refusals import Refusal
 from devbox_proxy.settings import Bounds, Egress
-from devbox_proxy.tunnel import ACCESS_DENIED, HELD, FarSide, Stage
+from devbox_proxy.tunnel import ACCESS_DENIED, HELD, Stage
 from devbox_proxy.view import Known, Limits, Review
 from devbox_proxy.waiting import Waiting
 

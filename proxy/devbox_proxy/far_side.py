@@ -1,0 +1,103 @@
+"""A tunnel's connection to the host: asyncio's callbacks on one side, the `Tunnel` on the other.
+
+Goes in: bytes. Comes out: the same, to the tunnel; what comes before there is one waits. Made by connect.py, through forwarder.py's dial.
+"""
+
+from time import monotonic as now
+from typing import TYPE_CHECKING, Any
+
+from .transports import Transport
+
+if TYPE_CHECKING:
+    from .tunnel import Tunnel
+
+
+class FarSide:
+    """An asyncio.Protocol."""
+
+    __slots__ = ("_early", "_eof", "stalled_since", "transport", "tunnel")
+
+    def __init__(self) -> None:
+        self.transport: Transport | None = None
+        self.tunnel: Tunnel | None = None
+        self.stalled_since: float | None = None
+        """Since when the host takes no bytes, though some wait for it."""
+        self._early = b""
+        self._eof = False
+
+    def attach(self, tunnel: "Tunnel", write_buffer: int) -> None:
+        """From here on it is told everything."""
+        self.tunnel = tunnel
+        if self.transport is None:
+            tunnel.far_lost()
+            return
+        self.transport.set_write_buffer_limits(high=write_buffer)
+        if self._early:
+            early, self._early = self._early, b""
+            self.transport.resume_reading()
+            tunnel.from_far(early)
+        if self._eof:
+            tunnel.far_eof()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the host."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def write_eof(self) -> None:
+        """The devbox's last word."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write_eof()
+
+    def pause(self, *, paused: bool) -> None:
+        """Backpressure: stop or go on reading."""
+        if self.transport is not None and not self.transport.is_closing():
+            if paused:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+
+    def close(self) -> None:
+        """Close once everything is sent."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self.tunnel is not None:
+            self.tunnel.from_far(data)
+        else:
+            self._early += data
+            self.pause(paused=True)
+
+    def eof_received(self) -> bool:
+        if self.tunnel is not None:
+            self.tunnel.far_eof()
+        else:
+            self._eof = True
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.transport = None
+        if self.tunnel is not None:
+            tunnel, self.tunnel = self.tunnel, None
+            tunnel.far_lost()
+
+    def pause_writing(self) -> None:
+        self.stalled_since = now()
+        if self.tunnel is not None:
+            self.tunnel.far_writable(writable=False)
+
+    def resume_writing(self) -> None:
+        self.stalled_since = None
+        if self.tunnel is not None:
+            self.tunnel.far_writable(writable=True)
