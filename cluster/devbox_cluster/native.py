@@ -23,22 +23,12 @@ from .paths import PROJECT, cache_dir
 from .progress import ClusterError, step
 
 MODULES: Final = (
-    *(
-        "audit",
-        "bodies",
-        "connection",
-        "credentials",
-        "exchange",
-        "gateway",
-        "gateways",
-        "grammar",
-        "guard",
-        "heads",
-        "identity",
-    ),
-    *("lines", "metrics", "pool", "reader", "redact", "refusals", "relay", "rules", "tokens", "upstream", "view"),
+    *("admission", "audit", "bodies", "client_hello", "connect", "connect_head", "connection", "credentials", "dialling"),
+    *("egress", "exchange", "far_side", "forwarder", "gateway", "gateways", "grammar", "guard", "heads", "identity", "lines"),
+    *("metrics", "policies", "pool", "reader", "redact", "refusals", "relay", "rules", "targets", "tokens", "tunnel"),
+    *("upstream", "view", "waiting"),
 )
-"""What a request passes through. The rim (settings, watches, ports) is not worth the time."""
+"""What a request, or a tunnel, passes through. The rim (settings, watches, ports) is not worth the time."""
 KEPT: Final = 3
 """Builds of earlier sources."""
 IMAGE_LIBC: Final = (2, 36)
