@@ -47,6 +47,8 @@ def test_a_devbox_reaches_the_gateway_alone(examples: Stage, cluster: Kubectl) -
     assert node is not None
     targets = [
         ("the gateway", examples.gateway_address, 443),
+        ("the forward proxy", examples.gateway_address, 3128),
+        ("the canary", examples.gateway_address, 8479),
         ("the API server", address("service", "kubernetes", "default"), 443),
         ("the API's Service", examples.upstream.address, 443),
         ("the API's pod", standin["status"]["podIP"], 8443),
@@ -58,7 +60,7 @@ def test_a_devbox_reaches_the_gateway_alone(examples: Stage, cluster: Kubectl) -
     reachable = {name for name, result in control.items() if result == "open"}
     assert reachable >= {name for name, _, _ in targets} - {"the gateway's admin port"}, f"the control is cut: {control}"
     devbox = connects(cluster, attacks.devbox_pod(examples, "agent"), targets)
-    assert {name for name, result in devbox.items() if result == "open"} == {"the gateway"}
+    assert {name for name, result in devbox.items() if result == "open"} == {"the gateway", "the forward proxy"}
 
 
 @pytest.mark.row("S20")

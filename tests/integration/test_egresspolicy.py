@@ -59,6 +59,7 @@ def running(workspace: Workspace) -> tuple[Workspace, str, str]:
     return workspace, pod, made
 
 
+@pytest.mark.row("S19")
 def test_a_policy_says_who_uses_it(running: tuple[Workspace, str, str]) -> None:
     workspace, _, _ = running
     until("status.usedBy", lambda: status(workspace).get("usedBy") == [f"{workspace.name}/agent"])
@@ -69,6 +70,7 @@ def test_a_policy_says_who_uses_it(running: tuple[Workspace, str, str]) -> None:
     assert "web" in next(line for line in columns.splitlines() if line.startswith("devbox.devbox-gateway.io/agent"))
 
 
+@pytest.mark.row("S19")
 def test_an_edit_is_live_and_restarts_nothing(running: tuple[Workspace, str, str], cluster: Kubectl) -> None:
     workspace, pod, name = running
     assert document(cluster, name) == {
@@ -95,6 +97,7 @@ def test_an_edit_is_live_and_restarts_nothing(running: tuple[Workspace, str, str
     assert workspace.conditions("devboxes", "agent")["RestartRequired"]["status"] == "False"
 
 
+@pytest.mark.row("S19")
 def test_another_policy_is_live(running: tuple[Workspace, str, str], cluster: Kubectl) -> None:
     workspace, pod, name = running
     before = route(cluster, workspace, pod)
@@ -111,6 +114,7 @@ def test_another_policy_is_live(running: tuple[Workspace, str, str], cluster: Ku
     assert workspace.conditions("devboxes", "agent")["RestartRequired"]["status"] == "False"
 
 
+@pytest.mark.row("S19")
 def test_one_in_use_is_not_deleted_by_mistake(running: tuple[Workspace, str, str], cluster: Kubectl) -> None:
     workspace, pod, name = running
     with pytest.raises(CommandError, match=f"EgressPolicy {workspace.name}/web is used by {workspace.name}/agent;"):
@@ -132,6 +136,7 @@ def test_one_in_use_is_not_deleted_by_mistake(running: tuple[Workspace, str, str
     cluster("-n", workspace.name, "delete", "egp", "web", "--timeout=20s")
 
 
+@pytest.mark.row("S4", "S20")
 def test_every_devbox_has_the_way_out(workspace: Workspace, cluster: Kubectl) -> None:
     """With or without a policy: environment, Secret and Route agree. Compared by digest: no token is ever shown."""
     pod = workspace.working_devbox()
@@ -171,6 +176,7 @@ def test_every_devbox_has_the_way_out(workspace: Workspace, cluster: Kubectl) ->
     assert answer["status"]["user"]["extra"]["authentication.kubernetes.io/pod-name"] == [pod]
 
 
+@pytest.mark.row("S20")
 def test_a_foreign_policy_stops_a_running_devbox_and_it_heals(workspace: Workspace, cluster: Kubectl) -> None:
     pod = workspace.working_devbox()
     workspace.becomes(pod, 200)
@@ -196,6 +202,7 @@ def test_a_foreign_policy_stops_a_running_devbox_and_it_heals(workspace: Workspa
     assert route(cluster, workspace, pod)["confined"] is True
 
 
+@pytest.mark.row("S20")
 @pytest.mark.parametrize("change", ["deleted", "opened"])
 def test_the_devboxs_own_policy_is_put_right(workspace: Workspace, cluster: Kubectl, change: str) -> None:
     pod = workspace.working_devbox()
@@ -217,6 +224,7 @@ def test_the_devboxs_own_policy_is_put_right(workspace: Workspace, cluster: Kube
     workspace.becomes(pod, 200)
 
 
+@pytest.mark.row("S20")
 def test_the_agent_starts_after_devbox_init(workspace: Workspace) -> None:
     pod = workspace.get("pod", workspace.working_devbox())
     assert pod is not None

@@ -3,6 +3,7 @@
 The cluster's own CNI enforces; a policy that the release trusts (conftest.py) opens what ours closes, which looks the same from within.
 """
 
+import pytest
 from tests.integration.conftest import OPENS
 from tests.support.admission import until
 from tests.support.workspace import Workspace
@@ -11,6 +12,7 @@ from devbox_api import names
 from devbox_demo.kubectl import Kubectl
 
 
+@pytest.mark.row("S20")
 def test_the_agent_is_held_back_until_policies_work(workspace: Workspace, cluster: Kubectl) -> None:
     opens = {
         "apiVersion": "networking.k8s.io/v1",
@@ -30,7 +32,7 @@ def test_the_agent_is_held_back_until_policies_work(workspace: Workspace, cluste
     (pod,) = workspace.pods()
     (init,) = pod["status"]["initContainerStatuses"]
     ended = [state["terminated"] for state in (init["state"], init["lastState"]) if "terminated" in state]
-    assert [one["exitCode"] for one in ended] == [names.INIT_NOT_ENFORCED]
+    assert {one["exitCode"] for one in ended} == {names.INIT_NOT_ENFORCED}
     assert "running" not in pod["status"]["containerStatuses"][0]["state"]
     events = cluster.all("events.events.k8s.io", workspace.name)
     assert [one["type"] for one in events if one["reason"] == "NotEnforced"] == ["Warning"], "one, on the transition"
