@@ -23,7 +23,6 @@ class InitView:
     """It saw that the NetworkPolicies work."""
     refused: bool = False
     """It saw that they don't, now or in its last run."""
-    running: bool = False
 
     @classmethod
     def of(cls, spec: Mapping[str, Any], status: Mapping[str, Any]) -> "InitView | None":
@@ -40,5 +39,4 @@ class InitView:
             finished=finished,
             enforced=enforced,
             refused=(finished and not enforced) or last.get("exitCode") == names.INIT_NOT_ENFORCED,
-            running=state.get("running") is not None,
         )

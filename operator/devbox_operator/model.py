@@ -199,11 +199,16 @@ class PodView:
         )
 
 
+_PASSING: Final = ("PodInitializing", "ContainerCreating")
+
+
 def _trouble(status: Object | Mapping[str, Any], state: Mapping[str, Any], conditions: Mapping[str, Any]) -> str:
-    waiting = state.get("waiting") or EMPTY
+    """What passes by itself within seconds is none: each word of it would be a write of the status."""
     scheduled = conditions.get("PodScheduled") or EMPTY
     unscheduled = scheduled if scheduled.get("status") == "False" else EMPTY
-    for part in (status, waiting, unscheduled):
+    states = [container.get("state") or EMPTY for container in status.get("initContainerStatuses") or ()]
+    waits = [one.get("waiting") or EMPTY for one in (*states, state)]
+    for part in (status, *(one for one in waits if one.get("reason") not in _PASSING), unscheduled):
         text = ": ".join(filter(None, (part.get("reason"), part.get("message"))))
         if text:
             return text

@@ -134,10 +134,9 @@ def _pod_ready(snapshot: Snapshot, desired: Desired, outcome: Outcome) -> Findin
     if pod.gated and not (outcome.attached and outcome.attached.opened):
         missing = f" ({', '.join(desired.missing)})" if desired.missing else ""
         return bad(Reason.WAITING, f"pod {pod.name} is gated until credentials and tokens are there{missing}")
-    if pod.init is not None and pod.init.running:
-        return bad(
-            Reason.POD_PENDING, f"pod {pod.name}: {INIT_CONTAINER} waits until the gateway answers, and nothing else does"
-        )
+    if pod.held:
+        starts = f"pod {pod.name} starts; {INIT_CONTAINER} lets its agent run once the gateway answers and nothing else does"
+        return bad(Reason.POD_PENDING, pod.trouble or starts)
     if pod.phase == "Running":
         return bad(Reason.POD_NOT_READY, pod.trouble or f"the container of pod {pod.name} is not ready")
     return bad(Reason.POD_PENDING, pod.trouble or f"pod {pod.name} starts")

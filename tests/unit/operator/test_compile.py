@@ -197,12 +197,12 @@ def test_an_egress_policy_that_can_not_be_used(
 
 def test_a_pod_that_devbox_init_holds_back(snapshot: Any, devbox: Any, pod: Any, settings: Settings) -> None:
     view = devbox()
-    current = pod(view, phase="Pending", ready=False, started=None, init=InitView(running=True))
+    current = pod(view, phase="Pending", ready=False, started=None, init=InitView())
     shot = snapshot(view, pods=(current,))
     status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, DONE), settings)
     ready = next(c for c in status.conditions if c.type == "Ready")
     assert (ready.reason, status.phase) == ("PodPending", "Starting")
-    assert "devbox-init waits" in ready.message
+    assert "devbox-init lets its agent run once the gateway answers" in ready.message
     refused = replace(current, init=InitView(refused=True))
     status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, refused, DONE), settings)
     assert conditions(status)["Ready"] == ("False", "NotEnforced")

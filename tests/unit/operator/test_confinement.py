@@ -29,9 +29,9 @@ def said(state: dict[str, Any], last: dict[str, Any] | None = None) -> InitView 
         ({"terminated": {"exitCode": 0}}, None, InitView(finished=True, refused=True)),
         ({"terminated": REFUSED}, None, InitView(refused=True)),
         ({"waiting": {"reason": "CrashLoopBackOff"}}, {"terminated": REFUSED}, InitView(refused=True)),
-        ({"running": {}}, {"terminated": REFUSED}, InitView(refused=True, running=True)),
+        ({"running": {}}, {"terminated": REFUSED}, InitView(refused=True)),
         ({"terminated": ENDED}, {"terminated": REFUSED}, InitView(finished=True, enforced=True)),
-        ({"running": {}}, None, InitView(running=True)),
+        ({"running": {}}, None, InitView()),
         ({"terminated": {"exitCode": 137, "message": "confined"}}, None, InitView()),
         ({}, None, InitView()),
     ],
@@ -71,7 +71,7 @@ def look(pod: PodView, settings: Settings, *foreign: str, in_force: bool = True)
     ("init", "in_force", "expected"),
     [
         (InitView(finished=True, enforced=True), True, ("True", "Confined", False)),
-        (InitView(running=True), True, ("False", "Waiting", True)),
+        (InitView(), True, ("False", "Waiting", True)),
         (InitView(refused=True), True, ("False", "NotEnforced", True)),
         (InitView(finished=True, refused=True), True, ("False", "NotEnforced", False)),
         (InitView(finished=True, enforced=True), False, ("False", "Waiting", True)),
@@ -105,3 +105,24 @@ def test_messages_say_what_to_do(devbox: Any, pod: Any, settings: Settings) -> N
     assert "does not enforce NetworkPolicy" in refused
     assert "egress.requireEnforcement=false" in refused
     assert "started all the same" in message(pod(devbox(), init=InitView(finished=True, refused=True)))
+
+
+@pytest.mark.parametrize(
+    ("init", "agent", "expected"),
+    [
+        ({"waiting": {"reason": "ErrImagePull", "message": "no such image"}}, "PodInitializing", "ErrImagePull: no such image"),
+        ({"waiting": {"reason": "PodInitializing"}}, "PodInitializing", ""),
+        ({"terminated": ENDED}, "ErrImagePull", "ErrImagePull"),
+        ({"running": {}}, "ContainerCreating", ""),
+    ],
+    ids=["its image can't be had", "it is about to start", "the agent's can't", "it runs"],
+)
+def test_what_is_in_the_way_of_a_start(init: Any, agent: str, expected: str) -> None:
+    """A registry's log-in that is missing in a devbox namespace shows at devbox-init first. What passes by itself is not told: each
+    word of it would be a write of the status."""
+    status = {
+        "initContainerStatuses": [{"name": names.INIT_CONTAINER, "state": init}],
+        "containerStatuses": [{"name": names.CONTAINER, "state": {"waiting": {"reason": agent}}}],
+    }
+    item = {"metadata": {"namespace": "team-a", "name": "agent-1", "uid": "u"}, "spec": {}, "status": status}
+    assert PodView.of(item).trouble == expected

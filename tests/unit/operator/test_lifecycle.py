@@ -135,7 +135,7 @@ def test_a_restart_starts_a_finished_command_again(devbox: Any, pod: Any) -> Non
     assert lifecycle.plan(view, [pod(view, phase="Succeeded")], "hash", NOW) == Create(2, 0)
 
 
-HELD = InitView(running=True)
+HELD = InitView()
 
 
 @pytest.mark.parametrize(
