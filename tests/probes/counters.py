@@ -61,13 +61,13 @@ class Packets(NamedTuple):
     protocol: str
     port: int
     """0 where the protocol has none."""
-    count: int
+    number: int
 
     @property
     def shown(self) -> str:
         """For people."""
         port = f":{self.port}" if self.port else ""
-        return f"{self.count} × {self.protocol} {self.source} → {self.destination}{port}"
+        return f"{self.number} of {self.protocol} {self.source} → {self.destination}{port}"
 
 
 class Counters:
@@ -95,11 +95,8 @@ class Counters:
 
 def _read(where: Iterable[str] = ()) -> list[Packets]:
     listed = json.loads(run(*where, "nft", "-j", _SERVICES, "list", "table", "inet", NAMESPACE))
-    found = []
-    for item in listed["nftables"]:
-        for element in item.get("set", {}).get("elem", ()):
-            found.append(_packets(element["elem"]))
-    return found
+    sets = [item["set"] for item in listed["nftables"] if "set" in item]
+    return [_packets(element["elem"]) for one in sets for element in one.get("elem", ())]
 
 
 def _packets(element: Mapping[str, Any]) -> Packets:
@@ -111,4 +108,4 @@ def _packets(element: Mapping[str, Any]) -> Packets:
 
 def total(packets: Iterable[Packets], wanted: Callable[[Packets], bool]) -> int:
     """How many of them are wanted."""
-    return sum(one.count for one in packets if wanted(one))
+    return sum(one.number for one in packets if wanted(one))

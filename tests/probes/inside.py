@@ -16,7 +16,9 @@ import socket
 import ssl
 import struct
 import sys
+from typing import Any
 
+Probe = dict[str, Any]
 SECONDS = 2.5
 WORDS = {
     errno.ECONNREFUSED: "refused",
@@ -33,13 +35,13 @@ WORDS = {
 QUERY = bytes.fromhex("abcd01000001000000000000") + b"\x0aallowed-ok\x05probe\x07example\x00\x00\x01\x00\x01"
 
 
-def address(probe):
+def address(probe: Probe) -> tuple[int, Any]:
     """For connect(): a link-local IPv6 address needs the device."""
     version = socket.AF_INET6 if ":" in probe["host"] else socket.AF_INET
     return version, socket.getaddrinfo(probe["host"], probe.get("port", 0), version)[0][4]
 
 
-def tcp(probe):
+def tcp(probe: Probe) -> str:
     family, where = address(probe)
     with socket.socket(family, socket.SOCK_STREAM) as sock:
         sock.settimeout(SECONDS)
@@ -50,7 +52,7 @@ def tcp(probe):
     return "answered"
 
 
-def udp(probe):
+def udp(probe: Probe) -> str:
     family, where = address(probe)
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.settimeout(SECONDS)
@@ -63,7 +65,7 @@ def udp(probe):
     return "answered"
 
 
-def icmp(probe):
+def icmp(probe: Probe) -> str:
     """An echo request; where the kernel does not let plain users ping, by a raw socket."""
     body = struct.pack("!BBHHH", 8, 0, 0, 1, 1)
     body = body[:2] + struct.pack("!H", 0xFFFF ^ sum(struct.unpack("!4H", body))) + body[4:]
@@ -81,14 +83,14 @@ def icmp(probe):
     raise PermissionError(errno.EPERM, "no ICMP socket")
 
 
-def raw(probe):
+def raw(probe: Probe) -> str:
     """A packet of any protocol, made by hand."""
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, probe["protocol"]) as sock:
         sock.sendto(probe["bytes"].encode("latin-1"), (probe["host"], 0))
     return "sent"
 
 
-def sctp(probe):
+def sctp(probe: Probe) -> str:
     """By the kernel's SCTP; without that, an INIT by a raw socket."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132) as sock:
@@ -102,7 +104,7 @@ def sctp(probe):
     return raw({"host": probe["host"], "protocol": 132, "bytes": (init[:8] + crc32c(init) + init[12:]).decode("latin-1")})
 
 
-def crc32c(data):
+def crc32c(data: bytes) -> bytes:
     """RFC 9260, appendix A: a packet with a wrong sum would be dropped as invalid, and prove nothing."""
     value = 0xFFFFFFFF
     for byte in data:
@@ -112,47 +114,65 @@ def crc32c(data):
     return struct.pack("<I", value ^ 0xFFFFFFFF)
 
 
-def packet(probe):
+def packet(probe: Probe) -> str:
     """A frame past the kernel's own network."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as sock:
         sock.bind(("eth0", 0))
     return "opened"
 
 
-def loopback(probe):
+def loopback(probe: Probe) -> str:
     """A server of the pod's own."""
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()[:2], timeout=2):
         return "answered"
 
 
-def connect(probe):
-    """CONNECT through the forward proxy of $HTTPS_PROXY; then a ClientHello, and whatever the other end says."""
-    password, host, port = re.fullmatch(r"https?://[^:]*:([^@]*)@([^:/]+):(\d+)/?", os.environ["HTTPS_PROXY"]).groups()
-    basic = base64.b64encode(f"devbox:{password}".encode()).decode()
+def opening(probe: Probe) -> tuple[socket.socket, str]:
+    """CONNECT to $HTTPS_PROXY: the connection, and "200" or the refusal's status and code."""
+    proxy = re.fullmatch(r"https?://[^:]*:([^@]*)@([^:/]+):(\d+)/?", os.environ["HTTPS_PROXY"])
+    assert proxy is not None
+    basic = base64.b64encode(f"devbox:{proxy[1]}".encode()).decode()
     target = probe["target"]
     head = f"CONNECT {target} HTTP/1.1\r\nHost: {probe.get('host', target)}\r\nProxy-Authorization: Basic {basic}\r\n\r\n"
-    with socket.create_connection((host, int(port)), timeout=10) as sock:
-        sock.sendall(head.encode("utf-8"))
-        answer = b""
-        while b"\r\n\r\n" not in answer and (piece := sock.recv(4096)):
-            answer += piece
-        if not answer:
-            return "cut"
-        status = answer.split(b" ", 2)[1].decode()
+    sock = socket.create_connection((proxy[2], int(proxy[3])), timeout=10)
+    sock.sendall(head.encode("utf-8"))
+    answer = b""
+    while b"\r\n\r\n" not in answer and (piece := sock.recv(4096)):
+        answer += piece
+    if not answer:
+        return sock, "cut"
+    status = answer.split(b" ", 2)[1].decode()
+    if status != "200":
+        with contextlib.suppress(OSError):
+            sock.settimeout(1)
+            answer += sock.recv(4096)
+    code = re.search(rb'"code": ?"([a-z_]+)"', answer)
+    return sock, f"{status} {code[1].decode() if code else ''}".strip()
+
+
+def tunnel(probe: Probe) -> socket.socket:
+    """An open one, whose other end has been heard of."""
+    sock, status = opening(probe)
+    assert status == "200", status
+    sock.sendall(hello(probe.get("sni", probe["target"].rpartition(":")[0])))
+    assert b"devbox-probes" in sock.recv(4096)
+    return sock
+
+
+def connect(probe: Probe) -> str:
+    """A tunnel: a ClientHello, and whatever the other end says."""
+    sock, status = opening(probe)
+    with sock:
         if status != "200":
-            with contextlib.suppress(OSError):
-                sock.settimeout(1)
-                answer += sock.recv(4096)
-            code = re.search(rb'"code": ?"([a-z_]+)"', answer)
-            return f"{status} {code.group(1).decode() if code else ''}".strip()
+            return status
         with contextlib.suppress(ConnectionError):
-            sock.sendall(hello(probe.get("sni", target.rpartition(":")[0])))
+            sock.sendall(hello(probe.get("sni", probe["target"].rpartition(":")[0])))
             if b"devbox-probes" in sock.recv(4096):
                 return "200 open"
         return "200 cut"
 
 
-def hello(name):
+def hello(name: str) -> bytes:
     """A TLS ClientHello for a server name; none: without one."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -162,16 +182,18 @@ def hello(name):
     return out.read()
 
 
-def attempt(probe):
+def attempt(probe: Probe) -> str:
+    """One probe's word."""
     try:
-        return globals()[probe["kind"]](probe)
+        return str(globals()[probe["kind"]](probe))
     except TimeoutError:
         return "silent"
     except OSError as error:
-        return WORDS.get(error.errno, f"error: {error}")
+        return WORDS.get(error.errno or 0, f"error: {error}")
 
 
 if __name__ == "__main__":
     probes = json.load(sys.stdin)
     with concurrent.futures.ThreadPoolExecutor(16) as threads:
-        print(json.dumps(dict(zip([one["name"] for one in probes], threads.map(attempt, probes)))))
+        words = list(threads.map(attempt, probes))
+    sys.stdout.write(json.dumps({one["name"]: word for one, word in zip(probes, words, strict=True)}))

@@ -1,0 +1,69 @@
+"""`python -m tests.probes [PART…]`: the packet-level tests in full; the status is 1 if anything leaked.
+
+Prints the tables of docs/confinement.md, and writes them to .bench/probes.json. Needs root, the local cluster and the images.
+"""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from tests.support.workspace import Workspace
+
+from devbox_cluster import images
+from devbox_cluster.paths import kubeconfig
+from devbox_demo import stage, upstream
+from devbox_demo.kubectl import Kubectl
+from devbox_demo.upstream import Upstream
+
+from .parts import PARTS
+from .report import RESULT, failed, show, write
+from .shell import ProbeError
+from .world import world
+
+
+@contextlib.contextmanager
+def _namespaces(kubectl: Kubectl, standin: Upstream) -> Iterator[Callable[..., Workspace]]:
+    made: list[Workspace] = []
+
+    def make(**labels: str) -> Workspace:
+        one = Workspace(kubectl, standin)
+        made.append(one)
+        one.create(labels)
+        return one
+
+    try:
+        yield make
+    finally:
+        for one in made:
+            one.delete()
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point."""
+    if unknown := set(arguments) - set(PARTS):
+        print(f"there is no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")  # noqa: T201
+        return 2
+    references = images.ensure()
+    kubectl = Kubectl(kubeconfig())
+    address, ca = upstream.deploy(kubectl, references["demo"])
+    standin = upstream.connect(kubectl, address, ca)
+    stage.install(kubectl, references["devbox-gateway"], upstream.gateway_values(address, ca))
+    results = {}
+    try:
+        with _namespaces(kubectl, standin) as make, world(kubectl, make) as made:
+            for name in arguments or PARTS:
+                started = time.monotonic()
+                results[name] = PARTS[name](made)
+                show(f"{name} ({time.monotonic() - started:.0f} s)", results[name])
+    except ProbeError as error:
+        print(f"probes: {error}")  # noqa: T201
+        return 2
+    write(results)
+    missed = [line for verdicts in results.values() for line in failed(verdicts)]
+    print("\n".join([*missed, f"{len(missed)} did not hold; {RESULT}"]))  # noqa: T201
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
