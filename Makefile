@@ -90,6 +90,10 @@ chaos: venv ## Faults of APIs, clients, the cluster and the gateway itself, in f
 chaos-short: venv ## The same in a minute
 	@$(NATIVE) $(BIN)/python -m tests.support.netns $(BIN)/pytest -q -n 4 tests/chaos
 
+.PHONY: probes
+probes: venv cluster images ## Confinement by packets, in full: what leaves devboxes is counted where it arrives (ONLY="direct births")
+	@$(BIN)/python -m tests.probes $(ONLY)
+
 .PHONY: sdks
 sdks: venv ## The real SDKs, curl and git through a gateway process (ONLY="openai and stream")
 	@$(BIN)/python -m tests.sdks.environments

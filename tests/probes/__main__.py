@@ -1,12 +1,15 @@
 """`python -m tests.probes [PART…]`: the packet-level tests in full; the status is 1 if anything leaked.
 
-Prints the tables of docs/confinement.md, and writes them to .bench/probes.json. Needs root, the local cluster and the images.
+Prints the tables of docs/confinement.md, and writes them to .bench/probes.json. `--installed`: with the release that
+is there, whatever it is. Needs root, the local cluster and the images.
 """
 
+import base64
 import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from tests.support.workspace import Workspace
 
@@ -20,6 +23,8 @@ from .parts import PARTS
 from .report import RESULT, failed, show, write
 from .shell import ProbeError
 from .world import world
+
+INSTALLED: Final = "--installed"
 
 
 @contextlib.contextmanager
@@ -39,16 +44,35 @@ def _namespaces(kubectl: Kubectl, standin: Upstream) -> Iterator[Callable[..., W
             one.delete()
 
 
-def main(arguments: list[str]) -> int:
-    """Entry point."""
-    if unknown := set(arguments) - set(PARTS):
-        print(f"there is no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")  # noqa: T201
-        return 2
+def _install(kubectl: Kubectl) -> Upstream:
+    """The stand-in and the chart of this work tree."""
     references = images.ensure()
-    kubectl = Kubectl(kubeconfig())
     address, ca = upstream.deploy(kubectl, references["demo"])
     standin = upstream.connect(kubectl, address, ca)
     stage.install(kubectl, references["devbox-gateway"], upstream.gateway_values(address, ca))
+    return standin
+
+
+def _installed(kubectl: Kubectl) -> Upstream:
+    """Those that are there."""
+    service, secret = (
+        kubectl.get("service", "standin", upstream.NAMESPACE),
+        kubectl.get("secret", "standin-tls", upstream.NAMESPACE),
+    )
+    if service is None or secret is None:
+        raise ProbeError("nothing is installed; leave --installed away")
+    return upstream.connect(kubectl, str(service["spec"]["clusterIP"]), base64.b64decode(secret["data"]["ca.crt"]).decode())
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point."""
+    installed = INSTALLED in arguments
+    arguments = [one for one in arguments if one != INSTALLED]
+    if unknown := set(arguments) - set(PARTS):
+        print(f"there is no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")  # noqa: T201
+        return 2
+    kubectl = Kubectl(kubeconfig())
+    standin = _installed(kubectl) if installed else _install(kubectl)
     results = {}
     try:
         with _namespaces(kubectl, standin) as make, world(kubectl, make) as made:

@@ -28,6 +28,8 @@ PRIVILEGED: Final = "pod-security.kubernetes.io/enforce"
 GATEWAY: Final = "app.kubernetes.io/component=gateway"
 GATEWAY_PORTS: Final = (8443, 3128)
 """Of the gateway's pods: what a devbox's policy opens."""
+NODE_PORTS: Final = range(30000, 32768)
+"""kube-router's filter for packets to the node itself begins with a rule that lets these pass."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,10 @@ class World:
 
 
 def is_allowed(packets: Packets, gateways: set[str]) -> bool:
-    """To the gateway's two ports; or the kernel's own neighbour and router discovery, which never leaves the link."""
+    """To the gateway's two ports; to a port of the node that kube-router opens to all pods by itself (docs/confinement.md); or
+    the kernel's own neighbour and router discovery, which never leaves the link."""
+    if packets.destination == config.NODE_ADDRESS and packets.port in NODE_PORTS:
+        return True
     if packets.protocol in ("icmpv6", "ipv6-icmp") and ip_address(packets.destination).is_multicast:
         return True
     return packets.destination in gateways and packets.protocol == "tcp" and packets.port in GATEWAY_PORTS
