@@ -19,7 +19,7 @@ _PKTINFO: Final = 8
 
 
 class Zone:
-    """Names whose answers change from one look-up to the next; the last answer stays."""
+    """Names whose answers change from one question to the next, round and round."""
 
     def __init__(self, answers: dict[str, list[list[str]]]) -> None:
         self._answers = answers

@@ -94,7 +94,11 @@ class Counters:
 
 
 def _read(where: Iterable[str] = ()) -> list[Packets]:
-    listed = json.loads(run(*where, "nft", "-j", _SERVICES, "list", "table", "inet", NAMESPACE))
+    return parsed(json.loads(run(*where, "nft", "-j", _SERVICES, "list", "table", "inet", NAMESPACE)))
+
+
+def parsed(listed: Mapping[str, Any]) -> list[Packets]:
+    """The rows of nft's JSON."""
     sets = [item["set"] for item in listed["nftables"] if "set" in item]
     return [_packets(element["elem"]) for one in sets for element in one.get("elem", ())]
 

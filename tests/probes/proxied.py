@@ -55,7 +55,7 @@ def tunnels(world: World) -> list[Tunnel]:
         Tunnel("… with Host of another", f"{ALLOWED}:443", True, host="evil.example:443"),
         Tunnel("… with SNI of another", f"{ALLOWED}:443", False, sni=f"forbidden.{ZONE}"),
         Tunnel("… with no SNI", f"{ALLOWED}:443", False, sni=""),
-        Tunnel("… with a dot at the end", f"{ALLOWED}.:443", False),
+        Tunnel("… with a dot at the end: the same name (RFC 1034 3.1)", f"{ALLOWED}.:443", True, sni=ALLOWED),
         Tunnel("… on another port", f"{ALLOWED}:8443", False),
         Tunnel("… on port 0443", f"{ALLOWED}:0443", False),
         Tunnel("… without a port", ALLOWED, False, sni=ALLOWED),

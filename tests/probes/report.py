@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 RESULT: Final = Path(".bench/probes.json")
-_WORDS: Final = {True: "held", False: "LEAK", None: "shown"}
+_WORDS: Final = {True: "held", False: "NOT HELD", None: "shown"}
 
 
 class Verdict(NamedTuple):
