@@ -73,7 +73,7 @@ def births(world: World, number: int = 50, controls: int = 10) -> list[Verdict]:
     world.home.apply(_policy_like_ours(), *objects)
     try:
         born = {who: _sent(world, names, devboxes=who == "devboxes") for who, names in groups.items()}
-        counted = world.sinkhole.counters.node() + world.sinkhole.counters.sinkhole()
+        counted = (world.sinkhole.counters.node(), world.sinkhole.counters.sinkhole())
     finally:
         world.home.kubectl("-n", world.home.name, "delete", "devboxes", "--wait=false", *groups["devboxes"], timeout=120)
         world.home.kubectl("-n", world.home.name, "delete", "pods", "--wait=false", *groups["late"], *groups["free"])
@@ -85,15 +85,22 @@ def births(world: World, number: int = 50, controls: int = 10) -> list[Verdict]:
 
 
 def _verdict(
-    world: World, name: str, expected: str, born: dict[str, int], counted: list[Packets], *, judge: bool | None
+    world: World,
+    name: str,
+    expected: str,
+    born: dict[str, int],
+    counted: tuple[list[Packets], list[Packets]],
+    *,
+    judge: bool | None,
 ) -> Verdict:
     """`judge`: True: nothing may have been counted; False: something of each must have been; None: shown."""
-    leaks = world.leaks(set(born), counted)
+    leaks, arrived = (world.leaks(set(born), packets) for packets in counted)
     sources = {one.source for one in leaks}
     count, sent = sum(one.number for one in leaks), sum(born.values())
+    outside = sum(one.number for one in arrived)
     silent = sum(one == 0 for one in born.values())
-    shown = f"{count} packets of {len(sources)} of {len(born)} pods; {sent} sent"
-    held = None if judge is None else (silent == 0 and (not leaks if judge else len(sources) == len(born)))
+    shown = f"{count} packets of {len(sources)} of {len(born)} pods, {outside} of them to the sinkhole; {sent} tries"
+    held = None if judge is None else (silent == 0 and (not leaks and not arrived if judge else len(sources) == len(born)))
     return Verdict(name, expected, shown, "", held)
 
 

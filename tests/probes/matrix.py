@@ -23,14 +23,15 @@ def direct(world: World) -> list[Verdict]:
     counters.reset()
     seen = world.devbox.run(probes)
     sources = {world.devbox.address, _plain(world.devbox.link_local())}
-    after = [one for one in counters.node() + counters.sinkhole() if one.source in sources]
+    after = [one for one in counters.node() if one.source in sources]
+    outside = [one for one in counters.sinkhole() if one.source in sources]
     counters.reset()
     control = world.control.run(probes)
     controls = {world.control.address, _plain(world.control.link_local())}
     arrived = [one for one in counters.node() if one.source in controls]
     link_local = world.control.link_local()
     verdicts = [_judge(one, (seen[one.name], control[one.name]), after, arrived, link_local) for one in chosen]
-    return [*verdicts, _nothing_else(world, after, chosen), _nothing_escaped(world)]
+    return [*verdicts, _nothing_else(world, after, outside, chosen), _nothing_escaped(world)]
 
 
 def _judge(
@@ -71,11 +72,12 @@ def _plain(address: str | None) -> str:
     return str(ip_address(address)) if address else "none"
 
 
-def _nothing_else(world: World, after: list[Packets], chosen: list[Target]) -> Verdict:
+def _nothing_else(world: World, after: list[Packets], outside: list[Packets], chosen: list[Target]) -> Verdict:
     """The sum over everything that was counted, so that no packet hides behind a probe's key."""
     leaks = world.leaks({one.source for one in after}, after)
-    shown = "; ".join(one.shown for one in leaks) or "0 packets"
-    return Verdict(f"all {len(chosen)} probes together", "0 packets to anything but the gateway's ports", shown, "", not leaks)
+    shown = f"{'; '.join(one.shown for one in leaks) or '0 packets'}; in the sinkhole: {sum(one.number for one in outside)}"
+    held = not leaks and not outside
+    return Verdict(f"all {len(chosen)} probes together", "0 packets to anything but the gateway's ports", shown, "", held)
 
 
 def _nothing_escaped(world: World) -> Verdict:
