@@ -41,7 +41,8 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dns
             answer = dns.answer(query) or b""
             writer.write(len(answer).to_bytes(2, "big") + answer)
         await writer.drain()
-        await asyncio.wait_for(reader.read(65536), 30)
+        while await asyncio.wait_for(reader.read(65536), 60):
+            pass  # it is the other side that ends it
     except (OSError, asyncio.IncompleteReadError, TimeoutError):
         pass  # whoever came has gone
     finally:

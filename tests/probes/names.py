@@ -9,6 +9,7 @@ ZONE: Final = "probe.example"
 PUBLIC: Final = "203.0.113.7"
 OTHER_PUBLIC: Final = "198.51.100.9"
 ALLOWED: Final = f"allowed-ok.{ZONE}"
+KEPT: Final = f"kept.{ZONE}"
 LEADS_TO: Final = {
     "to-loopback": "127.0.0.1",
     "to-this-host": "0.0.0.0",  # noqa: S104 (an answer)
@@ -33,6 +34,7 @@ REBINDS: Final = f"rebinds.{ZONE}"
 MIXED: Final = f"mixed.{ZONE}"
 ANSWERS: Final[dict[str, list[list[str]]]] = {
     ALLOWED: [[PUBLIC]],
+    KEPT: [[PUBLIC]],
     f"forbidden.{ZONE}": [[OTHER_PUBLIC]],
     f"sub.{ALLOWED}": [[OTHER_PUBLIC]],
     f"xn--llowed-ok-6cg.{ZONE}": [[OTHER_PUBLIC]],
