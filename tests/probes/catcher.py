@@ -1,7 +1,7 @@
 """`python -m tests.probes.catcher`: what answers in the sinkhole, on every address.
 
-Goes in, on standard input: the DNS answers as JSON, one line. Comes out: "up", then a banner for each TCP connection and an echo for
-each datagram on `PORTS`; on port 53, DNS. It counts nothing: the kernel does (counters.py). Started by sinkhole.py.
+Goes in, on standard input: the DNS answers as JSON, one line. Comes out: "up", then a banner for each TCP connection that says
+something, and an echo for each datagram, on `PORTS`; on port 53, DNS. It counts nothing: the kernel does (counters.py). Started by sinkhole.py.
 """
 
 import asyncio
@@ -35,6 +35,8 @@ class Zone:
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dns: DnsServer | None) -> None:
     try:
         if dns is None:
+            # Not before something came: through a proxy, a ClientHello that was let through is what counts.
+            await asyncio.wait_for(reader.read(65536), 60)
             writer.write(BANNER)
         else:
             query = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))

@@ -155,7 +155,9 @@ print(json.dumps([len(left), last, len(kept) - ended]), flush=True)
 
 
 def tightened(world: World, number: int = TUNNELS) -> list[Verdict]:
-    """A policy loses a host while tunnels to it are open: all are cut, and those to a host that it keeps are not. Needs a release with the forward proxy."""
+    """A policy loses a host while tunnels to it are open: all are cut, and those to a host that it keeps are not.
+
+    Needs a release with the forward proxy."""
     if 3128 not in world.gateway_service_ports():
         raise ProbeError("this release has no forward proxy (port 3128 of Service gateway), so there are no tunnels to cut")
     policy(world, "tightened", allowedHostnames=[ALLOWED, KEPT])
