@@ -1,7 +1,8 @@
 """`python -m tests.probes.catcher`: what answers in the sinkhole, on every address.
 
 Goes in, on standard input: the DNS answers as JSON, one line. Comes out: "up", then a banner for each TCP connection that says
-something, and an echo for each datagram, on `PORTS`; on port 53, DNS. It counts nothing: the kernel does (counters.py). Started by sinkhole.py.
+something, and an echo for each datagram, on `PORTS`; on port 53, DNS. It
+counts nothing: the kernel does (counters.py). Started by sinkhole.py.
 """
 
 import asyncio
