@@ -20,7 +20,7 @@ from .world import World
 
 POLICY: Final = "probes"
 OPEN: Final = "200 open"
-LOOK_UPS: Final = 4
+LOOK_UPS: Final = 3
 CACHED_SECONDS: Final = 6.0
 """CoreDNS keeps an answer for 5 s (cluster/manifests/coredns.yaml)."""
 
@@ -126,10 +126,11 @@ def _mixed(devbox: Pod) -> Verdict:
 def _rebinding(devbox: Pod) -> Verdict:
     """The name leads to a public address and to a bad one in turn: what was checked has to be what is dialled."""
     words = []
-    for _ in range(LOOK_UPS):
+    for number in range(LOOK_UPS):
+        if number:
+            time.sleep(CACHED_SECONDS)  # until CoreDNS asks again
         tunnel = Tunnel("rebinds", f"{REBINDS}:443", False)
         words.append(devbox.run([tunnel.probe])["rebinds"])
-        time.sleep(CACHED_SECONDS)  # until CoreDNS asks again
     good = OPEN in words and any(word.startswith(("4", "5")) for word in words)
     return Verdict("a name that rebinds between look-ups", "open or refused, never dialled wrongly", ", ".join(words), "", good)
 
