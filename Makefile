@@ -95,6 +95,10 @@ chaos: venv ## Faults of APIs, clients, the cluster and the gateway itself, in f
 chaos-short: venv ## The same in a minute
 	@$(NATIVE) $(BIN)/python -m tests.support.netns $(BIN)/pytest -q -n 4 tests/chaos
 
+.PHONY: probes
+probes: venv cluster images ## Confinement by packets, in full: what leaves devboxes is counted where it arrives (ONLY="direct births")
+	@$(BIN)/python -m tests.probes $(ONLY)
+
 .PHONY: sdks
 sdks: venv ## The real SDKs, curl and git through a gateway process (ONLY="openai and stream")
 	@$(BIN)/python -m tests.sdks.environments
@@ -131,7 +135,8 @@ images: venv ## Build the images (REGISTRY=… PUSH=1 to push them)
 
 .PHONY: integration
 integration: venv cluster images ## The claims of the README as assertions, on the local cluster
-	@$(BIN)/pytest -q -n 3 --dist loadfile tests/integration
+	@$(BIN)/pytest -q -n 3 --dist loadfile tests/integration --ignore=tests/integration/test_packets.py
+	@$(BIN)/pytest -q tests/integration/test_packets.py # by itself: it takes gateways and routes away from whoever else is there
 
 .PHONY: e2e
 e2e: integration ## The same as integration

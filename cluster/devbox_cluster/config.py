@@ -202,6 +202,9 @@ def _cni(run: Path) -> dict[str, Any]:
                 },
             },
             {"type": "portmap", "capabilities": {"portMappings": True}},
+            # The kernel gives every device an address on the link by itself, and kube-router, told of IPv4 alone, lets all IPv6 pass:
+            # pods would reach one another and the node past every NetworkPolicy.
+            {"type": "tuning", "sysctl": {"net.ipv6.conf.eth0.disable_ipv6": "1"}},
         ],
     }
 

@@ -26,10 +26,11 @@ class DnsServer(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         assert self._transport is not None
-        if (answer := self._answer(data)) is not None:
+        if (answer := self.answer(data)) is not None:
             self._transport.sendto(answer, addr)
 
-    def _answer(self, query: bytes) -> bytes | None:
+    def answer(self, query: bytes) -> bytes | None:
+        """The answer to one query; None: silence."""
         labels, position = [], 12
         while length := query[position]:
             labels.append(query[position + 1 : position + 1 + length])

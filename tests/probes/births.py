@@ -1,0 +1,152 @@
+"""The first three seconds of many devboxes' lives: each sends to forbidden addresses from its first instruction on.
+
+Goes in: a `World` and a number. Comes out: `Verdict`s: what was counted behind the policies, and how much was sent. Two controls are
+born at the same moment: pods with no policy, whose packets all have to be counted, and pods that have a devbox's policy but no
+init container to wait for it, whose count is what that container is there for (shown, not judged: it depends on the CNI's speed).
+Called by the integration tests and by __main__.py.
+"""
+
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tests.support.workspace import IMAGE
+
+from devbox_demo.kubectl import Object
+from devbox_demo.stage import RELEASE_NAMESPACE
+from devbox_demo.waiting import NotYet, wait_for
+
+from . import pods
+from .counters import Packets
+from .report import Verdict
+from .world import World
+
+SECONDS: Final = 3
+TARGETS: Final = ("203.0.113.7", "140.82.112.3", "169.254.169.254", "10.200.1.1", "192.168.7.7")
+_BURST: Final = f"""
+import socket, sys, time
+targets = sys.argv[1:]
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.setblocking(False)
+query = bytes.fromhex("abcd01000001000000000000") + b"\\x04leak\\x07example\\0\\0\\x01\\0\\x01"
+start, sent, held = time.monotonic(), 0, []
+while time.monotonic() - start < {SECONDS}:
+    for host in targets:
+        for port, data in ((9999, b"x"), (53, query)):
+            try:
+                udp.sendto(data, (host, port))
+                sent += 1
+            except OSError:
+                pass
+        tcp = socket.socket()
+        tcp.setblocking(False)
+        sent += 1
+        tcp.connect_ex((host, 443))
+        held = [*held[-20:], tcp]
+    time.sleep(0.02)
+print("sent", sent, flush=True)
+time.sleep(3600)
+"""
+
+
+def command(targets: Sequence[str]) -> list[str]:
+    """The very first instruction of bash is a datagram; Python, which takes a while to start, goes on."""
+    first = f'echo x >/dev/udp/{targets[0]}/9999; exec {pods.PYTHON} -c "$0" "$@"'
+    return ["/bin/bash", "-c", first, _BURST, *targets]
+
+
+def births(world: World, number: int = 50, controls: int = 10) -> list[Verdict]:
+    """All at once."""
+    inside = [world.neighbour.address, world.cluster_ip("kube-dns", "kube-system"), world.cluster_ip("kubernetes", "default")]
+    everything = [*TARGETS, *inside]
+    mark = secrets.token_hex(3)
+    world.sinkhole.counters.reset()
+    groups = {
+        "devboxes": [f"d{mark}-{n}" for n in range(number)],
+        "late": [f"l{mark}-{n}" for n in range(controls)],
+        "free": [f"f{mark}-{n}" for n in range(controls)],
+    }
+    objects = [_devbox(name, everything) for name in groups["devboxes"]]
+    objects += [pods.manifest(name, command(everything), labels={"probes": "late"}) for name in groups["late"]]
+    objects += [pods.manifest(name, command(everything), labels={"probes": "free"}) for name in groups["free"]]
+    world.home.apply(_policy_like_ours(), *objects)
+    try:
+        born = {who: _sent(world, names, devboxes=who == "devboxes") for who, names in groups.items()}
+        counted = (world.sinkhole.counters.node(), world.sinkhole.counters.sinkhole())
+    finally:
+        world.home.kubectl("-n", world.home.name, "delete", "devboxes", "--wait=false", *groups["devboxes"], timeout=120)
+        world.home.kubectl("-n", world.home.name, "delete", "pods", "--wait=false", *groups["late"], *groups["free"])
+    return [
+        _verdict(world, f"{number} devboxes, first {SECONDS} s", "0 packets", born["devboxes"], counted, judge=True),
+        _verdict(world, f"control: {controls} pods with the policy alone", "shown", born["late"], counted, judge=None),
+        _verdict(world, f"control: {controls} pods without a policy", "packets", born["free"], counted, judge=False),
+    ]
+
+
+def _verdict(
+    world: World,
+    name: str,
+    expected: str,
+    born: dict[str, int],
+    counted: tuple[list[Packets], list[Packets]],
+    *,
+    judge: bool | None,
+) -> Verdict:
+    """`judge`: True: nothing may have been counted; False: something of each must have been; None: shown."""
+    leaks, arrived = (world.leaks(set(born), packets) for packets in counted)
+    sources = {one.source for one in leaks}
+    count, sent = sum(one.number for one in leaks), sum(born.values())
+    outside = sum(one.number for one in arrived)
+    silent = sum(one == 0 for one in born.values())
+    shown = f"{count} packets of {len(sources)} of {len(born)} pods, {outside} of them to the sinkhole; {sent} tries"
+    held = None if judge is None else (silent == 0 and (not leaks and not arrived if judge else len(sources) == len(born)))
+    return Verdict(name, expected, shown, "", held)
+
+
+def _sent(world: World, names: list[str], *, devboxes: bool) -> dict[str, int]:
+    """Address of each pod → how much its program says that it sent, once all have ended."""
+
+    def attempt() -> dict[str, int]:
+        found = [one for one in world.kubectl.all("pods", world.home.name) if _owner(one, devboxes=devboxes) in names]
+        running = [one for one in found if one["status"].get("phase") == "Running"]
+        if len(running) < len(names):
+            raise NotYet(f"{len(running)} of {len(names)} run")
+        made = {}
+        for one in running:
+            logged = world.kubectl("-n", world.home.name, "logs", one["metadata"]["name"], "-c", "devbox").out
+            if (said := re.search(r"sent (\d+)", logged)) is None:
+                raise NotYet(f"{one['metadata']['name']} has not ended")
+            made[str(one["status"]["podIP"])] = int(said.group(1))
+        return made
+
+    return wait_for("the first seconds of all", attempt, seconds=240, interval=2)
+
+
+def _owner(pod: Object, *, devboxes: bool) -> str:
+    labels = pod["metadata"].get("labels", {})
+    return str(labels.get("devbox-gateway.io/devbox" if devboxes else "app", ""))
+
+
+def _devbox(name: str, targets: Sequence[str]) -> Object:
+    spec: dict[str, Any] = {
+        "image": IMAGE,
+        "command": command(targets),
+        "gateways": [{"name": "ANTHROPIC", "gatewayRef": {"name": "anthropic"}}],
+        "terminationGracePeriodSeconds": 1,
+    }
+    return {"apiVersion": "devbox-gateway.io/v1alpha1", "kind": "Devbox", "metadata": {"name": name}, "spec": spec}
+
+
+def _policy_like_ours() -> Object:
+    """What a devbox's policy says, for the pods that have no init container."""
+    gateway = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": RELEASE_NAMESPACE}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/component": "gateway"}},
+    }
+    spec = {
+        "podSelector": {"matchLabels": {"probes": "late"}},
+        "policyTypes": ["Ingress", "Egress"],
+        "egress": [{"to": [gateway], "ports": [{"protocol": "TCP", "port": 8443}]}],
+    }
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "late"}, "spec": spec}

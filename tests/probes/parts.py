@@ -1,0 +1,19 @@
+"""The parts of `make probes`, by name. Called by __main__.py."""
+
+from collections.abc import Callable
+from typing import Final
+
+from .births import births
+from .faults import faults, tightened
+from .matrix import direct
+from .proxied import proxied
+from .report import Verdict
+from .world import World
+
+PARTS: Final[dict[str, Callable[[World], list[Verdict]]]] = {
+    "direct": direct,
+    "proxied": proxied,
+    "births": births,
+    "faults": faults,
+    "tightened": tightened,
+}

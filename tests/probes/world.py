@@ -1,0 +1,121 @@
+"""What the packet-level tests stand on: the release, a devbox, pods without a policy, and the sinkhole.
+
+Goes in: a cluster with the release, and a way to make namespaces. Comes out: a `World`. Called by the integration tests and by
+__main__.py.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Final
+
+from tests.support.workspace import Workspace
+
+from devbox_cluster import config
+from devbox_demo.kubectl import Kubectl
+from devbox_demo.stage import RELEASE_NAMESPACE
+from devbox_demo.waiting import NotYet, wait_for
+
+from . import pods
+from .counters import Packets
+from .names import ANSWERS
+from .pods import Pod
+from .shell import ip
+from .sinkhole import Sinkhole, sinkhole
+
+PRIVILEGED: Final = "pod-security.kubernetes.io/enforce"
+GATEWAY: Final = "app.kubernetes.io/component=gateway"
+GATEWAY_PORTS: Final = (8443, 3128)
+"""Of the gateway's pods: what a devbox's policy opens."""
+NODE_PORTS: Final = range(30000, 32768)
+"""kube-router's filter for packets to the node itself begins with a rule that lets these pass."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything in place."""
+
+    kubectl: Kubectl
+    sinkhole: Sinkhole
+    home: Workspace
+    """The devbox's namespace."""
+    devbox: Pod
+    control: Pod
+    """No policy holds it; root, with NET_RAW, so that it can send whatever can be sent."""
+    neighbour: Pod
+    """In the devbox's namespace; listens."""
+    stranger: Pod
+    """In another namespace; listens."""
+
+    def service(self, name: str, namespace: str) -> Any:
+        """A Service that is there."""
+        found = self.kubectl.get("service", name, namespace)
+        assert found is not None, f"no Service {namespace}/{name}"
+        return found
+
+    def cluster_ip(self, name: str, namespace: str) -> str:
+        """Its address."""
+        return str(self.service(name, namespace)["spec"]["clusterIP"])
+
+    def gateway_pods(self) -> list[str]:
+        """Addresses of the gateway's pods that serve."""
+        found = self.kubectl.all("pods", RELEASE_NAMESPACE, GATEWAY)
+        return [one["status"]["podIP"] for one in found if one["status"].get("podIP")]
+
+    def gateway_service_ports(self) -> set[int]:
+        """Which ports the Service has: 3128 and 8479 come with the forward proxy."""
+        return {int(one["port"]) for one in self.service("gateway", RELEASE_NAMESPACE)["spec"]["ports"]}
+
+    def leaks(self, sources: set[str], packets: list[Packets] | None = None) -> list[Packets]:
+        """What got past the policies from these pods to anything but the gateway's two ports. `packets`: what was counted, if
+        not now; what goes to the sinkhole is counted on the node, too."""
+        gateways = set(self.gateway_pods())
+        seen = self.sinkhole.counters.node() if packets is None else packets
+        return [one for one in seen if one.source in sources and not is_allowed(one, gateways)]
+
+
+def is_allowed(packets: Packets, gateways: set[str]) -> bool:
+    """To the gateway's two ports; to a port of the node that kube-router opens to all pods by itself (docs/confinement.md); or
+    the kernel's own neighbour and router discovery, which never leaves the link."""
+    if packets.destination == config.NODE_ADDRESS and packets.port in NODE_PORTS:
+        return True
+    if packets.protocol in ("icmpv6", "ipv6-icmp") and ip_address(packets.destination).is_multicast:
+        return True
+    return packets.destination in gateways and packets.protocol == "tcp" and packets.port in GATEWAY_PORTS
+
+
+def node_link_local() -> str | None:
+    """The node's own IPv6 address on the pods' bridge."""
+    words = ip(f"-6 -o addr show dev {config.POD_DEVICE} scope link").split()
+    return words[words.index("inet6") + 1].split("/")[0] if "inet6" in words else None
+
+
+@contextlib.contextmanager
+def world(kubectl: Kubectl, make: Callable[..., Workspace]) -> Iterator[World]:
+    """The devbox and the pods around it, with the sinkhole open. `make` makes a namespace with these labels, and removes it."""
+    home, away = make(), make(**{PRIVILEGED: "privileged"})
+    home.apply(pods.manifest("neighbour", [pods.PYTHON, "-c", pods.LISTEN]), pods.service("neighbour", 80))
+    away.apply(
+        pods.manifest("stranger", [pods.PYTHON, "-c", pods.LISTEN]),
+        pods.manifest("control", ["sleep", "infinity"], root=True),
+    )
+    name = home.working_devbox("agent")
+    devbox = pods.running(kubectl, home.name, name)
+    neighbour = pods.running(kubectl, home.name, "neighbour")
+    stranger = pods.running(kubectl, away.name, "stranger")
+    control = pods.running(kubectl, away.name, "control")
+    with sinkhole(ANSWERS) as opened:
+        _listening(control, neighbour, stranger)
+        yield World(kubectl, opened, home, devbox, control, neighbour, stranger)
+
+
+def _listening(control: Pod, *others: Pod) -> None:
+    """Wait until the pods that listen do."""
+
+    def attempt() -> None:
+        probes = [{"name": one.name, "kind": "tcp", "host": one.address, "port": pods.PORT} for one in others]
+        if missing := [name for name, word in control.run(probes).items() if word != "answered"]:
+            raise NotYet(f"{', '.join(missing)} does not listen yet")
+
+    wait_for("the pods that listen", attempt, seconds=30)
