@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.support import NAMESPACES
+from tests.support import NAMESPACES, apis_service
 from tests.support.workspace import Workspace
 
 from devbox_cluster import images as cluster_images
@@ -75,7 +75,7 @@ def image_references(cluster: Kubectl) -> dict[str, str]:
 def upstream(cluster: Kubectl, image_references: dict[str, str]) -> Upstream:
     """The stand-in for the three APIs."""
     with _one_at_a_time():
-        address, ca = standin.deploy(cluster, image_references["demo"])
+        address, ca = standin.deploy(cluster, image_references["demo"], apis_service.SDK_HOSTS)
         return standin.connect(cluster, address, ca)
 
 
@@ -83,7 +83,7 @@ def upstream(cluster: Kubectl, image_references: dict[str, str]) -> Upstream:
 def release(cluster: Kubectl, image_references: dict[str, str], upstream: Upstream) -> None:
     """The chart of this work tree, installed and serving."""
     with _one_at_a_time():
-        values = standin.gateway_values(upstream.address, upstream.ca)
+        values = apis_service.values(upstream, apis_service.apply(cluster))
         staging.install(cluster, image_references["devbox-gateway"], values)
 
 

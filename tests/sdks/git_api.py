@@ -27,7 +27,7 @@ MESSAGES: Final = {
 class GitHub(Api):
     """Repositories under `root`, as /<name>.git."""
 
-    host: ClassVar = "github.com"
+    host = "github.com"
     header: ClassVar = "authorization"
 
     def __init__(self, credential: Redacted, root: Path) -> None:
