@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support import NAMESPACES, apis_service
+from tests.support import registries as running_registries
 from tests.support.workspace import Workspace
 
 from devbox_cluster import images as cluster_images
@@ -75,7 +76,7 @@ def image_references(cluster: Kubectl) -> dict[str, str]:
 def upstream(cluster: Kubectl, image_references: dict[str, str]) -> Upstream:
     """The stand-in for the three APIs."""
     with _one_at_a_time():
-        address, ca = standin.deploy(cluster, image_references["demo"], apis_service.SDK_HOSTS)
+        address, ca = standin.deploy(cluster, image_references["demo"], apis_service.CERTIFIED)
         return standin.connect(cluster, address, ca)
 
 
@@ -83,8 +84,23 @@ def upstream(cluster: Kubectl, image_references: dict[str, str]) -> Upstream:
 def release(cluster: Kubectl, image_references: dict[str, str], upstream: Upstream) -> None:
     """The chart of this work tree, installed and serving."""
     with _one_at_a_time():
-        values = apis_service.values(upstream, apis_service.apply(cluster))
+        values = apis_service.values(upstream, apis_service.apply(cluster), running_registries.address(cluster))
         staging.install(cluster, image_references["devbox-gateway"], values)
+
+
+@pytest.fixture(scope="session")
+def tools_image(cluster: Kubectl) -> str:
+    """Built and loaded for the tests that run it alone."""
+    with _one_at_a_time():
+        return cluster_images.ensure(names=["tools"])["tools"]
+
+
+@pytest.fixture(scope="session")
+def registries(cluster: Kubectl, upstream: Upstream, tools_image: str) -> str:
+    """The address of the registries' Service; they serve."""
+    with _one_at_a_time():
+        running_registries.deploy(cluster, tools_image)
+    return running_registries.address(cluster)
 
 
 @pytest.fixture

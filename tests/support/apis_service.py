@@ -6,8 +6,11 @@ release has one set of values, so that all integration tests share this. Called 
 
 from typing import Any, Final
 
+import yaml
 from tests.sdks.in_pod import PORT
+from tests.support.standins import hosts
 
+from devbox_cluster.paths import PROJECT
 from devbox_demo.kubectl import Kubectl
 from devbox_demo.upstream import HOSTS, NAMESPACE, Upstream, gateway_values
 
@@ -15,6 +18,8 @@ NAME: Final = "apis"
 SELECTED: Final = {"serves": NAME}
 SDK_HOSTS: Final = ("generativelanguage.googleapis.com", "github.com")
 """That the demo has no stand-in for."""
+CERTIFIED: Final = (*SDK_HOSTS, *hosts.ALL)
+"""What the certificate has to be good for besides the demo's names."""
 
 
 def apply(kubectl: Kubectl) -> str:
@@ -32,8 +37,20 @@ def apply(kubectl: Kubectl) -> str:
     return str(service["spec"]["clusterIP"])
 
 
-def values(upstream: Upstream, address: str) -> dict[str, Any]:
-    """Those of the demo, with this address, at the endpoint's port, in place of the stand-in's."""
+def forward_proxy() -> bool:
+    """The chart has one."""
+    chart = yaml.safe_load((PROJECT / "charts" / "devbox-gateway" / "values.yaml").read_text(encoding="utf-8"))
+    return "addressOverrides" in chart.get("egress", {})
+
+
+def values(upstream: Upstream, address: str, registries: str) -> dict[str, Any]:
+    """Those of the demo, with this address, at the endpoint's port, in place of the stand-in's.
+
+    Devboxes trust the registries' certificate, and the forward proxy finds the registries at their Service's address.
+    """
     made = gateway_values(upstream.address, upstream.ca)
     made["upstreams"]["addressOverrides"] = dict.fromkeys([*HOSTS.values(), *SDK_HOSTS], address)
+    made["devboxes"] = {"extraCABundle": upstream.ca}
+    if forward_proxy():
+        made["egress"] = {"addressOverrides": dict.fromkeys(hosts.ALL, f"{registries}:443")}
     return made

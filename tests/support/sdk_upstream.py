@@ -24,6 +24,7 @@ NAME: Final = "sdks"
 _CODE: Final = (
     *(f"tests/sdks/{name}.py" for name in ("__init__", "api", "script", "in_pod")),
     *(f"tests/sdks/{name}_api.py" for name in ("anthropic", "openai", "google", "git")),
+    "tests/support/standins/git_host.py",
     *(f"common/devbox_common/{name}.py" for name in ("__init__", "redacted")),
 )
 """What runs in the pod, as it is here."""
