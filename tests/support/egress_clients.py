@@ -81,7 +81,7 @@ CLIENTS: Final = (
     Client(
         "pip install",
         PYTHON,
-        f"python3 -m pip install --no-cache-dir --disable-pip-version-check --retries 0 {_PIP}; {_IMPORT}",
+        f"python3 -m pip install --no-cache-dir --disable-pip-version-check --retries 1 {_PIP}; {_IMPORT}",
         "Tunnel connection failed: 403 host_not_allowed",
     ),
     Client("uv pip install", PYTHON, f"uv pip install --no-cache {_PIP}; {_IMPORT}", "tunnel error: unsuccessful"),
