@@ -107,7 +107,8 @@ def box(cluster: Kubectl, image_references: dict[str, str], upstream: Upstream, 
             lower = name.lower()
             home.secret(lower, credentials[name].reveal(), hosts=hosts[name].partition(":")[0])
             home.gateway_config(lower, endpoint=f"https://{hosts[name]}", authMechanism=mechanism)
-        home.devbox(gateways=[{"name": name, "gatewayRef": {"name": name.lower()}} for name in BINDINGS])
+        gateways = [{"name": name, "gatewayRef": {"name": name.lower()}} for name in BINDINGS]
+        home.devbox(gateways=gateways, image=image_references["demo"])
         pod = home.ready()
         files = {path.name: path.read_text() for path in (PROJECT / "tests/sdks/clients").glob("*.*")}
         home.exec(pod, [PYTHON, "-c", UNPACK, FOLDER], stdin=json.dumps(files))
@@ -135,15 +136,15 @@ def client(clients: dict[str, Client], sdk: Sdk) -> Client:
 
 
 @pytest.fixture(autouse=True)
-def quiet(box: Box, request: pytest.FixtureRequest) -> None:
-    """The APIs know nothing of the test before."""
+def told(box: Box, request: pytest.FixtureRequest) -> None:
+    """Where to look if it fails."""
     request.node.stash.setdefault(NAMESPACES, []).append(box.home.name)
-    box.apis.then()
 
 
 @each
 @pytest.mark.row("S3", "S8", "S13", "S14", "S15")
 async def test_plain_call(box: Box, sdk: Sdk, client: Client) -> None:
+    box.apis.then()
     fact = await client.did("plain")
     assert fact.get("text") == TEXT, fact
     (one,) = box.arrived(client.printed)
@@ -168,6 +169,7 @@ async def test_stream_event_by_event(box: Box, sdk: Sdk, client: Client) -> None
 
 @each
 async def test_tool_call(box: Box, sdk: Sdk, client: Client) -> None:
+    box.apis.then()
     fact = await client.did("tools")
     assert fact.get("tool") == TOOL_ARGUMENTS["city"], fact
     assert fact["text"] == f"The tool said: {TOOL_RESULT}"
@@ -177,6 +179,7 @@ async def test_tool_call(box: Box, sdk: Sdk, client: Client) -> None:
 @each
 async def test_upload(box: Box, sdk: Sdk, client: Client) -> None:
     """Gemini's, in the way that works: docs/clients.md."""
+    box.apis.then()
     fact = await client.did("upload with headers" if sdk.upload_fails else "upload")
     assert "raised" not in fact, fact
     *_, one = box.arrived(client.printed, requests=2 if sdk.upload_fails else 1)
@@ -189,14 +192,15 @@ async def test_upload(box: Box, sdk: Sdk, client: Client) -> None:
 
 
 @each
-@pytest.mark.parametrize("status", [404, 429, 500])
-async def test_the_apis_error_is_the_sdks_exception(box: Box, sdk: Sdk, client: Client, status: int) -> None:
-    box.apis.then(plan=[status])
-    fact = await client.did("fail")
-    assert (fact.get("raised"), fact.get("status")) == (sdk.exceptions[status], status), fact
-    message = json.loads(str(made(box.credentials)[sdk.api].error(status).text))["error"]["message"]
-    assert message in json.dumps(fact["body"])
-    box.arrived(client.printed)
+async def test_the_apis_errors_are_the_sdks_exceptions(box: Box, sdk: Sdk, client: Client) -> None:
+    statuses = [404, 429, 500]
+    box.apis.then(plan=statuses)
+    for status in statuses:
+        fact = await client.did("fail")
+        assert (fact.get("raised"), fact.get("status")) == (sdk.exceptions[status], status), fact
+        message = json.loads(str(made(box.credentials)[sdk.api].error(status).text))["error"]["message"]
+        assert message in json.dumps(fact["body"])
+    box.arrived(client.printed, requests=len(statuses))
 
 
 @each
@@ -210,6 +214,7 @@ async def test_the_sdk_tries_again(box: Box, sdk: Sdk, client: Client) -> None:
 @each
 @pytest.mark.row("S4")
 async def test_the_gateways_refusal_is_the_sdks_exception(box: Box, sdk: Sdk, client: Client) -> None:
+    box.apis.then()
     fact = await client.did("wrong token")
     assert (fact.get("raised"), fact.get("status")) == (sdk.exceptions[401], 401), fact
     assert refusal(fact)["code"] == "token_unknown"
@@ -220,6 +225,7 @@ async def test_the_gateways_refusal_is_the_sdks_exception(box: Box, sdk: Sdk, cl
 @pytest.mark.parametrize("sdk", [sdk for sdk in SDKS if not sdk.socket], ids=lambda sdk: sdk.name)
 @pytest.mark.row("S4")
 async def test_a_refusal_is_heard_by_who_is_still_sending(box: Box, sdk: Sdk, client: Client) -> None:
+    box.apis.then()
     fact = await client.did("wrong token upload")
     assert (fact.get("raised"), fact.get("status")) == (sdk.exceptions[401], 401), fact
     assert refusal(fact)["code"] == "token_unknown"
@@ -247,6 +253,7 @@ async def test_a_session_over_a_websocket(box: Box, sdk: Sdk, client: Client) ->
 @pytest.mark.row("S16")
 @pytest.mark.parametrize("way", [way for way in WAYS if WAYS[way][0] in BINDINGS])
 async def test_curl(box: Box, way: str) -> None:
+    box.apis.then()
     name, header, path, body = WAYS[way]
     ended = box.sh(call(name, header, path, data(body)))
     assert ended.code == 0, ended.err
@@ -257,6 +264,7 @@ async def test_curl(box: Box, way: str) -> None:
 
 @pytest.mark.row("S4")
 async def test_curl_with_a_wrong_token(box: Box) -> None:
+    box.apis.then()
     name, header, path, body = WAYS["openai"]
     ended = box.sh(call(name, header, path, "--fail-with-body", data(body), token="${OPENAI%??????}AAAAAA"))
     assert ended.code == 22
@@ -266,12 +274,15 @@ async def test_curl_with_a_wrong_token(box: Box) -> None:
 
 def git(box: Box, login: str, script: str) -> Result:
     """A script with a project of the git host, cloned anew; git tells what it sends and gets."""
-    settings = " ".join(f"{name}='{value}'" for name, value in {**SETTINGS, "GIT_TRACE_CURL": "1"}.items())
+    settings = " ".join(
+        f"{name}='{value}'" for name, value in {**SETTINGS, "GIT_TRACE_CURL": "1", "GIT_TRACE_CURL_NO_DATA": "1"}.items()
+    )
     return box.sh(f'export {settings}; rm -rf project; {LOGINS[login]}git clone -q "$GITHUB_URL/project.git"; {script}')
 
 
 @pytest.mark.parametrize("login", LOGINS)
 async def test_git_clones_and_pushes_some_mebibytes(box: Box, login: str) -> None:
+    box.apis.then()
     digest = box.apis.sh(SEED)
     change = "head -c 3145728 /dev/urandom > more.bin; git add .; git commit -qm more; git push -q; git rev-parse HEAD"
     ended = git(box, login, f"cd project; sha256sum < data.bin; {change}")
@@ -285,6 +296,7 @@ async def test_git_clones_and_pushes_some_mebibytes(box: Box, login: str) -> Non
 
 @pytest.mark.row("S4")
 async def test_git_with_a_wrong_token(box: Box) -> None:
+    box.apis.then()
     ended = box.sh(
         f'export GIT_TERMINAL_PROMPT=0 GITHUB="${{GITHUB%??????}}AAAAAA"; {LOGINS["basic"]}git ls-remote "$GITHUB_URL/project.git"'
     )
@@ -293,6 +305,7 @@ async def test_git_with_a_wrong_token(box: Box) -> None:
 
 
 async def test_git_hears_that_there_is_no_such_repository(box: Box) -> None:
+    box.apis.then()
     ended = box.sh(f'export GIT_TERMINAL_PROMPT=0; {LOGINS["basic"]}git ls-remote "$GITHUB_URL/none.git"')
     assert ended.code == 128
     assert "Repository not found." in ended.err
