@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The gateway as it is in the image: compiled. In front of a command.
 NATIVE = compiled=$$($(BIN)/python -m devbox_cluster native) && PYTHONPATH=$$compiled
+# The same for several commands.
+ALL_NATIVE = compiled=$$($(BIN)/python -m devbox_cluster native); export PYTHONPATH=$$compiled
 UV := UV_CACHE_DIR=$(CACHE)/uv $(CURDIR)/$(BIN)/uv
 export DEVBOX_GATEWAY_CACHE := $(CACHE)
 export PATH := $(CURDIR)/$(BIN):$(CACHE)/bin:$(PATH)
@@ -64,15 +66,18 @@ unit: venv tools ## Unit tests: no cluster, seconds
 
 .PHONY: attacks
 attacks: venv ## The attack corpus against a real gateway process (ATTACKS=file.yaml for another)
-	@$(NATIVE) $(BIN)/python -m tests.attacks $(or $(ATTACKS),tests/attacks/attacks.yaml)
+	@$(ALL_NATIVE); failed=0; for file in $(or $(ATTACKS),$(CORPUS)); do \
+	  $(BIN)/python -m tests.attacks $$file || failed=1; done; exit $$failed
+
+CORPUS := tests/attacks/more.yaml tests/attacks/attacks.yaml
 
 # Cases that are judged by time or memory: on a machine that does something else meanwhile they say nothing.
 TIMED := CH-20|UP-15|UP-22|WS-06|WS-07|DS-.*
 
 .PHONY: attacks-untimed
 attacks-untimed: venv ## The attack corpus less the cases that are judged by time or memory
-	@$(NATIVE) $(BIN)/python -m tests.attacks tests/attacks/attacks.yaml \
-	  $$(sed -n 's/^- id: //p' tests/attacks/attacks.yaml | grep -vxE '$(TIMED)')
+	@$(ALL_NATIVE); failed=0; for file in $(CORPUS); do \
+	  $(BIN)/python -m tests.attacks $$file $$(sed -n 's/^- id: //p' $$file | grep -vxE '$(TIMED)') || failed=1; done; exit $$failed
 
 .PHONY: fuzz
 fuzz: venv ## Mutated requests against a real gateway process (N=200000 SEED=…)
@@ -99,6 +104,12 @@ sdks: venv ## The real SDKs, curl and git through a gateway process (ONLY="opena
 bench: venv ## The gateway beside nginx, Envoy and aiohttp in one run (QUICK=1 for rough figures)
 	@$(UV) pip install --quiet --require-hashes --python $(BIN)/python -r requirements/bench.txt
 	@$(NATIVE) $(BIN)/python -m bench $(if $(QUICK),--quick)
+	@$(NATIVE) $(BIN)/python -m bench.tunnel $(if $(QUICK),--quick)
+
+.PHONY: bench-tunnel
+bench-tunnel: venv ## The forward proxy's tunnels beside tinyproxy in one run (QUICK=1 for rough figures)
+	@$(UV) pip install --quiet --require-hashes --python $(BIN)/python -r requirements/bench.txt
+	@$(NATIVE) $(BIN)/python -m bench.tunnel $(if $(QUICK),--quick)
 
 .PHONY: bench-memory
 bench-memory: venv ## Memory and scale of the gateway process beside their bars (QUICK=1, GIB=10, ONLY="idle start")

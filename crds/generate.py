@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from devbox_api import devbox, gatewayconfig, names
+from devbox_api import devbox, egresspolicy, gatewayconfig, names
 from devbox_api.schema import Schema, crd
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,7 +28,7 @@ HEADER = "# Generated from crds/devbox_api by `make manifests`. Edit the models,
 
 def manifests() -> dict[str, str]:
     """File name → content."""
-    kinds = (gatewayconfig.KIND, devbox.KIND)
+    kinds = (gatewayconfig.KIND, egresspolicy.KIND, devbox.KIND)
     return {f"{names.GROUP}_{kind.plural}.yaml": HEADER + _dump(crd(kind)) for kind in kinds}
 
 

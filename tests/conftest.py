@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from tests.support import NAMESPACES
 
@@ -10,6 +11,10 @@ from devbox_cluster.paths import kubeconfig
 from devbox_demo.diagnosis import diagnose
 from devbox_demo.kubectl import Kubectl
 from devbox_demo.stage import RELEASE_NAMESPACE
+
+# How long an example takes says something about the machine alone.
+hypothesis.settings.register_profile("ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,7 @@ IMAGES: Final = (
             "proxy/devbox_proxy",
             "common/devbox_common",
             "crds/devbox_api",
+            "init/devbox_init",
             "cluster/devbox_cluster/native.py",
         ),
     ),

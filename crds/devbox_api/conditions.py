@@ -51,6 +51,9 @@ class Reason(StrEnum):
     SECRET_FORBIDDEN = "SecretForbidden"  # noqa: S105
     VOLUME_NOT_FOUND = "VolumeNotFound"
     VOLUME_NOT_MOUNTABLE = "VolumeNotMountable"
+    EGRESS_POLICY_NOT_FOUND = "EgressPolicyNotFound"
+    EGRESS_POLICY_NOT_ACCEPTED = "EgressPolicyNotAccepted"
+    RANGE_NOT_PERMITTED = "RangeNotPermitted"
     POD_REFUSED = "PodRefused"
     POD_PENDING = "PodPending"
     POD_NOT_READY = "PodNotReady"
@@ -58,6 +61,7 @@ class Reason(StrEnum):
     POD_SUCCEEDED = "PodSucceeded"
     COMMAND_ENDED = "CommandEnded"
     FOREIGN_POLICY = "ForeignPolicy"
+    NOT_ENFORCED = "NotEnforced"
     TOKEN_REFUSED = "TokenRefused"  # noqa: S105
     SPEC_CHANGED = "SpecChanged"
     SYSTEM_NOT_READY = "SystemNotReady"
@@ -80,9 +84,13 @@ REASONS: Final[dict[Reason, Meaning]] = {
         "Every Secret that is referred to exists, is granted to the endpoint's host, and holds a usable value.",
         "Nothing to do.",
     ),
-    Reason.ISSUED: Meaning((_C.TOKENS_ISSUED,), "Every gateway of the devbox has a token of this pod.", "Nothing to do."),
+    Reason.ISSUED: Meaning(
+        (_C.TOKENS_ISSUED,), "Every gateway of the devbox, and its way out, has a token of this pod.", "Nothing to do."
+    ),
     Reason.CONFINED: Meaning(
-        (_C.EGRESS_CONFINED,), "The pod's NetworkPolicies allow the gateway and nothing else.", "Nothing to do."
+        (_C.EGRESS_CONFINED,),
+        "The pod's NetworkPolicies allow the gateway and nothing else, and were seen to work before the agent started.",
+        "Nothing to do.",
     ),
     Reason.UP_TO_DATE: Meaning((_C.RESTART_REQUIRED,), "The running pod is what the spec says.", "Nothing to do."),
     Reason.PROGRESSING: Meaning(
@@ -161,6 +169,19 @@ REASONS: Final[dict[Reason, Meaning]] = {
         "Its owner has not allowed devboxes to mount it.",
         "The owner sets the label devbox-gateway.io/mountable=true on it.",
     ),
+    Reason.EGRESS_POLICY_NOT_FOUND: Meaning(
+        (_C.ACCEPTED,),
+        "The EgressPolicy of spec.egressPolicyRef does not exist. A new pod waits for it; a running one reaches no other host.",
+        "Create it, or correct egressPolicyRef.",
+    ),
+    Reason.EGRESS_POLICY_NOT_ACCEPTED: Meaning(
+        (_C.ACCEPTED,), "The EgressPolicy of spec.egressPolicyRef can't be used.", "See that object's conditions."
+    ),
+    Reason.RANGE_NOT_PERMITTED: Meaning(
+        (_C.ACCEPTED,),
+        "A range of spec.allowedCIDRs is private, and not one that the gateway may lead to; the rest of the policy works.",
+        "Name it in the chart's egress.permittedCIDRs, or remove it.",
+    ),
     Reason.POD_REFUSED: Meaning(
         (_C.POD_READY,),
         "The API server refused the pod (quota, Pod Security, a policy); the message is its own.",
@@ -183,8 +204,14 @@ REASONS: Final[dict[Reason, Meaning]] = {
     ),
     Reason.FOREIGN_POLICY: Meaning(
         (_C.EGRESS_CONFINED,),
-        "A NetworkPolicy that is not ours selects the pod, and policies add up.",
+        "A NetworkPolicy that is not ours selects the pod, and policies add up. Meanwhile the gateway serves the devbox nothing "
+        "and a new pod waits (chart value egress.foreignPolicies: Refuse).",
         "Delete it, or name it in the chart's egress.trustedPolicies.",
+    ),
+    Reason.NOT_ENFORCED: Meaning(
+        (_C.EGRESS_CONFINED,),
+        "The pod reached a port that no NetworkPolicy allows it: the cluster's CNI enforces none. The agent was not started.",
+        "Install a CNI that enforces NetworkPolicy; or accept that devboxes reach everything: egress.requireEnforcement=false.",
     ),
     Reason.TOKEN_REFUSED: Meaning(
         (_C.TOKENS_ISSUED,), "The API server did not issue a token; the message is its own.", "Change what the message names."

@@ -21,8 +21,8 @@ RESERVED_VARIABLES = (
 """Variables that a shell, a loader, a language's start-up or the gateway's own set-up reads: a token there would break it."""
 RESERVED_PREFIXES = ("LD_", "DYLD_", "PYTHON", "GIT_CONFIG", "GIT_SSH", "KUBERNETES_", "NODE_EXTRA", "NODE_TLS", "NODE_USE")
 _MANAGED_ENV = (
-    *("HOME", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"),
-    *("NODE_USE_ENV_PROXY", *names.CA_VARIABLES),
+    *("HOME", "ALL_PROXY", "all_proxy", *names.PROXY_VARIABLES, *names.NO_PROXY_VARIABLES),
+    *(names.NODE_PROXY_VARIABLE, *names.CA_VARIABLES),
 )
 
 
@@ -306,6 +306,8 @@ class DevboxSpec(ApiModel):
         default=(), max_length=32, json_schema_extra=rules(list_type="map", list_map_keys=["name"])
     )
     """The APIs that the agent may use."""
+    egress_policy_ref: LocalObjectReference | None = None
+    """The EgressPolicy, of this namespace, that says which other hosts the agent may reach; none, unless set."""
 
 
 class DevboxGatewayStatus(ApiModel):
@@ -366,6 +368,7 @@ KIND = Kind(
         Column("Phase", ".status.phase"),
         Column("Ready", ".status.conditions[?(@.type=='Ready')].status"),
         Column("Gateways", ".status.gatewayNames"),
+        Column("Egress", ".spec.egressPolicyRef.name"),
         Column("Age", ".metadata.creationTimestamp", "date"),
         Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", priority=1),
         Column("Pod", ".status.podName", priority=1),

@@ -23,6 +23,8 @@ RESTARTED_AT_ANNOTATION: Final = f"{GROUP}/restarted-at"
 FORCE_DELETE_ANNOTATION: Final = f"{GROUP}/force-delete"
 INCARNATION_ANNOTATION: Final = f"{GROUP}/incarnation"
 SPEC_HASH_ANNOTATION: Final = f"{GROUP}/spec-hash"
+INIT_HASH_ANNOTATION: Final = f"{GROUP}/init-hash"
+"""On pods: changes with the init container, which a pod that has started does not need to take up any more."""
 SOURCE_NAMESPACE_ANNOTATION: Final = f"{GROUP}/source-namespace"
 SOURCE_NAME_ANNOTATION: Final = f"{GROUP}/source-name"
 SOURCE_KEY_ANNOTATION: Final = f"{GROUP}/source-key"
@@ -32,6 +34,12 @@ SCHEDULING_GATE: Final = f"{GROUP}/tokens"
 AGENT_SERVICE_ACCOUNT: Final = "devbox-agent"
 CONTAINER: Final = "devbox"
 HOME: Final = "/home/devbox"
+INIT_CONTAINER: Final = "devbox-init"
+"""The container, and the command of the image: holds the agent back until confinement is seen to work."""
+INIT_NOT_ENFORCED: Final = 3
+"""Its exit code where the cluster enforces no NetworkPolicy."""
+INIT_CONFINED: Final = "confined"
+"""How its last words begin where it saw that the NetworkPolicies work. (It imports nothing of ours, and says so by itself.)"""
 
 TOKEN_PREFIX: Final = "gws_"  # noqa: S105 (what every token begins with)
 TOKENS_DIRECTORY: Final = "/run/devbox-gateway/tokens"
@@ -52,7 +60,17 @@ CA_VARIABLES: Final = (
 )
 """What the SDKs' HTTP stacks read to find extra roots: Python ssl and Go, requests, curl, Node, git."""
 
+PROXY_VARIABLES: Final = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
+"""Hold the forward proxy's address, with the token in it. Plain http is refused there, with words that say why: without the
+variable a client would find out no more than that the name does not resolve."""
+NO_PROXY_VARIABLES: Final = ("NO_PROXY", "no_proxy")
+NODE_PROXY_VARIABLE: Final = "NODE_USE_ENV_PROXY"
+PROXY_KEY: Final = PROXY_VARIABLES[0]
+"""In the token Secret."""
+
 SERVICE: Final = "gateway"
+SERVICE_PORT: Final = 443
+"""Of the data port, in the Service: what `https://` means."""
 DATA_PORT: Final = 8443
 EGRESS_PORT: Final = 3128
 CANARY_PORT: Final = 8479

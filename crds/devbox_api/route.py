@@ -10,6 +10,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .names import EGRESS_NAME, audience
+
 
 class Document(BaseModel):
     """Base of all: frozen, camelCase on the wire is not needed since all names are one word."""
@@ -62,6 +64,16 @@ class EgressBinding(_Part):
     """Name of the `egress-…` Secret; None: no EgressPolicy, so nothing is allowed."""
     token: str = Field(repr=False)
     digests: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """As a Binding has it."""
+        return EGRESS_NAME
+
+    @property
+    def audience(self) -> str:
+        """As a Binding has it."""
+        return audience(EGRESS_NAME)
 
 
 class Route(Document):

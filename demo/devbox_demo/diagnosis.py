@@ -17,8 +17,8 @@ def diagnose(kubectl: Kubectl, namespaces: Iterable[str], release_namespace: str
     """Title and text, the most telling first."""
     for namespace in namespaces:
         scope = ("-n", namespace)
-        yield f"devboxes and gatewayconfigs in {namespace}", _try(kubectl, *scope, "get", "dbx,gwc", "-o", "wide")
-        yield f"conditions in {namespace}", _try(kubectl, *scope, "get", "dbx,gwc", "-o", _CONDITIONS)
+        yield f"devboxes and what they use in {namespace}", _try(kubectl, *scope, "get", "dbx,gwc,egp", "-o", "wide")
+        yield f"conditions in {namespace}", _try(kubectl, *scope, "get", "dbx,gwc,egp", "-o", _CONDITIONS)
         yield f"pods in {namespace}", _try(kubectl, *scope, "get", "pods", "-o", "wide")
         yield f"events in {namespace}", _tail(_try(kubectl, *scope, "get", "events", "--sort-by=.lastTimestamp"), 30)
     scope = ("-n", release_namespace)

@@ -1,7 +1,7 @@
 """What is done to a pod so that it can use gateways: policy, tokens, Route, token Secret, and then its gate is opened.
 
-Goes in: a gated (or running) pod with the devbox label, and its bindings. Comes out: `Attached`. This module knows pods, not
-Devboxes: any pod that carries the label and the gate could be given gateways this way.
+Goes in: a gated (or running) pod with the devbox label, its bindings and its EgressPolicy. Comes out: `Attached`. This module knows
+pods, not Devboxes: any pod that carries the label and the gate could be given gateways this way.
 
 The order is what makes it safe to be interrupted anywhere. The Route comes before the token Secret, so that no process ever
 holds a token whose digest is not listed; the Route is read live and written with its resourceVersion (or created), so that
@@ -17,8 +17,8 @@ import structlog
 
 from devbox_api import names
 from devbox_api.conditions import Reason
-from devbox_api.route import Binding, DevboxRef, PodRef, Route
-from devbox_common.kube import ApiError, KubeApi
+from devbox_api.route import CONFINED, Binding, DevboxRef, EgressBinding, PodRef, Route
+from devbox_common.kube import ApiError, KubeApi, Object
 from devbox_common.redacted import Redacted
 
 from . import documents, metrics, network, paths, tokens
@@ -42,12 +42,38 @@ class PodBinding:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What the pod is to have."""
+
+    bindings: Sequence[PodBinding]
+    egress_policy: str | None = None
+    """The document of its EgressPolicy; None: it reaches no other host."""
+    complete: bool = True
+    """Every binding is resolved and its documents are there, so the gate may open."""
+    served: bool = True
+    """False: something opens a way around the gateway. It serves nothing then, and the gate stays closed."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What the Route lists, with tokens."""
+
+    bindings: tuple[Binding, ...]
+    egress: EgressBinding
+
+    @property
+    def tokens(self) -> dict[str, str]:
+        """Name to current token, that of the forward proxy included."""
+        return {binding.name: binding.token for binding in self.bindings} | {names.EGRESS_NAME: self.egress.token}
+
+
+@dataclass(frozen=True)
 class Attached:
     """How far it got."""
 
     confined: bool
     issued: bool
-    """Every binding has a token that is in the Route and in the token Secret."""
+    """Every binding, and the way out, has a token that is in the Route and in the token Secret."""
     opened: bool
     expires: Mapping[str, datetime]
     """Name to when its current token ends."""
@@ -65,26 +91,20 @@ class Attacher:
         self,
         pod: PodView,
         devbox_uid: str,
-        bindings: Sequence[PodBinding],
+        wanted: Wanted,
         *,
-        complete: bool,
         policies: Sequence[PolicyView],
         token_secret: SecretView | None,
         service_account: str,
         now: datetime,
     ) -> Attached:
-        """Do what is still to do. `complete`: every binding is resolved and its documents are there, so the gate may open.
-
-        Raises `ApiError`; everything can be done again.
-        """
-        if not network.in_place(pod, policies, self._settings.release_namespace):
-            body = network.policy(pod, self._settings.release_namespace)
-            await self._writer.apply(paths.networkpolicies(pod.namespace, pod.name), body)
-        if pod.gated and not complete:
+        """Do what is still to do. Raises `ApiError`; everything can be done again."""
+        await self._policy(pod, policies)
+        if pod.gated and not (wanted.complete and wanted.served):
             return Attached(confined=True, issued=False, opened=False, expires={}, renew_at=None)
         stored = await self._stored(pod)
         try:
-            listed = await self._tokens(pod, devbox_uid, bindings, stored, service_account=service_account, now=now)
+            listed = await self._tokens(pod, devbox_uid, wanted, stored, service_account=service_account, now=now)
         except ApiError as error:
             if error.transient or error.not_found or error.conflict:
                 raise
@@ -93,7 +113,19 @@ class Attacher:
         await self._token_secret(pod, listed, stored, token_secret)
         if pod.gated:
             await self._open(pod)
-        return self._attached(pod, listed, service_account, {binding.name for binding in bindings})
+        return self._attached(pod, listed, service_account, {binding.name for binding in wanted.bindings})
+
+    async def _policy(self, pod: PodView, policies: Sequence[PolicyView]) -> None:
+        """The pod's NetworkPolicy, saying what ours says and nothing else."""
+        if network.in_place(pod, policies, self._settings.release_namespace):
+            return
+        path, body = paths.networkpolicies(pod.namespace, pod.name), network.policy(pod, self._settings.release_namespace)
+        answer = await self._writer.apply(path, body)
+        if answer["spec"] != body["spec"]:
+            # Somebody added to it, and an apply leaves what others own.
+            log.warning("policy_restored", pod=pod.name, namespace=pod.namespace)
+            operations = [{"op": "replace", "path": "/spec", "value": body["spec"]}]
+            await self._writer.patch(path, operations, kind="NetworkPolicy")
 
     async def _stored(self, pod: PodView) -> StoredRoute | None:
         path = paths.secrets(self._settings.credentials_namespace, documents.route_name(pod.uid))
@@ -113,30 +145,45 @@ class Attacher:
         self,
         pod: PodView,
         devbox_uid: str,
-        bindings: Sequence[PodBinding],
+        wanted: Wanted,
         stored: StoredRoute | None,
         *,
         service_account: str,
         now: datetime,
-    ) -> tuple[Binding, ...]:
+    ) -> Listed:
         """The Route's bindings, with tokens as fresh as they have to be, written."""
-        current = {binding.name: binding for binding in stored.route.bindings} if stored else {}
-        wanted = [binding for binding in bindings if binding.gateway or binding.name in current]
-        fraction = self._settings.tokens.renew_fraction
+        current: dict[str, Binding] = {binding.name: binding for binding in stored.route.bindings} if stored else {}
+        before = stored.route.egress if stored else None
+        bindings = [binding for binding in wanted.bindings if binding.gateway or binding.name in current]
         due = tokens.due(
-            [b.name for b in wanted], current, pod=pod.uid, service_account=service_account, fraction=fraction, now=now
+            [*(binding.name for binding in bindings), names.EGRESS_NAME],
+            {**current, **({names.EGRESS_NAME: before} if before else {})},
+            pod=pod.uid,
+            service_account=service_account,
+            fraction=self._settings.tokens.renew_fraction,
+            now=now,
         )
         issued = dict(zip(due, await asyncio.gather(*(self._issue(pod, name) for name in due)), strict=True))
-        listed = tuple(_binding(binding, current.get(binding.name), issued.get(binding.name)) for binding in wanted)
+        listed = Listed(
+            tuple(_binding(binding, current.get(binding.name), issued.get(binding.name)) for binding in bindings),
+            _egress(wanted.egress_policy, before, issued.get(names.EGRESS_NAME)),
+        )
         document = Route(
+            requires=() if wanted.served else (CONFINED,),
             pod=PodRef(uid=pod.uid, name=pod.name, namespace=pod.namespace),
             devbox=DevboxRef(name=pod.devbox, uid=devbox_uid),
-            bindings=listed,
+            bindings=listed.bindings,
+            egress=listed.egress,
+            confined=wanted.served,
         )
-        content = tokens.content(tokens.secret(pod, listed))
+        content = tokens.content(self._secret(pod, listed))
         if stored is None or stored.route != document or stored.tokens_content != content:
             await self._write_route(document, stored, content)
         return listed
+
+    def _secret(self, pod: PodView, listed: Listed) -> Object:
+        host = names.gateway_host(self._settings.release_namespace)
+        return tokens.secret(pod, listed.bindings, listed.egress, host)
 
     async def _issue(self, pod: PodView, name: str) -> Redacted:
         path = f"{paths.core('serviceaccounts', pod.namespace, names.AGENT_SERVICE_ACCOUNT)}/token"
@@ -158,10 +205,8 @@ class Attacher:
         body["metadata"]["resourceVersion"] = stored.version
         await self._writer.apply(paths.secrets(namespace, body["metadata"]["name"]), body)
 
-    async def _token_secret(
-        self, pod: PodView, listed: Sequence[Binding], stored: StoredRoute | None, found: SecretView | None
-    ) -> None:
-        body = tokens.secret(pod, listed)
+    async def _token_secret(self, pod: PodView, listed: Listed, stored: StoredRoute | None, found: SecretView | None) -> None:
+        body = self._secret(pod, listed)
         wanted = tokens.content(body)
         if found is not None:
             if found.content == wanted:
@@ -180,10 +225,10 @@ class Attacher:
         await self._writer.patch(paths.pods(pod.namespace, pod.name), operations, kind="Pod")
         log.info("gate_opened", pod=pod.name, namespace=pod.namespace)
 
-    def _attached(self, pod: PodView, listed: Sequence[Binding], account: str, wanted: set[str]) -> Attached:
-        found = {binding.name: tokens.claims(binding.token) for binding in listed}
+    def _attached(self, pod: PodView, listed: Listed, account: str, wanted: set[str]) -> Attached:
+        found = {name: tokens.claims(token) for name, token in listed.tokens.items()}
         fraction = self._settings.tokens.renew_fraction
-        renewals = [tokens.renewal(binding.token, pod.uid, account, fraction) for binding in listed]
+        renewals = [tokens.renewal(token, pod.uid, account, fraction) for token in listed.tokens.values()]
         return Attached(
             confined=True,
             issued=wanted <= set(found),
@@ -191,6 +236,17 @@ class Attacher:
             expires={name: claims.expires for name, claims in found.items() if claims},
             renew_at=min((at for at in renewals if at), default=None),
         )
+
+
+def _egress(policy: str | None, current: EgressBinding | None, issued: Redacted | None) -> EgressBinding:
+    """What the Route lists of the way out: every pod has its token, whatever the policy of the moment."""
+    token = issued.reveal() if issued else ""
+    digests = current.digests if current else ()
+    return EgressBinding(
+        policy=policy,
+        token=token or (current.token if current else ""),
+        digests=tokens.grown(digests, token) if token else digests,
+    )
 
 
 def _binding(wanted: PodBinding, current: Binding | None, issued: Redacted | None) -> Binding:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from devbox_api.conditions import Reason
 from devbox_common.kube import Object
 
-from . import credentials, lifecycle, pod
+from . import credentials, init, lifecycle, pod
 from .credentials import Problem
-from .documents import gateway_name
-from .model import Snapshot
+from .documents import egress_name, gateway_name
+from .model import INVALID, EgressView, Snapshot
 from .settings import Settings
 
 
@@ -44,6 +44,10 @@ class Desired:
     """Documents that are not in the credentials namespace yet."""
     step: lifecycle.Step
     spec_hash: str
+    egress: str | None = None
+    """Name of the EgressPolicy's document."""
+    egress_problem: Problem | None = None
+    """Why there is none, though the spec refers to one: a new pod waits, and one that runs reaches no other host."""
 
     @property
     def problems(self) -> list[Problem]:
@@ -52,27 +56,32 @@ class Desired:
 
     @property
     def complete(self) -> bool:
-        """The gate may open as far as credentials go."""
-        return not self.problems and not self.missing
+        """The gate may open as far as what is referred to goes."""
+        return not self.problems and not self.missing and self.egress_problem is None
 
 
 def compile_devbox(snapshot: Snapshot, settings: Settings) -> Desired:
     """The whole of it."""
     spec_hash = pod.spec_hash(snapshot.devbox, settings.release_namespace, snapshot.system.service_ips)
     bindings = tuple(_bindings(snapshot, settings.release_namespace))
+    egress = _egress(snapshot)
+    document, problem = (None, egress) if isinstance(egress, Problem) else (egress, None)
     documents = {name for binding in bindings for name in (binding.gateway, binding.credential) if name}
+    documents |= {document} if document else set()
     return Desired(
         bindings=bindings,
         refused=_volumes(snapshot),
         missing=tuple(sorted(name for name in documents if name not in snapshot.documents)),
-        step=lifecycle.plan(snapshot.devbox, snapshot.pods, spec_hash, snapshot.now),
+        step=lifecycle.plan(snapshot.devbox, snapshot.pods, spec_hash, snapshot.now, init.digest(settings)),
         spec_hash=spec_hash,
+        egress=document,
+        egress_problem=problem,
     )
 
 
 def new_pod(snapshot: Snapshot, incarnation: int, settings: Settings) -> Object:
     """The Pod to post."""
-    return pod.pod(snapshot.devbox, incarnation, settings.release_namespace, snapshot.system.service_ips)
+    return pod.pod(snapshot.devbox, incarnation, settings, snapshot.system.service_ips)
 
 
 def _bindings(snapshot: Snapshot, release_namespace: str) -> list[WantedBinding]:
@@ -94,6 +103,23 @@ def _bindings(snapshot: Snapshot, release_namespace: str) -> list[WantedBinding]
         else:
             result.append(WantedBinding(binding.name, endpoint, gateway_name(gateway.config.uid), resolved.name))
     return result
+
+
+def _egress(snapshot: Snapshot) -> str | Problem | None:
+    """The document of the Devbox's EgressPolicy; None if it refers to none."""
+    key, found = snapshot.devbox.egress, snapshot.egress
+    if key is None:
+        return None
+    where = f"EgressPolicy {'/'.join(key)}"
+    if isinstance(found, EgressView):
+        return egress_name(found.policy.uid)
+    if found == INVALID:
+        return Problem(Reason.EGRESS_POLICY_NOT_ACCEPTED, f"{where} is not accepted; see its conditions")
+    return Problem(
+        Reason.EGRESS_POLICY_NOT_FOUND,
+        f"{where} does not exist; create it, or correct spec.egressPolicyRef. Until then a new pod waits, and one that runs "
+        "reaches no host but the gateway",
+    )
 
 
 def _volumes(snapshot: Snapshot) -> Problem | None:

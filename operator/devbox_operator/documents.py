@@ -1,14 +1,16 @@
-"""The objects of the credentials namespace: Routes, gateways, credentials, the floor.
+"""The objects of the credentials namespace: Routes, gateways, egress policies, credentials, the floor.
 
 Goes in: what was resolved. Comes out: plain Secrets with the JSON documents of devbox_api.route. Pure. Written by attach.py
-(Routes), gateways.py and system.py.
+(Routes), gateways.py, egress.py, sources.py and system.py.
 """
 
 import base64
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
 from typing import Final
 
 from devbox_api import names, traffic
+from devbox_api.egresspolicy import EgressPolicy
 from devbox_api.gatewayconfig import GatewayConfig
 from devbox_api.route import (
     MAX_REQUEST_BODY,
@@ -16,6 +18,7 @@ from devbox_api.route import (
     RULES,
     Auth,
     Document,
+    Egress,
     Floor,
     Gateway,
     Route,
@@ -43,6 +46,11 @@ def route_name(pod_uid: str) -> str:
 def gateway_name(uid: str) -> str:
     """The gateway document's name."""
     return f"gateway-{uid}"
+
+
+def egress_name(uid: str) -> str:
+    """The EgressPolicy document's name."""
+    return f"egress-{uid}"
 
 
 def route(document: Route, namespace: str, tokens_content: str) -> Object:
@@ -104,15 +112,39 @@ def gateway(config: GatewayConfig, namespace: str) -> Object:
     """`gateway-<GatewayConfig UID>`."""
     document = gateway_document(config)
     body = _secret(namespace, gateway_name(config.uid), names.GATEWAY_TYPE, (names.GATEWAY_KEY, _json(document)))
-    body["metadata"]["annotations"] = {
-        names.SOURCE_NAMESPACE_ANNOTATION: config.namespace,
-        names.SOURCE_NAME_ANNOTATION: config.name,
-    }
+    return _made_from(body, config.namespace, config.name)
+
+
+def egress_document(policy: EgressPolicy) -> Egress:
+    """What the forward proxy needs to know of an EgressPolicy: lower case, sorted, each once, so that equal means equal.
+
+    Raises ValueError for a range that is none: it was stored before the rule existed that refuses it.
+    """
+    spec = policy.spec
+    return Egress(
+        name=policy.name,
+        namespace=policy.namespace,
+        uid=policy.uid,
+        allow_all=spec.allow_all,
+        hostnames=tuple(sorted({hostname.lower().rstrip(".") for hostname in spec.allowed_hostnames})),
+        ports=tuple(sorted(set(spec.allowed_ports))),
+        cidrs=tuple(sorted({str(ip_network(cidr)) for cidr in spec.allowed_cidrs})),
+    )
+
+
+def egress(document: Egress, namespace: str) -> Object:
+    """`egress-<EgressPolicy UID>`."""
+    body = _secret(namespace, egress_name(document.uid), names.EGRESS_TYPE, (names.EGRESS_KEY, _json(document)))
+    return _made_from(body, document.namespace, document.name)
+
+
+def _made_from(body: Object, namespace: str, name: str) -> Object:
+    body["metadata"]["annotations"] = {names.SOURCE_NAMESPACE_ANNOTATION: namespace, names.SOURCE_NAME_ANNOTATION: name}
     return body
 
 
 def source_of(view: StoredView) -> tuple[str, str]:
-    """(namespace, name) of the Secret or GatewayConfig that a document was made from; empty strings if it does not say."""
+    """(namespace, name) of the Secret, GatewayConfig or EgressPolicy that a document was made from; empty strings if it does not say."""
     get = view.annotations.get
     return get(names.SOURCE_NAMESPACE_ANNOTATION, ""), get(names.SOURCE_NAME_ANNOTATION, "")
 

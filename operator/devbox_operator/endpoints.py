@@ -1,17 +1,19 @@
-"""May the gateway lead to this endpoint? What can be told without asking DNS.
+"""May the gateway lead to this endpoint, or this range? What can be told without asking DNS.
 
-Goes in: an endpoint and the chart's `upstreams` settings. Comes out: None, or why not and what to do. Pure. The gateway checks
+Goes in: an endpoint and the chart's `upstreams` settings, or an EgressPolicy's ranges and the chart's `egress.permittedCIDRs`. Comes
+out: None, or why not and what to do. Pure. The gateway checks
 every address that it dials, names included; this shows a refusal as a condition where the endpoint is an address or one of the
 names that can only be inside.
 """
 
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
 from devbox_common import hosts
 
-from .settings import Upstreams
+from .settings import Network, Upstreams
 
 NEVER: Final = (
     ("loopback", ip_network("127.0.0.0/8")),
@@ -56,6 +58,33 @@ def refusal(endpoint: str, settings: Upstreams, floor: frozenset[str], gateway_h
     if any(address in network for network in settings.allowed_cidrs):
         return None
     return f"{host} is a private address; the chart's values have to name it: upstreams.allowedCIDRs: [{host}/{address.max_prefixlen}]"
+
+
+def refused_ranges(cidrs: Iterable[str], permitted: Iterable[Network]) -> str | None:
+    """Which of an EgressPolicy's ranges the gateway does not lead to, and what to do. (A range that is partly public counts as far
+    as it is public or permitted.)"""
+    permitted, never, private = tuple(permitted), [], []
+    for cidr in cidrs:
+        network = ip_network(cidr)
+        if any(_within(network, closed) for _, closed in NEVER):
+            never.append(cidr)
+        elif not network.is_global and not any(_within(network, given) for given in permitted):
+            private.append(cidr)
+    parts = []
+    if never:
+        parts.append(f"the gateway never leads to {', '.join(never)}; remove it from allowedCIDRs")
+    if private:
+        parts.append(
+            f"{', '.join(private)} is private; an administrator has to name it in the chart's values: "
+            f"egress.permittedCIDRs: [{', '.join(private)}]"
+        )
+    return "; ".join(parts) or None
+
+
+def _within(network: Network, other: Network) -> bool:
+    if isinstance(network, IPv4Network):
+        return isinstance(other, IPv4Network) and network.subnet_of(other)
+    return isinstance(other, IPv6Network) and network.subnet_of(other)
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:

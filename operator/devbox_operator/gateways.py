@@ -6,13 +6,11 @@ Goes in: a key. Comes out: status, and `gateway-<UID>` in the credentials namesp
 from datetime import UTC, datetime
 from typing import Final
 
-import structlog
 from pydantic import ValidationError
 
 from devbox_api import names
 from devbox_api.conditions import ConditionType, Reason
 from devbox_api.gatewayconfig import GatewayConfigStatus
-from devbox_common.kube import Object
 from devbox_common.trust import check_ca_bundle
 
 from . import credentials, documents, endpoints, paths
@@ -22,14 +20,13 @@ from .credentials import Problem
 from .index import Index, source_of
 from .invalid import report_invalid
 from .keys import Kind, WorkKey
-from .model import GatewayView, Key, StoredView
+from .model import GatewayView, Key
 from .observe import Observer
 from .queue import WorkQueue
 from .settings import Settings
 from .status import StatusWriter, difference
+from .store import Store
 from .watches import Watches
-
-log = structlog.get_logger()
 
 MOST_NAMES: Final = 64
 """Of status.usedBy."""
@@ -51,6 +48,7 @@ class GatewayReconciler:
         self._observer, self._watches, self._index = observer, watches, index
         self._writer, self._settings, self._queue = writer, settings, queue
         self._statuses = StatusWriter(writer)
+        self._store = Store(watches, writer, settings, names.GATEWAY_TYPE)
         self._seen: dict[Key, tuple[str, int, str]] = {}
         """UID, generation and acceptance as of the last look: only a change of them is news for the Devboxes."""
 
@@ -59,14 +57,14 @@ class GatewayReconciler:
         item = await self._observer.get(paths.gatewayconfigs(*key), forbidden_is_missing=True)
         if item is None:
             self._index.defaults.pop(key, None)
-            await self._delete_documents(key, keep="")
+            await self._store.drop(key)
             self._news(key, None)
             self._queue.forget(WorkKey(Kind.GATEWAY, *key))
             return None
         try:
             view = GatewayView.of(item)
         except ValidationError as error:
-            await self._delete_documents(key, keep="")
+            await self._store.drop(key)
             await report_invalid(self._writer, "GatewayConfig", paths.gatewayconfigs(*key), item, error)
             return None
         self._index.defaults[key] = source_of(view)
@@ -115,24 +113,10 @@ class GatewayReconciler:
         return from_problems([resolved] if isinstance(resolved, Problem) else [], good(Reason.RESOLVED))
 
     async def _document(self, view: GatewayView, *, wanted: bool) -> None:
-        namespace, name = self._settings.credentials_namespace, documents.gateway_name(view.config.uid)
-        await self._delete_documents(view.key, keep=name if wanted else "")
-        body: Object = documents.gateway(view.config, namespace)
-        if wanted and not documents.equal(body, self._watches.stored.objects.get((namespace, name))):
-            await self._writer.apply(paths.secrets(namespace, name), body)
-            log.info("gateway_written", gateway="/".join(view.key))
-
-    async def _delete_documents(self, key: Key, keep: str) -> None:
-        """Documents of a GatewayConfig that is gone, refused, unused, or was made anew with another UID."""
-        for stored in self._of(key):
-            if stored.name != keep:
-                path = paths.secrets(self._settings.credentials_namespace, stored.name)
-                await self._writer.delete(path, uid=stored.uid, kind="Secret")
-                log.info("gateway_deleted", gateway="/".join(key))
-
-    def _of(self, key: Key) -> list[StoredView]:
-        stored = self._watches.stored.objects.values()
-        return [view for view in stored if view.type == names.GATEWAY_TYPE and documents.source_of(view) == key]
+        if wanted:
+            await self._store.put(view.key, documents.gateway(view.config, self._settings.credentials_namespace))
+        else:
+            await self._store.drop(view.key)
 
     def _news(self, key: Key, seen: tuple[str, int, str] | None) -> None:
         if self._seen.get(key) == seen:

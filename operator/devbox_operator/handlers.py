@@ -19,7 +19,7 @@ Add = Callable[[WorkKey], None]
 
 
 def registry(add: Add, namespace_changed: Callable[[str], None]) -> kopf.OperatorRegistry:
-    """The four handlers. `namespace_changed(name)`: labels decide about allowedNamespaces."""
+    """The five handlers. `namespace_changed(name)`: labels decide about allowedNamespaces."""
     handlers = kopf.OperatorRegistry()
     group, version = names.GROUP, names.VERSION
 
@@ -36,6 +36,10 @@ def registry(add: Add, namespace_changed: Callable[[str], None]) -> kopf.Operato
     @kopf.on.event(group, version, "gatewayconfigs", registry=handlers)
     async def gatewayconfig(namespace: str | None, name: str | None, **_: Any) -> None:
         add(WorkKey(Kind.GATEWAY, namespace or "", name or ""))
+
+    @kopf.on.event(group, version, "egresspolicies", registry=handlers)
+    async def egresspolicy(namespace: str | None, name: str | None, **_: Any) -> None:
+        add(WorkKey(Kind.EGRESS, namespace or "", name or ""))
 
     @kopf.on.event("", "v1", "pods", labels={names.DEVBOX_LABEL: kopf.PRESENT}, registry=handlers)
     async def pod(namespace: str | None, labels: Any, **_: Any) -> None:

@@ -1,4 +1,4 @@
-"""Who refers to what: so that a change of a Secret or a GatewayConfig wakes the right Devboxes.
+"""Who refers to what: so that a change of a Secret, a GatewayConfig or an EgressPolicy wakes the right Devboxes.
 
 Goes in: what each Devbox and GatewayConfig refers to, as of its last reconcile, replaced whole at every resync. Comes out: the
 other direction. Derived data: nothing is decided by it but whom to look at, and what nobody uses any more.
@@ -31,6 +31,8 @@ class References:
     gateways: frozenset[Key] = frozenset()
     sources: frozenset[Source] = frozenset()
     volumes: frozenset[tuple[str, str]] = frozenset()
+    egress: Key | None = None
+    """The EgressPolicy."""
     counts: bool = True
     """False for one that is being deleted: it is no user any more."""
 
@@ -60,7 +62,9 @@ def references(devbox: DevboxView, gateways: Mapping[Key, GatewayView | None]) -
     volumes |= {
         ("PersistentVolumeClaim", v.persistent_volume_claim.claim_name) for v in box.spec.volumes if v.persistent_volume_claim
     }
-    return References(frozenset(keys), frozenset(sources), frozenset(volumes), counts=not devbox.deleting)
+    return References(
+        frozenset(keys), frozenset(sources), frozenset(volumes), egress=devbox.egress, counts=not devbox.deleting
+    )  # fmt: skip
 
 
 @dataclass
@@ -74,6 +78,10 @@ class Index:
     def users_of_gateway(self, key: Key) -> list[Key]:
         """Devboxes that use the GatewayConfig, sorted, without those being deleted."""
         return sorted(box for box, refs in self.devboxes.items() if refs.counts and key in refs.gateways)
+
+    def users_of_egress(self, key: Key) -> list[Key]:
+        """Devboxes that stand under the EgressPolicy, sorted, without those being deleted."""
+        return sorted(box for box, refs in self.devboxes.items() if refs.counts and key == refs.egress)
 
     def users_of_secret(self, secret: Key) -> list[Key]:
         """Devboxes whose credentials come from the Secret."""

@@ -9,6 +9,7 @@ class Kind(StrEnum):
 
     DEVBOX = "Devbox"
     GATEWAY = "GatewayConfig"
+    EGRESS = "EgressPolicy"
     SOURCE = "Source"
     """A source Secret: the credentials made from it."""
     CERTIFICATES = "Certificates"

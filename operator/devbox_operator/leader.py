@@ -20,6 +20,7 @@ from devbox_common.kube import ApiError, KubeApi, Object
 from . import handlers, metrics
 from .apply import NotLeadingError, Writer
 from .attach import Attacher
+from .egress import EgressReconciler
 from .gateways import GatewayReconciler
 from .index import Index
 from .keys import SWEEP, Kind, WorkKey
@@ -60,6 +61,7 @@ class Leader:
         }
         self._devboxes = DevboxReconciler(attacher=attacher, **shared)
         self._gateways = GatewayReconciler(**shared)
+        self._egress = EgressReconciler(**shared)
         self._sources = SourceReconciler(self.watches, self.index, writer, settings)
         self._system = SystemReconciler(owner=owner, **shared)
         self._sweeper = Sweeper(
@@ -124,6 +126,8 @@ class Leader:
                     after = await self._devboxes.reconcile(place)
                 case Kind.GATEWAY:
                     after = await self._gateways.reconcile(place)
+                case Kind.EGRESS:
+                    after = await self._egress.reconcile(place)
                 case Kind.SOURCE:
                     after = await self._sources.reconcile(place)
                 case Kind.CERTIFICATES:

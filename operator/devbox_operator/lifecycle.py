@@ -70,8 +70,8 @@ def own(view: DevboxView, pods: Iterable[PodView]) -> list[PodView]:
     return sorted((pod for pod in pods if pod.owner == view.box.uid), key=lambda pod: -pod.incarnation)
 
 
-def plan(view: DevboxView, pods: Iterable[PodView], wanted_hash: str, now: datetime) -> Step:
-    """What to do about the Devbox's pod."""
+def plan(view: DevboxView, pods: Iterable[PodView], wanted_hash: str, now: datetime, wanted_init: str = "") -> Step:
+    """What to do about the Devbox's pod. (`wanted_init`: init.digest.)"""
     mine = own(view, pods)
     current = mine[0] if mine else None
     status = view.box.status
@@ -87,13 +87,16 @@ def plan(view: DevboxView, pods: Iterable[PodView], wanted_hash: str, now: datet
         return _after_end(view, current, known, now)
     if view.restarted_at and view.restarted_at != current.restarted_at:
         return Replace(current, "a restart was asked for (devbox-gateway.io/restarted-at)")
-    if current.gated and current.spec_hash != wanted_hash:
-        return Replace(current, "the spec changed before the pod was started")
+    if (current.gated or current.held) and (current.spec_hash, current.init_hash) != (wanted_hash, wanted_init):
+        return Replace(current, "the spec changed before the agent was started")
     return Keep(current)
 
 
 def final(view: DevboxView, pod: PodView) -> bool:
-    """The pod's end is the end that restartPolicy asks for. (Always: there is none; an eviction brings a new pod.)"""
+    """The pod's end is the end that restartPolicy asks for. (Always: there is none; an eviction brings a new pod.) An agent that
+    never ran has not ended."""
+    if pod.held:
+        return False
     policy = view.box.spec.restart_policy
     return policy == "Never" or (policy == "OnFailure" and pod.phase == "Succeeded")
 

@@ -1,7 +1,7 @@
 """What the pure part works on: frozen views of what was observed.
 
-Goes in: the API's objects (plain dicts). Comes out: `PodView`, `SecretView`, `GatewayView`, `DevboxView`, `PolicyView`,
-`Snapshot`. Made by observe.py and watches.py, read by everything pure.
+Goes in: the API's objects (plain dicts). Comes out: `PodView`, `SecretView`, `GatewayView`, `EgressView`, `DevboxView`,
+`PolicyView`, `Snapshot`. Made by observe.py and watches.py, read by everything pure.
 """
 
 import hashlib
@@ -14,10 +14,13 @@ import orjson
 
 from devbox_api import names
 from devbox_api.devbox import Devbox
+from devbox_api.egresspolicy import EgressPolicy
 from devbox_api.gatewayconfig import GatewayConfig
 from devbox_api.route import Route
 from devbox_common.kube import Object
 from devbox_common.redacted import Redacted
+
+from .initview import InitView
 
 Key = tuple[str, str]
 """(namespace, name)."""
@@ -54,6 +57,12 @@ class DevboxView:
         """(namespace, name)."""
         return (self.box.namespace, self.box.name)
 
+    @property
+    def egress(self) -> Key | None:
+        """Its EgressPolicy's (namespace, name)."""
+        ref = self.box.spec.egress_policy_ref
+        return (self.box.namespace, ref.name) if ref else None
+
     @classmethod
     def of(cls, item: Object) -> "DevboxView":
         """Raises pydantic's ValidationError for an object that was stored before a rule existed that it breaks."""
@@ -82,6 +91,24 @@ class GatewayView:
     def of(cls, item: Object) -> "GatewayView":
         """Raises pydantic's ValidationError as DevboxView.of does."""
         return cls(GatewayConfig.model_validate(item), "deletionTimestamp" in item["metadata"])
+
+
+@dataclass(frozen=True)
+class EgressView:
+    """An EgressPolicy, and whether it is about to go."""
+
+    policy: EgressPolicy
+    deleting: bool = False
+
+    @property
+    def key(self) -> Key:
+        """(namespace, name)."""
+        return (self.policy.namespace, self.policy.name)
+
+    @classmethod
+    def of(cls, item: Object) -> "EgressView":
+        """Raises pydantic's ValidationError as DevboxView.of does."""
+        return cls(EgressPolicy.model_validate(item), "deletionTimestamp" in item["metadata"])
 
 
 @dataclass(frozen=True)
@@ -115,6 +142,13 @@ class PodView:
     exit_code: int | None
     trouble: str
     """Why it does not run, in the kubelet's or the scheduler's words."""
+    init: InitView | None = None
+    init_hash: str = ""
+
+    @property
+    def held(self) -> bool:
+        """The agent has never run: `devbox-init` has not let it."""
+        return self.init is not None and not self.init.finished and self.started is None
 
     @property
     def gated(self) -> bool:
@@ -160,14 +194,21 @@ class PodView:
             restarts=int(container.get("restartCount") or 0),
             exit_code=ended.get("exitCode"),
             trouble=_trouble(status, state, conditions),
+            init=InitView.of(spec, status),
+            init_hash=annotations.get(names.INIT_HASH_ANNOTATION, ""),
         )
 
 
+_PASSING: Final = ("PodInitializing", "ContainerCreating")
+
+
 def _trouble(status: Object | Mapping[str, Any], state: Mapping[str, Any], conditions: Mapping[str, Any]) -> str:
-    waiting = state.get("waiting") or EMPTY
+    """What passes by itself within seconds is none: each word of it would be a write of the status."""
     scheduled = conditions.get("PodScheduled") or EMPTY
     unscheduled = scheduled if scheduled.get("status") == "False" else EMPTY
-    for part in (status, waiting, unscheduled):
+    states = [container.get("state") or EMPTY for container in status.get("initContainerStatuses") or ()]
+    waits = [one.get("waiting") or EMPTY for one in (*states, state)]
+    for part in (status, *(one for one in waits if one.get("reason") not in _PASSING), unscheduled):
         text = ": ".join(filter(None, (part.get("reason"), part.get("message"))))
         if text:
             return text
@@ -300,9 +341,10 @@ class StoredRoute:
 
 
 Missing = str
-"""Why something can't be read, as a word: NOT_FOUND or FORBIDDEN."""
+"""Why something can't be read, as a word: NOT_FOUND, FORBIDDEN or INVALID."""
 NOT_FOUND: Final = "NotFound"
 FORBIDDEN: Final = "Forbidden"
+INVALID: Final = "Invalid"
 
 
 @dataclass(frozen=True)
@@ -317,6 +359,8 @@ class Snapshot:
     """Every source Secret that is referred to."""
     labels: Mapping[str, str]
     """Of the devbox's namespace (for allowedNamespaces)."""
+    egress: EgressView | Missing | None
+    """The EgressPolicy that is referred to: itself, or NOT_FOUND or INVALID; None without a reference."""
     volumes: Mapping[tuple[str, str], bool | None]
     """(`ConfigMap` or `PersistentVolumeClaim`, name): may be mounted; None if it does not exist."""
     policies: tuple[PolicyView, ...]

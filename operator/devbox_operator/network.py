@@ -17,7 +17,8 @@ GATEWAY_PODS: Final = {"app.kubernetes.io/name": "devbox-gateway", "app.kubernet
 
 
 def policy_spec(devbox: str, release_namespace: str) -> dict[str, Any]:
-    """Nothing in; out to the gateway's pods alone. Complete, with the API server's defaults, so that equal means equal."""
+    """Nothing in; out to two ports of the gateway's pods, by whatever address family. Complete, with the API server's defaults,
+    so that equal means equal."""
     return {
         "podSelector": {"matchLabels": {names.DEVBOX_LABEL: devbox}},
         "policyTypes": ["Ingress", "Egress"],
@@ -29,7 +30,8 @@ def policy_spec(devbox: str, release_namespace: str) -> dict[str, Any]:
                         "podSelector": {"matchLabels": dict(GATEWAY_PODS)},
                     }
                 ],
-                "ports": [{"protocol": "TCP", "port": names.DATA_PORT}],
+                # Not the canary's: `devbox-init` tries that one to see whether policies work.
+                "ports": [{"protocol": "TCP", "port": port} for port in (names.DATA_PORT, names.EGRESS_PORT)],
             }
         ],
     }
@@ -60,13 +62,15 @@ def in_place(pod: PodView, policies: Iterable[PolicyView], release_namespace: st
 def foreign(pod: PodView, policies: Iterable[PolicyView], release_namespace: str) -> list[str]:
     """Names of policies that are not ours, select the pod, and allow something. (A policy with no rule only closes.)
 
-    Ours is what says exactly what ours says: labels and names can be copied.
+    Ours is what says exactly what ours says: labels and names can be copied. The pod's own one does not count, whatever it says:
+    attach.py puts it right before anything else.
     """
     ours = policy_spec(pod.devbox, release_namespace)
     return sorted(
         other.name
         for other in policies
         if dict(other.spec) != ours
+        and not (other.name == pod.name and pod.uid in other.owners)
         and (other.spec.get("ingress") or other.spec.get("egress"))
         and _selects(other.spec, pod.labels)
     )

@@ -1,7 +1,7 @@
 """From the API server to one frozen snapshot of a Devbox and all it depends on.
 
-Goes in: a Devbox's key. Comes out: a `Snapshot`, or None if there is no such Devbox. Devbox, pods and GatewayConfigs are read
-live, so that no stale cache decides; the rest comes from the mirrors. Called by reconcile.py.
+Goes in: a Devbox's key. Comes out: a `Snapshot`, or None if there is no such Devbox. Devbox, pods, GatewayConfigs and the
+EgressPolicy are read live, so that no stale cache decides; the rest comes from the mirrors. Called by reconcile.py.
 """
 
 import asyncio
@@ -11,9 +11,22 @@ from datetime import UTC, datetime
 from devbox_api import names
 from devbox_common.kube import ApiError, KubeApi, Object
 
-from . import paths
+from . import documents, paths
 from .index import Index, references
-from .model import DevboxView, GatewayView, Key, Missing, PodView, SecretView, SharedView, Snapshot, System
+from .model import (
+    INVALID,
+    NOT_FOUND,
+    DevboxView,
+    EgressView,
+    GatewayView,
+    Key,
+    Missing,
+    PodView,
+    SecretView,
+    SharedView,
+    Snapshot,
+    System,
+)
 from .settings import Settings
 from .watches import Watches
 
@@ -49,8 +62,8 @@ class Observer:
         """Everything about a Devbox. Its references are noted first: what changes from then on wakes it."""
         box = devbox.box
         keys = sorted({(b.gateway_ref.namespace or box.namespace, b.gateway_ref.name) for b in box.spec.gateways})
-        pods, found = await asyncio.gather(
-            self.pods(box.namespace, box.name), asyncio.gather(*(self.gateway(key) for key in keys))
+        pods, egress, found = await asyncio.gather(
+            self.pods(box.namespace, box.name), self.egress(devbox.egress), asyncio.gather(*(self.gateway(key) for key in keys))
         )
         gateways: Mapping[Key, GatewayView | None] = dict(zip(keys, found, strict=True))
         refs = references(devbox, gateways)
@@ -68,6 +81,7 @@ class Observer:
             gateways=gateways,
             secrets=secrets,
             labels=await self._labels(box.namespace, gateways),
+            egress=egress,
             volumes=volumes,
             policies=tuple(view for key, view in policies.objects.items() if key[0] == box.namespace) if policies else (),
             documents=_Names(self._watches, self._settings.credentials_namespace),
@@ -94,6 +108,20 @@ class Observer:
         """A GatewayConfig. (In a namespace that the operator does not work in, it can't be seen.)"""
         item = await self.get(paths.gatewayconfigs(*key), forbidden_is_missing=True)
         return GatewayView.of(item) if item else None
+
+    async def egress(self, key: Key | None) -> EgressView | Missing | None:
+        """An EgressPolicy, or why there is none; None if none is asked for."""
+        if key is None:
+            return None
+        item = await self.get(paths.egresspolicies(*key))
+        if item is None:
+            return NOT_FOUND
+        try:
+            view = EgressView.of(item)
+            documents.egress_document(view.policy)
+        except ValueError:
+            return INVALID  # its own reconcile says what is wrong
+        return view
 
     def shared(self, kind: str, namespace: str, name: str) -> SharedView | None:
         """The namespace's `devbox-agent` or CA bundle, as mirrored."""

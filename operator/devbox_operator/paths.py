@@ -26,6 +26,11 @@ def gatewayconfigs(namespace: str = "", name: str = "") -> str:
     return of(DEVBOXES, "gatewayconfigs", namespace, name)
 
 
+def egresspolicies(namespace: str = "", name: str = "") -> str:
+    """An EgressPolicy, or all."""
+    return of(DEVBOXES, "egresspolicies", namespace, name)
+
+
 def networkpolicies(namespace: str = "", name: str = "") -> str:
     """A NetworkPolicy, or all."""
     return of("/apis/networking.k8s.io/v1", "networkpolicies", namespace, name)

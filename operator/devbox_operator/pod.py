@@ -1,6 +1,6 @@
 """The devbox's pod: restricted Pod Security by construction, and an environment that holds tokens in place of keys.
 
-Goes in: a Devbox, its incarnation, the gateway's addresses. Comes out: a plain Pod with its gate. Pure. Called by compile.py.
+Goes in: a Devbox, its incarnation, the settings, the gateway's addresses. Comes out: a plain Pod with its gate. Pure. Called by compile.py.
 """
 
 import hashlib
@@ -10,7 +10,9 @@ from devbox_api import names
 from devbox_api.devbox import Devbox, DevboxSpec, Volume
 from devbox_common.kube import Object
 
+from . import init
 from .model import DevboxView, content_hash
+from .settings import Settings
 
 _HOME_VOLUME: Final = "devbox-gateway-home"
 _TOKENS_VOLUME: Final = "devbox-gateway-tokens"
@@ -30,10 +32,13 @@ def gateway_url(release_namespace: str) -> str:
     return f"https://{names.gateway_host(release_namespace)}"
 
 
-def pod(view: DevboxView, incarnation: int, release_namespace: str, service_ips: tuple[str, ...]) -> Object:
+def pod(view: DevboxView, incarnation: int, settings: Settings, service_ips: tuple[str, ...]) -> Object:
     """The Pod to post."""
-    box, name = view.box, pod_name(view.box, incarnation)
-    spec = pod_spec(box.spec, name, release_namespace, service_ips)
+    box, name, release_namespace = view.box, pod_name(view.box, incarnation), settings.release_namespace
+    spec = pod_spec(box.spec, name, release_namespace, service_ips) | {"initContainers": [init.container(settings)]}
+    pull = dict.fromkeys((*(secret.name for secret in box.spec.image_pull_secrets), *settings.image.pull_secrets))
+    if pull:
+        spec["imagePullSecrets"] = [{"name": secret} for secret in pull]
     annotations = {
         **(box.spec.pod_metadata.annotations if box.spec.pod_metadata else {}),
         # Meshes: a sidecar would hide the pod's address from the gateway and needs rights that a devbox does not have.
@@ -42,6 +47,7 @@ def pod(view: DevboxView, incarnation: int, release_namespace: str, service_ips:
         "kuma.io/sidecar-injection": "disabled",
         names.INCARNATION_ANNOTATION: str(incarnation),
         names.SPEC_HASH_ANNOTATION: spec_hash(view, release_namespace, service_ips),
+        names.INIT_HASH_ANNOTATION: init.digest(settings),
     }
     if view.restarted_at:
         annotations[names.RESTARTED_AT_ANNOTATION] = view.restarted_at
@@ -82,7 +88,7 @@ def spec_hash(view: DevboxView, release_namespace: str, service_ips: tuple[str, 
 
 
 def pod_spec(spec: DevboxSpec, name: str, release_namespace: str, service_ips: tuple[str, ...]) -> dict[str, Any]:
-    """`spec` of the Pod. `name` is also the token Secret's."""
+    """`spec` of the Pod, but for what comes from the release and not from the Devbox. `name` is also the token Secret's."""
     host = names.gateway_host(release_namespace)
     result: dict[str, Any] = {
         "schedulingGates": [{"name": names.SCHEDULING_GATE}],
@@ -151,7 +157,10 @@ def _container(spec: DevboxSpec, secret: str, release_namespace: str) -> dict[st
 
 
 def environment(spec: DevboxSpec, secret: str, release_namespace: str) -> list[dict[str, Any]]:
-    """`env` of the container: the user's literals, then each gateway's token (from the token Secret) and address, then ours."""
+    """`env` of the container: the user's literals, each gateway's token (from the token Secret) and address, the way out, then ours.
+
+    Every devbox has the way out, with an EgressPolicy or without: a running pod can't get a new environment, and the policy is live.
+    """
     url = gateway_url(release_namespace)
     variables: list[dict[str, Any]] = [{"name": item.name, "value": item.value} for item in spec.env]
     for gateway in spec.gateways:
@@ -159,6 +168,11 @@ def environment(spec: DevboxSpec, secret: str, release_namespace: str) -> list[d
         aliases = gateway.aliases
         variables += [{"name": name, **token} for name in (gateway.name, *(aliases.token if aliases else ()))]
         variables += [{"name": name, "value": url} for name in (f"{gateway.name}_URL", *(aliases.url if aliases else ()))]
+    proxy = {"valueFrom": {"secretKeyRef": {"name": secret, "key": names.PROXY_KEY}}}
+    variables += [{"name": name, **proxy} for name in names.PROXY_VARIABLES]
+    direct = f"{names.gateway_host(release_namespace)},127.0.0.1,localhost"
+    variables += [{"name": name, "value": direct} for name in names.NO_PROXY_VARIABLES]
+    variables += [{"name": names.NODE_PROXY_VARIABLE, "value": "1"}]
     bundle = f"{names.CA_DIRECTORY}/{names.CA_BUNDLE_KEY}"
     variables += [{"name": name, "value": bundle} for name in names.CA_VARIABLES]
     return [*variables, {"name": "HOME", "value": names.HOME}]

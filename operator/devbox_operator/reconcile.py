@@ -16,9 +16,10 @@ from devbox_common.kube import ApiError
 
 from . import documents, lifecycle, paths, pod
 from .apply import Writer
-from .attach import Attached, Attacher, PodBinding
+from .attach import Attached, Attacher, PodBinding, Wanted
 from .compile import Desired, compile_devbox, new_pod
 from .conditions import Regarding, events
+from .confinement import served
 from .credentials import Problem
 from .index import Index, References
 from .invalid import report_invalid
@@ -86,7 +87,7 @@ class DevboxReconciler:
         desired = compile_devbox(snapshot, self._settings)
         self._wake_users(before, self._index.devboxes.get(key), missing=bool(desired.missing))
         outcome, version = await self._carry_out(snapshot, desired)
-        status = devbox_status(snapshot, desired, outcome, self._settings.release_namespace)
+        status = devbox_status(snapshot, desired, outcome, self._settings)
         await self._statuses.devbox(_without_announcement(view, outcome, version), version, status)
         found = events(
             Regarding("Devbox", *key, view.box.uid), view.box.status.conditions, status.conditions, snapshot.now
@@ -150,12 +151,17 @@ class DevboxReconciler:
         return replace(outcome, pod=made, attached=await self._attach(snapshot, desired, made, account)), version
 
     async def _attach(self, snapshot: Snapshot, desired: Desired, target: PodView, account: str) -> Attached:
+        wanted = Wanted(
+            bindings=[PodBinding(one.name, one.gateway, one.credential, one.undecided) for one in desired.bindings],
+            egress_policy=desired.egress,
+            complete=desired.complete,
+            served=served(target, snapshot.policies, self._settings),
+        )
         return await self._attacher.attach(
             target,
             snapshot.devbox.box.uid,
-            [PodBinding(binding.name, binding.gateway, binding.credential, binding.undecided) for binding in desired.bindings],
-            complete=desired.complete,
-            policies=[policy for policy in snapshot.policies if policy.namespace == target.namespace],
+            wanted,
+            policies=snapshot.policies,
             token_secret=self._watches.token_secret((target.namespace, target.name)),
             service_account=account,
             now=datetime.now(UTC),
@@ -179,11 +185,14 @@ class DevboxReconciler:
                 log.info("route_deleted", route=view.name, namespace=key[0], devbox=key[1])
 
     def _wake_users(self, before: References | None, after: References | None, *, missing: bool = False) -> None:
-        """GatewayConfigs count who uses them; their documents and credentials come and go with the use."""
+        """GatewayConfigs and EgressPolicies count who uses them; documents and credentials come and go with the use."""
         old, new = before or References(), after or References()
         changed = old.counts != new.counts or (before is None) != (after is None)
         for gateway in (old.gateways | new.gateways) if changed or missing else (old.gateways ^ new.gateways):
             self._queue.add(WorkKey(Kind.GATEWAY, *gateway))
+        for policy in {old.egress, new.egress} if changed or missing or old.egress != new.egress else ():
+            if policy is not None:
+                self._queue.add(WorkKey(Kind.EGRESS, *policy))
         for source in (old.sources | new.sources) if changed or missing else (old.sources ^ new.sources):
             self._queue.add(WorkKey(Kind.SOURCE, *source.secret))
 

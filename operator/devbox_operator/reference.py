@@ -12,7 +12,7 @@ from devbox_api.conditions import REASONS, ConditionType, Reason
 _HEAD = """\
 # Conditions
 
-What `kubectl get dbx,gwc -o wide` and `kubectl describe` say, and what to do about it. This page is made from
+What `kubectl get dbx,gwc,egp -o wide` and `kubectl describe` say, and what to do about it. This page is made from
 `crds/devbox_api/conditions.py` (`python -m devbox_operator.reference > docs/conditions.md`).
 
 Every kind has **Accepted** (the object is valid), **Ready** (everything it asks for is in place), **Reconciling** (the operator is

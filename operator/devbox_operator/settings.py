@@ -53,9 +53,27 @@ class CaBundle(SettingsModel):
 
 
 class Image(SettingsModel):
-    """The project's own image."""
+    """The project's own image: `devbox-init` of every devbox pod comes from it."""
 
+    reference: str = Field(min_length=1)
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
+    """Names of Secrets that have to exist in the devboxes' namespaces."""
+
+
+class Egress(SettingsModel):
+    """What is done about ways around the gateway."""
+
+    foreign_policies: Literal["Refuse", "Warn"] = "Refuse"
+    """Refuse: a devbox is served nothing while somebody else's NetworkPolicy allows its pod something. Warn: a condition alone."""
+    trusted_policies: tuple[str, ...] = ()
+    """Names of NetworkPolicies, in whatever namespace, that are let be."""
+    require_enforcement: bool = True
+    """An agent starts only where NetworkPolicies are seen to work."""
+    enforcement_seconds: float = Field(default=30, ge=1, le=600)
+    """How long a CNI may take to put a new pod's policies in force."""
+    permitted_cidrs: tuple[Network, ...] = Field(default=(), alias="permittedCIDRs")
+    """Private ranges that an EgressPolicy's allowedCIDRs may name. The gateway enforces it; the operator shows it."""
 
 
 class Lease(SettingsModel):
@@ -79,7 +97,8 @@ class Settings(SettingsModel):
     upstreams: Upstreams = Upstreams()
     ca_bundle: CaBundle = CaBundle()
     source_secrets: Literal["All", "Named"] = "All"
-    image: Image = Image()
+    image: Image
+    egress: Egress = Egress()
     lease: Lease = Lease()
     admin_port: int = Field(default=names.ADMIN_PORT, ge=0, le=65535)
     resync_seconds: float = Field(default=300, ge=10)

@@ -13,16 +13,19 @@ from pydantic import BaseModel
 
 from devbox_api.conditions import ConditionType, Reason
 from devbox_api.devbox import DevboxGatewayStatus, DevboxStatus
+from devbox_api.names import INIT_CONTAINER
 from devbox_common.kube import ApiError, Object
 
-from . import lifecycle, network, paths
+from . import lifecycle, paths
 from .apply import Writer
 from .attach import Attached
 from .compile import Desired
 from .conditions import Finding, bad, from_problems, good, merge, summarise
+from .confinement import Confinement, confinement
 from .credentials import Problem
 from .model import DevboxView, PodView, Snapshot, format_time
 from .pod import gateway_url
+from .settings import Settings
 
 log = structlog.get_logger()
 
@@ -49,22 +52,26 @@ class Outcome:
     """The Devbox is left as it is: why."""
 
 
-def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, release_namespace: str) -> DevboxStatus:
+def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, settings: Settings) -> DevboxStatus:
     """The whole status."""
     box, pod = snapshot.devbox.box, outcome.pod
+    in_force = outcome.attached is not None and outcome.attached.confined
+    confined = confinement(pod, snapshot.policies, settings, in_force=in_force)
+    refused = [problem for problem in (desired.refused, desired.egress_problem) if problem]
     findings: dict[ConditionType, Finding] = {
-        _C.ACCEPTED: from_problems([desired.refused] if desired.refused else [], good(Reason.ACCEPTED)),
+        _C.ACCEPTED: from_problems(refused, good(Reason.ACCEPTED)),
         _C.CREDENTIALS_RESOLVED: from_problems(desired.problems, good(Reason.RESOLVED)),
         _C.TOKENS_ISSUED: _tokens(outcome),
-        _C.EGRESS_CONFINED: _confined(snapshot, outcome, release_namespace),
+        _C.EGRESS_CONFINED: confined.finding,
         _C.POD_READY: _pod_ready(snapshot, desired, outcome),
         _C.RESTART_REQUIRED: _restart(snapshot, desired, pod),
     }
-    needed = (_C.ACCEPTED, _C.CREDENTIALS_RESOLVED, _C.TOKENS_ISSUED, _C.POD_READY)
+    blocking = (_C.EGRESS_CONFINED,) if confined.blocks else ()
+    needed = (_C.ACCEPTED, _C.CREDENTIALS_RESOLVED, _C.TOKENS_ISSUED, *blocking, _C.POD_READY)
     if not snapshot.system.ready and pod is None:
         # Nothing that the user wrote is at fault.
         findings[_C.POD_READY] = bad(Reason.WAITING, "the gateway's Service or certificate is not there yet")
-    summarise(findings, needed, stalled=_stalled(desired, findings))
+    summarise(findings, needed, stalled=_stalled(desired, findings, confined))
     if not snapshot.system.ready and findings[_C.READY].reason == Reason.WAITING:
         findings[_C.READY] = bad(Reason.SYSTEM_NOT_READY, findings[_C.POD_READY].message)
     expires = outcome.attached.expires if outcome.attached else {}
@@ -79,7 +86,7 @@ def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, releas
         gateways=tuple(
             DevboxGatewayStatus(
                 name=binding.name,
-                url=gateway_url(release_namespace),
+                url=gateway_url(settings.release_namespace),
                 endpoint=binding.endpoint,
                 expires_at=format_time(expires[binding.name]) if binding.name in expires else None,
             )
@@ -100,22 +107,6 @@ def _tokens(outcome: Outcome) -> Finding:
     if not attached.issued:
         return bad(Reason.WAITING, "tokens are issued when every credential is resolved")
     return good(Reason.ISSUED)
-
-
-def _confined(snapshot: Snapshot, outcome: Outcome, release_namespace: str) -> Finding:
-    if outcome.pod is None:
-        return bad(Reason.WAITING, "there is no pod yet")
-    foreign = network.foreign(outcome.pod, snapshot.policies, release_namespace)
-    if foreign:
-        listed = ", ".join(f"{outcome.pod.namespace}/{name}" for name in foreign)
-        return bad(
-            Reason.FOREIGN_POLICY,
-            f"policies add up, and {listed} also apply to the pod and allow something; delete them, or exclude pods "
-            "with the label devbox-gateway.io/devbox from their podSelector",
-        )
-    if outcome.attached is None or not outcome.attached.confined:
-        return bad(Reason.WAITING, "the pod's NetworkPolicy is not there yet")
-    return good(Reason.CONFINED)
 
 
 def _pod_ready(snapshot: Snapshot, desired: Desired, outcome: Outcome) -> Finding:
@@ -143,6 +134,9 @@ def _pod_ready(snapshot: Snapshot, desired: Desired, outcome: Outcome) -> Findin
     if pod.gated and not (outcome.attached and outcome.attached.opened):
         missing = f" ({', '.join(desired.missing)})" if desired.missing else ""
         return bad(Reason.WAITING, f"pod {pod.name} is gated until credentials and tokens are there{missing}")
+    if pod.held:
+        starts = f"pod {pod.name} starts; {INIT_CONTAINER} lets its agent run once the gateway answers and nothing else does"
+        return bad(Reason.POD_PENDING, pod.trouble or starts)
     if pod.phase == "Running":
         return bad(Reason.POD_NOT_READY, pod.trouble or f"the container of pod {pod.name} is not ready")
     return bad(Reason.POD_PENDING, pod.trouble or f"pod {pod.name} starts")
@@ -166,9 +160,13 @@ def _restart(snapshot: Snapshot, desired: Desired, pod: PodView | None) -> Findi
     )
 
 
-def _stalled(desired: Desired, findings: dict[ConditionType, Finding]) -> bool:
+def _stalled(desired: Desired, findings: dict[ConditionType, Finding], confined: Confinement) -> bool:
     user = {Reason.POD_REFUSED, Reason.COMMAND_ENDED, Reason.TOKEN_REFUSED, Reason.POD_SUCCEEDED}
-    return bool(desired.refused or desired.problems or any(f.status == "False" and f.reason in user for f in findings.values()))
+    if desired.refused or desired.problems or desired.egress_problem:
+        return True
+    if confined.blocks and confined.finding.reason in (Reason.FOREIGN_POLICY, Reason.NOT_ENFORCED):
+        return True
+    return any(finding.status == "False" and finding.reason in user for finding in findings.values())
 
 
 def _phase(snapshot: Snapshot, findings: dict[ConditionType, Finding], outcome: Outcome) -> Any:

@@ -1,6 +1,6 @@
 """The periodic look at everything: what a lost event left behind is found here at the latest.
 
-Goes in: lists of all Devboxes, GatewayConfigs and their pods. Comes out: a fresh index, every key in the queue (spread over the
+Goes in: lists of all Devboxes, GatewayConfigs, EgressPolicies and pods. Comes out: a fresh index, every key in the queue (spread over the
 period, but for the first time), and the deletion of what belongs to nobody. Called by the queue (SWEEP).
 """
 
@@ -18,7 +18,7 @@ from . import documents, metrics, paths
 from .apply import Writer
 from .index import Index, references
 from .keys import CERTIFICATES, FLOOR, Kind, WorkKey
-from .model import DevboxView, GatewayView
+from .model import DevboxView, GatewayView, Key
 from .queue import WorkQueue
 from .settings import Settings
 from .watches import Watches
@@ -55,12 +55,15 @@ class Sweeper:
         metrics.DEVBOXES.set(len(devboxes))
         keys = {WorkKey(Kind.DEVBOX, *box.key) for box in devboxes}
         keys |= {WorkKey(Kind.GATEWAY, *key) for key in gateways}
+        keys |= {WorkKey(Kind.EGRESS, *key) for key in await self._egress_policies()}
         keys |= {WorkKey(Kind.SOURCE, *secret) for secret in self._index.secrets()}
         for stored in self._watches.stored.objects.values():
             if stored.type == names.CREDENTIAL_TYPE:
                 keys.add(WorkKey(Kind.SOURCE, *documents.source_of(stored)))
             elif stored.type == names.GATEWAY_TYPE:
                 keys.add(WorkKey(Kind.GATEWAY, *documents.source_of(stored)))
+            elif stored.type == names.EGRESS_TYPE:
+                keys.add(WorkKey(Kind.EGRESS, *documents.source_of(stored)))
         period = self._settings.resync_seconds
         for key in (CERTIFICATES, FLOOR, *sorted(keys)):
             self._queue.add(key, 0.0 if self._first else random.uniform(0.01, period * 0.8))  # noqa: S311 (jitter)
@@ -75,6 +78,14 @@ class Sweeper:
         for scope in self._settings.scopes:
             items, _ = await self._api.list(path(scope))
             result += [parsed for item in items if (parsed := _parse(view, item)) is not None]
+        return result
+
+    async def _egress_policies(self) -> set[Key]:
+        """All that there are; what they say is for their own reconcile."""
+        result: set[Key] = set()
+        for scope in self._settings.scopes:
+            items, _ = await self._api.list(paths.egresspolicies(scope))
+            result |= {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in items}
         return result
 
     async def _routes(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from devbox_api import names
-from devbox_api.route import Binding
+from devbox_api.route import Binding, EgressBinding
 from devbox_common.kube import Object
 from devbox_common.redacted import Redacted
 
@@ -70,7 +70,7 @@ def renewal(jwt: str, pod: str, service_account: str, fraction: float) -> dateti
 
 def due(
     wanted: Iterable[str],
-    current: Mapping[str, Binding],
+    current: Mapping[str, Binding | EgressBinding],
     *,
     pod: str,
     service_account: str,
@@ -105,14 +105,21 @@ def grown(digests: Iterable[str], jwt: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*digests, names.token_digest(jwt))))[-MOST_DIGESTS:]
 
 
-def secret_data(bindings: Iterable[Binding]) -> dict[str, Redacted]:
-    """Key to value: each NAME, and a file that a new shell can read."""
-    values = {binding.name: f"{names.TOKEN_PREFIX}{binding.token}" for binding in bindings}
-    lines = "".join(f"export {name}='{value}'\n" for name, value in values.items())
-    return {name: Redacted(value) for name, value in {**values, ENV_FILE: lines}.items()}
+def proxy_url(token: str, host: str) -> Redacted:
+    """What a client finds the forward proxy by, and shows its token to it with."""
+    return Redacted(f"http://{names.CONTAINER}:{names.TOKEN_PREFIX}{token}@{host}:{names.EGRESS_PORT}")
 
 
-def secret(pod: PodView, bindings: Iterable[Binding]) -> Object:
+def secret_data(bindings: Iterable[Binding], egress: EgressBinding, host: str) -> dict[str, Redacted]:
+    """Key to value: each NAME, the way out, and a file that a new shell can read. `host`: the gateway's."""
+    values = {binding.name: Redacted(f"{names.TOKEN_PREFIX}{binding.token}") for binding in bindings}
+    proxy = proxy_url(egress.token, host)
+    exported = values | dict.fromkeys(names.PROXY_VARIABLES, proxy)
+    lines = "".join(f"export {name}='{value.reveal()}'\n" for name, value in exported.items())
+    return {**values, names.PROXY_KEY: proxy, ENV_FILE: Redacted(lines)}
+
+
+def secret(pod: PodView, bindings: Iterable[Binding], egress: EgressBinding, host: str) -> Object:
     """The token Secret, named as the pod."""
     return {
         "apiVersion": "v1",
@@ -124,7 +131,7 @@ def secret(pod: PodView, bindings: Iterable[Binding]) -> Object:
             "ownerReferences": [owner_reference(pod)],
         },
         "type": names.TOKENS_TYPE,
-        "data": encode(secret_data(bindings)),
+        "data": encode(secret_data(bindings, egress, host)),
     }
 
 

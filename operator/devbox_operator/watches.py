@@ -180,6 +180,9 @@ class Watches:
         if view.type == names.GATEWAY_TYPE:
             gateway = documents.source_of(view)
             self._wake(self._index.users_of_gateway(gateway)) if old is None else self._add(WorkKey(Kind.GATEWAY, *gateway))
+        if view.type == names.EGRESS_TYPE:
+            policy = documents.source_of(view)
+            self._wake(self._index.users_of_egress(policy)) if old is None else self._add(WorkKey(Kind.EGRESS, *policy))
 
     def _policy_changed(self, key: Key, old: PolicyView | None, new: PolicyView | None) -> None:
         devbox = self._own_policy(new or old)

@@ -5,7 +5,8 @@ import gc
 import importlib.metadata
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ import click
 import structlog
 import uvloop
 
+from devbox_api import names
 from devbox_common import log as logs
 from devbox_common.access import NoAccess
 from devbox_common.kube import KubeApi
@@ -21,17 +23,20 @@ from devbox_common.settings import SettingsError, load
 
 from .admin import AdminPort
 from .audit import AuditLog
+from .canary import canary, port_of
 from .certificates import Certificate
-from .destinations import Policy, Resolver
+from .destinations import Policy, Resolver, WayOut
+from .forwarder import Forwarder
 from .gateway import Gateway
 from .lines import LineWriter, take_over_logging
 from .memory import keep_heaps_trimmable
 from .pool import Upstreams, tls_context
 from .reviews import Reviewer
-from .server import DataPort
+from .server import DataPort, EgressPort
 from .settings import Settings
 from .state import State
 from .view import Limits
+from .waiting import Waiting
 
 log = structlog.get_logger()
 LOG_LINES = 1000
@@ -84,11 +89,18 @@ class Start:
 
     def __init__(self, settings: Settings) -> None:
         self.policy = Policy.of(settings.upstreams)
+        self.way_out = WayOut.of(settings.egress)
         self.trust = _named("upstreams.caBundle", lambda: tls_context(settings.upstreams.ca_bundle))
         tls = settings.listen.tls
         self.certificate = _named("listen.tls", lambda: Certificate(tls)) if tls else None
         self.own_host = urlsplit(settings.public_url).hostname or ""
-        self.own_addresses = frozenset({os.environ["POD_IP"]} if os.environ.get("POD_IP") else ())
+        self.own_addresses = own_addresses(os.environ)
+
+
+def own_addresses(environment: Mapping[str, str]) -> frozenset[str]:
+    """Where the gateway itself is: its pod, and its Service, which Kubernetes names to the pods beside it. Raises ValueError."""
+    texts = [environment.get(name, "") for name in ("POD_IP", "POD_IPS", f"{names.SERVICE.upper()}_SERVICE_HOST")]
+    return frozenset(str(ip_address(text.strip())) for text in ",".join(texts).split(",") if text.strip())
 
 
 T = TypeVar("T")
@@ -117,25 +129,35 @@ async def serve(settings: Settings, start: Start) -> None:
 
         resolver = Resolver(start.policy, floor, own_host=start.own_host)
         upstreams = Upstreams(resolver, settings.timeouts, start.trust)
+        waiting = Waiting(state, Reviewer(api, state.known), identity.wait_seconds)
         gateway = Gateway(
             state,
-            Reviewer(api, state.known),
+            waiting,
             upstreams,
             audit,
             limits=limits,
-            wait_seconds=identity.wait_seconds,
             public_url=settings.public_url,
             timeouts=settings.timeouts,
             bounds=settings.limits,
         )
+        # Names of devboxes' choosing have threads of their own: they hold up no API.
+        outward = Resolver(start.way_out, floor, own_host=start.own_host)
+        forwarder = Forwarder(gateway, state, waiting, outward, limits=limits, settings=settings.egress, way_out=start.way_out)
         admin = AdminPort(gateway, state, settings.listen.host, settings.listen.admin)
         data = DataPort(
             gateway, settings.listen.host, settings.listen.data, start.certificate.context if start.certificate else None
         )
+        egress = EgressPort(forwarder, settings.listen.host, settings.listen.egress)
         background = [tasks.create_task(state.run())]
         if start.certificate:
             background.append(tasks.create_task(start.certificate.follow()))
-        ports = {"admin": await admin.start(), "data": await data.start()}
+        bird = await canary(settings.listen.host, settings.listen.canary)
+        ports = {
+            "admin": await admin.start(),
+            "data": await data.start(),
+            "egress": await egress.start(),
+            "canary": port_of(bird),
+        }
         settle()
         log.info("started", **ports)
         await stop.wait()
@@ -144,10 +166,12 @@ async def serve(settings: Settings, start: Start) -> None:
         data.drain()
         # The Service still sends new connections here until every node has heard of it.
         await asyncio.sleep(settings.drain_seconds)
-        await data.stop(settings.shutdown_seconds)
+        bird.close()
+        await asyncio.gather(data.stop(settings.shutdown_seconds), egress.stop(settings.shutdown_seconds))
         await admin.stop()
         upstreams.close()
         resolver.close()
+        outward.close()
         for task in background:
             task.cancel()
     audit.close()

@@ -48,7 +48,8 @@ class AdminPort:
     async def _metrics(self, _: web.Request) -> web.Response:
         known = self._state.known
         metrics.IN_FLIGHT.set(self._gateway.requests)
-        metrics.CONNECTIONS.set(len(self._gateway.connections))
+        metrics.CONNECTIONS.set(self._gateway.sockets)
+        metrics.TUNNELS.set(self._gateway.tunnels)
         metrics.ROUTES.set(len(known.routes))
         metrics.LIVE.labels("routes").set(known.routes_live)
         metrics.LIVE.labels("pods").set(known.pods_live)

@@ -1,7 +1,8 @@
 """Who called what: one JSON line at a request's start and one at its end, or one for a refusal, on standard output.
 
-Goes in: facts about a request, none of them secret (no query, no header, no body). Comes out: lines, through lines.py, so
-that a reader that blocks never blocks the event loop. A full queue refuses requests or drops lines, as set. Called by server.py.
+Goes in: facts about a request or a tunnel, none of them secret (no query, no header, no body). Comes out: lines, through lines.py, so
+that a reader that blocks never blocks the event loop. A full queue refuses requests or drops lines, as set. Called by
+gateway.py and forwarder.py.
 """
 
 import time
@@ -10,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from .identity import Caller
+from .admission import Caller
 from .lines import LineWriter, Stream
 
 
@@ -55,6 +56,15 @@ class AuditLog:
         )
         self._put(b"%b%b%b" % (self._begin(b"end", request_id), _who(caller, method, path), facts))
 
+    def tunnel_start(self, request_id: str, caller: Caller, target: str, address: str) -> None:
+        """Before the first byte goes through a tunnel. Raises AuditFull."""
+        self._put(self._begin(b"start", request_id) + orjson.dumps(_facts(caller, target, address))[1:])
+
+    def tunnel_end(self, request_id: str, caller: Caller, target: str, address: str, end: End) -> None:
+        """When a tunnel is over; `received` and `sent` are bytes from and to the devbox. Raises AuditFull."""
+        facts = {"ended": end.ended, "received": end.received, "sent": end.sent, "ms": round(end.seconds * 1000, 1)}
+        self._put(self._begin(b"end", request_id) + orjson.dumps(_facts(caller, target, address) | facts)[1:])
+
     def refused(self, request_id: str, caller: Caller | None, **facts: Any) -> None:
         """A request that went nowhere. Raises AuditFull."""
         known = caller._asdict() if caller else {}
@@ -80,6 +90,13 @@ class AuditLog:
         if self._second[0] != whole:
             self._second = (whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)).encode())
         return b"%b.%03dZ" % (self._second[1], int((now - whole) * 1000))
+
+
+def _facts(caller: Caller, target: str, address: str) -> dict[str, object]:
+    """Of a tunnel."""
+    facts = caller._asdict() | {"method": "CONNECT", "target": target, "address": address}
+    del facts["pod_uid"]
+    return facts
 
 
 def _who(caller: Caller, method: str, path: bytes) -> bytes:

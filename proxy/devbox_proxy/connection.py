@@ -27,6 +27,10 @@ TURN: Final = 16 * 1024
 """Bytes that are parsed before other connections have their turn."""
 LINGER_SECONDS: Final = 1.0
 """For what a client has on its way when it is refused: closing before it arrives would make a reset of our answer."""
+FAREWELL_SECONDS: Final = 30.0
+"""For an answer's last bytes, where the transport does not say that they are gone: what TLS has encrypted can't be seen."""
+AT_ONCE: Final = 64 * 1024
+"""Bytes that the socket takes at once, whoever reads how."""
 
 
 class Hold(Enum):
@@ -62,6 +66,9 @@ class Connection(asyncio.Protocol):
         "_reader",
         "_since",
         "_tunnel",
+        "_unsent",
+        "_waiting",
+        "_written",
         "peer",
         "stalled_since",
         "transport",
@@ -78,6 +85,8 @@ class Connection(asyncio.Protocol):
         self._reader = RequestReader(self, peer, gateway.heads, gateway.head_limits)
         self._exchange: Exchange | None = None
         self._pending: deque[Begun | bytes | Refusal | _End] = deque()
+        self._waiting = 0
+        """Heads among them."""
         self._held: set[Hold] = set()
         self._later: deque[bytes] = deque()
         """What was read and not yet looked at."""
@@ -87,6 +96,10 @@ class Connection(asyncio.Protocol):
         self._since = now()
         """When the present rest began."""
         self._closing_at: float | None = None
+        """When it is cut, if it has not ended by then; None while it serves."""
+        self._unsent = 0
+        """Bytes that had not been sent at the last look, since it has been closing."""
+        self._written = 0
 
     # asyncio.Protocol
 
@@ -112,7 +125,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.transport = None
         self._reader.close()
-        self._pending.clear()
+        self._drop_pending()
         self._gateway.connections.discard(self)
         self._on_lost(self.peer)
         if self._exchange is not None:
@@ -134,6 +147,7 @@ class Connection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Send bytes to the client."""
         if self.transport is not None:
+            self._written += len(data)
             self.transport.write(data)
 
     def pause(self, *, paused: bool) -> None:
@@ -155,8 +169,8 @@ class Connection(asyncio.Protocol):
         self._since = now()
         self._let_go(Hold.EXCHANGE)
         if not keep_alive or self.transport is None or self.transport.is_closing():
-            self._pending.clear()
-            self._close()
+            self._drop_pending()
+            self._close(FAREWELL_SECONDS if self._written > AT_ONCE else LINGER_SECONDS)
         elif self._pending:
             self._serve_pending()
         elif self._reader.ended:
@@ -186,8 +200,7 @@ class Connection(asyncio.Protocol):
         """Look at the deadlines (monotonic seconds). Called about twice a second."""
         bounds = self._gateway.bounds
         if self._closing_at is not None:
-            if present > self._closing_at:
-                self.abort()
+            self._check_closing(present, self._closing_at)
         elif self.stalled_since is not None and present - self.stalled_since > bounds.write_stall_seconds:
             metrics.CUT.labels("stuck_reader").inc()
             self._fail_exchange("stuck_reader")
@@ -263,19 +276,32 @@ class Connection(asyncio.Protocol):
         if exchange is not None:
             exchange.client_gone(why)
 
-    def _close(self) -> None:
-        """Close once everything is sent, and give what is still on its way here a moment to arrive."""
+    def _close(self, seconds: float = LINGER_SECONDS) -> None:
+        """Close once everything is sent, and give what is still on its way here a moment to arrive: so many seconds from then on."""
         self._reader.ended = True
         transport = self.transport
         if transport is None or self._closing_at is not None:
             return
-        self._closing_at = now() + LINGER_SECONDS
-        if transport.can_write_eof():
-            self._held.clear()
+        self._closing_at = now() + seconds
+        self._held.clear()
+        if not transport.is_closing():
             transport.resume_reading()
-            transport.write_eof()  # check() closes it
-        else:
-            transport.close()  # TLS has a farewell of its own
+        if transport.can_write_eof():
+            transport.write_eof()  # after what is to be sent; check() closes it
+        elif not transport.get_write_buffer_size():
+            transport.close()  # TLS has a farewell of its own, for which there is little time; so check() waits for its turn
+
+    def _check_closing(self, present: float, until: float) -> None:
+        """An answer that is read slowly is not to be cut at its end."""
+        transport = self.transport
+        unsent = 0 if transport is None else transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            self._unsent = unsent
+            self._closing_at = until = present + (self._gateway.bounds.write_stall_seconds if unsent else FAREWELL_SECONDS)
+        if present > until:
+            self.abort()
+        elif not unsent and transport is not None and not transport.can_write_eof() and not transport.is_closing():
+            transport.close()
 
     # requests, in their order
 
@@ -291,6 +317,7 @@ class Connection(asyncio.Protocol):
                 break
             self._pending.popleft()
             if isinstance(item, Begun):
+                self._waiting -= 1
                 self._begin(item)
             elif isinstance(item, Refusal):
                 if exchange is None:
@@ -307,16 +334,21 @@ class Connection(asyncio.Protocol):
         if not self._pending:
             self._let_go(Hold.PIPELINE)
 
+    def _drop_pending(self) -> None:
+        self._pending.clear()
+        self._waiting = 0
+
     # reader.Sink
 
     def head_read(self, begun: Begun) -> None:
         """A request begins: now, or once those before it are answered."""
         if self._exchange is None and not self._pending:
             self._begin(begun)
-        elif sum(isinstance(item, Begun) for item in self._pending) >= MAX_PIPELINED:
+        elif self._waiting >= MAX_PIPELINED:
             self.misread(Refusal.TOO_MANY_PIPELINED)
         else:
             self._pending.append(begun)
+            self._waiting += 1
             self._hold(Hold.PIPELINE)
 
     def body_read(self, data: bytes) -> None:

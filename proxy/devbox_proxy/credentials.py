@@ -188,19 +188,26 @@ def _injected(access: Access, found: Found) -> Line | None:
     return access.line if taken is None else access.line_for[taken]
 
 
+def parameter_names(query: bytes) -> set[bytes]:
+    """The names in a query, as a lenient server reads them."""
+    return {_name(parameter.lstrip(b"&;")) for parameter in _PARAMETER.findall(query)}
+
+
+def _name(parameter: bytes) -> bytes:
+    """Of `name=value`: decoded, without case, spaces around it and what follows a NUL, none of which count everywhere."""
+    name = unquote_plus(parameter.partition(b"=")[0].decode("latin-1"), encoding="latin-1")
+    return name.partition("\0")[0].strip().lower().encode("latin-1")
+
+
 def _without(key: bytes, query: bytes) -> bytes:
     """The query without the client's own parameters of that name, in whatever way they are written; the rest byte for byte.
 
-    Case and spaces around a name don't count, and ';' ends a parameter like '&': to some servers it is so.
+    ';' ends a parameter like '&': to some servers it is so.
     """
-
-    def is_its(parameter: bytes) -> bool:
-        name = unquote_plus(parameter.partition(b"=")[0].decode("latin-1"), encoding="latin-1")
-        return name.strip().lower().encode("latin-1") == key.lower()
-
+    key = key.lower()
     first, *rest = _PARAMETER.findall(query)
-    kept = [parameter for parameter in rest if not is_its(parameter[1:])]
-    if not is_its(first):
+    kept = [parameter for parameter in rest if _name(parameter[1:]) != key]
+    if _name(first) != key:
         return b"".join((first, *kept))
     return b"".join(kept)[1:]
 
@@ -222,6 +229,9 @@ def _forwarded(headers: Headers, not_forwarded: frozenset[bytes], connection_opt
     kept = []
     for line in headers:
         name = line[0].lower()
-        if name not in removed and grammar.UNDERSCORE not in name and not name.startswith(grammar.NOT_FORWARDED_PREFIX):
+        twin = name.translate(grammar.DASHES)
+        if not (
+            name in removed or twin in removed or grammar.UNDERSCORE in name or twin.startswith(grammar.NOT_FORWARDED_PREFIX)
+        ):
             kept.append(line)
     return kept

@@ -1,22 +1,34 @@
-"""Where a gateway may lead: every address that would be dialled is checked, and the checked one is dialled.
+"""Where the gateway may lead, on both ports: every address that would be dialled is checked, and the checked one is dialled.
 
-Who may write a GatewayConfig must not get the gateway's place in the network with it. Goes in: a host, the addresses it has, the
-settings and the floor. Comes out: the addresses that may be dialled, or a refusal. Pure but for `Resolver`, which asks DNS.
+Who may write a GatewayConfig or an EgressPolicy must not get the gateway's place in the network with it. Goes in: a host, the addresses
+it has, the settings and the floor. Comes out: the addresses that may be dialled, or a refusal. Pure but for `Resolver`, which asks DNS.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Network, ip_address
+from typing import Final, Protocol
 
 from devbox_common.hosts import any_matches
 
 from .lookups import Lookups
-from .settings import Upstreams
+from .policies import Address, EgressPolicy, Network, networks, within
+from .settings import Egress, Upstreams
+from .targets import Target
 
-Address = IPv4Address | IPv6Address
-_NAT64 = IPv6Network("64:ff9b::/96")
-_METADATA = {ip_address(text) for text in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200")}
-"""Where clouds serve instance credentials (AWS, GCP, Azure; AWS over IPv6; Alibaba)."""
+_IPV4_AT_THE_END = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")))
+"""NAT64 (RFC 6052, and RFC 8215 with the prefix length of 96), IPv4-compatible (RFC 4291 2.5.5.1), IPv4-translated (RFC 2765)."""
+_ISATAP: Final = 0x5EFE
+"""The upper half of an interface's identifier that holds an IPv4 address, but for the bit that says who gave it: RFC 5214 6.1."""
+_METADATA = {
+    ip_address(text)
+    for text in (
+        *("169.254.169.254", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "100.100.100.200"),
+        *("168.63.129.16", "192.0.0.192"),
+    )
+}
+"""Where clouds serve instance credentials: AWS, GCP and Azure; AWS over IPv6, and its EKS agent; GCP over IPv6; Alibaba. Then two that
+Python calls public: Azure's WireServer (learn.microsoft.com, "What is IP address 168.63.129.16?") and Oracle's older one."""
 
 
 class Refused(Exception):
@@ -27,37 +39,87 @@ class Unready(Refused):
     """Nor may any other, yet: what must never be dialled is not known."""
 
 
+class Reach(Protocol):
+    """How far names may lead beyond public addresses. Nothing lifts the floor."""
+
+    @property
+    def advice(self) -> str:
+        """What has to name a private address."""
+
+    def lifts(self, host: str, address: Address) -> bool:
+        """This host may lead to this private address."""
+
+    def override(self, host: str) -> tuple[str, int | None] | None:
+        """Address and port (None: the one that is asked for) that the administrator put in the host's place."""
+
+
+Overrides = tuple[tuple[str, str, int | None], ...]
+"""Host, address, port (None: the one that is asked for)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The chart's `upstreams` settings."""
+    """The chart's `upstreams` settings: a Reach for GatewayConfigs."""
 
-    allowed_cidrs: tuple[str, ...] = ()
+    allowed_cidrs: tuple[Network, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
-    overrides: tuple[tuple[str, str, int | None], ...] = ()
-    """Host, address, port (None: the endpoint's)."""
+    overrides: Overrides = ()
 
     @classmethod
     def of(cls, settings: Upstreams) -> "Policy":
         """Parsed settings. Raises ValueError for an address or range that is none."""
-        for cidr in settings.allowed_cidrs:
-            ip_network(cidr)
-        overrides = tuple((host.lower(), *_address_and_port(to)) for host, to in settings.address_overrides.items())
-        return cls(settings.allowed_cidrs, settings.allowed_hosts, overrides)
+        return cls(networks(settings.allowed_cidrs), settings.allowed_hosts, _overrides(settings.address_overrides))
+
+    @property
+    def advice(self) -> str:
+        """See Reach."""
+        return "upstreams.allowedHosts or allowedCIDRs"
+
+    def lifts(self, host: str, address: Address) -> bool:
+        """The administrator named the host, or a range that holds the address."""
+        return any_matches(self.allowed_hosts, host) or within(address, self.allowed_cidrs)
 
     def override(self, host: str) -> tuple[str, int | None] | None:
-        """Address and port that the administrator put in the host's place."""
-        return next(((address, port) for name, address, port in self.overrides if name == host), None)
+        """See Reach."""
+        return _override(self.overrides, host)
 
 
-def permitted(host: str, addresses: Iterable[str], policy: Policy, floor: frozenset[str]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """The chart's `egress` settings with one EgressPolicy: a Reach for the forward proxy. Private addresses take both."""
+
+    permitted_cidrs: tuple[Network, ...] = ()
+    overrides: Overrides = ()
+    policy: EgressPolicy | None = None
+
+    @classmethod
+    def of(cls, settings: Egress) -> "WayOut":
+        """Parsed settings. Raises ValueError for an address or range that is none."""
+        return cls(networks(settings.permitted_cidrs), _overrides(settings.address_overrides))
+
+    @property
+    def advice(self) -> str:
+        """See Reach."""
+        return "the EgressPolicy's allowedCIDRs and the chart's egress.permittedCIDRs"
+
+    def lifts(self, host: str, address: Address) -> bool:
+        """The policy's author wants it and the administrator permits it."""
+        return self.policy is not None and self.policy.allows_address(address) and within(address, self.permitted_cidrs)
+
+    def override(self, host: str) -> tuple[str, int | None] | None:
+        """See Reach."""
+        return _override(self.overrides, host)
+
+
+def permitted(host: str, addresses: Iterable[str], reach: Reach, floor: frozenset[str]) -> list[str]:
     """The addresses as they may be dialled. Raises Refused if there is none or if a single one may not be."""
     checked = []
     for text in addresses:
         address = ip_address(text.partition("%")[0])
         if why := _below_floor(address, floor):
             raise Refused(f"{host} has the address {address}: {why}")
-        if not _public(address) and not _named(host, address, policy):
-            raise Refused(f"{host} has the private address {address}; name it in upstreams.allowedHosts or allowedCIDRs")
+        if not _public(address) and not reach.lifts(host, address):
+            raise Refused(f"{host} has the private address {address}; name it in {reach.advice}")
         checked.append(text)
     if not checked:
         raise Refused(f"{host} has no address")
@@ -79,23 +141,28 @@ def _below_floor(address: Address, floor: frozenset[str]) -> str | None:
 
 
 def _public(address: Address) -> bool:
-    return all(inner.is_global and not inner.is_reserved for inner in (address, *_embedded(address)))
-
-
-def _named(host: str, address: Address, policy: Policy) -> bool:
-    if any_matches(policy.allowed_hosts, host):
-        return True
-    return any(address in ip_network(cidr) for cidr in policy.allowed_cidrs)
+    # Python takes the site-local fec0::/10 (private before RFC 3879) for global.
+    every = (address, *_embedded(address))
+    return all(inner.is_global and not inner.is_reserved and not getattr(inner, "is_site_local", False) for inner in every)
 
 
 def _embedded(address: Address) -> list[IPv4Address]:
-    """The IPv4 addresses that an IPv6 address leads to: mapped, 6to4, Teredo, NAT64."""
+    """The IPv4 addresses that an IPv6 address leads to: mapped, 6to4, Teredo, ISATAP, and those that end in one."""
     if isinstance(address, IPv4Address):
         return []
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in _NAT64:
+    isatap = int(address) >> 32 & 0xFDFFFFFF == _ISATAP
+    if isatap or any(address in network for network in _IPV4_AT_THE_END):
         found.append(IPv4Address(int(address) & 0xFFFFFFFF))
     return [inner for inner in found if inner is not None]
+
+
+def _overrides(settings: Mapping[str, str]) -> Overrides:
+    return tuple((host.lower(), *_address_and_port(to)) for host, to in settings.items())
+
+
+def _override(overrides: Overrides, host: str) -> tuple[str, int | None] | None:
+    return next(((address, port) for name, address, port in overrides if name == host), None)
 
 
 def _address_and_port(text: str) -> tuple[str, int | None]:
@@ -113,29 +180,55 @@ def _address_and_port(text: str) -> tuple[str, int | None]:
 class Resolver:
     """Names to checked addresses, once for each dial: what is checked is what is dialled."""
 
-    def __init__(self, policy: Policy, floor: Callable[[], frozenset[str] | None], *, own_host: str = "") -> None:
+    def __init__(self, reach: Reach, floor: Callable[[], frozenset[str] | None], *, own_host: str = "") -> None:
         """`floor`: what nothing lifts, None while it is not known; `own_host`: the gateway's name."""
-        self._policy = policy
+        self._reach = reach
         self._floor = floor
         self._own_host = own_host
         self._lookups = Lookups()
 
     async def resolve(self, host: str, port: int) -> list[tuple[str, int]]:
         """Address and port pairs to try in turn. Raises Refused, or OSError where DNS has no answer."""
-        floor = self._floor()
-        if floor is None:
-            raise Unready("the operator has not written the floor document yet")
+        return await self._resolve(host, host, port, self._reach)
+
+    async def target(self, target: Target, way_out: WayOut) -> list[tuple[str, int]]:
+        """The same for a CONNECT. A name is asked for as it is: no search list of ours stands behind it, so what is asked is what was
+        decided about."""
+        if target.address is not None:
+            floor = self._known_floor()
+            return [(address, target.port) for address in permitted(target.host, [target.host], way_out, floor)]
+        return await self._resolve(target.host, f"{target.host}.", target.port, way_out)
+
+    def permits(self, target: Target, address: str, way_out: WayOut) -> bool:
+        """An address that was dialled for a CONNECT may still be."""
+        try:
+            floor = self._known_floor()
+            if way_out.override(target.host) is not None:
+                return _below_floor(ip_address(address), floor) is None
+            permitted(target.host, [address], way_out, floor)
+        except Refused:
+            return False
+        return True
+
+    async def _resolve(self, host: str, asked: str, port: int, reach: Reach) -> list[tuple[str, int]]:
+        floor = self._known_floor()
         if host.rstrip(".") == self._own_host:
             raise Refused(f"{host} is the gateway itself")
-        override = self._policy.override(host)
+        override = reach.override(host)
         if override is not None:
             # The administrator named this very address; only the floor stands above that.
             address, other_port = override
             if why := _below_floor(ip_address(address), floor):
                 raise Refused(f"the address override of {host}, {address}: {why}")
             return [(address, other_port or port)]
-        addresses = await self._lookups.addresses(host)
-        return [(address, port) for address in permitted(host, addresses, self._policy, floor)]
+        addresses = await self._lookups.addresses(asked)
+        return [(address, port) for address in permitted(host, addresses, reach, floor)]
+
+    def _known_floor(self) -> frozenset[str]:
+        floor = self._floor()
+        if floor is None:
+            raise Unready("the operator has not written the floor document yet")
+        return floor
 
     def close(self) -> None:
         """Look up no more."""

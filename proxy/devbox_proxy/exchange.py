@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from . import metrics, relay
+from .admission import Caller, Refuse, Wait
 from .audit import End
 from .bodies import Answer, Upload
 from .gateway import Gateway
-from .identity import Caller, Decision, Forward, Refuse, Wait
+from .identity import Decision, Forward
 from .reader import Begun
 from .refusals import Refusal
 from .relay import Framing, ResponseHead
@@ -190,9 +191,7 @@ class Exchange:
         refusal = self._gateway.enter(forward.caller)
         if refusal is None and self._switching != forward.upstream.websocket:
             refusal = Refusal.UPGRADE_UNSUPPORTED
-        if refusal is None and self._gateway.too_long(
-            forward.upstream, max(self._upload.received, int(self._length or 0))
-        ):
+        if refusal is None and self._gateway.too_long(forward.upstream, max(self._upload.received, int(self._length or 0))):
             refusal = Refusal.BODY_TOO_LARGE
         if refusal is None and not self._gateway.audit_start(self.request_id, forward.caller, self.head):
             refusal = Refusal.AUDIT_FULL
@@ -330,8 +329,8 @@ class Exchange:
         if self.state is State.DONE:
             if present - self._mark[0] > LINGER_SECONDS:
                 self._client.exchange_done(keep_alive=False)
-        elif forward is not None and not self._gateway.still_there(forward.caller.pod_uid):
-            self._cut(Refusal.POD_GONE)
+        elif forward is not None and (why := self._gateway.ended(forward.caller.pod_uid)) is not None:
+            self._cut(why)
         elif self.state is State.SENDING and self._too_slow(present):
             self._cut(Refusal.REQUEST_TIMEOUT)
         elif forward is not None and self._upstream is not None and self._client.stalled_since is None:

@@ -130,7 +130,7 @@ def _timeouts(wanted: route.Timeouts) -> Timeouts | None:
 def _not_forwarded(auth: Auth, accepted: frozenset[bytes], *, redact_body: bool) -> frozenset[bytes]:
     """What belongs to one connection, or is where a credential goes. And a client's Accept-Encoding, where bodies are searched: in
     a compressed one nothing would be found (credentials.py asks for identity)."""
-    names = grammar.HOP_BY_HOP | grammar.NOT_FORWARDED | grammar.CREDENTIAL_HEADERS | accepted
+    names = grammar.HOP_BY_HOP | grammar.NOT_FORWARDED | grammar.OTHER_PATH | grammar.CREDENTIAL_HEADERS | accepted
     if auth.type == "Header":
         names |= {_key(auth).lower()}
     return names | {b"accept-encoding"} if redact_body else names

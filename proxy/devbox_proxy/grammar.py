@@ -12,6 +12,10 @@ PATH: Final = re.compile(rb"/[^\x00-\x20\x7f\\#]*\Z")
 BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 """RFC 3986 2.1."""
 CONTROL_ESCAPE: Final = re.compile(rb"%(?:0[0-9A-Fa-f]|1[0-9A-Fa-f]|7[Ff])")
+OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}")
+"""A character in more bytes than it needs (RFC 3629 3 and 10): to decoders that take it, %c0%ae is a dot and %c0%af a slash."""
+HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
+"""RFC 9112 3.2 and RFC 3986 3.2.2: what the header may hold. It may be empty."""
 
 CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 """What a header's value must not hold: RFC 9110 5.5, tab excepted."""
@@ -26,8 +30,9 @@ LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 WEBSOCKET_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 """16 bytes in base64: RFC 6455 4.1."""
 
-TOKEN: Final = re.compile(rb"gws_[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-"""A JWT in compact form (RFC 7515 3.1), behind our prefix."""
+TOKEN: Final = re.compile(rb"gws_(?:([A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++)|[A-Za-z0-9_-]*+)")
+"""A JWT in compact form (RFC 7515 3.1), behind our prefix: the group. Where none follows, what can't be the start of one either is
+taken with the prefix, and nothing is given back: each byte is looked at a few times, however often a value says gws_."""
 TOKEN_ALPHABET: Final = b"-_" + string.digits.encode() + string.ascii_letters.encode()
 """Base64url, of which a token's three parts are."""
 TOKEN_START: Final = b"gws_"
@@ -42,17 +47,22 @@ HOP_BY_HOP: Final = frozenset(
 """RFC 9110 7.6.1 and 11.7.1; RFC 9113 8.2.2: they speak about one connection and end with it."""
 NOT_FORWARDED: Final = frozenset(
     b"host expect forwarded via alt-svc content-length "
-    b"x-real-ip x-client-ip x-cluster-client-ip true-client-ip cf-connecting-ip fastly-client-ip".split()
+    b"x-real-ip x-client-ip x-cluster-client-ip true-client-ip cf-connecting-ip fastly-client-ip "
+    b"client-ip x-forwarded x-originating-ip x-remote-ip x-remote-addr".split()
 )
 """Made anew for the next hop, or (forwarded, …-ip) what an agent must not be able to claim."""
 NOT_FORWARDED_PREFIX: Final = b"x-forwarded-"
 UNDERSCORE: Final = ord("_")
 """'_' and '-' are one character to servers of the CGI family: x_api_key would come in as a second x-api-key."""
-OVERRIDES: Final = frozenset(
-    b"x-http-method-override x-http-method x-method-override x-original-method "
-    b"x-original-url x-rewrite-url x-original-uri x-original-path".split()
-)
-"""Headers by which some servers (Google's APIs, Rails, Symfony, IIS) take another method or path than the request line's."""
+DASHES: Final = bytes.maketrans(b"!#$%&'*+.^`|~", b"-" * 13)
+"""And so are all these to some (RFC 3875 4.1.18 leaves it open; lighttpd): a name counts as the one that it then is."""
+OTHER_PATH: Final = frozenset(b"x-original-url x-rewrite-url x-original-uri x-original-path".split())
+"""Headers by which some servers (Symfony, IIS) take another path than the request line's: never passed on, since an endpoint's path
+is a border."""
+OVERRIDES: Final = OTHER_PATH | frozenset(b"x-http-method-override x-http-method x-method-override x-original-method".split())
+"""And those by which some (Google's APIs, Rails, Symfony) take another method."""
+OTHER_METHOD: Final = frozenset(b"_method x-http-method-override x-http-method x-method-override".split())
+"""The same in the query (Symfony's Request::getMethod, Express's method-override)."""
 CREDENTIAL_HEADERS: Final = frozenset(b"authorization proxy-authorization x-api-key api-key x-goog-api-key".split())
 """Where the well-known APIs look for a credential: removed whatever they hold, since the gateway alone puts one in."""
 NOT_RETURNED: Final = frozenset(b"alt-svc proxy-authenticate".split())

@@ -85,7 +85,7 @@ def check(head: RequestHead) -> Refusal | None:
     hosts = head.values(b"host")
     if len(hosts) > 1 or len(head.values(b"authorization")) > 1:
         return Refusal.HEADER_DUPLICATE
-    if not hosts and head.version == (1, 1):
+    if not (grammar.HOST.fullmatch(hosts[0]) if hosts else head.version == (1, 0)):
         return Refusal.MALFORMED_REQUEST
     if head.websocket and not _handshake_is_sound(head):
         return Refusal.UPGRADE_UNSUPPORTED
@@ -130,6 +130,8 @@ def _path_is_treacherous(path: bytes) -> bool:
     if b"%" not in path and b"/." not in path:
         return False  # nearly every path: a segment that begins with a dot is what is looked for
     if grammar.BROKEN_ESCAPE.search(path) or grammar.CONTROL_ESCAPE.search(path):
+        return True
+    if grammar.OVERLONG.search(unquote_to_bytes(path)):
         return True
     for segment in path.split(b"/"):
         # Once decoded, an encoded slash or backslash may make new segments for whoever decodes before splitting.

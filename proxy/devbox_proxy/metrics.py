@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from .identity import Caller
+    from .admission import Caller
 
 REGISTRY: Final = CollectorRegistry()
 REFUSALS: Final = Counter("devbox_gateway_refusals_total", "Requests that were refused.", ("reason",), registry=REGISTRY)
@@ -23,6 +23,16 @@ CUT: Final = Counter(
     "devbox_gateway_cut_total",
     "Connections and requests that were ended for being too many or too slow.",
     ("reason",),
+    registry=REGISTRY,
+)
+TUNNELS: Final = Gauge("devbox_gateway_tunnels_open", "Tunnels that are open or being dialled.", registry=REGISTRY)
+TUNNELS_ENDED: Final = Counter(
+    "devbox_gateway_tunnels_total", "Tunnels that ended, by why.", ("namespace", "result"), registry=REGISTRY
+)
+TUNNEL_BYTES: Final = Counter(
+    "devbox_gateway_tunnel_bytes_total",
+    "Bytes that went through tunnels, from (up) and to (down) devboxes; counted when a tunnel ends.",
+    ("namespace", "direction"),
     registry=REGISTRY,
 )
 UNSEARCHED: Final = Counter(

@@ -6,7 +6,6 @@ settings, the credential with its version, and the caller's namespace (identity.
 """
 
 import asyncio
-import socket
 import ssl
 from collections import OrderedDict
 from pathlib import Path
@@ -17,6 +16,7 @@ import certifi
 
 from .credentials import UpstreamRequest
 from .destinations import Refused, Resolver, Unready
+from .dialling import Pair, first, plain_socket
 from .refusals import Refusal
 from .settings import Timeouts
 from .upstream import TlsUpstreamConnection, UpstreamConnection, UpstreamError
@@ -60,7 +60,9 @@ class Upstreams:
 
     def release(self, connection: UpstreamConnection) -> None:
         """Its answer was whole: keep it for the next request with its key."""
-        if self._closed or connection.transport is None or connection.transport.is_closing():
+        transport = connection.transport
+        # An answer that came before the whole request was sent: whether the API reads the rest as what it is, nobody knows.
+        if self._closed or transport is None or transport.is_closing() or transport.get_write_buffer_size():
             connection.abort()
             return
         connection.idle_since = now()
@@ -99,7 +101,7 @@ class Upstreams:
         try:
             async with asyncio.timeout(seconds):
                 pairs = await self._resolver.resolve(endpoint.host, endpoint.port)
-                return await self._first(key, endpoint.host, pairs, seconds, trust)
+                return await first(pairs, seconds, lambda address: self._connect(key, endpoint.host, address, trust))
         except Unready as error:
             raise UpstreamError(Refusal.NOT_READY, str(error)) from None
         except Refused as error:
@@ -111,31 +113,13 @@ class Upstreams:
         except OSError as error:
             raise UpstreamError(Refusal.UPSTREAM_UNREACHABLE, type(error).__name__) from None
 
-    async def _first(
-        self, key: tuple[str, ...], host: str, pairs: list[tuple[str, int]], seconds: float, trust: ssl.SSLContext | None
-    ) -> UpstreamConnection:
-        """The first address that answers; each has its part of the time, so that a dead one leaves some for the next."""
-        for number, (address, port) in enumerate(pairs, 1):
-            try:
-                async with asyncio.timeout(seconds / len(pairs)):
-                    return await self._connect(key, host, (address, port), trust)
-            except OSError as error:  # a TimeoutError is one
-                if isinstance(error, ssl.SSLError) or number == len(pairs):
-                    raise
-        raise OSError("no address")
-
     async def _connect(
-        self, key: tuple[str, ...], host: str, address: tuple[str, int], trust: ssl.SSLContext | None
+        self, key: tuple[str, ...], host: str, address: Pair, trust: ssl.SSLContext | None
     ) -> UpstreamConnection:
-        """To this very address: it was checked, and no name is looked up again."""
-        loop = asyncio.get_running_loop()
-        plain = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
+        plain = await plain_socket(address)
+        kind: Any = UpstreamConnection if trust is None else TlsUpstreamConnection  # of no class of asyncio's, for speed
         try:
-            plain.setblocking(False)
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.sock_connect(plain, address)
-            kind: Any = UpstreamConnection if trust is None else TlsUpstreamConnection  # of no class of asyncio's, for speed
-            made: tuple[Any, UpstreamConnection] = await loop.create_connection(
+            made: tuple[Any, UpstreamConnection] = await asyncio.get_running_loop().create_connection(
                 lambda: kind(key, self),
                 sock=plain,
                 ssl=trust,

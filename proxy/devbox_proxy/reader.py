@@ -171,7 +171,8 @@ class RequestReader:
         return data[:at], data[at:]
 
     def _line_is_strict(self, piece: bytes) -> bool:
-        """RFC 9112 2.2 and 3: empty lines before it end in CRLF, and one space stands between its parts. llhttp takes more."""
+        """RFC 9112 2.2 and 3: empty lines before it end in CRLF, one space stands between its parts, and it names HTTP. llhttp takes
+        more, such as `POST /x RTSP/1.1`, whose version it tells as 1.1."""
         if self._line is None:
             return True
         line = self._line + piece
@@ -181,6 +182,8 @@ class RequestReader:
             return False
         line, end, _ = line.partition(b"\r\n")
         self._line = None if end else line[: 2 * self._limits.target]
+        if end and line.count(b" ") > 1 and not line.rpartition(b" ")[2].startswith(b"HTTP/"):
+            return False
         return b"  " not in line
 
     def _parse(self, piece: bytes, rest: bytes) -> None:

@@ -119,7 +119,7 @@ def is_text(content_type: str, content_encoding: str, status: int) -> bool:
     if status == 206 or is_encoded(content_encoding):
         return False
     kind = content_type.partition(";")[0].strip().lower()
-    if not kind or kind.startswith("text/") or kind.endswith(("+json", "+xml")):
+    if not kind or kind.startswith(("text/", "multipart/", "message/")) or kind.endswith(("+json", "+xml", "+yaml")):
         return True
     return kind in _TEXT
 
@@ -134,6 +134,12 @@ _TEXT: Final = frozenset(
         "application/json",
         "application/x-ndjson",
         "application/jsonl",
+        "application/json-seq",
+        "application/http",
+        "application/x-javascript",
+        "application/ecmascript",
+        "application/x-yaml",
+        "application/toml",
         "application/xml",
         "application/javascript",
         "application/x-www-form-urlencoded",

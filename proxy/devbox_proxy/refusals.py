@@ -14,6 +14,7 @@ ANTHROPIC_TYPES: Final = {
     403: "permission_error",
     404: "not_found_error",
     405: "invalid_request_error",
+    407: "authentication_error",
     408: "timeout_error",
     413: "request_too_large",
     414: "invalid_request_error",
@@ -56,7 +57,7 @@ class Refusal(Enum):
     TOO_MANY_PIPELINED = _Row(400, "too many requests were sent on one connection without waiting for their answers")
     TOO_MANY_REQUESTS = _Row(429, "too many requests of this devbox are under way; wait for some to end", 1)
     OVERLOADED = _Row(503, "the gateway has as much to do as it can", 1)
-    HEADER_DUPLICATE = _Row(400, "Host and Authorization may be sent once")
+    HEADER_DUPLICATE = _Row(400, "Host, Authorization, Proxy-Authorization and Content-Length may be sent once")
     UPGRADE_UNSUPPORTED = _Row(
         400,
         "the only upgrade that passes is a whole WebSocket handshake: GET on HTTP/1.1 with no body, Upgrade: websocket, "
@@ -70,10 +71,21 @@ class Refusal(Enum):
     TOKEN_IN_PATH = _Row(400, "the token must not be in the path; send it in a header, e.g. Authorization: Bearer $NAME")
     TOKEN_UNKNOWN = _Row(401, "the token was not issued to any running devbox; use the one in this devbox's environment")
     TOKEN_REFUSED = _Row(401, "the cluster does not accept the token (any more); restart the devbox to get a new one")
+    TOKEN_FOR_EGRESS = _Row(
+        403,
+        "this token is the forward proxy's, which clients use as $HTTPS_PROXY; an API is asked with the token in its own $NAME",
+    )
+    TOKEN_FOR_GATEWAY = _Row(
+        403, "this token is an API's, to be sent to its $NAME_URL; the forward proxy is used with what $HTTPS_PROXY holds"
+    )
     TOKEN_ELSEWHERE = _Row(403, "the token works from its own devbox only")
     POD_GONE = _Row(403, "the devbox of this token is gone or going")
     POD_FINISHED = _Row(403, "the devbox of this token has finished")
     POD_ON_HOST_NETWORK = _Row(403, "a pod on the host's network can't be told from its node")
+    DEVBOX_NOT_CONFINED = _Row(
+        403,
+        "something opens a way around the gateway for this devbox, so it gets nothing; see the Devbox's condition EgressConfined",
+    )
     ROUTE_UNSUPPORTED = _Row(
         503, "the operator asks for a restriction that this gateway does not know; upgrade the gateway", 30
     )
@@ -93,6 +105,35 @@ class Refusal(Enum):
     UPSTREAM_INVALID = _Row(502, "the API's answer is not valid HTTP")
     UPSTREAM_CLOSED = _Row(502, "the API closed the connection before it answered; the request may have been carried out")
     UPSTREAM_TIMEOUT = _Row(504, "the API did not answer in time; the request may have been carried out")
+    CONNECT_ONLY = _Row(
+        405,
+        "this port is a forward proxy for TLS alone: use https:// URLs, which clients ask for by CONNECT; APIs are at $NAME_URL",
+    )
+    CONNECT_TARGET_INVALID = _Row(
+        400, "CONNECT takes host:port, such as example.com:443, with the host in ASCII (punycode) and the port in plain digits"
+    )
+    CONNECT_WITH_BODY = _Row(400, "a CONNECT has no body: send neither Transfer-Encoding nor a Content-Length other than 0")
+    PROXY_TOKEN_MISSING = _Row(
+        407, "no gws_ token in Proxy-Authorization; use the proxy as $HTTPS_PROXY names it, user and password included"
+    )
+    HOST_NOT_ALLOWED = _Row(
+        403, "the devbox's EgressPolicy does not allow this host; without spec.egressPolicyRef none is allowed"
+    )
+    PORT_NOT_ALLOWED = _Row(403, "the devbox's EgressPolicy does not allow this port")
+    ADDRESS_NOT_ALLOWED = _Row(
+        403,
+        "the host is, or leads to, an address that the EgressPolicy's allowedCIDRs or the chart's egress settings do not open",
+    )
+    POLICY_GONE = _Row(503, "the EgressPolicy of this devbox is gone or not accepted; see the Devbox's conditions", 5)
+    TOO_MANY_TUNNELS = _Row(429, "too many tunnels of this devbox are open; close some", 1)
+    SNI_MISMATCH = _Row(403, "in a tunnel: TLS asks for another server name than CONNECT did")
+    SNI_MISSING = _Row(403, "in a tunnel: TLS names no server, so that it can't be told where it leads")
+    ECH_NOT_ALLOWED = _Row(
+        403,
+        "in a tunnel: the client encrypts the server's name (ECH, or GREASE in its place); switch it off, or see egress.allowECH",
+    )
+    NOT_TLS = _Row(403, "in a tunnel: what came first is no TLS ClientHello")
+    HELLO_TIMEOUT = _Row(408, "in a tunnel: no TLS ClientHello came in time")
     AUDIT_FULL = _Row(503, "the audit log takes no more lines", 1)
     INTERNAL = _Row(500, "the gateway failed; its log has the request's id")
 
@@ -107,8 +148,13 @@ class Refusal(Enum):
         return self.value.status
 
     @property
+    def proxy_status(self) -> int:
+        """The same at the forward proxy: 401 is about an origin, 407 about a proxy (RFC 9110 15.5)."""
+        return 407 if self.status == 401 else self.status
+
+    @property
     def message(self) -> str:
-        """What to do. Never holds anything of the request."""
+        """What to do. Holds nothing of the request."""
         return self.value.message
 
     @property
@@ -126,9 +172,13 @@ class Refusal(Enum):
             headers["WWW-Authenticate"] = 'Bearer realm="devbox-gateway", Basic realm="devbox-gateway"'
         return headers
 
-    def body(self, request_id: str) -> bytes:
-        """`{"type":"error","error":{"type","code","message"},"request_id"}`: Anthropic's shape, which OpenAI's SDKs read too."""
-        error = {"type": ANTHROPIC_TYPES[self.status], "code": self.code, "message": f"devbox-gateway: {self.message}"}
+    def body(self, request_id: str, said: str = "") -> bytes:
+        """`{"type":"error","error":{"type","code","message"},"request_id"}`: Anthropic's shape, which OpenAI's SDKs read too.
+
+        `said` takes the message's place: what was asked for, once it was checked, and what to do.
+        """
+        message = f"{self.code}: {said}" if said else self.message
+        error = {"type": ANTHROPIC_TYPES[self.status], "code": self.code, "message": f"devbox-gateway: {message}"}
         return orjson.dumps({"type": "error", "error": error, "request_id": request_id})
 
 

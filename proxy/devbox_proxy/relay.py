@@ -128,7 +128,7 @@ def response_head(
     if b"x-request-id" not in head.fields:
         lines.append(b"X-Request-Id: %b\r\n" % request_id.encode())
     framing = head.framing
-    if head.length is not None:
+    if head.length is not None and head.status != HTTPStatus.NO_CONTENT:  # RFC 9110 8.6
         lines.append(b"Content-Length: %b\r\n" % head.length)
     elif framing is not Framing.NONE:
         # The client learns that a body was cut by the missing last chunk, also where the API's ended with its connection.

@@ -1,7 +1,7 @@
 """TokenReview: the cluster's own word on a token, asked as seldom as the bounds allow.
 
-Goes in: a Route and a binding. Comes out: `known.reviews[pod UID]`. One question at a time for a pod, at most 16 under way and 100
-a second, waiting rather than failing. Called by server.py, for a first request and for renewals in the background.
+Goes in: a Route and what holds the token. Comes out: `known.reviews[pod UID]`. One question at a time for a pod, at most 16 under way
+and 100 a second, waiting rather than failing. Called by waiting.py, for a first request and for renewals in the background.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from typing import Final
 import structlog
 
 from devbox_api import names
-from devbox_api.route import Binding, Route
+from devbox_api.route import Route
 from devbox_common.kube import ApiError, KubeApi, Object
 
 from .metrics import TOKENREVIEWS
-from .view import Known, Review
+from .view import Held, Known, Review
 
 PATH: Final = "/apis/authentication.k8s.io/v1/tokenreviews"
 IN_FLIGHT: Final = 16
@@ -38,39 +38,39 @@ class Reviewer:
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._next = 0.0
         self._gentle_until = 0.0
-        self._put_off: dict[str, tuple[Route, Binding]] = {}
+        self._put_off: dict[str, tuple[Route, Held]] = {}
         """By pod UID: to be asked about once the API server is back. Empty while it is there."""
         self._probing: asyncio.Task[None] | None = None
 
-    async def review(self, route: Route, binding: Binding) -> None:
+    async def review(self, route: Route, held: Held) -> None:
         """Return once there is an answer for the pod, or none can be had."""
-        await asyncio.shield(self.start(route, binding))
+        await asyncio.shield(self.start(route, held))
 
-    def start(self, route: Route, binding: Binding) -> asyncio.Task[None]:
+    def start(self, route: Route, held: Held) -> asyncio.Task[None]:
         """Ask in the background; one question at a time for a pod."""
         uid = route.pod.uid
         task = self._running.get(uid)
         if task is None:
-            task = asyncio.create_task(self._ask(route, binding))
+            task = asyncio.create_task(self._ask(route, held))
             self._running[uid] = task
             task.add_done_callback(lambda _: self._running.pop(uid, None))
         return task
 
-    async def _ask(self, route: Route, binding: Binding) -> None:
+    async def _ask(self, route: Route, held: Held) -> None:
         async with self._slots:
             if not self._put_off:
                 await self._pace()
             if self._put_off:  # the API server is away, or went away while this one waited for its turn
-                self._put_off[route.pod.uid] = route, binding
+                self._put_off[route.pod.uid] = route, held
             else:
-                await self._put(route, binding)
+                await self._put(route, held)
 
-    async def _put(self, route: Route, binding: Binding) -> None:
+    async def _put(self, route: Route, held: Held) -> None:
         """The question itself; when none can be put, it is put off."""
         body = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",
-            "spec": {"token": binding.token, "audiences": [binding.audience]},
+            "spec": {"token": held.token, "audiences": [held.audience]},
         }
         asked = time.monotonic()
         try:
@@ -78,23 +78,23 @@ class Reviewer:
         except ApiError as error:
             TOKENREVIEWS.labels(result="error").inc()
             log.warning("tokenreview_failed", pod=route.pod.name, status=error.status, reason=error.reason)
-            self._away(route, binding)
+            self._away(route, held)
             return
         self._put_off.pop(route.pod.uid, None)
         self._back()
-        accepted, why = verdict(answer.get("status", {}), route, binding)
+        accepted, why = verdict(answer.get("status", {}), route, held)
         TOKENREVIEWS.labels(result="accepted" if accepted else "refused").inc()
         if not accepted:
             log.info("token_refused_by_cluster", pod=route.pod.name, namespace=route.pod.namespace, why=why)
-        digest = names.token_digest(binding.token)
+        digest = names.token_digest(held.token)
         credential_id = _extra(answer["status"], "credential-id") if accepted else ""
         if route.pod.uid in self._known.pods:  # it may have gone meanwhile, and its review with it
             self._known.reviews[route.pod.uid] = Review(asked, accepted, digest, credential_id)
 
-    def _away(self, route: Route, binding: Binding) -> None:
+    def _away(self, route: Route, held: Held) -> None:
         if self._known.api_away_since is None:
             self._known.api_away_since = time.monotonic()
-        self._put_off[route.pod.uid] = route, binding
+        self._put_off[route.pod.uid] = route, held
         if self._probing is None or self._probing.done():
             self._probing = asyncio.create_task(self._probe())
 
@@ -112,9 +112,9 @@ class Reviewer:
         self._known.api_away_since = None
         self._gentle_until = time.monotonic() + 1.0
         waiting, self._put_off = self._put_off, {}
-        for uid, (route, binding) in waiting.items():
+        for uid, (route, held) in waiting.items():
             if uid in self._known.pods:
-                self.start(route, binding)
+                self.start(route, held)
 
     async def _pace(self) -> None:
         now = time.monotonic()
@@ -123,11 +123,11 @@ class Reviewer:
         await asyncio.sleep(self._next - pause - now)
 
 
-def verdict(status: Object, route: Route, binding: Binding) -> tuple[bool, str]:
+def verdict(status: Object, route: Route, held: Held) -> tuple[bool, str]:
     """Is it this pod's token, for this audience? And if not, why."""
     if not status.get("authenticated"):
         return False, "not authenticated"
-    if binding.audience not in (status.get("audiences") or ()):
+    if held.audience not in (status.get("audiences") or ()):
         return False, "another audience"
     if _extra(status, "pod-uid") != route.pod.uid:
         return False, "another pod"

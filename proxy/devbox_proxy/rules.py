@@ -21,7 +21,7 @@ _BORDER: Final = b"\0"
 """Between decoded segments: guard.py lets no path pass that holds it, not even in an escape."""
 _ANY: Final = rb"[^\0/\\]"
 _REST: Final = rb"(?:\0.*)?"
-_DECODED_TWICE: Final = re.compile(rb"%(?:2[eEfF]|5[cC])")
+_DECODED_TWICE: Final = re.compile(rb"%(?:2[eEfF]|3[bB]|5[cC])")
 """Left after one decoding: to a server that decodes twice it is another path."""
 
 

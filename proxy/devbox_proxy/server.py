@@ -1,38 +1,68 @@
-"""The data port: the listening socket, its connections, and a look at every deadline twice a second.
+"""The two ports of devboxes: the listening socket, its connections, and a look at every deadline twice a second.
 
-Goes in: TCP connections of devboxes. Comes out: a `Connection` for each that there is room for. Called by __main__.py.
+Goes in: TCP connections of devboxes. Comes out: a connection object for each that there is room for. Called by __main__.py.
 """
 
 import asyncio
 import socket
 import ssl
 from collections import Counter
+from collections.abc import Callable, Collection
 from ipaddress import IPv6Address, ip_address
 from time import monotonic as now
-from typing import Final
+from typing import Any, Final, Protocol
 
 import structlog
 
 from . import metrics
-from .connection import Connection
+from .connect import ConnectConnection
+from .connection import FAREWELL_SECONDS, Connection
+from .forwarder import Forwarder
 from .gateway import Gateway
 
 SWEEP_SECONDS: Final = 0.5
 """How often every connection's deadlines are looked at: cheaper than a timer for each, and near enough."""
 HANDSHAKE_SECONDS: Final = 10.0
-FAREWELL_SECONDS: Final = 2.0
-"""For the client's part of a TLS connection's end."""
 BACKLOG: Final = 1024
+SPARE: Final = 64
+"""Connections to the forward proxy beyond the tunnels that there may be: they are told so."""
 
 log = structlog.get_logger()
 
 
-class DataPort:
-    """The listening socket and its connections."""
+class Client(Protocol):
+    """One client's connection, as a port sees it."""
 
-    def __init__(self, gateway: Gateway, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    def close_idle(self) -> None:
+        """Close if nothing is under way: the gateway is going."""
+
+    def abort(self) -> None:
+        """Cut it."""
+
+    def check(self, present: float) -> None:
+        """Look at the deadlines."""
+
+
+class Port:
+    """A listening socket and its connections, which put themselves into `connections`."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        make: Callable[[str, Callable[[str], None]], Any],
+        connections: Collection[Client],
+        address: tuple[str, int],
+        *,
+        most: int,
+        most_per_peer: int,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`make`: a protocol for a peer, which calls its second argument when it is gone."""
         self._gateway = gateway
-        self._address = (host, port)
+        self._make = make
+        self._connections = connections
+        self._address = address
+        self._most, self._most_per_peer = most, most_per_peer
         self._tls = tls
         self._listener: socket.socket | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -55,7 +85,7 @@ class DataPort:
     async def stop(self, seconds: float) -> None:
         """Take no new connection, close the idle ones, let requests end for `seconds`, then cut what is left."""
         self._gateway.draining = True
-        connections = self._gateway.connections
+        connections = self._connections
         if self._tasks:
             self._tasks[0].cancel()
         if self._listener is not None:
@@ -90,16 +120,16 @@ class DataPort:
                 continue
             self._open[peer] += 1
             self._count += 1
+            self._gateway.sockets += 1
             task = asyncio.create_task(self._receive(accepted, peer))
             self._arriving.add(task)
             task.add_done_callback(self._arriving.discard)
 
     def _no_room(self, peer: str) -> str:
         """Why not even a refusal can be said; empty if it can."""
-        bounds, count = self._gateway.bounds, self._count
-        if self._open[peer] >= bounds.connections_per_devbox or count >= bounds.connections:
+        if self._open[peer] >= self._most_per_peer or self._count >= self._most:
             return "too_many_connections"
-        return "" if self._gateway.memory.room_to_refuse(count) else "no_memory"
+        return "" if self._gateway.memory.room_to_refuse(self._gateway.sockets) else "no_memory"
 
     async def _receive(self, accepted: socket.socket, peer: str) -> None:
         loop = asyncio.get_running_loop()
@@ -107,7 +137,7 @@ class DataPort:
         try:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.connect_accepted_socket(
-                lambda: Connection(self._gateway, peer, self._lost),
+                lambda: self._make(peer, self._lost),
                 accepted,
                 ssl=self._tls,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if secure else None,
@@ -121,23 +151,60 @@ class DataPort:
 
     def _lost(self, peer: str) -> None:
         self._count -= 1
+        self._gateway.sockets -= 1
         self._open[peer] -= 1
         if not self._open[peer]:
             del self._open[peer]
 
     async def _sweep(self) -> None:
-        gateway = self._gateway
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            gateway.memory.look(gateway.requests, self._count)
-            gateway.upstreams.sweep()
+            self._look()
             present = now()
-            for connection in list(gateway.connections):
+            for connection in list(self._connections):
                 try:
                     connection.check(present)
                 except Exception as error:  # one connection's trouble must not leave the others without deadlines
                     log.error("check_failed", error=type(error).__name__)
                     connection.abort()
+
+    def _look(self) -> None:
+        """What else is to be looked at twice a second."""
+
+
+class DataPort(Port):
+    """Where APIs are asked."""
+
+    def __init__(self, gateway: Gateway, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        super().__init__(
+            gateway,
+            lambda peer, lost: Connection(gateway, peer, lost),
+            gateway.connections,
+            (host, port),
+            most=gateway.bounds.connections,
+            most_per_peer=gateway.bounds.connections_per_devbox,
+            tls=tls,
+        )
+
+    def _look(self) -> None:
+        gateway = self._gateway
+        gateway.memory.look(gateway.under_way, gateway.sockets)
+        gateway.upstreams.sweep()
+
+
+class EgressPort(Port):
+    """Where tunnels begin: the forward proxy."""
+
+    def __init__(self, forwarder: Forwarder, host: str, port: int) -> None:
+        settings = forwarder.settings
+        super().__init__(
+            forwarder.gateway,
+            lambda peer, lost: ConnectConnection(forwarder, peer, lost),
+            forwarder.connections,
+            (host, port),
+            most=settings.tunnels + SPARE,
+            most_per_peer=settings.tunnels_per_devbox + SPARE,
+        )
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from devbox_api import names
 from devbox_common.settings import SettingsModel
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -24,8 +25,12 @@ class Listen(SettingsModel):
 
     host: str = ""
     """Empty: every address, IPv4 and IPv6."""
-    data: Port = 8443
-    admin: Port = 8080
+    data: Port = names.DATA_PORT
+    egress: Port = names.EGRESS_PORT
+    """The forward proxy: always in clear, as HTTPS_PROXY has it; what passes is TLS."""
+    canary: Port = names.CANARY_PORT
+    """What a devbox that is confined does not reach."""
+    admin: Port = names.ADMIN_PORT
     tls: Tls | None = Tls()
     """None: plain HTTP, as behind something else that does TLS; tokens then cross that way in clear."""
 
@@ -94,6 +99,27 @@ class Bounds(SettingsModel):
     """Of the container's limit; above it new requests are refused."""
 
 
+class Egress(SettingsModel):
+    """The forward proxy. What devboxes may reach through it, their EgressPolicies say; this is how far these may go."""
+
+    permitted_cidrs: tuple[str, ...] = Field(default=(), alias="permittedCIDRs")
+    """Private ranges that an EgressPolicy's allowedCIDRs may open. None: public addresses alone."""
+    address_overrides: dict[str, str] = Field(default_factory=dict)
+    """Host → `address[:port]` that is dialled in its place, if an EgressPolicy allows the host."""
+    allow_ech: bool = Field(default=False, alias="allowECH")
+    """Let TLS begin in which the server's name may be encrypted: what stands outside is compared."""
+    allow_no_sni: bool = Field(default=False, alias="allowNoSNI")
+    """Let TLS begin that names no server."""
+    tunnels: Count = 8192
+    tunnels_per_devbox: Count = 256
+    connect_seconds: Seconds = 10
+    """For the name, and for a connection to one of its addresses."""
+    hello_seconds: Seconds = 10
+    """For the ClientHello, from the 200 on."""
+    idle_seconds: Seconds = 900
+    """Without a byte either way."""
+
+
 class Audit(SettingsModel):
     """What happens when nobody takes the lines."""
 
@@ -114,6 +140,7 @@ class Settings(SettingsModel):
     identity: Identity = Identity()
     timeouts: Timeouts = Timeouts()
     limits: Bounds = Bounds()
+    egress: Egress = Egress()
     audit: Audit = Audit()
     drain_seconds: Annotated[float, Field(ge=0)] = 5
     shutdown_seconds: Annotated[float, Field(ge=0)] = 120

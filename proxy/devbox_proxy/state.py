@@ -1,4 +1,4 @@
-"""From the watches to `Known`: Routes, gateway documents, credentials and the floor of the credentials namespace, and pods.
+"""From the watches to `Known`: Routes, gateway and egress documents, credentials and the floor of the credentials namespace, and pods.
 
 Goes in: Kubernetes objects as they change. Comes out: a `Known` that is always current, and an event for whoever waits. Called by
 __main__.py (run) and server.py (wait).
@@ -14,7 +14,7 @@ import structlog
 from pydantic import ValidationError
 
 from devbox_api import names
-from devbox_api.route import MAX_REQUEST_BODY, REDACT_RESPONSES, RULES, Floor, Gateway, Route
+from devbox_api.route import CONFINED, MAX_REQUEST_BODY, REDACT_RESPONSES, RULES, Egress, Floor, Gateway, Route
 from devbox_common.hosts import parse_grant
 from devbox_common.kube import KubeApi, Object
 from devbox_common.mirror import Key, Mirror
@@ -22,13 +22,13 @@ from devbox_common.redacted import Redacted
 
 from .credentials import Credential
 from .gateways import compile_gateway
+from .policies import compile_egress
 from .view import Known, Pod
 
-SUPPORTED: Final = frozenset({RULES, MAX_REQUEST_BODY, REDACT_RESPONSES})
+SUPPORTED: Final = frozenset({RULES, MAX_REQUEST_BODY, REDACT_RESPONSES, CONFINED})
 """Words in `requires` that this gateway knows how to enforce."""
 
 log = structlog.get_logger()
-Document = Route | Gateway | Credential | Floor | None
 
 
 class State:
@@ -93,11 +93,16 @@ class State:
             self.known.routes[route.pod.uid] = route
             for binding in route.bindings:
                 self.known.tokens.update(dict.fromkeys(binding.digests, (route, binding)))
+            if route.egress is not None:
+                self.known.egress_tokens.update(dict.fromkeys(route.egress.digests, (route, route.egress)))
             if not set(route.requires) <= SUPPORTED:
                 self._mark_unreadable(name)
         elif kind == names.GATEWAY_TYPE:
             gateway = Gateway.model_validate_json(_data(secret, names.GATEWAY_KEY))
             self.known.gateways[name] = compile_gateway(gateway) if set(gateway.requires) <= SUPPORTED else None
+        elif kind == names.EGRESS_TYPE:
+            egress = Egress.model_validate_json(_data(secret, names.EGRESS_KEY))
+            self.known.egress[name] = compile_egress(egress) if set(egress.requires) <= SUPPORTED else None
         elif kind == names.CREDENTIAL_TYPE:
             metadata = secret["metadata"]
             grant = (metadata.get("annotations") or {}).get(names.ALLOWED_HOSTS_ANNOTATION)
@@ -111,6 +116,7 @@ class State:
 
     def _forget(self, name: str) -> None:
         self.known.gateways.pop(name, None)
+        self.known.egress.pop(name, None)
         self.known.credentials.pop(name, None)
         if name.startswith("route-"):
             uid = name.removeprefix("route-")
@@ -119,6 +125,8 @@ class State:
                 for binding in route.bindings:
                     for digest in binding.digests:
                         self.known.tokens.pop(digest, None)
+                for digest in route.egress.digests if route.egress else ():
+                    self.known.egress_tokens.pop(digest, None)
 
     def _mark_unreadable(self, name: str) -> None:
         """Fail closed: what can't be read must not be served by what was read before."""
@@ -126,6 +134,8 @@ class State:
             self.known.unsupported |= {name.removeprefix("route-")}
         elif name.startswith("gateway-"):
             self.known.gateways[name] = None
+        elif name.startswith("egress-"):
+            self.known.egress[name] = None
 
     def _on_pod(self, key: Key, old: Object | None, new: Object | None) -> None:
         known = self.known.pods

@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus, unquote_to_bytes
 
 import orjson
 
-from devbox_api.names import TOKEN_PREFIX, token_digest
+from devbox_api.names import token_digest
 
 from . import grammar
 from .guard import Headers, RequestHead
@@ -42,15 +42,19 @@ class Found:
 
     @property
     def pod_uid(self) -> str | None:
-        """What the token claims, not verified (`kubernetes.io` claim: pkg/serviceaccount/claims.go): good for waiting, never for
-        deciding."""
-        try:
-            payload = self.jwt.split(".")[1]
-            claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-            uid = claims["kubernetes.io"]["pod"]["uid"]
-        except (ValueError, KeyError, TypeError, IndexError):
-            return None
-        return uid if isinstance(uid, str) else None
+        """What the token claims."""
+        return claimed_pod(self.jwt)
+
+
+def claimed_pod(jwt: str) -> str | None:
+    """The pod's UID, not verified (`kubernetes.io` claim: pkg/serviceaccount/claims.go): good for waiting, never for deciding."""
+    try:
+        payload = jwt.split(".")[1]
+        claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        uid = claims["kubernetes.io"]["pod"]["uid"]
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+    return uid if isinstance(uid, str) else None
 
 
 def find(head: RequestHead) -> Found | Refusal:
@@ -68,7 +72,7 @@ def find(head: RequestHead) -> Found | Refusal:
         if _UNDERSCORE not in value and _PERCENT not in value and _SPACE not in value:
             left.append(line)
             continue
-        held = _in_value(value)
+        held = held_in(value)
         if held is None:
             left.append(line)
             continue
@@ -89,14 +93,19 @@ def find(head: RequestHead) -> Found | Refusal:
         return Refusal.TOKEN_MALFORMED
     if not tokens:
         return Refusal.TOKEN_MISSING
-    jwt = tokens.pop().decode("ascii").removeprefix(TOKEN_PREFIX)
+    bare = tokens.pop().removeprefix(grammar.TOKEN_START)
+    if bare in path:
+        return Refusal.TOKEN_IN_PATH
+    if any(bare in value for _, value in left) or (query is not None and bare in query):
+        return Refusal.TOKEN_MALFORMED  # a second time, and there without its prefix, or with another one
+    jwt = bare.decode("ascii")
     return Found(jwt, token_digest(jwt), frozenset(key_headers), tuple(left), query)
 
 
 _URLSAFE = bytes.maketrans(b"-_", b"+/")
 
 
-def _in_value(value: bytes) -> set[bytes] | None:
+def held_in(value: bytes) -> set[bytes] | None:
     """The tokens in a header's value; empty if there is only a part of one; None if it is no carrier."""
     if value[:6].lower() == b"basic ":
         # git and curl -u: the token is the password, or the user's name.
@@ -113,12 +122,17 @@ def _in_value(value: bytes) -> set[bytes] | None:
         return set()
     if value[start:].translate(None, grammar.TOKEN_ALPHABET) == b"..":
         return {value[start:]}  # one token up to the end, as nearly always: three times as fast as the search
-    return set(grammar.TOKEN.findall(value))
+    return _tokens(value)
+
+
+def _tokens(value: bytes) -> set[bytes]:
+    """All that are whole."""
+    return {grammar.TOKEN_START + jwt for jwt in grammar.TOKEN.findall(value) if jwt}
 
 
 def _other_items(value: bytes, separator: bytes) -> list[bytes]:
     """The items that hold no token, as they were: they are the client's own. None are left: an empty list."""
-    kept = [item for item in value.split(separator) if _in_value(item.strip()) is None]
+    kept = [item for item in value.split(separator) if held_in(item.strip()) is None]
     return [separator.join(kept).strip()] if any(item.strip() for item in kept) else []
 
 
@@ -131,7 +145,7 @@ def _without_token(query: bytes | None) -> tuple[bytes | None, set[bytes] | None
     for pair in query.split(b"&"):
         decoded = unquote_plus(pair.decode("latin-1"), encoding="latin-1").encode("latin-1")
         if grammar.TOKEN_START in decoded:
-            found = (found or set()) | set(grammar.TOKEN.findall(decoded))
+            found = (found or set()) | _tokens(decoded)
         else:
             kept.append(pair)
     if found is None:

@@ -208,6 +208,8 @@ class UpstreamConnection:
         rest: bytes | None = None
         self._read = len(data)
         in_head = self._answer_head is None
+        if in_head and not self._head_size and data.lstrip(b"\r\n")[:1] in (b"R", b"I"):
+            self._flaw = "another protocol"  # llhttp takes RTSP/1.0 and ICE/1.0, too
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
@@ -340,7 +342,7 @@ def _announced(keep_alive: str) -> float | None:
     """Seconds of `timeout=5, max=100`, less one for the way."""
     for part in keep_alive.split(","):
         name, _, seconds = part.strip().partition("=")
-        if name.lower() == "timeout" and seconds.isdigit():
+        if name.lower() == "timeout" and seconds.isascii() and seconds.isdigit():
             return max(0.0, float(seconds[:6]) - 1.0)
     return None
 

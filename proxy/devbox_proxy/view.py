@@ -5,10 +5,14 @@
 
 from dataclasses import dataclass, field
 
-from devbox_api.route import Binding, Route
+from devbox_api.route import Binding, EgressBinding, Route
 
 from .credentials import Credential
 from .gateways import Api
+from .policies import EgressPolicy
+
+Held = Binding | EgressBinding
+"""What a token belongs to: a gateway of a pod, or its way out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +51,17 @@ class Known:
     """Everything a decision rests on, besides the request and the clock."""
 
     tokens: dict[str, tuple[Route, Binding]] = field(default_factory=dict)
-    """By token digest; every token that was ever issued to a pod that is routed."""
+    """By token digest; every token that was ever issued to a pod that is routed, for its gateways."""
+    egress_tokens: dict[str, tuple[Route, EgressBinding]] = field(default_factory=dict)
+    """The same for the forward proxy: neither port takes the other's."""
     routes: dict[str, Route] = field(default_factory=dict)
     """By pod UID."""
     unsupported: frozenset[str] = frozenset()
     """Pod UIDs whose Route this gateway can't read."""
     gateways: dict[str, Api | None] = field(default_factory=dict)
     """By the Secret's name; None for a document that this gateway can't read or use."""
+    egress: dict[str, EgressPolicy | None] = field(default_factory=dict)
+    """EgressPolicies, by the Secret's name; None for one that this gateway can't read or use."""
     credentials: dict[str, Credential] = field(default_factory=dict)
     pods: dict[str, Pod] = field(default_factory=dict)
     """By UID."""

@@ -17,7 +17,7 @@ from tests.support.netns import NoNamespace, command, possible
 from .corpus import NOT_RUN, Case, load
 from .lane import lane_of, variants
 
-PHASES: Final = (("fast", "slow"), ("solo", "stuck"))
+PHASES: Final = (("fast", "slow", "connect"), ("solo", "stuck"))
 """What measures comes after what makes noise."""
 LANE_SECONDS: Final = 300.0
 

@@ -11,6 +11,7 @@ from . import clauses_answer as answer
 from . import clauses_request as request
 from .clauses_measured import MEASURED
 from .clauses_request import Check
+from .clauses_tunnels import TUNNELS
 from .clauses_worded import WORDED
 
 _HEADERS: Final = r"(?P<names>[A-Za-z0-9_-]+(?:(?:, (?:and )?| and | / )[A-Za-z0-9_-]+)*)"
@@ -119,4 +120,5 @@ CLAUSES: Final[list[tuple[re.Pattern[str], Check]]] = (
     ]
     + MEASURED
     + WORDED
+    + TUNNELS
 )

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import yaml
 
-NOT_RUN: Final = ("connect", "k8s")
-"""Groups that need the forward proxy, or a cluster."""
+NOT_RUN: Final = ("k8s",)
+"""Groups that need a cluster."""
 _KEYS: Final = {"id", "group", "name", "send", "expect", "upstream", "config"}
 _NOTES: Final = {"source", "note", "why", "aiohttp_3_14_5", "aiohttp_3_14_5_client", "upstream_conns_for_2_requests"}
 _EXPECT: Final = {"status", "close", "upstream_requests", "dials", "asserts"}
@@ -65,6 +65,8 @@ class Case:
     upstream_requests: tuple[int, int] | None
     dials: int | None
     asserts: tuple[str, ...]
+    note: str = ""
+    """What the name leaves out: for tunnels, what DNS is to answer."""
 
     def generators(self) -> list[str]:
         """Names of the generators on both sides."""
@@ -150,6 +152,7 @@ def _case(item: dict[str, Any]) -> Case:
         upstream_requests=_range(expect.get("upstream_requests")),
         dials=expect.get("dials"),
         asserts=tuple(expect.get("asserts") or ()),
+        note=str(item.get("note", "")),
     )
 
 

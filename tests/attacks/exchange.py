@@ -13,7 +13,7 @@ from tests.support.http_reading import Response, responses
 from tests.support.raw_client import RawClient
 from tests.support.recorder import Peer, Recorded, answer_ok
 
-from .corpus import Case, Step, Values, Word, steps
+from .corpus import Case, Step, Word, steps
 from .declared import why_not
 from .floods import FLOODS, flood
 from .generators import EARLY, answer, client_steps, get
@@ -64,7 +64,7 @@ async def perform(slot: Slot, case: Case, variant: Variant) -> Run:
     script = client_steps(steps(case.send, run.values), run.values, case.generators())
     _serve(slot, run, upstream)
     async with await slot.client() as client:
-        await _talk(client, run, script, slot.values(slot.usual))
+        await talk(client, run, script, get(slot.values(slot.usual), FIRST))
         for probe in PROBES:
             if any(probe.pattern.search(sentence) for sentence in case.asserts):
                 await probe.on_connection(run, client)
@@ -133,11 +133,10 @@ def _serve(slot: Slot, run: Run, upstream: list[Step]) -> None:
     slot.api.early = bool(EARLY & set(run.case.generators()))
 
 
-async def _talk(client: RawClient, run: Run, script: list[Step], usual: Values) -> None:
-    """Say all of it, and wait for what comes back."""
+async def talk(client: RawClient, run: Run, script: list[Step], before: bytes) -> None:
+    """Say all of it, behind `before` if that is the variant, and wait for what comes back."""
     loop = asyncio.get_running_loop()
     if run.variant is Variant.PIPELINED:
-        before = get(usual, FIRST)
         if script and isinstance(script[0], bytes):
             run.sent, script = script[0], script[1:]
             await client.send(before + run.sent)

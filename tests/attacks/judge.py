@@ -34,11 +34,14 @@ def _expected(run: Run) -> list[str]:
         low, high = case.upstream_requests
         if not low <= len(run.requests) <= high:
             wrong.append(f"{len(run.requests)} requests reached the API, expected {low} to {high}")
+    if case.group == "connect" and run.status == 200 and case.dials and not run.dials:
+        wrong.append("nothing was dialled")
     if case.dials is not None and len(run.dials) + len(run.requests) > case.dials:
         wrong.append(f"dialled {', '.join(run.dials) or 'the API'}, expected {case.dials} dials")
+    before = 407 if case.group == "connect" and "data port" not in case.name.lower() else 200
     gone = any(isinstance(step, str) and step in ("<FIN>", "<RST>", "<CLOSE>") for step in case.send)
-    if run.variant.value == "pipelined" and not gone and (run.first is None or run.first.status != 200):
-        wrong.append("the valid request before it was not answered with 200")
+    if run.variant.value == "pipelined" and not gone and (run.first is None or run.first.status != before):
+        wrong.append(f"the request before it was not answered with {before}")
     return wrong
 
 
@@ -106,9 +109,9 @@ def _pairing(run: Run) -> list[str]:
 
 
 def _connections(run: Run) -> list[str]:
-    """I5; a 429 is no verdict on the request (relay.outlives())."""
+    """I5; a 429 is no verdict on the request (relay.outlives()), and a 407 asks for another one (connect.py)."""
     wrong = []
-    if run.refusals and run.refusals[0].status != 429 and run.ended is None and run.case.group != "ssrf":
+    if run.refusals and run.refusals[0].status not in (407, 429) and run.ended is None and run.case.group != "ssrf":
         wrong.append(f"I5: the connection stays open after a refusal ({run.refusals[0].status})")
     for request in run.requests:
         if request.complete and not broken_answer(run):

@@ -55,6 +55,10 @@ class Slot:
         self.endpoint_host = f"api{number}.{ZONE}"
         self.devbox = Devbox(lab.stage.cluster, f"agent-{number}", address=self.address)
         self.devbox.pod_object()
+        self.policy = f"lab-{number}"
+        self.egress = self.devbox.bind_egress(
+            lab.stage.cluster.policy(self.policy, hostnames=["*.github.com", "*.allowed.test"])
+        )
         self.usual = self.bind("NAME", f"https://{self.endpoint_host}", REAL)
 
     def bind(self, name: str, endpoint: str | None, credential: str | None, **gateway: Any) -> str:
@@ -75,6 +79,10 @@ class Slot:
     async def client(self, source: str | None = None, *, tls: bool = True, receive_buffer: int | None = None) -> RawClient:
         """A connection to the gateway, from this devbox unless `source` says otherwise."""
         return await self.lab.client(source or self.address, tls=tls, receive_buffer=receive_buffer)
+
+    async def egress_client(self) -> RawClient:
+        """A connection to the forward proxy, from this devbox."""
+        return await RawClient.connect((self.lab.stage.host, self.lab.stage.egress), source=self.address)
 
     async def known(self, token: str) -> None:
         """Wait until the gateway knows a new token: until it is not 401."""

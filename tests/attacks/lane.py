@@ -1,7 +1,8 @@
 """`python -m tests.attacks.lane NAME FILE`: the cases of one lane, each in its variants, against one gateway process.
 
 A lane is what may run together: `fast` (many at a time), `slow` (what waits, all at once), `solo` (what measures memory and time, one
-after the other) and `stuck` (readers that stop; a gateway with a short stall limit). Prints one JSON line a run. Called by
+after the other), `stuck` (readers that stop; a gateway with a short stall limit) and `connect` (tunnels, one run at a time: what is dialled
+is counted). Prints one JSON line a run. Called by
 __main__.py, in a namespace.
 """
 
@@ -21,8 +22,9 @@ from .floods_streams import STALL
 from .judge import judge
 from .lab import Lab, Slot, lab, p99
 from .run import Run, Variant
+from .tunnels import GENERATORS, perform_connect
 
-LANES: Final = {"fast": 12, "slow": 12, "solo": 1, "stuck": 4}
+LANES: Final = {"fast": 12, "slow": 12, "solo": 1, "stuck": 4, "connect": 1}
 """Slots."""
 SETTINGS: Final[dict[str, dict[str, Any]]] = {"stuck": {"limits": {"writeStallSeconds": STALL}}}
 MIB: Final = 1 << 20
@@ -41,6 +43,8 @@ _BIG: Final = frozenset({"tiny_chunks", "chunk_ext_flood", "gzip_bomb", "pipelin
 def lane_of(case: Case) -> str:
     """Where it runs."""
     names = set(case.generators())
+    if case.group == "connect":
+        return "connect"
     if "slow_reader" in names:
         return "stuck"
     if names & SLOW or case.holds() >= 5:
@@ -52,7 +56,7 @@ def lane_of(case: Case) -> str:
 
 def variants(case: Case) -> list[Variant]:
     """Floods are sent as they are: they have no bytes of the case's own."""
-    return [Variant.AS_IS] if set(case.generators()) & set(FLOODS) else list(Variant)
+    return [Variant.AS_IS] if set(case.generators()) & {*FLOODS, *GENERATORS} else list(Variant)
 
 
 class Lane:
@@ -107,7 +111,7 @@ class Lane:
         wrong: list[str] = []
         try:
             async with asyncio.timeout(RUN_SECONDS):
-                run = await perform(slot, case, variant)
+                run = await (perform_connect if case.group == "connect" else perform)(slot, case, variant)
             run.facts["control errors"] = control.errors[errors:]
             during = control.latencies[latencies:]
             run.facts |= {"control p99": p99(during), "control baseline": control.baseline}

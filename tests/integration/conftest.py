@@ -23,6 +23,8 @@ from devbox_demo.kubectl import CommandError, Kubectl, tool_path
 from devbox_demo.stage import Stage
 from devbox_demo.upstream import Upstream
 
+OPENS = "opens-everything"
+"""A NetworkPolicy of this name is trusted by the release that the tests install: it shows what a CNI would that enforces none."""
 SECONDS = 420
 """For a test with its fixtures: the first one may have to build images and install."""
 
@@ -85,6 +87,7 @@ def release(cluster: Kubectl, image_references: dict[str, str], upstream: Upstre
     """The chart of this work tree, installed and serving."""
     with _one_at_a_time():
         values = apis_service.values(upstream, apis_service.apply(cluster), running_registries.address(cluster))
+        values["egress"] |= {"trustedPolicies": [OPENS], "enforcementSeconds": 5}
         staging.install(cluster, image_references["devbox-gateway"], values)
 
 

@@ -4,7 +4,20 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from tests.support.admission import CREDENTIALS, OPERATOR, OURS, Answer, ask, create, plain, pod, policies_at_work, secret
+from tests.support.admission import (
+    CREDENTIALS,
+    INIT,
+    OPERATOR,
+    OURS,
+    RESTRICTED,
+    Answer,
+    ask,
+    create,
+    plain,
+    pod,
+    policies_at_work,
+    secret,
+)
 
 from devbox_api import names
 from devbox_demo.kubectl import Kubectl, Object
@@ -76,6 +89,8 @@ class TestOperatorsWrites:
             (CREDENTIALS, names.ROUTE_TYPE, "route-1", True),
             (CREDENTIALS, names.CREDENTIAL_TYPE, "credential-1", True),
             (CREDENTIALS, names.GATEWAY_TYPE, "gateway-1", True),
+            (CREDENTIALS, names.EGRESS_TYPE, "egress-1", True),
+            (HERE, names.EGRESS_TYPE, "egress-1", False),
             (CREDENTIALS, names.FLOOR_TYPE, "floor-1", True),
             (CREDENTIALS, "Opaque", "one", False),
             (RELEASE_NAMESPACE, "Opaque", "other", False),
@@ -139,6 +154,19 @@ class TestOperatorsWrites:
                 {"initContainers": [{"name": "a", "image": "x", "securityContext": {"privileged": True}}]},
                 "drop all capabilities",
             ),
+            ({"initContainers": []}, "with the init container devbox-init"),
+            ({"initContainers": [{**INIT, "name": "other"}]}, "with the init container devbox-init"),
+            ({"initContainers": [INIT, {**INIT, "name": "other"}]}, "with the init container devbox-init"),
+            ({"initContainers": [{**INIT, "command": ["sh"]}]}, "with the init container devbox-init"),
+            ({"initContainers": [{**INIT, "restartPolicy": "Always"}]}, "with the init container devbox-init"),
+            (
+                {
+                    "initContainers": [{**INIT, "volumeMounts": [{"name": "t", "mountPath": "/t"}]}],
+                    "volumes": [{"name": "t", "secret": {"secretName": "one"}}],
+                },
+                "which is given nothing",
+            ),
+            ({"initContainers": [{**INIT, "envFrom": [{"secretRef": {"name": "one"}}]}]}, "which is given nothing"),
             ({"labels": OURS}, "with the label devbox-gateway.io/devbox"),
             ({"labels": {names.DEVBOX_LABEL: "one"}}, "managed-by: devbox-gateway only"),
         ],
@@ -213,6 +241,48 @@ class TestDevboxPods:
         answer = ask(cluster, *patch, "--dry-run=server", user=OPERATOR)
         assert answer.ok, answer.text
 
+    RESTRICTED_PROFILE = {**RESTRICTED, "runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}  # noqa: RUF012
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({}, None),
+            ({"securityContext": None}, "drops all capabilities"),
+            (
+                {"securityContext": {**RESTRICTED_PROFILE, "privileged": True, "allowPrivilegeEscalation": True}},
+                "drops all cap",
+            ),
+            (
+                {"securityContext": {**RESTRICTED_PROFILE, "capabilities": {"drop": ["ALL"], "add": ["NET_RAW"]}}},
+                "drops all capabilities",
+            ),
+            ({"securityContext": {**RESTRICTED_PROFILE, "capabilities": {"drop": ["NET_RAW"]}}}, "drops all capabilities"),
+            ({"securityContext": {**RESTRICTED_PROFILE, "runAsUser": 0, "runAsNonRoot": False}}, "is not root"),
+            (
+                {"securityContext": {**RESTRICTED_PROFILE, "seccompProfile": {"type": "Unconfined"}}},
+                "keeps the pod's seccomp profile",
+            ),
+            ({"envFrom": [{"secretRef": {"name": "key"}}]}, "no environment from Secrets"),
+            (
+                {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "key", "key": "k"}}}]},
+                "no environment from Secrets",
+            ),
+        ],
+        ids=[
+            *("as kubectl debug --profile=restricted", "nothing said", "privileged", "a capability", "not all dropped"),
+            *("root", "no seccomp", "a whole Secret", "a Secret's key"),
+        ],
+    )
+    def test_a_debugger_gets_no_more_than_the_devbox(self, cluster: Kubectl, change: Object, message: str | None) -> None:
+        container = {"name": "debug", "image": "localhost/none", "securityContext": self.RESTRICTED_PROFILE, **change}
+        patch = json.dumps({"spec": {"ephemeralContainers": [container]}})
+        where = ("-n", HERE, "patch", "pod", "box", "--subresource=ephemeralcontainers", "--dry-run=server", "-p", patch)
+        answer = ask(cluster, *where)
+        if message is None:
+            assert answer.ok, answer.text
+        else:
+            assert message in answer.text
+
     def test_the_rest_can_change(self, cluster: Kubectl) -> None:
         cluster("-n", HERE, "label", "pod", "box", "example.com/note=yes")
 
@@ -222,7 +292,7 @@ def test_every_expression_type_checks(cluster: Kubectl) -> None:
     policies = [
         one for one in cluster.all("validatingadmissionpolicies") if one["metadata"]["name"].startswith(f"{RELEASE_NAMESPACE}-")
     ]
-    assert len(policies) == 7
+    assert len(policies) == 9
     for policy in policies:
         warnings = policy["status"].get("typeChecking", {}).get("expressionWarnings", [])
         assert [(policy["metadata"]["name"], one["fieldRef"]) for one in warnings] == []

@@ -13,11 +13,15 @@ from typing import Any
 import pytest
 import yaml
 
-from devbox_api import devbox, gatewayconfig
+from devbox_api import devbox, egresspolicy, gatewayconfig
 from devbox_api.schema import crd
 
 FOLDER = Path(__file__).parent / "api_rules"
-FILES = {"GatewayConfig": FOLDER / "gatewayconfig.yaml", "Devbox": FOLDER / "devbox.yaml"}
+FILES = {
+    "GatewayConfig": FOLDER / "gatewayconfig.yaml",
+    "EgressPolicy": FOLDER / "egresspolicy.yaml",
+    "Devbox": FOLDER / "devbox.yaml",
+}
 
 
 def _merge(base: Any, change: Any) -> Any:
@@ -69,7 +73,7 @@ def test_apply_says(kubectl: list[str], manifest: dict[str, Any], case: dict[str
         assert case["refused"] in result.stderr
 
 
-@pytest.mark.parametrize("kind", [gatewayconfig.KIND, devbox.KIND], ids=lambda kind: kind.kind)
+@pytest.mark.parametrize("kind", [gatewayconfig.KIND, egresspolicy.KIND, devbox.KIND], ids=lambda kind: kind.kind)
 def test_every_rule_has_a_case(kind: Any) -> None:
     """No rule without a case that expects its message."""
     expected = [case["refused"] for case in yaml.safe_load(FILES[kind.kind].read_text())["cases"] if "refused" in case]

@@ -4,6 +4,8 @@ import json
 import subprocess
 
 import pytest
+from tests.support.admission import until
+from tests.support.workspace import Workspace
 
 from devbox_demo import attacks
 from devbox_demo.kubectl import Kubectl, environment
@@ -45,6 +47,8 @@ def test_a_devbox_reaches_the_gateway_alone(examples: Stage, cluster: Kubectl) -
     assert node is not None
     targets = [
         ("the gateway", examples.gateway_address, 443),
+        ("the forward proxy", examples.gateway_address, 3128),
+        ("the canary", examples.gateway_address, 8479),
         ("the API server", address("service", "kubernetes", "default"), 443),
         ("the API's Service", examples.upstream.address, 443),
         ("the API's pod", standin["status"]["podIP"], 8443),
@@ -56,7 +60,7 @@ def test_a_devbox_reaches_the_gateway_alone(examples: Stage, cluster: Kubectl) -
     reachable = {name for name, result in control.items() if result == "open"}
     assert reachable >= {name for name, _, _ in targets} - {"the gateway's admin port"}, f"the control is cut: {control}"
     devbox = connects(cluster, attacks.devbox_pod(examples, "agent"), targets)
-    assert {name for name, result in devbox.items() if result == "open"} == {"the gateway"}
+    assert {name for name, result in devbox.items() if result == "open"} == {"the gateway", "the forward proxy"}
 
 
 @pytest.mark.row("S20")
@@ -120,3 +124,52 @@ def test_the_pod_is_restricted_by_construction(examples: Stage, cluster: Kubectl
     assert "0000000000000000" in inside
     environment = examples.exec("agent", ["env"]).out
     assert "_SERVICE_HOST=" not in environment.replace("KUBERNETES_SERVICE_HOST=", ""), "no service links"
+
+
+FIRST_SECONDS = """
+import json, selectors, socket, sys, time
+targets, opened, end, selector = json.loads(sys.argv[1]), set(), time.monotonic() + 5, selectors.DefaultSelector()
+while (now := time.monotonic()) < end:
+    for name, host, port in targets:
+        sock = socket.socket()
+        sock.setblocking(False)
+        if sock.connect_ex((host, port)) == 0:
+            opened.add(name)
+        selector.register(sock, selectors.EVENT_WRITE, (name, now))
+    for key, _ in selector.select(0.01):
+        if key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+            opened.add(key.data[0])
+        selector.unregister(key.fileobj)
+        key.fileobj.close()
+    for key in [key for key in selector.get_map().values() if now - key.data[1] > 1]:
+        selector.unregister(key.fileobj)
+        key.fileobj.close()
+    time.sleep(max(0, now + 0.01 - time.monotonic()))
+print("opened", json.dumps(sorted(opened)), flush=True)
+time.sleep(3600)
+"""
+"""Tries all targets every 10 ms of the agent's first five seconds."""
+
+
+@pytest.mark.row("S20")
+def test_nothing_gets_out_in_the_agents_first_seconds(workspace: Workspace, examples: Stage, cluster: Kubectl) -> None:
+    """Some CNIs put a policy in force seconds after the pod has started; devbox-init waits for that."""
+    api = cluster.get("service", "kubernetes", "default")
+    node = cluster.get("pod", attacks.node_pod(examples)[1], attacks.node_pod(examples)[0])
+    assert api is not None
+    assert node is not None
+    targets = [
+        ("the gateway", examples.gateway_address, 443),
+        ("the canary", examples.gateway_address, 8479),
+        ("the API server", api["spec"]["clusterIP"], 443),
+        ("the API's Service", examples.upstream.address, 443),
+        ("the node's kubelet", node["status"]["hostIP"], 10250),
+        ("metadata", "169.254.169.254", 80),
+    ]
+    workspace.secret("anthropic", workspace.key().value.reveal())
+    workspace.gateway_config()
+    workspace.devbox(command=[PYTHON, "-c", FIRST_SECONDS, json.dumps(targets)])
+    pod = workspace.ready()
+    until("five seconds", lambda: "opened" in cluster("-n", workspace.name, "logs", pod, "-c", "devbox").out, 30)
+    line = cluster("-n", workspace.name, "logs", pod, "-c", "devbox").out.strip()
+    assert json.loads(line.removeprefix("opened ")) == ["the gateway"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from tests.support import NAMESPACES, apis_service
+from tests.support import NAMESPACES
 from tests.support.egress_clients import CLIENTS, Client
 from tests.support.standins import hosts
 from tests.support.workspace import Workspace
@@ -17,9 +17,6 @@ from devbox_demo.kubectl import Kubectl, Object, Result
 from devbox_demo.upstream import Upstream
 from devbox_demo.waiting import NotYet, wait_for
 
-pytestmark = pytest.mark.skipif(
-    not apis_service.forward_proxy(), reason="the chart has no egress.addressOverrides: the forward proxy is not there"
-)
 each = pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 
 

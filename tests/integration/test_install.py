@@ -173,6 +173,7 @@ GATEWAY: list[Question] = [
     ("watch", "pods", "", False),
     ("delete", "pods", "install-a", False),
     ("get", "devboxes.devbox-gateway.io", "install-a", False),
+    ("get", "egresspolicies.devbox-gateway.io", "install-a", False),
     ("create", "serviceaccounts/token:devbox-agent", "install-a", False),
 ]
 OPERATOR: list[Question] = [
@@ -180,6 +181,9 @@ OPERATOR: list[Question] = [
     ("list", "devboxes.devbox-gateway.io", "", False),
     ("patch", "devboxes.devbox-gateway.io", "install-a", False),
     ("patch", "devboxes.devbox-gateway.io/status", "install-a", True),
+    ("watch", "egresspolicies.devbox-gateway.io", "install-a", True),
+    ("patch", "egresspolicies.devbox-gateway.io", "install-a", False),
+    ("patch", "egresspolicies.devbox-gateway.io/status", "install-a", True),
     ("create", "pods", "install-b", True),
     ("create", "pods", SPACE, False),
     ("create", "pods", "kube-system", False),
@@ -216,10 +220,11 @@ def test_rights_in_watched_namespaces_only(
     _expect(cluster, f"system:serviceaccount:{SPACE}:devbox-{component}", questions)
 
 
+_WRITE = {"get", "create", "update", "patch", "delete"}
 PEOPLE = {
-    "view": {"devboxes": {"get", "list", "watch"}, "gatewayconfigs": {"get", "list", "watch"}},
-    "edit": {"devboxes": {"get", "create", "update", "patch", "delete"}, "gatewayconfigs": {"get"}},
-    "admin": {"devboxes": {"create", "delete"}, "gatewayconfigs": {"get", "create", "update", "patch", "delete"}},
+    "view": {kind: {"get", "list", "watch"} for kind in ("devboxes", "egresspolicies", "gatewayconfigs")},
+    "edit": {"devboxes": _WRITE, "egresspolicies": {"get"}, "gatewayconfigs": {"get"}},
+    "admin": {"devboxes": {"create", "delete"}, "egresspolicies": _WRITE, "gatewayconfigs": _WRITE},
 }
 
 

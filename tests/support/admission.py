@@ -57,14 +57,24 @@ def secret(namespace: str, kind: str, name: str = "one") -> Object:
     return {**thing, "type": kind}
 
 
+RESTRICTED: Object = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+INIT: Object = {
+    "name": names.INIT_CONTAINER,
+    "image": "localhost/none",
+    "command": [names.INIT_CONTAINER],
+    "securityContext": {**RESTRICTED, "readOnlyRootFilesystem": True},
+}
+"""The one init container of a devbox's pod."""
+
+
 def pod(name: str, namespace: str, labels: Object | None = None, **spec: Any) -> Object:
     """A gated pod as the operator makes them; `labels` and `spec` change it. Its image does not exist."""
-    contexts = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     usual = {
         "serviceAccountName": names.AGENT_SERVICE_ACCOUNT,
         "automountServiceAccountToken": False,
         "schedulingGates": [{"name": names.SCHEDULING_GATE}],
-        "containers": [{"name": names.CONTAINER, "image": "localhost/none", "securityContext": contexts}],
+        "initContainers": [INIT],
+        "containers": [{"name": names.CONTAINER, "image": "localhost/none", "securityContext": RESTRICTED}],
     }
     thing = plain("Pod", name, namespace)
     thing["metadata"]["labels"] = {**OURS, names.DEVBOX_LABEL: "one"} if labels is None else labels

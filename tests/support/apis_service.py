@@ -6,11 +6,9 @@ release has one set of values, so that all integration tests share this. Called 
 
 from typing import Any, Final
 
-import yaml
 from tests.sdks.in_pod import PORT
 from tests.support.standins import hosts
 
-from devbox_cluster.paths import PROJECT
 from devbox_demo.kubectl import Kubectl
 from devbox_demo.upstream import HOSTS, NAMESPACE, Upstream, gateway_values
 
@@ -37,12 +35,6 @@ def apply(kubectl: Kubectl) -> str:
     return str(service["spec"]["clusterIP"])
 
 
-def forward_proxy() -> bool:
-    """The chart has one."""
-    chart = yaml.safe_load((PROJECT / "charts" / "devbox-gateway" / "values.yaml").read_text(encoding="utf-8"))
-    return "addressOverrides" in chart.get("egress", {})
-
-
 def values(upstream: Upstream, address: str, registries: str) -> dict[str, Any]:
     """Those of the demo, with this address, at the endpoint's port, in place of the stand-in's.
 
@@ -51,6 +43,5 @@ def values(upstream: Upstream, address: str, registries: str) -> dict[str, Any]:
     made = gateway_values(upstream.address, upstream.ca)
     made["upstreams"]["addressOverrides"] = dict.fromkeys([*HOSTS.values(), *SDK_HOSTS], address)
     made["devboxes"] = {"extraCABundle": upstream.ca}
-    if forward_proxy():
-        made["egress"] = {"addressOverrides": dict.fromkeys(hosts.ALL, f"{registries}:443")}
+    made["egress"] = {"addressOverrides": dict.fromkeys(hosts.ALL, f"{registries}:443")}
     return made

@@ -39,6 +39,8 @@ def settings(folder: Path, **change: Any) -> Path:
         "listen": {
             "host": "127.0.0.1",
             "data": 0,
+            "egress": 0,
+            "canary": 0,
             "admin": 0,
             "tls": {"certFile": str(folder / "tls.crt"), "keyFile": str(folder / "tls.key")},
         },
@@ -87,7 +89,7 @@ class Process:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.output: list[str] = []
-        self.data = self.admin = 0
+        self.data = self.admin = self.egress = self.canary = 0
         """Ports."""
         self._reading = asyncio.Event()
         self._reading.set()
@@ -101,6 +103,7 @@ class Process:
             if '"started"' in self.output[-1]:
                 ports = json.loads(line)
                 self.data, self.admin = ports["data"], ports["admin"]
+                self.egress, self.canary = ports["egress"], ports["canary"]
 
     def stop_reading(self) -> None:
         """Leave what it prints in the pipe, until the end."""
@@ -183,6 +186,11 @@ class Stage:
     def port(self) -> int:
         """Where devboxes call."""
         return self.process.data
+
+    @property
+    def egress(self) -> int:
+        """Where they ask the forward proxy."""
+        return self.process.egress
 
     async def metrics(self) -> str:
         """What Prometheus would see."""

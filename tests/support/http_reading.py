@@ -195,6 +195,9 @@ def responses(data: bytes, methods: Sequence[bytes], *, closed: bool) -> tuple[l
             continue
         method = methods[final] if final < len(methods) else b"GET"
         final += 1
+        if method == b"CONNECT" and response.status < 300:
+            response.complete = True  # what follows is the tunnel's (RFC 9110 9.3.6)
+            return found, data
         data = _body(response, method, data, closed=closed)
         if not response.complete or response.until_close:
             break

@@ -80,6 +80,12 @@ class Cluster:
         document = {"version": 1, "addresses": sorted(addresses)}
         self.secret(names.FLOOR_NAME, names.FLOOR_TYPE, names.FLOOR_KEY, orjson.dumps(document))
 
+    def policy(self, name: str = "policy", **fields: Any) -> str:
+        """Write an EgressPolicy's document; returns the Secret's name."""
+        content = {"version": 1, "name": name, "namespace": DEVBOX_NAMESPACE, "uid": name, **fields}
+        self.secret(f"egress-{name}", names.EGRESS_TYPE, names.EGRESS_KEY, orjson.dumps(content))
+        return f"egress-{name}"
+
     def bind(self, name: str, endpoint: str, credential: str | None, auth: dict[str, Any], **gateway: Any) -> str:
         """See Devbox.bind; of the first devbox."""
         return self.agent.bind(name, endpoint, credential, auth, **gateway)
@@ -187,6 +193,8 @@ class Devbox:
         self.cluster, self.name, self.address = cluster, name, address
         self.uid, self.pod_name = uid or f"uid-{name}", pod or f"{name}-x"
         self.bindings: list[dict[str, Any]] = []
+        self.egress: dict[str, Any] | None = None
+        self.confined = True
 
     def pod_object(self, **status: Any) -> None:
         """Create or replace the pod: Running at `address`, unless `status` says otherwise."""
@@ -228,11 +236,22 @@ class Devbox:
                 "digests": [names.token_digest(token)],
             }
         )
-        self._write_route()
+        self.write_route()
         return f"{names.TOKEN_PREFIX}{token}"
 
-    def _write_route(self) -> None:
-        route = {
+    def bind_egress(self, policy: str | None = None) -> str:
+        """Give the devbox its token for the forward proxy, as the operator does; returns it, `gws_` and all. `policy`: a Secret's name."""
+        token = jwt(number=self.cluster.next_number(), uid=self.uid, aud=[names.audience(names.EGRESS_NAME)])
+        self.cluster.issued[token] = self.uid
+        self.egress = {"policy": policy, "token": token, "digests": [names.token_digest(token)]}
+        self.write_route()
+        return f"{names.TOKEN_PREFIX}{token}"
+
+    def write_route(self) -> None:
+        """As the devbox is now."""
+        requires = [] if self.confined else ["confined"]
+        route: dict[str, Any] = {"egress": self.egress, "confined": self.confined, "requires": requires}
+        route |= {
             "version": 1,
             "pod": {"uid": self.uid, "name": self.pod_name, "namespace": DEVBOX_NAMESPACE},
             "devbox": {"name": self.name, "uid": "d"},

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import pytest
 
-from devbox_api import devbox, gatewayconfig
+from devbox_api import devbox, egresspolicy, gatewayconfig
 from devbox_api.schema import ApiModel, crd, structural
 
-KINDS = [gatewayconfig.KIND, devbox.KIND]
+KINDS = [gatewayconfig.KIND, egresspolicy.KIND, devbox.KIND]
 
 
 def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -39,9 +39,10 @@ def test_every_list_and_text_has_a_bound(kind: Any) -> None:
             assert "maxLength" in node or "enum" in node, path
 
 
-def test_every_field_of_a_gatewayconfig_is_documented() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "gatewayconfig.md").read_text(encoding="utf-8")
-    fields = {path.split(".")[-1].removesuffix("[]") for path, _ in nodes(structural(gatewayconfig.KIND.spec)) if path}
+@pytest.mark.parametrize("kind", [gatewayconfig.KIND, egresspolicy.KIND], ids=lambda kind: kind.kind)
+def test_every_field_is_documented(kind: Any) -> None:
+    text = (Path(__file__).parents[3] / "docs" / f"{kind.kind.lower()}.md").read_text(encoding="utf-8")
+    fields = {path.split(".")[-1].removesuffix("[]") for path, _ in nodes(structural(kind.spec)) if path}
     of_kubernetes = {"matchLabels", "matchExpressions", "operator", "values"}
     assert not [name for name in fields - of_kubernetes if name not in text]
 

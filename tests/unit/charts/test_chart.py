@@ -68,6 +68,9 @@ BAD = [
     ({"image": {"repository": "a"}, "upstreams": {"caBundle": "/etc/ca.crt"}}, "'/upstreams/caBundle'"),
     ({"image": {"repository": "a"}, "tokens": {"expirationSeconds": 60}}, "'/tokens/expirationSeconds'"),
     ({"image": {"repository": "a"}, "gateway": {"replicas": "two"}}, "'/gateway/replicas'"),
+    ({"image": {"repository": "a"}, "egress": {"foreignPolicies": "Allow"}}, "value must be one of 'Refuse', 'Warn'"),
+    ({"image": {"repository": "a"}, "egress": {"permittedCIDRs": ["10.0.0.1"]}}, "'/egress/permittedCIDRs/0'"),
+    ({"image": {"repository": "a"}, "egress": {"requireEnforcement": "no"}}, "'/egress/requireEnforcement'"),
 ]
 
 
@@ -184,6 +187,7 @@ def test_what_stays_on_uninstall(plain: list[Object]) -> None:
     assert kept == {
         ("Service", "gateway"),
         ("CustomResourceDefinition", "devboxes.devbox-gateway.io"),
+        ("CustomResourceDefinition", "egresspolicies.devbox-gateway.io"),
         ("CustomResourceDefinition", "gatewayconfigs.devbox-gateway.io"),
     }
 
@@ -261,12 +265,13 @@ class TestRights:
                     *rule["resources"]
                 }
 
-    def test_people_edit_devboxes_and_admins_gatewayconfigs(self, plain: list[Object]) -> None:
+    def test_people_edit_devboxes_and_admins_what_opens_them(self, plain: list[Object]) -> None:
+        """Whoever may edit a Devbox must not be able to widen what it reaches."""
         writes = {"create", "update", "patch", "delete", "deletecollection"}
         for role, resources, verbs in (
-            ("view", ["devboxes", "gatewayconfigs"], {"get", "list", "watch"}),
+            ("view", ["devboxes", "egresspolicies", "gatewayconfigs"], {"get", "list", "watch"}),
             ("edit", ["devboxes"], writes),
-            ("admin", ["gatewayconfigs"], writes),
+            ("admin", ["egresspolicies", "gatewayconfigs"], writes),
         ):
             each = one(plain, "ClusterRole", f"{NAMESPACE}-devbox-gateway-{role}")
             assert each["metadata"]["labels"][f"rbac.authorization.k8s.io/aggregate-to-{role}"] == "true"
@@ -288,7 +293,7 @@ def test_two_releases_share_no_cluster_scoped_name() -> None:
 
 def test_policies_fail_closed_and_match_narrowly(plain: list[Object]) -> None:
     policies = [each for each in plain if each["kind"] == "ValidatingAdmissionPolicy"]
-    assert len(policies) == 7
+    assert len(policies) == 9
     for policy in policies:
         binding = one(plain, "ValidatingAdmissionPolicyBinding", policy["metadata"]["name"])
         assert binding["spec"]["validationActions"] == ["Deny"]
@@ -311,3 +316,19 @@ def test_the_gateways_egress_is_open_unless_rules_are_given(plain: list[Object])
     spec = one(render({"networkPolicy": {"gatewayEgress": rules}}), "NetworkPolicy", "devbox-gateway")["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert spec["egress"] == rules
+
+
+def test_the_gateways_ports(plain: list[Object]) -> None:
+    """The Service, the pods and their policy: data, forward proxy, canary. (The devboxes' own policies leave out the canary.)"""
+    ports = {port["name"]: port["port"] for port in one(plain, "Service", "gateway")["spec"]["ports"]}
+    assert ports == {"data": 443, "egress": 3128, "canary": 8479}
+    (container,) = one(plain, "Deployment", "devbox-gateway")["spec"]["template"]["spec"]["containers"]
+    assert {port["name"]: port["containerPort"] for port in container["ports"]} == {
+        "data": 8443,
+        "egress": 3128,
+        "canary": 8479,
+        "admin": 8080,
+    }
+    for rule in one(plain, "NetworkPolicy", "devbox-gateway")["spec"]["ingress"]:
+        if "from" not in rule:
+            assert [port["port"] for port in rule["ports"]] == ["data", "egress", "canary"]

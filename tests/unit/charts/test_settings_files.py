@@ -10,10 +10,13 @@ import yaml
 
 from devbox_cluster.paths import bin_dir
 from devbox_common.settings import load
+from devbox_operator.settings import Image
 from devbox_operator.settings import Settings as OperatorSettings
 from devbox_proxy.settings import Settings as ProxySettings
 
 CHART = Path(__file__).resolve().parents[3] / "charts" / "devbox-gateway"
+OPERATORS = ("foreignPolicies", "trustedPolicies", "requireEnforcement", "enforcementSeconds", "permittedCIDRs")
+"""Of `egress`: the operator's; the gateway has the others, and permittedCIDRs."""
 PEM = "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n"
 EVERYTHING: dict[str, Any] = {
     "image": {"repository": "registry.example/devbox-gateway", "pullSecrets": ["registry"]},
@@ -24,6 +27,21 @@ EVERYTHING: dict[str, Any] = {
         "allowedHosts": ["models.corp.example", "*.internal.example"],
         "addressOverrides": {"api.anthropic.com": "10.96.1.2:443"},
         "caBundle": PEM,
+    },
+    "egress": {
+        "permittedCIDRs": ["10.30.0.0/16"],
+        "addressOverrides": {"github.com": "10.96.1.3:443"},
+        "allowECH": True,
+        "allowNoSNI": True,
+        "tunnelsPerDevbox": 3,
+        "tunnels": 30,
+        "connectSeconds": 4,
+        "helloSeconds": 5,
+        "idleSeconds": 6,
+        "foreignPolicies": "Warn",
+        "trustedPolicies": ["dns"],
+        "requireEnforcement": False,
+        "enforcementSeconds": 5,
     },
     "identity": {"reviewSeconds": 60, "notLiveSeconds": 5, "outageSeconds": 100, "waitSeconds": 2},
     "timeouts": {"connectSeconds": 1, "firstByteSeconds": 20, "idleSeconds": 30},
@@ -52,7 +70,8 @@ def files(values: dict[str, Any], folder: Path) -> tuple[OperatorSettings, Proxy
 
 def test_defaults_are_the_programs_own(tmp_path: Path) -> None:
     operator, proxy = files({"image": {"repository": "registry.example/devbox-gateway"}}, tmp_path)
-    assert operator == OperatorSettings(release_namespace="gw", credentials_namespace="gw-credentials")
+    image = Image(reference="registry.example/devbox-gateway:0.1.0")
+    assert operator == OperatorSettings(release_namespace="gw", credentials_namespace="gw-credentials", image=image)
     assert proxy == ProxySettings(credentials_namespace="gw-credentials", public_url="https://gateway.gw.svc")
 
 
@@ -68,7 +87,12 @@ def test_every_value_arrives(tmp_path: Path) -> None:
         "upstreams": {key: value for key, value in EVERYTHING["upstreams"].items() if key != "caBundle"},
         "caBundle": {"extraFile": "/etc/devbox-gateway/extra-ca/ca.crt"},
         "sourceSecrets": "Named",
-        "image": {"pullSecrets": ["registry"]},
+        "image": {
+            "reference": "registry.example/devbox-gateway:0.1.0",
+            "pullPolicy": "IfNotPresent",
+            "pullSecrets": ["registry"],
+        },
+        "egress": {key: EVERYTHING["egress"][key] for key in OPERATORS},
         "lease": {"durationSeconds": 9.0, "renewSeconds": 3.0},
         "adminPort": 8080,
         "resyncSeconds": 60.0,
@@ -84,6 +108,9 @@ def test_every_value_arrives(tmp_path: Path) -> None:
         "audit": EVERYTHING["audit"],
         "drainSeconds": 3,
         "shutdownSeconds": 30,
+    }
+    assert got["egress"] == {
+        key: value for key, value in EVERYTHING["egress"].items() if key not in OPERATORS or key == "permittedCIDRs"
     }
     assert got["upstreams"] == {**EVERYTHING["upstreams"], "caBundle": "/etc/devbox-gateway/upstream-ca/ca.crt"}
 

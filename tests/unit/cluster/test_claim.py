@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -191,17 +190,26 @@ def test_packages_do_not_start_their_services_and_a_policy_that_is_there_stays(t
 def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
     program = (
         "import sys, time\nfrom devbox_cluster.locks import locked\n"
-        "with locked('cluster'):\n print('in', time.monotonic(), flush=True)\n time.sleep(0.5)\n print('out', time.monotonic(), flush=True)"
+        "with locked('cluster'):\n print('in', flush=True)\n sys.stdin.read()\n"
+        " print(time.monotonic(), flush=True)\nprint('out', flush=True)"
     )
     environment = {**os.environ, "DEVBOX_GATEWAY_CACHE": str(tmp_path)}
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+
+    def start() -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [sys.executable, "-c", program], env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True
         )
-        for _ in range(2)
-    ]
-    ended = [process.communicate(timeout=30) for process in running]
-    spans = sorted([float(line.split()[1]) for line in output.splitlines()] for output, _ in ended)
-    assert spans[0][1] <= spans[1][0]
-    assert sum("wait for another process that works on the cluster" in errors for _, errors in ended) == 1
-    assert time.monotonic() > spans[1][1]
+
+    first = start()
+    assert first.stdout is not None
+    assert first.stdout.readline() == "in\n"
+    second = start()
+    assert second.stderr is not None
+    assert "wait for another process that works on the cluster" in second.stderr.readline()
+    left, errors = first.communicate("", timeout=30)
+    assert errors == ""
+    ended = float(left.split()[0])
+    output, _ = second.communicate("", timeout=30)
+    assert output.split()[0] == "in"
+    assert float(output.split()[1]) >= ended

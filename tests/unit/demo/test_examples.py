@@ -9,6 +9,7 @@ import yaml
 
 from devbox_api import names
 from devbox_api.devbox import DevboxSpec
+from devbox_api.egresspolicy import EgressPolicySpec
 from devbox_api.gatewayconfig import GatewayConfigSpec
 from devbox_cluster.images import EXAMPLES_IMAGE
 from devbox_demo.stage import DEVBOXES, SECRETS
@@ -30,6 +31,8 @@ def test_every_object_is_valid_and_every_secret_is_granted(folder: Path) -> None
                 assert DevboxSpec.model_validate(one["spec"]).image == EXAMPLES_IMAGE
             case "GatewayConfig":
                 GatewayConfigSpec.model_validate(one["spec"])
+            case "EgressPolicy":
+                EgressPolicySpec.model_validate(one["spec"])
             case "Secret":
                 assert one["metadata"]["annotations"][names.ALLOWED_HOSTS_ANNOTATION] in HOSTS.values()
                 assert all(value.startswith("put-") for value in one["stringData"].values())
@@ -39,7 +42,7 @@ def test_every_object_is_valid_and_every_secret_is_granted(folder: Path) -> None
 
 def test_devboxes_stand_first_so_that_deleting_goes_through_at_once() -> None:
     kinds = [one["kind"] for one in objects(FOLDER)]
-    assert kinds == sorted(kinds, key=["Devbox", "Secret", "GatewayConfig"].index)
+    assert kinds == sorted(kinds, key=["Devbox", "Secret", "GatewayConfig", "EgressPolicy"].index)
     assert not any("namespace" in one["metadata"] for one in objects(FOLDER))
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from devbox_api import names
-from devbox_operator.model import DevboxView, GatewayView, PodView, SecretView, Snapshot, System
-from devbox_operator.settings import Settings
+from devbox_operator.initview import InitView
+from devbox_operator.model import DevboxView, EgressView, GatewayView, PodView, SecretView, Snapshot, System
+from devbox_operator.settings import Image, Settings
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 Make = Callable[..., Any]
@@ -22,7 +23,8 @@ def now() -> datetime:
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings(release_namespace="rel", credentials_namespace="rel-credentials")
+    image = Image(reference="registry.example/devbox-gateway:1")
+    return Settings(release_namespace="rel", credentials_namespace="rel-credentials", image=image)
 
 
 @pytest.fixture
@@ -62,6 +64,15 @@ def gateway() -> Make:
             "credential": {"secretRef": {"name": "anthropic"}},
         }
         return GatewayView.of({"metadata": place, "spec": {**default, **(spec or {})}, "status": dict(status or {})})
+
+    return make
+
+
+@pytest.fixture
+def egress() -> Make:
+    def make(*, status: Mapping[str, Any] | None = None, **spec: Any) -> EgressView:
+        metadata = {"name": "web", "namespace": "team-a", "uid": "eg-1", "generation": 1}
+        return EgressView.of({"metadata": metadata, "spec": spec, "status": dict(status or {})})
 
     return make
 
@@ -111,6 +122,7 @@ def pod() -> Make:
             restarts=0,
             exit_code=None,
             trouble="",
+            init=InitView(finished=True, enforced=True),
         )
         return replace(base, **changes)
 
@@ -126,6 +138,7 @@ def snapshot(devbox: Make, gateway: Make, secret: Make) -> Make:
             gateways={("team-a", "anthropic"): gateway()},
             secrets={("team-a", "anthropic"): secret()},
             labels={},
+            egress=None,
             volumes={},
             policies=(),
             documents=frozenset({"gateway-gw-1", names.credential_name("team-a", "anthropic", "api-key")}),

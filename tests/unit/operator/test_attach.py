@@ -11,9 +11,9 @@ import pytest
 from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_common.kube import ApiError
-from devbox_operator import network, tokens
+from devbox_operator import network
 from devbox_operator.apply import Writer
-from devbox_operator.attach import Attached, Attacher, PodBinding
+from devbox_operator.attach import Attached, Attacher, PodBinding, Wanted
 from devbox_operator.documents import stored_route
 from devbox_operator.model import PodView, PolicyView, SecretView
 from devbox_operator.settings import Settings
@@ -93,15 +93,14 @@ class Bench:
         self.api, self.pod, self.settings = Api(), gated, settings
         self.attacher = Attacher(self.api, Writer(self.api, lambda: True), settings)  # type: ignore[arg-type]
 
-    async def attach(self, *, complete: bool = True, bindings: Any = BINDINGS, account: str = "sa-1") -> Attached:
+    async def attach(self, *, bindings: Any = BINDINGS, account: str = "sa-1", **wanted: Any) -> Attached:
         policy = f"/apis/networking.k8s.io/v1/namespaces/team-a/networkpolicies/{self.pod.name}" in self.api.objects
         spec = network.policy_spec("agent", "rel")
         secret = self.api.objects.get(SECRET)
         attached = await self.attacher.attach(
             self.pod,
             "devbox-uid",
-            bindings,
-            complete=complete,
+            Wanted(bindings, **wanted),
             policies=[PolicyView("team-a", self.pod.name, (self.pod.uid,), spec)] if policy else [],
             token_secret=SecretView.of(secret) if secret and self.settings.source_secrets == "All" else None,
             service_account=account,
@@ -125,9 +124,9 @@ def bench(settings: Settings, devbox: Any, pod: Any) -> Bench:
 
 async def test_the_order_policy_tokens_route_secret_gate_and_then_nothing(bench: Bench) -> None:
     attached = await bench.attach()
-    assert bench.api.writes == ["apply networkpolicies", "token", "token", "POST secrets", "apply secrets", "PATCH pods"]
+    assert bench.api.writes == ["apply networkpolicies", *["token"] * 3, "POST secrets", "apply secrets", "PATCH pods"]
     assert attached.issued
-    assert set(attached.expires) == {"A", "B"}
+    assert set(attached.expires) == {"A", "B", "egress"}
     bench.api.writes.clear()
     await bench.attach()
     assert bench.api.writes == [], "the steady state writes nothing"
@@ -157,7 +156,7 @@ async def test_an_interruption_anywhere_is_made_good(bench: Bench, step: str) ->
     assert attached.opened
     listed = {binding.name: binding for binding in bench.route().bindings}
     for name, value in bench.secret_values().items():
-        if name != tokens.ENV_FILE:
+        if name in listed:
             assert names.token_digest(value.removeprefix("gws_")) in listed[name].digests
 
 
@@ -167,7 +166,7 @@ async def test_a_renewal_keeps_the_old_digests_and_reaches_route_and_secret(benc
     bench.api.now += timedelta(days=25)
     bench.api.writes.clear()
     await bench.attach()
-    assert bench.api.writes == ["token", "token", "apply secrets", "apply secrets"]
+    assert bench.api.writes == ["token", "token", "token", "apply secrets", "apply secrets"]
     for binding in bench.route().bindings:
         assert binding.token != first[binding.name].token
         assert binding.digests == (*first[binding.name].digests, names.token_digest(binding.token))
@@ -196,14 +195,14 @@ async def test_a_service_account_that_was_made_anew_brings_new_tokens(bench: Ben
     await bench.attach()
     bench.api.writes.clear()
     await bench.attach(account="sa-2")
-    assert bench.api.writes[:2] == ["token", "token"]
+    assert bench.api.writes[:3] == ["token", "token", "token"]
 
 
 async def test_a_name_that_went_from_the_spec_goes_from_the_route(bench: Bench) -> None:
     await bench.attach()
     await bench.attach(bindings=BINDINGS[:1])
     assert [binding.name for binding in bench.route().bindings] == ["A"]
-    assert set(bench.secret_values()) == {"A", "env.sh"}
+    assert set(bench.secret_values()) == {"A", "HTTPS_PROXY", "env.sh"}
 
 
 async def test_a_binding_that_may_not_be_used_any_more_leads_nowhere_and_heals(bench: Bench) -> None:
@@ -248,6 +247,72 @@ async def test_a_token_that_fails_for_the_moment_is_tried_again(bench: Bench) ->
         await bench.attach()
     bench.api.token_error = None
     assert (await bench.attach()).opened
+
+
+async def test_the_way_out_has_a_token_of_its_own_with_a_policy_or_without(bench: Bench) -> None:
+    await bench.attach()
+    egress = bench.route().egress
+    assert egress.policy is None, "nothing is allowed"
+    assert bench.secret_values()["HTTPS_PROXY"] == f"http://devbox:gws_{egress.token}@gateway.rel.svc:3128"
+    assert egress.digests == (names.token_digest(egress.token),)
+    assert egress.token not in {binding.token for binding in bench.route().bindings}
+
+
+async def test_another_policy_is_one_write_and_no_new_token(bench: Bench) -> None:
+    await bench.attach()
+    before = bench.route().egress
+    bench.api.writes.clear()
+    await bench.attach(egress_policy="egress-1")
+    assert bench.api.writes == ["apply secrets"]
+    assert bench.route().egress == before.model_copy(update={"policy": "egress-1"})
+
+
+async def test_the_way_outs_digests_are_kept(bench: Bench) -> None:
+    await bench.attach()
+    first = bench.route().egress
+    bench.api.now += timedelta(days=25)
+    await bench.attach()
+    second = bench.route().egress
+    assert second.digests == (*first.digests, names.token_digest(second.token))
+
+
+async def test_a_running_pod_of_an_older_version_gets_the_way_outs_token(bench: Bench) -> None:
+    await bench.attach()
+    item = bench.api.objects[ROUTE]
+    older = orjson.loads(base64.b64decode(item["data"]["route.json"])) | {"egress": None}
+    item["data"] = {"route.json": base64.b64encode(orjson.dumps(older)).decode()}
+    await bench.attach()
+    assert bench.route().egress.token
+
+
+async def test_an_unconfined_pod_is_served_nothing_and_heals_with_one_write_each(bench: Bench) -> None:
+    await bench.attach()
+    whole = bench.route()
+    bench.api.writes.clear()
+    await bench.attach(served=False)
+    assert bench.api.writes == ["apply secrets"]
+    assert (bench.route().confined, bench.route().requires) == (False, ("confined",)), "an older gateway refuses it, too"
+    await bench.attach()
+    assert bench.api.writes == ["apply secrets", "apply secrets"]
+    assert bench.route() == whole
+
+
+async def test_an_unconfined_pod_does_not_start(bench: Bench) -> None:
+    attached = await bench.attach(served=False)
+    assert bench.api.writes == ["apply networkpolicies"]
+    assert not attached.opened
+
+
+async def test_what_somebody_added_to_our_policy_goes(bench: Bench) -> None:
+    original = bench.api.apply
+
+    async def with_a_foreign_field(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = await original(path, body)
+        return {**answer, "spec": {**answer["spec"], "ingress": [{}]}} if "networkpolicies" in path else answer
+
+    bench.api.apply = with_a_foreign_field  # type: ignore[method-assign]
+    await bench.attach()
+    assert bench.api.writes[:2] == ["apply networkpolicies", "PATCH networkpolicies"]
 
 
 async def test_no_token_in_any_error_or_repr(bench: Bench) -> None:

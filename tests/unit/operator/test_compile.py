@@ -14,8 +14,9 @@ from devbox_operator.attach import Attached
 from devbox_operator.compile import compile_devbox
 from devbox_operator.conditions import Regarding, events, merge
 from devbox_operator.credentials import Problem
+from devbox_operator.initview import InitView
 from devbox_operator.lifecycle import Create, Keep
-from devbox_operator.model import NOT_FOUND, PolicyView, System
+from devbox_operator.model import INVALID, NOT_FOUND, PolicyView, System
 from devbox_operator.settings import Settings
 from devbox_operator.status import Outcome, devbox_status, difference
 
@@ -51,7 +52,7 @@ def test_every_problem_is_told_with_the_first_ones_reason(snapshot: Any, devbox:
         secrets={("team-a", "anthropic"): NOT_FOUND},
     )
     desired = compile_devbox(shot, settings)
-    status = devbox_status(shot, desired, Outcome(incarnation=1, failures=0), "rel")
+    status = devbox_status(shot, desired, Outcome(incarnation=1, failures=0), settings)
     found = next(c for c in status.conditions if c.type == "CredentialsResolved")
     assert found.reason == "SecretNotFound"
     assert "Secret team-a/anthropic" in found.message
@@ -80,7 +81,7 @@ def test_a_running_devbox_is_ready(snapshot: Any, pod: Any, devbox: Any, setting
     shot = snapshot(view, pods=(current,))
     desired = compile_devbox(shot, settings)
     assert desired.step == Keep(current)
-    status = devbox_status(shot, desired, Outcome(1, 0, current, DONE), "rel")
+    status = devbox_status(shot, desired, Outcome(1, 0, current, DONE), settings)
     assert {kind: state for kind, (state, _) in conditions(status).items()} == {
         "Accepted": "True",
         "CredentialsResolved": "True",
@@ -101,7 +102,7 @@ def test_a_running_devbox_is_ready(snapshot: Any, pod: Any, devbox: Any, setting
         ),
         desired,
         Outcome(1, 0, current, DONE),
-        "rel",
+        settings,
     )
     assert difference(status, again) == {}, "the steady state writes nothing"
 
@@ -125,7 +126,7 @@ def test_phases_and_pod_ready(
     view = devbox()
     current = pod(view, **changes)
     shot = snapshot(view, pods=(current,))
-    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, attached), "rel")
+    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, attached), settings)
     assert (status.phase, conditions(status)["PodReady"][1]) == (phase, reason)
 
 
@@ -134,7 +135,7 @@ def test_a_command_that_is_done(snapshot: Any, pod: Any, devbox: Any, settings: 
     view = devbox(spec={"restartPolicy": "Never"})
     current = pod(view, phase=phase, ready=False, exit_code=3)
     shot = snapshot(view, pods=(current,))
-    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current), "rel")
+    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current), settings)
     assert (status.phase, conditions(status)["Ready"]) == (phase, ("False", reason))
 
 
@@ -142,7 +143,7 @@ def test_a_container_that_gets_over_it_is_ready(snapshot: Any, pod: Any, devbox:
     view = devbox()
     current = pod(view, restarts=1, ran_for=1.0)
     shot = snapshot(view, pods=(current,), now=current.started + timedelta(seconds=11))
-    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, DONE), "rel")
+    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, DONE), settings)
     assert conditions(status)["PodReady"] == ("True", "Ready")
 
 
@@ -152,7 +153,7 @@ def test_what_a_running_pod_can_not_take_up_asks_for_a_restart(
     view = devbox()
     current = pod(view, spec_hash="an older spec")
     shot = snapshot(view, pods=(current,))
-    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, DONE), "rel")
+    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, DONE), settings)
     assert conditions(status)["RestartRequired"] == ("True", "SpecChanged")
     assert conditions(status)["Ready"][0] == "True"
 
@@ -162,23 +163,63 @@ def test_a_foreign_policy_is_named(snapshot: Any, pod: Any, devbox: Any, setting
     current = pod(view)
     ours = PolicyView("team-a", current.name, (current.uid,), network.policy_spec("agent", "rel"))
     shot = snapshot(view, pods=(current,), policies=(ours, PolicyView("team-a", "allow-dns", (), {"egress": [{}]})))
-    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, DONE), "rel")
+    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, DONE), settings)
     confined = next(c for c in status.conditions if c.type == "EgressConfined")
     assert (confined.status, confined.reason) == ("False", "ForeignPolicy")
     assert "team-a/allow-dns" in confined.message
+    assert conditions(status)["Ready"] == ("False", "ForeignPolicy")
+
+
+def test_an_egress_policy_names_its_document(snapshot: Any, devbox: Any, egress: Any, settings: Settings) -> None:
+    view = devbox(spec={"egressPolicyRef": {"name": "web"}})
+    waits = compile_devbox(snapshot(view, egress=egress()), settings)
+    assert (waits.egress, waits.missing, waits.complete) == ("egress-eg-1", ("egress-eg-1",), False)
+    documents = {*snapshot().documents, "egress-eg-1"}
+    assert compile_devbox(snapshot(view, egress=egress(), documents=documents), settings).complete
+    assert compile_devbox(snapshot(), settings).egress is None, "without one, nothing waits"
+
+
+@pytest.mark.parametrize(("found", "reason"), [(NOT_FOUND, "EgressPolicyNotFound"), (INVALID, "EgressPolicyNotAccepted")])
+def test_an_egress_policy_that_can_not_be_used(
+    snapshot: Any, devbox: Any, pod: Any, settings: Settings, *, found: str, reason: str
+) -> None:
+    """A new pod waits for it, as for anything else that is missing; one that runs goes on, with no other host to reach."""
+    view = devbox(spec={"egressPolicyRef": {"name": "web"}})
+    shot = snapshot(view, egress=found)
+    desired = compile_devbox(shot, settings)
+    assert (desired.egress, desired.complete) == (None, False)
+    assert desired.step == Create(1, 0), "the pod is made, gated"
+    status = devbox_status(shot, desired, Outcome(1, 0, pod(view), DONE), settings)
+    assert conditions(status)["Accepted"] == conditions(status)["Ready"] == ("False", reason)
+    assert conditions(status)["EgressConfined"] == ("True", "Confined")
+    assert "EgressPolicy team-a/web" in next(c.message for c in status.conditions if c.type == "Ready")
+
+
+def test_a_pod_that_devbox_init_holds_back(snapshot: Any, devbox: Any, pod: Any, settings: Settings) -> None:
+    view = devbox()
+    current = pod(view, phase="Pending", ready=False, started=None, init=InitView())
+    shot = snapshot(view, pods=(current,))
+    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, DONE), settings)
+    ready = next(c for c in status.conditions if c.type == "Ready")
+    assert (ready.reason, status.phase) == ("PodPending", "Starting")
+    assert "devbox-init lets its agent run once the gateway answers" in ready.message
+    refused = replace(current, init=InitView(refused=True))
+    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, refused, DONE), settings)
+    assert conditions(status)["Ready"] == ("False", "NotEnforced")
+    assert conditions(status)["Stalled"] == ("True", "NotEnforced")
 
 
 def test_a_refused_pod_shows_the_api_servers_words(snapshot: Any, settings: Settings) -> None:
     outcome = Outcome(2, 0, refused=Problem(Reason.POD_REFUSED, "exceeded quota: q"))
     shot = snapshot()
-    status = devbox_status(shot, compile_devbox(shot, settings), outcome, "rel")
+    status = devbox_status(shot, compile_devbox(shot, settings), outcome, settings)
     ready = next(c for c in status.conditions if c.type == "Ready")
     assert (ready.reason, ready.message) == ("PodRefused", "exceeded quota: q")
 
 
 def test_an_installation_that_is_not_finished_is_not_the_users_fault(snapshot: Any, settings: Settings) -> None:
     shot = snapshot(system=System((), ""))
-    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(0, 0), "rel")
+    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(0, 0), settings)
     assert conditions(status)["Ready"] == ("False", "SystemNotReady")
     assert conditions(status)["Stalled"][0] == "False"
 
@@ -186,7 +227,7 @@ def test_an_installation_that_is_not_finished_is_not_the_users_fault(snapshot: A
 def test_times_move_and_events_come_on_transitions_alone(snapshot: Any, settings: Settings) -> None:
     shot = snapshot(secrets={("team-a", "anthropic"): NOT_FOUND})
     desired = compile_devbox(shot, settings)
-    status = devbox_status(shot, desired, Outcome(1, 0), "rel")
+    status = devbox_status(shot, desired, Outcome(1, 0), settings)
     about = Regarding("Devbox", "team-a", "agent", "u")
     first = events(about, (), status.conditions, shot.now)
     assert [event["reason"] for event in first] == ["SecretNotFound"]
@@ -217,6 +258,6 @@ def test_conditions_carry_only_reasons_of_their_type(snapshot: Any, pod: Any, de
     ]
     for outcome in outcomes:
         shot = snapshot(view)
-        for condition in devbox_status(shot, compile_devbox(shot, settings), outcome, "rel").conditions:
+        for condition in devbox_status(shot, compile_devbox(shot, settings), outcome, settings).conditions:
             if condition.type not in ("Ready", "Stalled", "Reconciling"):
                 assert condition.type in REASONS[Reason(condition.reason)].types, condition

@@ -3,8 +3,10 @@
 import base64
 from typing import Any
 
+import pytest
+
 from devbox_api import names
-from devbox_api.route import Binding, DevboxRef, Floor, Gateway, PodRef, Route, Timeouts
+from devbox_api.route import Binding, DevboxRef, Egress, Floor, Gateway, PodRef, Route, Timeouts
 from devbox_operator import documents
 from devbox_operator.credentials import Resolved, in_secret
 from devbox_operator.index import Source
@@ -118,3 +120,26 @@ def test_the_floor_is_sorted_so_that_it_is_stable() -> None:
     body = documents.floor(["10.0.0.2", "10.0.0.1", "10.0.0.2"], "creds")
     assert Floor.model_validate_json(text(body, "floor.json")).addresses == ("10.0.0.1", "10.0.0.2")
     assert body == documents.floor(["10.0.0.1", "10.0.0.2"], "creds")
+
+
+def test_an_egress_document_is_normalised(egress: Any) -> None:
+    view = egress(allowedHostnames=["B.example", "a.example", "*.c.example", "b.example"], allowedCIDRs=["2001:db8::/32"])
+    document = documents.egress_document(view.policy)
+    assert document.hostnames == ("*.c.example", "a.example", "b.example")
+    assert (document.ports, document.cidrs, document.allow_all) == ((443,), ("2001:db8::/32",), False)
+    again = egress(allowedHostnames=["a.example", "b.example", "*.c.example"], allowedCIDRs=["2001:db8::/32"])
+    assert documents.egress_document(again.policy) == document, "another order is no change"
+    body = documents.egress(document, "creds")
+    assert (body["metadata"]["name"], body["type"]) == ("egress-eg-1", names.EGRESS_TYPE)
+    assert Egress.model_validate_json(text(body, "egress.json")) == document
+    assert documents.source_of(stored(body)) == ("team-a", "web")
+
+
+def test_an_empty_policy_allows_nothing(egress: Any) -> None:
+    document = documents.egress_document(egress().policy)
+    assert (document.allow_all, document.hostnames, document.cidrs) == (False, (), ())
+
+
+def test_a_range_that_is_none_is_not_written(egress: Any) -> None:
+    with pytest.raises(ValueError, match="does not appear to be"):
+        documents.egress_document(egress(allowedCIDRs=["10.0.0.0/99"]).policy)

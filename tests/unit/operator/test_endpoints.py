@@ -1,8 +1,10 @@
 """Endpoints against the chart's upstream settings."""
 
+from ipaddress import ip_network
+
 import pytest
 
-from devbox_operator.endpoints import refusal
+from devbox_operator.endpoints import refusal, refused_ranges
 from devbox_operator.settings import Upstreams
 
 FLOOR = frozenset({"10.99.0.1", "fd00::1", "203.0.113.9"})
@@ -63,3 +65,24 @@ def test_nothing_opens_the_floor(endpoint: str) -> None:
     assert (
         refused(endpoint, allowedCIDRs=["0.0.0.0/0", "::/0"], allowedHosts=[endpoint.split("//")[1], "*.rel.svc"]) is not None
     )
+
+
+PERMITTED = (ip_network("10.20.0.0/16"), ip_network("fd00::/8"))
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "words"),
+    [
+        (["203.0.112.0/24", "2a00::/16"], None),
+        (["10.20.3.0/24", "fd00:1::/32"], None),
+        (["0.0.0.0/0"], None),
+        (["10.0.0.0/8"], "egress.permittedCIDRs: [10.0.0.0/8]"),
+        (["192.168.1.7/32", "fe80::/16"], "192.168.1.7/32"),
+        (["169.254.169.254/32"], "never leads to 169.254.169.254/32"),
+        (["127.0.0.0/8"], "never leads to 127.0.0.0/8"),
+    ],
+    ids=["public", "permitted", "everything public", "wider than permitted", "private", "metadata", "loopback"],
+)
+def test_ranges(cidrs: list[str], words: str | None) -> None:
+    found = refused_ranges(cidrs, PERMITTED)
+    assert found is None if words is None else words in (found or "")

@@ -30,7 +30,7 @@ def test_only_event_handlers_are_used_anywhere() -> None:
 
 def test_the_registry_needs_no_finalizer_and_no_state() -> None:
     registry = handlers.registry(lambda _: None, lambda _: None)
-    assert len(registry._watching._handlers) == 4
+    assert len(registry._watching._handlers) == 5
     assert not registry._changing._handlers
     assert not registry._spawning._handlers
     assert not registry._indexing._handlers
@@ -46,6 +46,7 @@ async def test_an_event_becomes_a_key() -> None:
     assert added == [
         WorkKey(Kind.DEVBOX, "team-a", "x"),
         WorkKey(Kind.GATEWAY, "team-a", "x"),
+        WorkKey(Kind.EGRESS, "team-a", "x"),
         WorkKey(Kind.DEVBOX, "team-a", "agent"),
     ]
     assert namespaces == ["x"]

@@ -38,3 +38,17 @@ def test_the_other_direction(devbox: Any, gateway: Any) -> None:
     index.replace({}, [])
     assert not index.secrets()
     assert not index.namespaces()
+
+
+def test_users_of_an_egress_policy(devbox: Any) -> None:
+    index = Index()
+    spec = {"egressPolicyRef": {"name": "web"}}
+    for view in (
+        devbox(spec=spec, name="b"),
+        devbox(spec=spec, name="a"),
+        devbox(name="c"),
+        devbox(spec=spec, name="d", deleting=True),
+    ):
+        index.devboxes[view.key] = references(view, {})
+    assert index.users_of_egress(("team-a", "web")) == [("team-a", "a"), ("team-a", "b")]
+    assert index.users_of_egress(("team-b", "web")) == []

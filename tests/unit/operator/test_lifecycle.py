@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from devbox_operator import lifecycle
+from devbox_operator.initview import InitView
 from devbox_operator.lifecycle import Create, Keep, Later, Leave, Replace
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -132,3 +133,37 @@ def test_a_devbox_that_is_being_deleted_gets_no_pod(devbox: Any) -> None:
 def test_a_restart_starts_a_finished_command_again(devbox: Any, pod: Any) -> None:
     view = devbox(spec={"restartPolicy": "Never"}, annotations={"devbox-gateway.io/restarted-at": "1"})
     assert lifecycle.plan(view, [pod(view, phase="Succeeded")], "hash", NOW) == Create(2, 0)
+
+
+HELD = InitView()
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted", "replaced"),
+    [
+        ({"init": HELD, "started": None}, ("hash", "init"), False),
+        ({"init": HELD, "started": None}, ("another", "init"), True),
+        ({"init": HELD, "started": None}, ("hash", "another"), True),
+        ({"gates": ("devbox-gateway.io/tokens",), "started": None}, ("hash", "another"), True),
+        ({}, ("another", "another"), False),
+        ({"init": HELD}, ("another", "another"), False),
+    ],
+    ids=["as it should be", "another spec", "another release", "gated", "it runs", "it ran, and its sandbox was made anew"],
+)
+def test_a_pod_whose_agent_never_ran_takes_up_anything(
+    devbox: Any, pod: Any, *, changes: Any, wanted: tuple[str, str], replaced: bool
+) -> None:
+    view = devbox(status={"incarnation": 1})
+    current = pod(view, init_hash="init", **changes)
+    step = lifecycle.plan(view, [current], wanted[0], NOW, wanted[1])
+    assert isinstance(step, Replace if replaced else Keep)
+
+
+@pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
+def test_an_agent_that_never_ran_has_not_ended(devbox: Any, pod: Any, policy: str) -> None:
+    """devbox-init failed, and restartPolicy made that the pod's end: another pod tries again."""
+    view = devbox(spec={"restartPolicy": policy}, status={"incarnation": 1, "failures": 1})
+    current = pod(view, phase="Failed", ready=False, started=None, init=InitView(refused=True))
+    assert not lifecycle.final(view, current)
+    assert isinstance(lifecycle.plan(view, [current], "hash", NOW), Later)
+    assert lifecycle.plan(view, [current], "hash", NOW + timedelta(minutes=1)) == Create(2, 2)

@@ -15,7 +15,7 @@ def view(name: str, spec: dict[str, Any], *owners: str) -> PolicyView:
     return PolicyView("team-a", name, owners, spec)
 
 
-def test_ours_closes_everything_but_the_gateways_data_port(devbox: Any, pod: Any) -> None:
+def test_ours_closes_everything_but_two_ports_of_the_gateway(devbox: Any, pod: Any) -> None:
     box = devbox()
     policy = network.policy(pod(box), "rel")
     spec = policy["spec"]
@@ -23,7 +23,7 @@ def test_ours_closes_everything_but_the_gateways_data_port(devbox: Any, pod: Any
     assert "ingress" not in spec
     assert spec["podSelector"] == {"matchLabels": {names.DEVBOX_LABEL: "agent"}}
     (rule,) = spec["egress"]
-    assert rule["ports"] == [{"protocol": "TCP", "port": 8443}]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 8443}, {"protocol": "TCP", "port": 3128}], "and not the canary's"
     (peer,) = rule["to"]
     assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "rel"}
     assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "gateway"
@@ -56,3 +56,11 @@ def test_it_is_in_place_only_if_it_says_exactly_that(devbox: Any, pod: Any) -> N
 def test_foreign_policies(devbox: Any, pod: Any, spec: dict[str, Any], expected: bool) -> None:
     found = network.foreign(pod(devbox()), [view("p", spec)], "rel")
     assert found == (["p"] if expected else [])
+
+
+def test_the_pods_own_policy_is_put_right_and_never_foreign(devbox: Any, pod: Any) -> None:
+    """What an older version wrote, say. A copy of its name does not count as it."""
+    target = pod(devbox())
+    older = {**network.policy_spec("agent", "rel"), "egress": [{}]}
+    assert network.foreign(target, [view(target.name, older, target.uid)], "rel") == []
+    assert network.foreign(target, [view(target.name, older, "another-pod")], "rel") == [target.name]

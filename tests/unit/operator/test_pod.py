@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from devbox_api import names
-from devbox_operator import pod
+from devbox_operator import init, pod
+from devbox_operator.settings import Egress, Image, Settings
 
 IPS = ("10.96.0.9", "fd00::9")
+SETTINGS = Settings(release_namespace="rel", credentials_namespace="rel-credentials", image=Image(reference="r.example/gw:1"))
 GATEWAYS = [
     {
         "name": "ANTHROPIC",
@@ -19,7 +21,7 @@ GATEWAYS = [
 
 
 def made(devbox: Any, incarnation: int = 1, **spec: Any) -> dict[str, Any]:
-    return pod.pod(devbox(spec={"gateways": GATEWAYS, **spec}), incarnation, "rel", IPS)
+    return pod.pod(devbox(spec={"gateways": GATEWAYS, **spec}), incarnation, SETTINGS, IPS)
 
 
 def test_names_are_stable_differ_by_incarnation_and_fit(devbox: Any) -> None:
@@ -40,7 +42,7 @@ def test_restricted_pod_security_by_construction(devbox: Any) -> None:
     assert (spec["securityContext"]["runAsUser"], spec["securityContext"]["fsGroup"]) == (1000, 1000)
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
-    assert not {"hostNetwork", "hostPID", "hostIPC", "hostUsers", "nodeName", "initContainers"} & set(spec)
+    assert not {"hostNetwork", "hostPID", "hostIPC", "hostUsers", "nodeName"} & set(spec)
     assert {kind for volume in spec["volumes"] for kind in volume if kind != "name"} == {"emptyDir", "secret", "configMap"}
     assert spec["schedulingGates"] == [{"name": names.SCHEDULING_GATE}]
 
@@ -64,8 +66,55 @@ def test_the_environment_holds_references_to_tokens_and_the_address(devbox: Any)
         assert environment[variable]["value"] == "/run/devbox-gateway/ca/ca-bundle.crt"
     assert environment["HOME"]["value"] == "/home/devbox"
     assert environment["LOG_LEVEL"]["value"] == "debug"
-    assert "HTTPS_PROXY" not in environment
     assert len(environment) == len(body["spec"]["containers"][0]["env"]), "no variable twice"
+
+
+def test_every_devbox_has_the_way_out(devbox: Any) -> None:
+    """With an EgressPolicy or without: a running pod can't get a new environment, and the policy is live."""
+    for body in (made(devbox), made(devbox, egressPolicyRef={"name": "web"})):
+        environment = {item["name"]: item for item in body["spec"]["containers"][0]["env"]}
+        for variable in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
+            key = {"name": body["metadata"]["name"], "key": "HTTPS_PROXY"}
+            assert environment[variable]["valueFrom"] == {"secretKeyRef": key}, "the token is in the Secret alone"
+        for variable in ("NO_PROXY", "no_proxy"):
+            assert environment[variable]["value"] == "gateway.rel.svc,127.0.0.1,localhost"
+        assert environment["NODE_USE_ENV_PROXY"]["value"] == "1"
+
+
+def test_the_init_container_is_given_nothing(devbox: Any) -> None:
+    (container,) = made(devbox)["spec"]["initContainers"]
+    assert (container["name"], container["image"], container["command"]) == ("devbox-init", "r.example/gw:1", ["devbox-init"])
+    assert container["args"] == ["--gateway=gateway.rel.svc", "--data-port=443", "--canary-port=8479", "--seconds=30"]
+    assert not {"env", "envFrom", "volumeMounts", "lifecycle"} & set(container)
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def test_another_release_is_news_for_pods_that_wait_and_for_no_other(devbox: Any) -> None:
+    """Else every upgrade would ask every devbox for a restart."""
+    newer = SETTINGS.model_copy(
+        update={"image": Image(reference="r.example/gw:2"), "egress": Egress(require_enforcement=False)}
+    )
+    before, after = (pod.pod(devbox(), 1, one, IPS)["metadata"]["annotations"] for one in (SETTINGS, newer))
+    assert before[names.SPEC_HASH_ANNOTATION] == after[names.SPEC_HASH_ANNOTATION]
+    assert before[names.INIT_HASH_ANNOTATION] != after[names.INIT_HASH_ANNOTATION] == init.digest(newer)
+    assert "--start-anyway" in init.container(newer)["args"]
+
+
+def test_pull_secrets_are_the_devboxs_and_the_releases(devbox: Any) -> None:
+    settings = SETTINGS.model_copy(update={"image": Image(reference="r.example/gw:1", pull_secrets=("both", "release"))})
+    view = devbox(spec={"imagePullSecrets": [{"name": "own"}, {"name": "both"}]})
+    found = pod.pod(view, 1, settings, IPS)["spec"]["imagePullSecrets"]
+    assert [secret["name"] for secret in found] == ["own", "both", "release"]
+    assert (
+        pod.spec_hash(view, "rel", IPS)
+        == pod.pod(view, 1, SETTINGS, IPS)["metadata"]["annotations"][names.SPEC_HASH_ANNOTATION]
+    )
 
 
 def test_the_token_secret_is_named_as_the_pod_and_mounted_whole(devbox: Any) -> None:

@@ -21,7 +21,13 @@ upstreams:
   addressOverrides: {"api.anthropic.com": "10.96.152.13:443"}
 caBundle: {extraFile: ""}
 sourceSecrets: Named
-image: {pullSecrets: []}
+image: {reference: "registry.example/devbox-gateway:1", pullPolicy: IfNotPresent, pullSecrets: []}
+egress:
+  foreignPolicies: Warn
+  trustedPolicies: ["dns"]
+  requireEnforcement: true
+  enforcementSeconds: 30
+  permittedCIDRs: ["10.20.0.0/16"]
 lease: {durationSeconds: 15, renewSeconds: 5}
 resyncSeconds: 300
 workers: 8
@@ -45,6 +51,8 @@ def test_the_charts_file(tmp_path: Path) -> None:
         ("upstreams: {allowedCIDRs: [10.1.2.3/8]}", "not a range of addresses; write e.g. 10.20.0.0/16"),
         ("typo: 1", "typo"),
         ("sourceSecrets: Some", "sourceSecrets"),
+        ("image: {pullSecrets: []}", "image.reference"),
+        ("egress: {foreignPolicies: Ignore}", "egress.foreignPolicies"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, change: str, message: str) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from devbox_api.route import Binding
+from devbox_api import names
+from devbox_api.route import Binding, EgressBinding
 from devbox_operator import tokens
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -86,9 +87,17 @@ def test_digests_grow_and_none_is_lost_before_4096() -> None:
 
 
 def test_the_secret_has_a_key_for_each_name_and_a_file_for_shells(devbox: Any, pod: Any) -> None:
-    body = tokens.secret(pod(devbox()), [binding("A", "aaa"), binding("B", "bbb")])
+    way_out = EgressBinding(token="eee", digests=())
+    body = tokens.secret(pod(devbox()), [binding("A", "aaa"), binding("B", "bbb")], way_out, "gateway.rel.svc")
     data = {key: base64.b64decode(value).decode() for key, value in body["data"].items()}
-    assert data == {"A": "gws_aaa", "B": "gws_bbb", "env.sh": "export A='gws_aaa'\nexport B='gws_bbb'\n"}
+    proxy = "http://devbox:gws_eee@gateway.rel.svc:3128"
+    exported = {"A": "gws_aaa", "B": "gws_bbb", **dict.fromkeys(names.PROXY_VARIABLES, proxy)}
+    assert data == {
+        "A": "gws_aaa",
+        "B": "gws_bbb",
+        "HTTPS_PROXY": proxy,
+        "env.sh": "".join(f"export {name}='{value}'\n" for name, value in exported.items()),
+    }
     assert body["type"] == "devbox-gateway.io/tokens"
     assert body["metadata"]["name"] == "agent-1"
     assert body["metadata"]["ownerReferences"] == [{"apiVersion": "v1", "kind": "Pod", "name": "agent-1", "uid": "pod-1"}]

@@ -24,6 +24,7 @@ from devbox_proxy.server import DataPort
 from devbox_proxy.settings import Timeouts
 from devbox_proxy.state import State
 from devbox_proxy.view import Limits
+from devbox_proxy.waiting import Waiting
 
 
 class Loopback:
@@ -71,11 +72,10 @@ async def gateway(upstream: Upstream) -> AsyncIterator[Running]:
         upstreams = Upstreams(dialled, Timeouts(first_byte_seconds=5), upstream.context)  # type: ignore[arg-type]
         gateway = Gateway(
             state,
-            Reviewer(api, state.known),
+            Waiting(state, Reviewer(api, state.known), 1.0),
             upstreams,
             audit,
             limits=Limits(),
-            wait_seconds=1.0,
             public_url=f"https://{HOST}",
             timeouts=Timeouts(first_byte_seconds=5),
         )

@@ -15,6 +15,7 @@ from devbox_proxy.gateway import Gateway
 from devbox_proxy.settings import Bounds, Timeouts
 from devbox_proxy.upstream import UpstreamConnection, UpstreamError
 from devbox_proxy.view import Known, Limits
+from devbox_proxy.waiting import Waiting
 
 from .test_identity import CURRENT, NOW, known
 
@@ -30,6 +31,9 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.written: list[bytes] = []
         self.paused = self.closing = self.aborted = self.eof = False
+        self.tls = False
+        self.unsent = 0
+        """Bytes that the other side has not taken yet."""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.aborted
@@ -51,7 +55,10 @@ class Transport(asyncio.Transport):
         self.closing = self.aborted = True
 
     def can_write_eof(self) -> bool:
-        return True
+        return not self.tls
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def write_eof(self) -> None:
         self.eof = True
@@ -96,14 +103,13 @@ class Play:
         self.pools = Pools()
         self.audit = io.BytesIO()
         self.audit_log = AuditLog(1000, drop=False, stream=self.audit)
-        reviewer = SimpleNamespace(start=lambda *_: None)
+        waiting = Waiting(cast(Any, None), cast(Any, SimpleNamespace(start=lambda *_: None)), 1.0)
         self.gateway = Gateway(
             cast(Any, SimpleNamespace(known=self.world)),
-            cast(Any, reviewer),
+            waiting,
             cast(Any, self.pools),
             self.audit_log,
             limits=Limits(review=1e12),
-            wait_seconds=1.0,
             public_url="https://gateway.system.svc",
             timeouts=Timeouts(first_byte_seconds=10, idle_seconds=5),
             bounds=Bounds(**bounds),

@@ -1,12 +1,19 @@
 """No endpoint gives its author the gateway's place in the network."""
 
+from dataclasses import replace
+
 import pytest
 
-from devbox_proxy.destinations import Policy, Refused, Resolver, permitted
+from devbox_api.route import Egress
+from devbox_proxy.__main__ import own_addresses
+from devbox_proxy.destinations import Policy, Refused, Resolver, WayOut, permitted
+from devbox_proxy.policies import compile_egress, networks
+from devbox_proxy.settings import Egress as EgressSettings
 from devbox_proxy.settings import Upstreams
+from devbox_proxy.targets import parse
 
 FLOOR = frozenset({"10.99.0.1", "203.0.113.9"})
-OPEN = Policy(allowed_cidrs=("0.0.0.0/0", "::/0"), allowed_hosts=("*.example",))
+OPEN = Policy(networks(("0.0.0.0/0", "::/0")), allowed_hosts=("*.example",))
 
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111"])
@@ -28,16 +35,14 @@ def test_public_addresses_may_be_dialled(address: str) -> None:
             "fd00::1",
             "2001:db8::1",
         ),
-        *("::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::"),
+        *("::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "fec0::1", "2606:4700::5efe:a00:1", "64:ff9b:1::1", "5f00::1"),
     ],
 )
 def test_private_addresses_need_a_name_in_the_settings(address: str) -> None:
     with pytest.raises(Refused, match=r"upstreams\.allowedHosts or allowedCIDRs"):
         permitted("models.example", [address], Policy(), FLOOR)
     assert permitted("models.example", [address], Policy(allowed_hosts=("models.example",)), FLOOR)
-    assert permitted(
-        "models.example", [address], Policy(allowed_cidrs=(f"{address}/128" if ":" in address else f"{address}/32",)), FLOOR
-    )
+    assert permitted("models.example", [address], Policy(networks((address,))), FLOOR)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +61,9 @@ def test_private_addresses_need_a_name_in_the_settings(address: str) -> None:
             "ff02::1",
         ),
         *("fd00:ec2::254", "100.100.100.200", "10.99.0.1", "203.0.113.9"),
+        *("168.63.129.16", "::ffff:168.63.129.16", "192.0.0.192", "fd20:ce::254", "fd00:ec2::23"),
         *("::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "::ffff:10.99.0.1"),
+        *("64:ff9b:1::a9fe:a9fe", "::127.0.0.1", "::ffff:0:127.0.0.1", "2001:db8::5efe:7f00:1", "2001:db8::200:5efe:a9fe:a9fe"),
     ],
 )
 def test_nothing_lifts_the_floor(address: str) -> None:
@@ -83,3 +90,54 @@ async def test_an_override_is_dialled_but_not_below_the_floor() -> None:
 def test_an_override_that_is_no_address_is_refused_at_start(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         Policy.of(Upstreams(address_overrides={"a.example": text}))
+
+
+def way_out(permitted_cidrs: tuple[str, ...] = ("10.0.0.0/8",), cidrs: tuple[str, ...] = ("10.1.0.0/16",)) -> WayOut:
+    policy = compile_egress(Egress(name="p", namespace="n", uid="p", cidrs=cidrs))
+    return replace(WayOut.of(EgressSettings(permitted_cidrs=permitted_cidrs)), policy=policy)
+
+
+def test_a_private_address_takes_the_policy_and_the_settings() -> None:
+    assert permitted("db.example", ["10.1.0.1", "93.184.216.34"], way_out(), FLOOR)
+    for other in (way_out(permitted_cidrs=()), way_out(cidrs=()), way_out(cidrs=("10.2.0.0/16",)), way_out(("10.2.0.0/16",))):
+        with pytest.raises(Refused, match=r"egress\.permittedCIDRs"):
+            permitted("db.example", ["93.184.216.34", "10.1.0.1"], other, FLOOR)
+    everything = way_out(("0.0.0.0/0", "::/0"), ("0.0.0.0/0", "::/0"))
+    for address in (
+        "127.0.0.1",
+        "169.254.169.254",
+        "10.99.0.1",
+        "::1",
+        "::ffff:169.254.169.254",
+        "64:ff9b::a9fe:a9fe",
+        "224.0.0.1",
+    ):
+        with pytest.raises(Refused):
+            permitted("db.example", [address], everything, FLOOR)
+
+
+async def test_the_forward_proxy_looks_up_the_very_name_and_an_address_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver(Policy(), lambda: FLOOR, own_host="gateway.system.svc")
+    asked: list[str] = []
+
+    async def addresses(host: str) -> list[str]:
+        asked.append(host)
+        return ["93.184.216.34", "10.1.0.1"]
+
+    monkeypatch.setattr(resolver._lookups, "addresses", addresses)
+    name, literal, own = (parse(text) for text in (b"db.example:443", b"10.1.0.1:443", b"gateway.system.svc:443"))
+    assert name and literal and own  # noqa: PT018
+    assert await resolver.target(name, way_out()) == [("93.184.216.34", 443), ("10.1.0.1", 443)]
+    assert await resolver.target(literal, way_out()) == [("10.1.0.1", 443)]
+    with pytest.raises(Refused):
+        await resolver.target(own, way_out(("0.0.0.0/0",), ("0.0.0.0/0",)))
+    assert asked == ["db.example."]
+    assert resolver.permits(name, "10.1.0.1", way_out())
+    assert not resolver.permits(name, "10.1.0.1", way_out(cidrs=()))
+    resolver.close()
+
+
+def test_the_gateway_knows_where_it_is() -> None:
+    environment = {"POD_IP": "10.0.0.1", "POD_IPS": "10.0.0.1, fd00:0::1", "GATEWAY_SERVICE_HOST": "10.96.0.9"}
+    assert own_addresses(environment) == {"10.0.0.1", "fd00::1", "10.96.0.9"}
+    assert own_addresses({}) == frozenset()

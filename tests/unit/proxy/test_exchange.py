@@ -10,7 +10,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from devbox_proxy.connection import Connection
+from devbox_proxy.connection import FAREWELL_SECONDS, Connection
 from devbox_proxy.exchange import LINGER_SECONDS, Exchange
 from devbox_proxy.reader import RequestReader
 from devbox_proxy.refusals import Refusal
@@ -247,6 +247,10 @@ async def test_a_broken_body_ends_the_request_at_the_api_too(play: Play) -> None
         (b"\n" + request("GET"), "malformed_request"),
         (b"\r\n\n" + request("GET"), "malformed_request"),
         (b"\r" + request("GET"), "malformed_request"),
+        (request(version="RTSP/1.1"), "malformed_request"),
+        (request(version="RTSP/1.0"), "malformed_request"),
+        (request("OPTIONS", "HTTP/x", version="RTSP/1.1"), "malformed_request"),
+        (b"SOURCE /x ICE/1.0\r\nHost: g\r\n\r\n", "malformed_request"),
         (b"GET  / HTTP/1.1\r\nHost: g\r\n\r\n", "malformed_request"),
         (b"GET /  HTTP/1.1\r\nHost: g\r\n\r\n", "malformed_request"),
         (b" GET / HTTP/1.1\r\nHost: g\r\n\r\n", "malformed_request"),
@@ -508,3 +512,41 @@ async def test_connections_that_are_gone_leave_nothing_to_the_garbage_collector(
         assert alive() == before
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_the_end_of_an_answer_that_is_read_slowly_is_not_cut(play: Play, *, tls: bool) -> None:
+    play.to_client.tls = tls
+    play.send(request("GET", "/v1", "Connection: close"))
+    play.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+    play.to_client.unsent = 100_000
+    assert play.answer(b"k").endswith(b"ok")
+    for left in (80_000, 60_000, 1, 0):
+        play.to_client.unsent = left
+        play.client.check(later(250 if left else 0))
+        assert not play.to_client.aborted
+        assert play.to_client.closing is (tls and left == 0), "TLS says goodbye within seconds once it begins to"
+    play.client.check(later(FAREWELL_SECONDS + 1))
+    assert play.to_client.aborted
+
+
+async def test_a_client_that_does_not_take_the_end_of_its_answer_is_cut(play: Play) -> None:
+    play.send(request("GET", "/v1", "Connection: close"))
+    play.to_client.unsent = 100_000
+    play.answer(OK)
+    play.client.check(later(0))
+    play.client.check(later(301))
+    assert play.to_client.aborted
+
+
+async def test_a_refused_client_has_a_moment_to_stop_sending(play: Play) -> None:
+    play.send(b"nonsense\r\n\r\n")
+    play.client.check(later(0))
+    assert not play.to_client.aborted
+    play.client.check(later(1.1))
+    assert play.to_client.aborted
+
+
+async def test_an_answer_that_can_have_no_body_announces_none(play: Play) -> None:
+    play.send(request("GET"))
+    assert b"content-length" not in play.answer(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n").lower()

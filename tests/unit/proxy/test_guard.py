@@ -23,6 +23,8 @@ def head(target: bytes = b"/v1/messages", method: str = "POST", version=(1, 1), 
         b"/a;x=1",
         b"/a?next=/../b",
         b"/caf%C3%A9",
+        b"/%C0",
+        b"/%E2%82%AC/%F0%9F%98%80/%E0%A4%85",
         b"/a//b",
         b"/?x=%00",
     ],
@@ -47,6 +49,11 @@ def test_plain_targets_pass(target: bytes) -> None:
         b"/a\\..\\b",
         b"/a%00b",
         b"/a%0d%0aX: y",
+        b"/a/%c0%ae%c0%ae/b",
+        b"/a/..%c0%afb",
+        b"/a/%C1%9C",
+        b"/a/%e0%80%ae",
+        b"/a/%f0%80%80%ae",
         b"/a%zz",
         b"/a%2",
         b"/a b",
@@ -96,6 +103,17 @@ def test_host_and_authorization_come_once() -> None:
     assert check(twice) is Refusal.HEADER_DUPLICATE
     lines = ((b"Host", b"a"), (b"Authorization", b"Bearer x"), (b"authorization", b"Bearer y"))
     assert check(RequestHead("GET", b"/", (1, 1), lines, "10.0.0.1")) is Refusal.HEADER_DUPLICATE
+
+
+@pytest.mark.parametrize("host", ["a b", "a/b", "u@a", "a?b", "a\\b", "a:b", "[::1", "a, b", "é", '"a"'])
+def test_a_host_that_is_none_is_refused(host: str) -> None:
+    assert check(RequestHead("GET", b"/", (1, 1), ((b"Host", host.encode()),), "10.0.0.1")) is Refusal.MALFORMED_REQUEST
+    assert check(RequestHead("GET", b"/", (1, 0), ((b"Host", host.encode()),), "10.0.0.1")) is Refusal.MALFORMED_REQUEST
+
+
+@pytest.mark.parametrize("host", ["", "a", "a.b:8443", "[::1]", "[::1]:8443", "10.0.0.1", "a_b.svc", "a."])
+def test_any_other_host_will_do(host: str) -> None:
+    assert check(RequestHead("GET", b"/", (1, 1), ((b"Host", host.encode()),), "10.0.0.1")) is None
 
 
 @pytest.mark.parametrize("value", ["a\0b", "a\x0bb", "a\x1b[31mb", "a\x7fb", "a\rb"])

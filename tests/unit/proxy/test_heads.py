@@ -1,6 +1,8 @@
 """A head that was read before is taken for what it was, and nothing else is taken for it."""
 
 import asyncio
+import gc
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -12,10 +14,12 @@ from devbox_proxy import heads
 from devbox_proxy.credentials import Credential
 from devbox_proxy.guard import RequestHead
 from devbox_proxy.heads import LONGEST, Heads
+from devbox_proxy.identity import Forward, decide
 from devbox_proxy.reader import RequestReader
+from devbox_proxy.view import Limits
 
 from .playbook import PEER, Play, request
-from .test_identity import CURRENT, POD
+from .test_identity import CURRENT, NOW, POD, known
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -97,18 +101,51 @@ async def test_another_credential_goes_into_the_very_next_request() -> None:
     assert b"sk-real" not in sent
 
 
+async def test_an_empty_length_is_not_taken_for_one_whose_digits_were_left_out() -> None:
+    play = Play()
+    assert ask(play, request("POST", "/", "Content-Length: 0"))[0]
+    assert kept(play) == 1
+    sent, answer = ask(play, request("POST", "/", "Content-Length: "))
+    assert sent == b""
+    assert b"malformed_request" in answer
+
+
+def head_of(number: int, lines: int) -> tuple[heads.Cut, RequestHead]:
+    headers = [(b"x%d" % at, b"v%d" % at) for at in range(lines)]
+    raw = b"GET /%d HTTP/1.1\r\n%b\r\n" % (number, b"".join(b"%b: %b\r\n" % line for line in headers))
+    read = heads.cut(PEER, raw)
+    assert read is not None
+    return read, RequestHead("GET", b"/%d" % number, (1, 1), tuple(headers), PEER)
+
+
 def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heads, "KEPT", 4000)
-    store, sizes = Heads(), []
+    monkeypatch.setattr(heads, "KEPT", 40_000)
+    store, costs = Heads(), []
     for number in range(300):
-        raw = f"GET /{number} HTTP/1.1\r\nHost: g\r\n\r\n".encode()
+        read, head = head_of(number, number % 5)
+        for _ in range(2):
+            store.keep(read, head)
+        costs.append(heads._cost(read.key[2]))
+    kept = len(store._kept)
+    assert sum(costs[-kept:]) <= 40_000 < sum(costs[-kept - 1 :]), "the oldest went, and no more than had to"
+
+
+@pytest.mark.parametrize("lines", [3, 20, 95])
+def test_what_is_kept_costs_what_is_counted(lines: int) -> None:
+    """Whatever a devbox sends: one that invents heads must not take the memory of all."""
+    store, world, token = Heads(), known(), (b"x-api-key", f"gws_{CURRENT}".encode())
+    gc.collect()
+    tracemalloc.start()
+    for number in range(100):
+        headers = (token, *[(b"x%d" % at, b"v%d" % at) for at in range(lines)], (b"Host", b"g"))
+        raw = b"GET /%d HTTP/1.1\r\n%b\r\n" % (number, b"".join(b"%b: %b\r\n" % line for line in headers))
         read = heads.cut(PEER, raw)
         assert read is not None
-        for _ in range(2):
-            store.keep(read, RequestHead("GET", f"/{number}".encode(), (1, 1), ((b"Host", b"g"),), PEER))
-        sizes.append(len(raw))
-    kept = len(store._kept)
-    assert sum(sizes[-kept:]) <= 4000 < sum(sizes[-kept - 1 :]), "the oldest went, and no more than had to"
+        store.keep(read, RequestHead("GET", b"/%d" % number, (1, 1), headers, PEER))
+        assert isinstance(decide(store._kept[read.key], world, NOW, Limits(review=1e12)), Forward)
+    used = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert used < 1.3 * store._bytes
 
 
 _pieces = st.lists(

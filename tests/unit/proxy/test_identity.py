@@ -9,10 +9,11 @@ import pytest
 from devbox_api.names import audience, token_digest
 from devbox_api.route import Auth, Binding, DevboxRef, Gateway, PodRef, Route, Rule
 from devbox_common.redacted import Redacted
+from devbox_proxy.admission import For, Refuse, Wait
 from devbox_proxy.credentials import Credential
 from devbox_proxy.gateways import compile_gateway
 from devbox_proxy.guard import RequestHead
-from devbox_proxy.identity import Decision, For, Forward, Refuse, Wait, decide
+from devbox_proxy.identity import Decision, Forward, decide
 from devbox_proxy.refusals import Refusal
 from devbox_proxy.view import Known, Limits, Pod, Review
 
@@ -247,8 +248,11 @@ def test_rules_look_at_the_path_behind_the_base_path() -> None:
         assert refusal.refusal is Refusal.RULE_FORBIDS
         assert refusal.caller is not None
         assert refusal.caller.gateway == "agents/openai"
-    for name in (b"X-HTTP-Method-Override", b"x-original-url"):
+    for name in (b"X-HTTP-Method-Override", b"x-original-url", b"x.http-method.override"):
         assert refused(asked("POST", b"/chat/completions", (name, b"DELETE"))) is Refusal.RULE_FORBIDS
+    for query in (b"_method=DELETE", b"a=1&%5fMethod=DELETE", b"a=1;_method=DELETE", b"X-HTTP-Method-Override=PUT"):
+        assert refused(asked("POST", b"/chat/completions?" + query)) is Refusal.RULE_FORBIDS
+    assert isinstance(asked("POST", b"/chat/completions?a=_method=DELETE&method=x"), Forward)
 
 
 def test_two_credentials_or_two_versions_never_share_connections() -> None:

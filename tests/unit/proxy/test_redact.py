@@ -104,6 +104,9 @@ def test_what_is_held_back_does_not_depend_on_the_credential() -> None:
         ("application/json", "", 206, False),
         ("application/octet-stream", "", 200, False),
         ("image/png", "", 200, False),
+        ("multipart/form-data; boundary=x", "", 200, True),
+        ("message/http", "", 200, True),
+        ("application/x-yaml", "", 200, True),
         ("", "", 200, True),
     ],
 )

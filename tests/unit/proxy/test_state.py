@@ -180,3 +180,48 @@ def test_what_is_read_of_a_pod() -> None:
     view = pod_of(item, 5.0)
     assert (view.node, view.ips, view.deleting, view.host_network) == ("node-1", ("10.0.0.1", "fd00::1"), True, True)
     assert pod_of(pod("u"), 5.0).phase == "Pending"
+
+
+EGRESS = {
+    "version": 1,
+    "name": "p",
+    "namespace": "n",
+    "uid": "p",
+    "hostnames": ["a.example", "*.b.example"],
+    "cidrs": ["10.0.0.0/8"],
+}
+
+
+def egress(**change: Any) -> dict[str, Any]:
+    return secret(names.EGRESS_TYPE, names.EGRESS_KEY, orjson.dumps(EGRESS | change))
+
+
+async def test_a_policy_is_known_at_once_and_gone_with_its_document(state: State) -> None:
+    put(state, "egress-p", egress())
+    policy = state.known.egress["egress-p"]
+    assert policy is not None
+    assert policy.name == "n/p"
+    assert policy.allows_host("x.b.example")
+    assert not policy.allows_host("b.example")
+    put(state, "egress-p", None, egress())
+    assert not state.known.egress
+
+
+@pytest.mark.parametrize(
+    "broken", [egress(requires=["new"]), egress(version=2), egress(cidrs=["10.0.0.1/8"]), egress(name=None)]
+)
+async def test_a_policy_that_cannot_be_honoured_is_not_served_by_the_one_before(state: State, broken: dict[str, Any]) -> None:
+    put(state, "egress-p", egress())
+    put(state, "egress-p", broken, egress())
+    assert state.known.egress == {"egress-p": None}
+
+
+async def test_tokens_of_the_forward_proxy_are_listed_by_themselves(state: State) -> None:
+    bound = {"policy": "egress-p", "token": "t", "digests": ["e" * 64]}
+    put(state, "route-uid-1", route(egress=bound, confined=False, requires=["confined"]))
+    assert set(state.known.egress_tokens) == {"e" * 64}
+    assert "e" * 64 not in state.known.tokens
+    assert not state.known.unsupported
+    assert not state.known.routes["uid-1"].confined
+    put(state, "route-uid-1", None, route(egress=bound))
+    assert not state.known.egress_tokens

@@ -1,11 +1,16 @@
 """The one token of a request is found wherever it is, and nothing of it is left."""
 
 import base64
+import re
+import time
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from devbox_api.names import token_digest
+from devbox_proxy import grammar
 from devbox_proxy.guard import RequestHead
 from devbox_proxy.refusals import Refusal
 from devbox_proxy.tokens import IN_QUERY, Found, find
@@ -140,3 +145,32 @@ def test_a_path_may_hold_the_prefix_as_a_word() -> None:
 )
 def test_everything_else_is_refused(request_head: RequestHead, refusal: Refusal) -> None:
     assert find(request_head) is refusal
+
+
+@pytest.mark.parametrize(
+    ("extra", "target", "refusal"),
+    [
+        ([(b"X-Jwt", JWT.encode())], b"/v1", Refusal.TOKEN_MALFORMED),
+        ([(b"X-Upper", b"GWS_" + JWT.encode())], b"/v1", Refusal.TOKEN_MALFORMED),
+        ([(b"X-Twice", b"gws%255f" + JWT.encode())], b"/v1", Refusal.TOKEN_MALFORMED),
+        ([(b"Cookie", b"a=1; b=" + JWT.encode())], b"/v1", Refusal.TOKEN_MALFORMED),
+        ([], b"/v1?k=gws%255f" + JWT.encode(), Refusal.TOKEN_MALFORMED),
+        ([], b"/v1/" + JWT.encode(), Refusal.TOKEN_IN_PATH),
+    ],
+)
+def test_nor_does_the_token_pass_without_its_prefix(extra: list[tuple[bytes, bytes]], target: bytes, refusal: Refusal) -> None:
+    assert find(head((b"x-api-key", TOKEN), *extra, target=target)) is refusal
+
+
+@pytest.mark.parametrize("value", [b"gws_" * 2047, b"gws_a." * 1000 + b"gws_" * 500, b"gws_" * 1000 + b"." + b"gws_" * 1000])
+def test_no_value_makes_the_search_slow(value: bytes) -> None:
+    started = time.perf_counter()
+    for _ in range(10):
+        find(head(*((b"X-%d" % number, value + b"%") for number in range(4))))
+    assert time.perf_counter() - started < 0.2, "it was 2.5 s when each start was searched up to the end"
+
+
+@given(st.lists(st.sampled_from([b"gws_", b"a", b".", b"-", b"_", b" ", b"gws_a.b.c", b"g"]), max_size=24).map(b"".join))
+def test_the_search_finds_what_a_plain_one_finds(value: bytes) -> None:
+    plain = re.findall(rb"gws_[\w-]+\.[\w-]+\.[\w-]+", value)
+    assert [b"gws_" + jwt for jwt in grammar.TOKEN.findall(value) if jwt] == plain

@@ -10,6 +10,7 @@ from devbox_common.redacted import Redacted
 from devbox_proxy import relay
 from devbox_proxy.credentials import UpstreamRequest, parse_endpoint
 from devbox_proxy.destinations import Policy, Resolver
+from devbox_proxy.policies import networks
 from devbox_proxy.pool import Upstreams, tls_context
 from devbox_proxy.redact import Redactor
 from devbox_proxy.refusals import Refusal
@@ -17,6 +18,7 @@ from devbox_proxy.relay import Framing, ResponseHead
 from devbox_proxy.settings import Timeouts
 from devbox_proxy.upstream import UpstreamConnection, UpstreamError
 
+from .playbook import Transport
 from .raw_api import answering, raw_api
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -101,9 +103,9 @@ replying = answering(b"200 OK\r\nContent-Length: 2", b"ok")
 @pytest.mark.parametrize(
     ("host", "policy"),
     [
-        ("127.0.0.1", Policy(allowed_cidrs=("0.0.0.0/0",), allowed_hosts=("127.0.0.1",))),
+        ("127.0.0.1", Policy(networks(("0.0.0.0/0",)), allowed_hosts=("127.0.0.1",))),
         ("127.0.0.1", Policy()),
-        ("[::ffff:127.0.0.1]", Policy(allowed_cidrs=("::/0",))),
+        ("[::ffff:127.0.0.1]", Policy(networks(("::/0",)))),
         ("localhost", Policy(allowed_hosts=("localhost",))),
         ("2130706433", Policy()),
         ("127.1", Policy()),
@@ -118,6 +120,18 @@ async def test_an_endpoint_that_is_an_address_is_checked_like_a_name(host: str, 
             await ask(pools, request(f"http://{host}:{server.port}"))
         assert caught.value.refusal is Refusal.ENDPOINT_REFUSED
         assert server.connections == 0
+
+
+async def test_a_connection_with_bytes_of_the_request_left_is_not_kept() -> None:
+    async with upstreams() as pools:
+        for unsent, kept in ((1, False), (0, True)):
+            connection = UpstreamConnection(KEY, pools)
+            transport = Transport()
+            transport.unsent = unsent
+            connection.connection_made(transport)
+            pools.release(connection)
+            assert transport.aborted is not kept
+            assert (pools.idle(KEY) is connection) is kept
 
 
 async def test_a_dead_address_leaves_time_for_the_next() -> None:
@@ -145,7 +159,10 @@ async def test_connections_are_kept_and_never_shared_between_keys() -> None:
         assert server.connections == 2
 
 
-@pytest.mark.parametrize(("hint", "connections"), [(b"", 1), (b"\r\nKeep-Alive: timeout=1", 2), (b"\r\nConnection: close", 2)])
+@pytest.mark.parametrize(
+    ("hint", "connections"),
+    [(b"", 1), (b"\r\nKeep-Alive: timeout=1", 2), (b"\r\nKeep-Alive: timeout=\xb2", 1), (b"\r\nConnection: close", 2)],
+)
 async def test_an_api_says_how_long_it_keeps_a_connection(hint: bytes, connections: int) -> None:
     async with raw_api(answering(b"200 OK\r\nContent-Length: 2" + hint, b"ok")) as server, upstreams() as pools:
         for _ in range(2):
@@ -162,6 +179,8 @@ async def test_an_api_says_how_long_it_keeps_a_connection(hint: bytes, connectio
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody", Refusal.UPSTREAM_CLOSED),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n", Refusal.UPSTREAM_CLOSED),
         (b"nonsense\r\n\r\n", Refusal.UPSTREAM_INVALID),
+        (b"RTSP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
+        (b"ICE/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", Refusal.UPSTREAM_INVALID),
         (b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 1000 + b"\r\n", Refusal.UPSTREAM_INVALID),
         (b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok", Refusal.UPSTREAM_INVALID),

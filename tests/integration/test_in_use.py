@@ -1,4 +1,4 @@
-"""Deleting a GatewayConfig that devboxes use is refused with their names, and nothing that cleans up is ever held back."""
+"""Deleting a GatewayConfig or an EgressPolicy that devboxes use is refused with their names; nothing that cleans up is held back."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -130,4 +130,50 @@ def test_its_namespace_can_always_be_deleted(cluster: Kubectl) -> None:
     box["metadata"]["namespace"] = name
     cluster.apply([{**_head("GatewayConfig", "api", name), "spec": SPEC}, box])
     _used_by(cluster, name, f"{name}/one", f"{ELSEWHERE}/far")
+    cluster("delete", "namespace", name, "--timeout=60s")
+
+
+@pytest.fixture
+def egress(cluster: Kubectl) -> Iterator[None]:
+    """An EgressPolicy `web` and a Devbox `one` that stands under it."""
+    box = devbox("one", name="none")
+    box["spec"]["egressPolicyRef"] = {"name": "web"}
+    cluster.apply([{**_head("EgressPolicy", "web"), "spec": {"allowedHostnames": ["github.com"]}}, box])
+    yield
+    cluster("-n", HERE, "delete", "dbx", "--all")
+    until("the EgressPolicy is gone", lambda: ask(cluster, "-n", HERE, "delete", "egp", "--all").ok)
+
+
+@pytest.mark.usefixtures("egress")
+class TestEgressPolicy:
+    """The same policy, generalised: what differs is how a Devbox refers to it."""
+
+    def test_refused_with_the_names(self, cluster: Kubectl) -> None:
+        until("refused", lambda: not ask(cluster, "-n", HERE, "delete", "egp", "web", "--dry-run=server").ok)
+        text = ask(cluster, "-n", HERE, "delete", "egp", "web").text
+        assert f"EgressPolicy {HERE}/web is used by {HERE}/one;" in text
+        assert f"kubectl -n {HERE} annotate egresspolicy web devbox-gateway.io/force-delete=true" in text
+
+    def test_one_that_nobody_uses_goes(self, cluster: Kubectl) -> None:
+        cluster.apply([{**_head("EgressPolicy", "other"), "spec": {}}])
+        cluster("-n", HERE, "delete", "egp", "other")
+
+    def test_forced(self, cluster: Kubectl) -> None:
+        cluster("-n", HERE, "annotate", "egp", "web", "devbox-gateway.io/force-delete=true")
+        cluster("-n", HERE, "delete", "egp", "web")
+
+    @pytest.mark.parametrize("cleaner", ["namespace-controller", "generic-garbage-collector"])
+    def test_the_clusters_own_cleaners(self, cluster: Kubectl, cleaner: str) -> None:
+        user = f"system:serviceaccount:kube-system:{cleaner}"
+        answer = ask(cluster, "-n", HERE, "delete", "egp", "web", "--dry-run=server", user=user)
+        assert answer.ok, answer.text
+
+
+def test_a_namespace_with_an_egress_policy_in_use_can_be_deleted(cluster: Kubectl) -> None:
+    name = "in-use-egress-going"
+    cluster.apply([plain("Namespace", name)])
+    box = devbox("one", name="none")
+    box["metadata"]["namespace"] = name
+    box["spec"]["egressPolicyRef"] = {"name": "web"}
+    cluster.apply([{**_head("EgressPolicy", "web", name), "spec": {}}, box])
     cluster("delete", "namespace", name, "--timeout=60s")

@@ -1,0 +1,87 @@
+"""Is a devbox's pod confined, as far as can be seen, and what follows if it is not.
+
+Goes in: the pod, the namespace's NetworkPolicies, the settings. Comes out: the condition EgressConfined, whether Ready waits for
+it, and whether the gateway serves the pod. Pure. Called by reconcile.py and status.py.
+
+Three things have to be true: our policy is there, nobody else's opens what it closes (they are not evaluated: one that has a rule
+counts, whatever the rule says), and `devbox-init` has seen in the pod itself that policies work.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from devbox_api import names
+from devbox_api.conditions import Reason
+
+from . import network
+from .conditions import Finding, bad, good
+from .model import PodView, PolicyView
+from .settings import Settings
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What is known."""
+
+    finding: Finding
+    blocks: bool = False
+    """The Devbox is not Ready while the finding is not True."""
+
+
+def foreign(pod: PodView, policies: Iterable[PolicyView], settings: Settings) -> list[str]:
+    """Names of policies that may open a way around the gateway, less those that the chart's values trust."""
+    found = network.foreign(pod, policies, settings.release_namespace)
+    return [name for name in found if name not in settings.egress.trusted_policies]
+
+
+def served(pod: PodView, policies: Iterable[PolicyView], settings: Settings) -> bool:
+    """The gateway may serve the pod, and a new one may start."""
+    return settings.egress.foreign_policies == "Warn" or not foreign(pod, policies, settings)
+
+
+def confinement(pod: PodView | None, policies: Sequence[PolicyView], settings: Settings, *, in_force: bool) -> Confinement:
+    """`in_force`: the pod's own policy is there."""
+    if pod is None:
+        return Confinement(bad(Reason.WAITING, "there is no pod yet"), blocks=True)
+    others = foreign(pod, policies, settings)
+    if others:
+        return Confinement(_foreign(pod, others, settings), blocks=settings.egress.foreign_policies == "Refuse")
+    if pod.init is not None and pod.init.refused:
+        return Confinement(_not_enforced(pod, started=pod.init.finished), blocks=not pod.init.finished)
+    if not in_force:
+        return Confinement(bad(Reason.WAITING, "the pod's NetworkPolicy is not there yet"), blocks=True)
+    if pod.init is None:
+        message = f"pod {pod.name} was made by an older version, which did not try whether NetworkPolicies work"
+        return Confinement(Finding("Unknown", Reason.WAITING, message))
+    if not pod.init.enforced:
+        return Confinement(
+            bad(Reason.WAITING, f"{names.INIT_CONTAINER} has not yet seen the pod's NetworkPolicy work"), blocks=True
+        )
+    return Confinement(good(Reason.CONFINED))
+
+
+def _foreign(pod: PodView, others: Sequence[str], settings: Settings) -> Finding:
+    listed = ", ".join(f"{pod.namespace}/{name}" for name in others)
+    refuses = settings.egress.foreign_policies == "Refuse"
+    return bad(
+        Reason.FOREIGN_POLICY,
+        f"policies add up, and {listed} also apply to the pod and allow something; delete them, or exclude pods "
+        f"with the label {names.DEVBOX_LABEL} from their podSelector"
+        + ("; until then the gateway serves this devbox nothing" if refuses else ""),
+    )
+
+
+def _not_enforced(pod: PodView, *, started: bool) -> Finding:
+    found = (
+        f"pod {pod.name} reached the gateway's port {names.CANARY_PORT}, which no NetworkPolicy allows: the cluster's CNI does not "
+        "enforce NetworkPolicy, so that nothing confines devboxes; install a CNI that does"
+    )
+    if started:
+        return bad(
+            Reason.NOT_ENFORCED, f"{found}. The agent was started all the same: the chart says egress.requireEnforcement=false"
+        )
+    return bad(
+        Reason.NOT_ENFORCED,
+        f"{found}. The agent is not started; to start devboxes that may reach everything, set the chart's value "
+        "egress.requireEnforcement=false",
+    )

@@ -1,0 +1,115 @@
+"""One EgressPolicy: may the gateway lead to its ranges, who uses it; and its document.
+
+Goes in: a key. Comes out: status, and `egress-<UID>` in the credentials namespace while the policy is there, used or not: so that a
+devbox that is given another policy finds it in place. An edit is one write, whoever stands under it. Called by the queue.
+"""
+
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from devbox_api import names
+from devbox_api.conditions import ConditionType, Reason
+from devbox_api.egresspolicy import EgressPolicyStatus
+from devbox_api.route import Egress
+
+from . import documents, endpoints, paths
+from .apply import Writer
+from .conditions import Finding, Regarding, bad, events, good, merge, summarise
+from .gateways import MOST_NAMES
+from .index import Index
+from .invalid import report_invalid
+from .keys import Kind, WorkKey
+from .model import EgressView, Key
+from .observe import Observer
+from .queue import WorkQueue
+from .settings import Settings
+from .status import StatusWriter, difference
+from .store import Store
+from .watches import Watches
+
+
+class EgressReconciler:
+    """Reconciles EgressPolicies."""
+
+    def __init__(
+        self,
+        *,
+        observer: Observer,
+        watches: Watches,
+        index: Index,
+        writer: Writer,
+        settings: Settings,
+        queue: WorkQueue[WorkKey],
+    ) -> None:
+        self._observer, self._index = observer, index
+        self._writer, self._settings, self._queue = writer, settings, queue
+        self._statuses = StatusWriter(writer)
+        self._store = Store(watches, writer, settings, names.EGRESS_TYPE)
+        self._seen: dict[Key, str] = {}
+        """UIDs as of the last look: what a policy says is no news for the Devboxes, another policy is."""
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Bring one EgressPolicy's status and document up to date."""
+        item = await self._observer.get(paths.egresspolicies(*key))
+        if item is None:
+            await self._store.drop(key)
+            self._news(key, "")
+            self._queue.forget(WorkKey(Kind.EGRESS, *key))
+            return None
+        try:
+            view = EgressView.of(item)
+        except ValidationError as error:
+            await self._store.drop(key)
+            self._news(key, "")
+            await report_invalid(self._writer, "EgressPolicy", paths.egresspolicies(*key), item, error)
+            return None
+        document = _document(view)
+        if document is None or view.deleting:
+            await self._store.drop(key)
+        else:
+            await self._store.put(key, documents.egress(document, self._settings.credentials_namespace))
+        await self._status(view, accepted(document, self._settings))
+        self._news(key, view.policy.uid)
+        return None
+
+    async def _status(self, view: EgressView, finding: Finding) -> None:
+        policy, users, now = view.policy, self._index.users_of_egress(view.key), datetime.now(UTC)
+        findings = {ConditionType.ACCEPTED: finding}
+        summarise(findings, list(findings), stalled=True)
+        status = EgressPolicyStatus(
+            observed_generation=policy.generation,
+            conditions=merge(policy.status.conditions, findings, policy.generation, now),
+            used_by=tuple("/".join(user) for user in users[:MOST_NAMES]),
+            devboxes=len(users),
+        )
+        patch = difference(policy.status, status)
+        if patch:
+            body = {"metadata": {"uid": policy.uid}, "status": patch}
+            await self._writer.merge(f"{paths.egresspolicies(*view.key)}/status", body, kind="EgressPolicyStatus")
+        regarding = Regarding("EgressPolicy", *view.key, policy.uid)
+        await self._statuses.events(events(regarding, policy.status.conditions, status.conditions, now))
+
+    def _news(self, key: Key, uid: str) -> None:
+        if self._seen.get(key, "") == uid:
+            return
+        self._seen[key] = uid
+        if not uid:
+            self._seen.pop(key)
+        for box in self._index.users_of_egress(key):
+            self._queue.add(WorkKey(Kind.DEVBOX, *box))
+
+
+def _document(view: EgressView) -> Egress | None:
+    try:
+        return documents.egress_document(view.policy)
+    except ValueError:
+        return None
+
+
+def accepted(document: Egress | None, settings: Settings) -> Finding:
+    """The condition Accepted. A range that the gateway does not lead to takes nothing from the rest of the policy."""
+    if document is None:
+        return bad(Reason.INVALID, "spec.allowedCIDRs holds what is no range of addresses; write e.g. 203.0.113.0/24")
+    refused = endpoints.refused_ranges(document.cidrs, settings.egress.permitted_cidrs)
+    return bad(Reason.RANGE_NOT_PERMITTED, f"spec.allowedCIDRs: {refused}") if refused else good(Reason.ACCEPTED)

@@ -1,0 +1,42 @@
+"""What the container `devbox-init` said, which holds the agent back until NetworkPolicies are seen to work.
+
+Goes in: a pod's spec and status. Comes out: `InitView`. Pure. Its exit code and its last words are in the pod's status by the
+kubelet's own doing, so that nothing but reading pods is needed to know them. Called by model.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from devbox_api import names
+
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+@dataclass(frozen=True)
+class InitView:
+    """The container, as far as it got."""
+
+    finished: bool = False
+    """It ended well, so the agent may run."""
+    enforced: bool = False
+    """It saw that the NetworkPolicies work."""
+    refused: bool = False
+    """It saw that they don't, now or in its last run."""
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any], status: Mapping[str, Any]) -> "InitView | None":
+        """None for a pod without one (an older version made it)."""
+        if not any(c["name"] == names.INIT_CONTAINER for c in spec.get("initContainers") or ()):
+            return None
+        found = next((c for c in status.get("initContainerStatuses") or () if c["name"] == names.INIT_CONTAINER), _NOTHING)
+        state = found.get("state") or _NOTHING
+        now = state.get("terminated")
+        last = now or (found.get("lastState") or _NOTHING).get("terminated") or _NOTHING
+        finished = now is not None and now.get("exitCode") == 0
+        enforced = finished and str(last.get("message") or "").strip().startswith(names.INIT_CONFINED)
+        return cls(
+            finished=finished,
+            enforced=enforced,
+            refused=(finished and not enforced) or last.get("exitCode") == names.INIT_NOT_ENFORCED,
+        )

@@ -1,0 +1,28 @@
+"""The canary port: it says one line to whoever comes, and ends. A devbox that is confined does not get here.
+
+Nothing is read, nothing is known, nothing is behind it: a pod's first act is to see that it can't reach this port, which no
+NetworkPolicy of a devbox opens, while the ports beside it can be reached. Started by __main__.py.
+"""
+
+import asyncio
+from typing import Final, cast
+
+SONG: Final = b"devbox-gateway: a devbox that reads this is not confined\n"
+
+
+class _Canary(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # The kernel takes so few bytes at once: nothing waits here for a client.
+        song = cast(asyncio.Transport, transport)
+        song.write(SONG)
+        song.close()
+
+
+async def canary(host: str, port: int) -> asyncio.Server:
+    """Listening."""
+    return await asyncio.get_running_loop().create_server(_Canary, host or None, port, backlog=128)
+
+
+def port_of(server: asyncio.Server) -> int:
+    """Where it listens."""
+    return int(server.sockets[0].getsockname()[1])

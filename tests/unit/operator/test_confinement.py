@@ -1,0 +1,128 @@
+"""EgressConfined: what is seen, what the pod says, and whether anything is served."""
+
+from typing import Any
+
+import pytest
+
+from devbox_api import names
+from devbox_operator import confinement, network
+from devbox_operator.initview import InitView
+from devbox_operator.model import PodView, PolicyView
+from devbox_operator.settings import Egress, Settings
+
+OPEN = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]}
+ENDED: dict[str, Any] = {"exitCode": 0, "message": "confined: the gateway answers, and …"}
+ANYWAY: dict[str, Any] = {"exitCode": 0, "message": "not enforced: for 30 s …"}
+REFUSED: dict[str, Any] = {"exitCode": 3, "message": "not enforced: for 30 s …"}
+
+
+def said(state: dict[str, Any], last: dict[str, Any] | None = None) -> InitView | None:
+    status = {"name": names.INIT_CONTAINER, "state": state, "lastState": last or {}}
+    return InitView.of({"initContainers": [{"name": names.INIT_CONTAINER}]}, {"initContainerStatuses": [status]})
+
+
+@pytest.mark.parametrize(
+    ("state", "last", "expected"),
+    [
+        ({"terminated": ENDED}, None, InitView(finished=True, enforced=True)),
+        ({"terminated": ANYWAY}, None, InitView(finished=True, refused=True)),
+        ({"terminated": {"exitCode": 0}}, None, InitView(finished=True, refused=True)),
+        ({"terminated": REFUSED}, None, InitView(refused=True)),
+        ({"waiting": {"reason": "CrashLoopBackOff"}}, {"terminated": REFUSED}, InitView(refused=True)),
+        ({"running": {}}, {"terminated": REFUSED}, InitView(refused=True)),
+        ({"terminated": ENDED}, {"terminated": REFUSED}, InitView(finished=True, enforced=True)),
+        ({"running": {}}, None, InitView()),
+        ({"terminated": {"exitCode": 137, "message": "confined"}}, None, InitView()),
+        ({}, None, InitView()),
+    ],
+    ids=[
+        "confined",
+        "not enforced, started anyway",
+        "nothing said is no proof",
+        "not enforced",
+        "and waits for its next run",
+        "and tries again",
+        "and healed",
+        "at work",
+        "killed",
+        "not begun",
+    ],
+)
+def test_what_the_init_container_said(state: Any, last: Any, expected: InitView) -> None:
+    assert said(state, last) == expected
+
+
+def test_a_pod_of_an_older_version_has_none() -> None:
+    assert InitView.of({}, {}) is None
+
+
+def with_egress(settings: Settings, **values: Any) -> Settings:
+    return settings.model_copy(update={"egress": Egress(**values)})
+
+
+def look(pod: PodView, settings: Settings, *foreign: str, in_force: bool = True) -> tuple[str, str, bool]:
+    ours = PolicyView("team-a", pod.name, (pod.uid,), network.policy_spec("agent", "rel"))
+    policies = [ours, *(PolicyView("team-a", name, (), OPEN) for name in foreign)]
+    found = confinement.confinement(pod, policies, settings, in_force=in_force)
+    return found.finding.status, found.finding.reason, found.blocks
+
+
+@pytest.mark.parametrize(
+    ("init", "in_force", "expected"),
+    [
+        (InitView(finished=True, enforced=True), True, ("True", "Confined", False)),
+        (InitView(), True, ("False", "Waiting", True)),
+        (InitView(refused=True), True, ("False", "NotEnforced", True)),
+        (InitView(finished=True, refused=True), True, ("False", "NotEnforced", False)),
+        (InitView(finished=True, enforced=True), False, ("False", "Waiting", True)),
+        (None, True, ("Unknown", "Waiting", False)),
+    ],
+    ids=["seen to work", "not seen yet", "not enforced", "not enforced, and allowed", "no policy yet", "an older version's"],
+)
+def test_the_condition(devbox: Any, pod: Any, settings: Settings, *, init: Any, in_force: bool, expected: Any) -> None:
+    assert look(pod(devbox(), init=init), settings, in_force=in_force) == expected
+
+
+def test_a_foreign_policy_stops_the_devbox_or_is_told(devbox: Any, pod: Any, settings: Settings) -> None:
+    target = pod(devbox())
+    policies = [PolicyView("team-a", "allow-dns", (), OPEN)]
+    warn, trust = with_egress(settings, foreign_policies="Warn"), with_egress(settings, trusted_policies=("allow-dns",))
+    assert look(target, settings, "allow-dns") == ("False", "ForeignPolicy", True)
+    assert look(target, warn, "allow-dns") == ("False", "ForeignPolicy", False)
+    assert look(target, trust, "allow-dns") == ("True", "Confined", False)
+    assert [confinement.served(target, policies, one) for one in (settings, warn, trust)] == [False, True, True]
+
+
+def test_messages_say_what_to_do(devbox: Any, pod: Any, settings: Settings) -> None:
+    def message(target: PodView, *policies: PolicyView) -> str:
+        return confinement.confinement(target, policies, settings, in_force=True).finding.message
+
+    others = [PolicyView("team-a", name, (), OPEN) for name in ("two", "one")]
+    told = message(pod(devbox()), *others)
+    assert "team-a/one, team-a/two" in told
+    assert "serves this devbox nothing" in told
+    refused = message(pod(devbox(), init=InitView(refused=True), started=None))
+    assert "does not enforce NetworkPolicy" in refused
+    assert "egress.requireEnforcement=false" in refused
+    assert "started all the same" in message(pod(devbox(), init=InitView(finished=True, refused=True)))
+
+
+@pytest.mark.parametrize(
+    ("init", "agent", "expected"),
+    [
+        ({"waiting": {"reason": "ErrImagePull", "message": "no such image"}}, "PodInitializing", "ErrImagePull: no such image"),
+        ({"waiting": {"reason": "PodInitializing"}}, "PodInitializing", ""),
+        ({"terminated": ENDED}, "ErrImagePull", "ErrImagePull"),
+        ({"running": {}}, "ContainerCreating", ""),
+    ],
+    ids=["its image can't be had", "it is about to start", "the agent's can't", "it runs"],
+)
+def test_what_is_in_the_way_of_a_start(init: Any, agent: str, expected: str) -> None:
+    """A registry's log-in that is missing in a devbox namespace shows at devbox-init first. What passes by itself is not told: each
+    word of it would be a write of the status."""
+    status = {
+        "initContainerStatuses": [{"name": names.INIT_CONTAINER, "state": init}],
+        "containerStatuses": [{"name": names.CONTAINER, "state": {"waiting": {"reason": agent}}}],
+    }
+    item = {"metadata": {"namespace": "team-a", "name": "agent-1", "uid": "u"}, "spec": {}, "status": status}
+    assert PodView.of(item).trouble == expected
