@@ -34,7 +34,7 @@ $(VENV)/.ready: requirements/dev.txt requirements/bootstrap.txt pyproject.toml
 
 .PHONY: requirements
 requirements: ## Pin the dependencies anew from requirements/*.in
-	@cd requirements && for f in bootstrap runtime dev bench demo-agent demo-anthropic1 sdks; do \
+	@cd requirements && for f in bootstrap runtime dev bench demo-agent demo-anthropic1 sdks tools tools-registries; do \
 	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make requirements" $$f.in -o $$f.txt; done
 

@@ -58,7 +58,7 @@ def images_command(
     elif registry != "localhost":
         built = images.build_all(PROJECT, registry)
     else:
-        built = images.ensure(PROJECT)
+        built = images.ensure(PROJECT, [image.name for image in images.IMAGES])
     typer.echo(json.dumps(built) if as_json else "\n".join(built.values()))
 
 

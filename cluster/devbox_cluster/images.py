@@ -8,7 +8,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -59,7 +59,15 @@ IMAGES: Final = (
         ("images/demo", "requirements/demo-agent.txt", "requirements/demo-anthropic1.txt"),
         ("demo/standin",),
     ),
+    Image(
+        "tools",
+        "devbox-gateway-tools",
+        ("images/tools", "requirements/tools.txt", "requirements/tools-registries.txt"),
+        ("tests/support/standins",),
+    ),
 )
+REGULAR: Final = ("devbox-gateway", "demo")
+"""What everything needs; the others are for some tests alone."""
 
 
 def tag(project: Path, inputs: Iterable[str]) -> str:
@@ -80,12 +88,12 @@ def references(project: Path = PROJECT, registry: str = DEFAULT_REGISTRY) -> dic
     return {image.name: f"{registry}/{image.repository}:{tag(project, image.dependencies + image.code)}" for image in IMAGES}
 
 
-def ensure(project: Path = PROJECT) -> dict[str, str]:
+def ensure(project: Path = PROJECT, names: Collection[str] = REGULAR) -> dict[str, str]:
     """Build what is missing and give it to the running cluster. Returns image name → reference. Raises ClusterError."""
     node: Node = KindNode() if isinstance(running(), KindCluster) else ContainerdNode()
     with locked("images"):
         wanted = references(project)
-        for image in IMAGES:
+        for image in (image for image in IMAGES if image.name in names):
             reference = wanted[image.name]
             key = tag(project, image.dependencies)
             dependencies = f"{DEFAULT_REGISTRY}/{image.repository}-dependencies:{key}"
@@ -93,8 +101,9 @@ def ensure(project: Path = PROJECT) -> dict[str, str]:
                 node.make(reference, context.lay_out(project, image.name, key), dependencies)
                 _prune(node, reference)
                 _prune(node, dependencies)
-        node.tag(wanted["demo"], EXAMPLES_IMAGE)
-    return wanted
+        if "demo" in names:
+            node.tag(wanted["demo"], EXAMPLES_IMAGE)
+    return {name: wanted[name] for name in names}
 
 
 def publish(project: Path, registry: str) -> dict[str, str]:

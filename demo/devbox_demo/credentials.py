@@ -73,6 +73,13 @@ class Certificates:
             return None
         return cls(ca, certificate, Redacted(key))
 
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The names that the certificate is good for."""
+        parsed = x509.load_pem_x509_certificate(self.certificate.encode())
+        names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return frozenset(names.get_values_for_type(x509.DNSName))
+
 
 def make_certificates(hosts: Sequence[str]) -> Certificates:
     """A CA of its own and one leaf for `hosts`, good for 30 days."""

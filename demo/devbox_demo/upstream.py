@@ -109,14 +109,18 @@ def manifests(image: str) -> list[Object]:
     return list(yaml.safe_load_all(text.replace("IMAGE", image)))
 
 
-def deploy(kubectl: Kubectl, image: str) -> tuple[str, str]:
-    """Put the stand-in into the cluster, without waiting for it. Returns its address and its CA."""
+def deploy(kubectl: Kubectl, image: str, more_hosts: Sequence[str] = ()) -> tuple[str, str]:
+    """Put the stand-in into the cluster, without waiting for it. Returns its address and its CA.
+
+    `more_hosts`: names that the certificate, in the Secret standin-tls, is good for besides, for other servers of the namespace.
+    """
     objects = manifests(image)
     namespaces = [one for one in objects if one["kind"] == "Namespace"]
     kubectl.apply(namespaces)
-    certificates = _kept_certificates(kubectl)
+    hosts = [*HOSTS.values(), *more_hosts]
+    certificates = _kept_certificates(kubectl, hosts)
     if certificates is None:
-        certificates = make_certificates(list(HOSTS.values()))
+        certificates = make_certificates(hosts)
         kubectl.apply([_tls_secret(certificates)])
     for one in objects:
         if one["metadata"]["name"] == "standin" and one["kind"] == "Deployment":
@@ -184,10 +188,11 @@ def _tls_secret(certificates: Certificates) -> Object:
     }
 
 
-def _kept_certificates(kubectl: Kubectl) -> Certificates | None:
-    """Those of an earlier run, if they are good for another day."""
+def _kept_certificates(kubectl: Kubectl, hosts: Sequence[str]) -> Certificates | None:
+    """Those of an earlier run, if they are good for another day and for these names."""
     secret = kubectl.get("secret", "standin-tls", NAMESPACE)
     if secret is None:
         return None
     data = {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
-    return Certificates.still_good(data["ca.crt"], data["tls.crt"], data["tls.key"])
+    kept = Certificates.still_good(data["ca.crt"], data["tls.crt"], data["tls.key"])
+    return kept if kept is not None and kept.hosts >= set(hosts) else None

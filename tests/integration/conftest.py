@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.support import NAMESPACES
+from tests.support import NAMESPACES, apis_service
+from tests.support import registries as running_registries
 from tests.support.workspace import Workspace
 
 from devbox_cluster import images as cluster_images
@@ -77,7 +78,7 @@ def image_references(cluster: Kubectl) -> dict[str, str]:
 def upstream(cluster: Kubectl, image_references: dict[str, str]) -> Upstream:
     """The stand-in for the three APIs."""
     with _one_at_a_time():
-        address, ca = standin.deploy(cluster, image_references["demo"])
+        address, ca = standin.deploy(cluster, image_references["demo"], apis_service.CERTIFIED)
         return standin.connect(cluster, address, ca)
 
 
@@ -85,11 +86,24 @@ def upstream(cluster: Kubectl, image_references: dict[str, str]) -> Upstream:
 def release(cluster: Kubectl, image_references: dict[str, str], upstream: Upstream) -> None:
     """The chart of this work tree, installed and serving."""
     with _one_at_a_time():
-        values = {
-            **standin.gateway_values(upstream.address, upstream.ca),
-            "egress": {"trustedPolicies": [OPENS], "enforcementSeconds": 5},
-        }
+        values = apis_service.values(upstream, apis_service.apply(cluster), running_registries.address(cluster))
+        values["egress"] |= {"trustedPolicies": [OPENS], "enforcementSeconds": 5}
         staging.install(cluster, image_references["devbox-gateway"], values)
+
+
+@pytest.fixture(scope="session")
+def tools_image(cluster: Kubectl) -> str:
+    """Built and loaded for the tests that run it alone."""
+    with _one_at_a_time():
+        return cluster_images.ensure(names=["tools"])["tools"]
+
+
+@pytest.fixture(scope="session")
+def registries(cluster: Kubectl, upstream: Upstream, tools_image: str) -> str:
+    """The address of the registries' Service; they serve."""
+    with _one_at_a_time():
+        running_registries.deploy(cluster, tools_image)
+    return running_registries.address(cluster)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ MESSAGES: Final = {
 class Anthropic(Api):
     """The API."""
 
-    host: ClassVar = "api.anthropic.com"
+    host = "api.anthropic.com"
     header: ClassVar = "x-api-key"
 
     def error(self, status: int) -> web.Response:

@@ -87,7 +87,7 @@ class Call:
 class Api(ABC):
     """What differs between them."""
 
-    host: ClassVar[str]
+    host: str
     header: ClassVar[str]
     """Where the credential counts, and nowhere else."""
 
@@ -153,7 +153,8 @@ class Apis:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """One request."""
-        api = self.apis[request.host]
+        if (api := self.apis.get(request.host)) is None:
+            return web.Response(status=421, text=f"no API answers to the host {request.host}\n")
         headers = tuple((name.decode().lower(), value.decode()) for name, value in request.raw_headers)
         received = Received(request.host, request.method, request.path, request.raw_path, headers, await request.read())
         self.received.append(received)
@@ -171,14 +172,21 @@ async def _reflect(request: web.Request, response: web.StreamResponse) -> None:
             response.headers[f"X-Debug-{name}"] = request.headers[name]
 
 
-@asynccontextmanager
-async def serving(apis: Apis, address: str, tls: ssl.SSLContext) -> AsyncIterator[None]:
-    """On port 443, as every API."""
+def reflecting(apis: Apis) -> web.Application:
+    """All of them, as careless as `_reflect`."""
     app = web.Application(client_max_size=1 << 28)
     app.router.add_route("*", "/{path:.*}", apis.serve)
     app.on_response_prepare.append(_reflect)
+    return app
+
+
+@asynccontextmanager
+async def serving(apis: Apis, address: str, tls: ssl.SSLContext) -> AsyncIterator[None]:
+    """On port 443, as every API."""
     # A body is kept as it was sent: git compresses its own.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, handler_cancellation=True, auto_decompress=False)
+    runner = web.AppRunner(
+        reflecting(apis), access_log=None, shutdown_timeout=0, handler_cancellation=True, auto_decompress=False
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, address, 443, ssl_context=tls).start()

@@ -3,13 +3,12 @@
 What the backend prints goes to the client as it is printed, so that a hook's words arrive while the hook is at work.
 """
 
-import asyncio
 import base64
-import os
 from pathlib import Path
 from typing import ClassVar, Final
 
 from aiohttp import web
+from tests.support.standins.git_host import backend
 
 from devbox_common.redacted import Redacted
 
@@ -27,7 +26,7 @@ MESSAGES: Final = {
 class GitHub(Api):
     """Repositories under `root`, as /<name>.git."""
 
-    host: ClassVar = "github.com"
+    host = "github.com"
     header: ClassVar = "authorization"
 
     def __init__(self, credential: Redacted, root: Path) -> None:
@@ -45,49 +44,4 @@ class GitHub(Api):
         request = call.request
         if not (self.root / request.path.strip("/").partition("/")[0]).is_dir():
             return self.error(404)
-        environment = {
-            "PATH": os.environ["PATH"],
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": "/dev/null",
-            "GIT_HTTP_EXPORT_ALL": "1",
-            "GIT_PROJECT_ROOT": str(self.root),
-            "PATH_INFO": request.path,
-            "QUERY_STRING": request.query_string,
-            "REQUEST_METHOD": request.method,
-            "REMOTE_USER": USERNAME,
-            "CONTENT_TYPE": request.headers.get("Content-Type", ""),
-            "CONTENT_LENGTH": str(len(call.body)),
-            "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
-            "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
-        }
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec("git", "http-backend", stdin=pipe, stdout=pipe, env=environment)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        feeding = asyncio.create_task(_feed(process.stdin, call.body))
-        response = await _head(process.stdout)
-        await response.prepare(request)
-        while data := await process.stdout.read(1 << 16):
-            await response.write(data)
-        await response.write_eof()
-        await feeding
-        await process.wait()
-        return response
-
-
-async def _feed(stdin: asyncio.StreamWriter, body: bytes) -> None:
-    stdin.write(body)
-    await stdin.drain()
-    stdin.close()
-
-
-async def _head(stdout: asyncio.StreamReader) -> web.StreamResponse:
-    """As CGI has it."""
-    response = web.StreamResponse()
-    while line := (await stdout.readline()).decode().strip():
-        name, _, value = line.partition(":")
-        if name == "Status":
-            response.set_status(int(value.split()[0]))
-        else:
-            response.headers[name] = value.strip()
-    return response
+        return await backend(request, call.body, self.root, USERNAME)

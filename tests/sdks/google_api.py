@@ -29,7 +29,7 @@ LIVE: Final = re.compile(r"/ws/google\.ai\.generativelanguage\.(v1|v1beta)\.Gene
 class Google(Api):
     """The API."""
 
-    host: ClassVar = "generativelanguage.googleapis.com"
+    host = "generativelanguage.googleapis.com"
     header: ClassVar = "x-goog-api-key"
 
     def error(self, status: int) -> web.Response:

@@ -24,7 +24,7 @@ MESSAGES: Final = {401: "Incorrect API key provided.", 404: "The model `gpt-none
 class OpenAI(Api):
     """The API."""
 
-    host: ClassVar = "api.openai.com"
+    host = "api.openai.com"
     header: ClassVar = "authorization"
 
     def expected(self) -> str:

@@ -20,7 +20,11 @@ from .test_identity import ask as ask_api
 
 WAY_OUT = EgressBinding(policy="egress-p", token=jwt(7), digests=(token_digest(jwt(6)), token_digest(jwt(7))))
 DOCUMENT = Egress(
-    name="p", namespace="agents", uid="p", hostnames=("api.github.com", "*.packages.example"), cidrs=("10.1.0.0/16", "2001:db8::/32")
+    name="p",
+    namespace="agents",
+    uid="p",
+    hostnames=("api.github.com", "*.packages.example"),
+    cidrs=("10.1.0.0/16", "2001:db8::/32"),
 )
 
 
@@ -74,8 +78,14 @@ def test_what_the_policy_names_is_granted(target: str) -> None:
     [
         ("evil.example:443", (Refusal.HOST_NOT_ALLOWED, "evil.example; the EgressPolicy's allowedHostnames do not hold it")),
         ("github.com:443", (Refusal.HOST_NOT_ALLOWED, "github.com; the EgressPolicy's allowedHostnames do not hold it")),
-        ("packages.example:443", (Refusal.HOST_NOT_ALLOWED, "packages.example; the EgressPolicy's allowedHostnames do not hold it")),
-        ("evilpackages.example:443", (Refusal.HOST_NOT_ALLOWED, "evilpackages.example; the EgressPolicy's allowedHostnames do not hold it")),
+        (
+            "packages.example:443",
+            (Refusal.HOST_NOT_ALLOWED, "packages.example; the EgressPolicy's allowedHostnames do not hold it"),
+        ),
+        (
+            "evilpackages.example:443",
+            (Refusal.HOST_NOT_ALLOWED, "evilpackages.example; the EgressPolicy's allowedHostnames do not hold it"),
+        ),
         ("api.github.com:8443", (Refusal.PORT_NOT_ALLOWED, "8443; the EgressPolicy's allowedPorts: 443")),
         ("10.2.0.1:443", (Refusal.ADDRESS_NOT_ALLOWED, "10.2.0.1; the EgressPolicy's allowedCIDRs do not hold it")),
         ("93.184.216.34:443", (Refusal.ADDRESS_NOT_ALLOWED, "93.184.216.34; the EgressPolicy's allowedCIDRs do not hold it")),

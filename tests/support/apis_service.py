@@ -1,0 +1,47 @@
+"""One address for every API of the integration tests, whoever serves it: the demo's stand-in at 443, the SDKs' at 8444.
+
+Goes in: the cluster, where the demo's stand-in runs. Comes out: the address, and the chart's values that lead the gateway to it. A
+release has one set of values, so that all integration tests share this. Called by the integration tests' conftest.py.
+"""
+
+from typing import Any, Final
+
+from tests.sdks.in_pod import PORT
+from tests.support.standins import hosts
+
+from devbox_demo.kubectl import Kubectl
+from devbox_demo.upstream import HOSTS, NAMESPACE, Upstream, gateway_values
+
+NAME: Final = "apis"
+SELECTED: Final = {"serves": NAME}
+SDK_HOSTS: Final = ("generativelanguage.googleapis.com", "github.com")
+"""That the demo has no stand-in for."""
+CERTIFIED: Final = (*SDK_HOSTS, *hosts.ALL)
+"""What the certificate has to be good for besides the demo's names."""
+
+
+def apply(kubectl: Kubectl) -> str:
+    """The Service. A pod without a port of that name is not behind that port."""
+    ports = [
+        {"name": "https", "port": 443, "targetPort": "https"},
+        {"name": "sdks", "port": PORT, "targetPort": "sdks"},
+    ]
+    metadata = {"name": NAME, "namespace": NAMESPACE}
+    kubectl.apply(
+        [{"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": SELECTED, "ports": ports}}]
+    )
+    service = kubectl.get("service", NAME, NAMESPACE)
+    assert service is not None
+    return str(service["spec"]["clusterIP"])
+
+
+def values(upstream: Upstream, address: str, registries: str) -> dict[str, Any]:
+    """Those of the demo, with this address, at the endpoint's port, in place of the stand-in's.
+
+    Devboxes trust the registries' certificate, and the forward proxy finds the registries at their Service's address.
+    """
+    made = gateway_values(upstream.address, upstream.ca)
+    made["upstreams"]["addressOverrides"] = dict.fromkeys([*HOSTS.values(), *SDK_HOSTS], address)
+    made["devboxes"] = {"extraCABundle": upstream.ca}
+    made["egress"] = {"addressOverrides": dict.fromkeys(hosts.ALL, f"{registries}:443")}
+    return made
