@@ -58,6 +58,7 @@ class Mirror(Generic[T]):
         if field_selector:
             self._params["fieldSelector"] = field_selector
         self._objects: dict[Key, T] = {}
+        self._by_namespace: dict[str, dict[Key, T]] = {}
         self._live_since: float | None = None
         self.objects: Mapping[Key, T] = MappingProxyType(self._objects)
         self.synced = asyncio.Event()
@@ -71,6 +72,10 @@ class Mirror(Generic[T]):
     def live(self) -> bool:
         """The watch is open: changes arrive as they happen."""
         return self._live_since is not None
+
+    def within(self, namespace: str) -> Mapping[Key, T]:
+        """The objects of one namespace, without a look at the others."""
+        return self._by_namespace.get(namespace, {})
 
     async def run(self) -> None:
         """List, then watch, for ever; every failure is retried with a back-off and ends with a new list where needed."""
@@ -137,7 +142,12 @@ class Mirror(Generic[T]):
         old = self._objects.get(key)
         if new is None:
             self._objects.pop(key, None)
+            near = self._by_namespace.get(key[0], {})
+            near.pop(key, None)
+            if not near:
+                self._by_namespace.pop(key[0], None)
         else:
             self._objects[key] = new
+            self._by_namespace.setdefault(key[0], {})[key] = new
         if self._on_change is not None and old != new:
             self._on_change(key, old, new)

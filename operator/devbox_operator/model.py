@@ -166,7 +166,8 @@ class PodView:
 def _trouble(status: Object | Mapping[str, Any], state: Mapping[str, Any], conditions: Mapping[str, Any]) -> str:
     waiting = state.get("waiting") or EMPTY
     scheduled = conditions.get("PodScheduled") or EMPTY
-    unscheduled = scheduled if scheduled.get("status") == "False" else EMPTY
+    # (A gate is our own doing, and gone a moment after the API server wrote that it blocks.)
+    unscheduled = scheduled if scheduled.get("status") == "False" and scheduled.get("reason") != "SchedulingGated" else EMPTY
     for part in (status, waiting, unscheduled):
         text = ": ".join(filter(None, (part.get("reason"), part.get("message"))))
         if text:
