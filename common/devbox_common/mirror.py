@@ -88,6 +88,11 @@ class Mirror(Generic[T]):
                 self.last_error = error
                 failures = 0 if error.status == 410 else failures + 1
                 log.warning("watch_failed", path=self._path, status=error.status, reason=error.reason, tries=failures)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                # Something in between answered in the API server's place. (The text may quote an object, which may be a Secret.)
+                self.last_error = ApiError(0, "BadAnswer", "what came is not what an API server says")
+                failures += 1
+                log.warning("watch_failed", path=self._path, reason="BadAnswer", error=type(error).__name__, tries=failures)
             finally:
                 self._live_since = None
             if failures:

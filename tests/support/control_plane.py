@@ -110,8 +110,12 @@ class ControlPlane:
         """A client that may do everything; the caller closes it."""
         return KubeApi(Access(self.url, self._tls()))
 
+    def trust(self) -> ssl.SSLContext:
+        """The cluster's authority, for whoever has a token."""
+        return ssl.create_default_context(cafile=self.pki / "ca.crt")
+
     def _tls(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.pki / "ca.crt")
+        context = self.trust()
         context.load_cert_chain(self.pki / "admin.crt", self.pki / "admin.key")
         return context
 

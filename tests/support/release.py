@@ -97,7 +97,7 @@ class Release:
     def __init__(self, plane: ControlPlane, settings: dict[str, Any]) -> None:
         self.plane = plane
         self._settings = settings
-        self._token = ""
+        self.token = ""
         self._count = 0
         self._operators: list[Operator] = []
 
@@ -106,7 +106,7 @@ class Release:
         async with self.plane.admin() as api:
             path = f"{paths.core('serviceaccounts', NAMESPACE, ACCOUNT)}/token"
             body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86400}}
-            self._token = (await api.request("POST", path, body=body))["status"]["token"]
+            self.token = (await api.request("POST", path, body=body))["status"]["token"]
 
     def operator(self, url: str | None = None, **change: Any) -> Operator:
         """Start a replica. `url`: a proxy in the API server's place; `change`: settings, as in operator.yaml."""
@@ -137,7 +137,7 @@ class Release:
             "current-context": "c",
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "operator"}}],
             "clusters": [{"name": "c", "cluster": {"server": url, "certificate-authority": str(self.plane.pki / "ca.crt")}}],
-            "users": [{"name": "operator", "user": {"token": self._token}}],
+            "users": [{"name": "operator", "user": {"token": self.token}}],
         }
         path.write_text(yaml.safe_dump(content))
         path.chmod(0o600)
