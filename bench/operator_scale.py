@@ -76,7 +76,9 @@ class Bench:
         await self._quiet()
         made = await self.writes()
         self._row(f"{title}: {len(places)} made at {RATE:g}/s, p95 to ungated", "≤2 s", ms(p(95, waits)), p(95, waits) <= 2)
-        self._row(f"{title}: p99", "≤5 s", f"{ms(p(99, waits))}, p50 {ms(p(50, waits))}, max {ms(max(waits))}", p(99, waits) <= 5)
+        self._row(
+            f"{title}: p99", "≤5 s", f"{ms(p(99, waits))}, p50 {ms(p(50, waits))}, max {ms(max(waits))}", p(99, waits) <= 5
+        )
         if title == "first pass":
             await self._steady()
         at_rest = await self.writes()

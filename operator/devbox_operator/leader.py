@@ -42,13 +42,14 @@ class Leader:
         self,
         api: KubeApi,
         settings: Settings,
+        *,
         held: Callable[[], bool],
         left: Callable[[], float],
         take_signals: Callable[[], None],
         owner: Object | None,
     ) -> None:
-        """`held()`: a write may start; `left()`: and may take so many seconds; `take_signals()`: called when kopf has put its own signal handlers in place of ours;
-        `owner`: the Deployment."""
+        """`held()`: a write may start; `left()`: and may take so many seconds; `take_signals()`: called when kopf has put its own
+        signal handlers in place of ours; `owner`: the Deployment."""
         self._take_signals = take_signals
         self.settings = settings
         self.index = Index()

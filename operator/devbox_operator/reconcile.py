@@ -183,11 +183,11 @@ class DevboxReconciler:
         old, new = before or References(), after or References()
         changed = old.counts != new.counts or (before is None) != (after is None)
         # Whoever waits for a document has it at once; the counts of many Devboxes that come or go are one write.
-        after = 0.0 if missing else COUNT_SECONDS
+        delay = 0.0 if missing else COUNT_SECONDS
         for gateway in (old.gateways | new.gateways) if changed or missing else (old.gateways ^ new.gateways):
-            self._queue.add(WorkKey(Kind.GATEWAY, *gateway), after)
+            self._queue.add(WorkKey(Kind.GATEWAY, *gateway), delay)
         for source in (old.sources | new.sources) if changed or missing else (old.sources ^ new.sources):
-            self._queue.add(WorkKey(Kind.SOURCE, *source.secret), after)
+            self._queue.add(WorkKey(Kind.SOURCE, *source.secret), delay)
 
     def _due(self, snapshot: Snapshot, desired: Desired, outcome: Outcome) -> float | None:
         times = []

@@ -44,7 +44,7 @@ async def run(settings: Settings) -> int:
             renew=settings.lease.renew_seconds,
             owner=owner,
         )
-        leader = Leader(api, settings, elector.held, elector.left, take_signals, owner)
+        leader = Leader(api, settings, held=elector.held, left=elector.left, take_signals=take_signals, owner=owner)
         runner = await admin.serve(_admin(leader, elector), settings.admin_port)
         work = asyncio.create_task(_work(api, settings, elector, leader))
         ending = asyncio.create_task(stop.wait())

@@ -190,9 +190,7 @@ class Exchange:
         refusal = self._gateway.enter(forward.caller)
         if refusal is None and self._switching != forward.upstream.websocket:
             refusal = Refusal.UPGRADE_UNSUPPORTED
-        if refusal is None and self._gateway.too_long(
-            forward.upstream, max(self._upload.received, int(self._length or 0))
-        ):
+        if refusal is None and self._gateway.too_long(forward.upstream, max(self._upload.received, int(self._length or 0))):
             refusal = Refusal.BODY_TOO_LARGE
         if refusal is None and not self._gateway.audit_start(self.request_id, forward.caller, self.head):
             refusal = Refusal.AUDIT_FULL

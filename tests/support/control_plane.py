@@ -121,7 +121,7 @@ class ControlPlane:
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """kubectl as the administrator. Raises RuntimeError with what it said."""
-        command = [bin_dir() / "kubectl", f"--kubeconfig={self.admin_kubeconfig}", *arguments]
+        command = [str(bin_dir() / "kubectl"), f"--kubeconfig={self.admin_kubeconfig}", *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=120)
         if done.returncode:
             raise RuntimeError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()[-2000:]}")

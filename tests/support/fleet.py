@@ -159,7 +159,10 @@ async def leftovers(api: KubeApi, *, of_namespace: str | None = None) -> dict[st
     kinds = {
         "Pod": (paths.pods(scope), {"labelSelector": names.DEVBOX_LABEL}),
         "NetworkPolicy": (paths.networkpolicies(scope), managed | {"labelSelector": names.DEVBOX_LABEL}),
-        "token Secret": (paths.secrets(scope), {"labelSelector": names.DEVBOX_LABEL, "fieldSelector": f"type={names.TOKENS_TYPE}"}),
+        "token Secret": (
+            paths.secrets(scope),
+            {"labelSelector": names.DEVBOX_LABEL, "fieldSelector": f"type={names.TOKENS_TYPE}"},
+        ),
         "ServiceAccount": (paths.core("serviceaccounts", scope), managed | {"fieldSelector": "metadata.name=devbox-agent"}),
         "CA bundle": (paths.core("configmaps", scope), managed | {"fieldSelector": f"metadata.name={names.CA_CONFIG_MAP}"}),
     }

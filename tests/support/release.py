@@ -21,8 +21,8 @@ import yaml
 
 from devbox_api import names
 from devbox_cluster.paths import PROJECT, bin_dir
-from devbox_operator import paths
 from devbox_common.kube import KubeApi
+from devbox_operator import paths
 
 from .control_plane import HOST, ControlPlane, free_port
 

@@ -9,6 +9,7 @@ from time import monotonic as now
 from typing import Final
 
 from tests.chaos.report import Row
+from tests.chaos.world import eventually
 from tests.support.fleet import leftovers
 
 from devbox_operator import paths
@@ -155,12 +156,16 @@ async def absent(stage: Stage, long: bool) -> list[Row]:
     stage.stop()
     start = now()
     await stage.api.request("DELETE", paths.devboxes(deleted, "agent"))
-    while now() - start < 60 and (await stage.get(paths.devboxes(deleted, "agent")) or await stage.pods(deleted)):
-        await asyncio.sleep(0.1)
-    took = now() - start if not await stage.pods(deleted) else None
-    rows = [_row("operator absent: a Devbox is deleted", "it and its pod are gone", took, 10)]
+
+    async def no_pod() -> bool:
+        return not (await stage.get(paths.devboxes(deleted, "agent")) or await stage.pods(deleted))
+
+    await eventually(no_pod, 60)
+    rows = [_row("operator absent: a Devbox is deleted", "it and its pod are gone", now() - start, 10)]
     still = await stage.problems(kept)
-    rows.append(Row("operator absent: the other Devbox", "token, Route and policy stay", ", ".join(still) or "all there", not still))
+    rows.append(
+        Row("operator absent: the other Devbox", "token, Route and policy stay", ", ".join(still) or "all there", not still)
+    )
     await stage.alone()
     rows.append(_row("operator back", "nothing is left of the deleted one", await stage.gone(deleted), 60))
     again = await stage.converged(kept)

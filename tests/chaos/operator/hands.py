@@ -7,7 +7,7 @@ what is done there is done with the operator's own rights: one that has gone mad
 import asyncio
 import base64
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 from time import monotonic as now
 from typing import Final
 
@@ -23,7 +23,8 @@ from devbox_operator import paths
 from .stage import Stage
 
 RESTORED_SECONDS: Final = 5.0
-Check = Callable[[], Awaitable[bool]]
+Deed = tuple[str, KubeApi, str, str, Object | None]
+"""What it is called, who does it, method, path, body."""
 _JUNK: Final = base64.b64encode(b"junk").decode()
 
 
@@ -35,13 +36,12 @@ async def hands(stage: Stage, long: bool) -> list[Row]:
     assert await stage.converged(space) is not None, await stage.problems(space)
     async with _as_operator(stage) as mad:
         rows = [await _refused(stage, space)]
-        for what, api, method, path, body in await _deeds(stage, space, mad):
-            rows.append(await _deed(stage, space, what, api, method, path, body))
+        rows += [await _deed(stage, space, deed) for deed in await _deeds(stage, space, mad)]
     return rows
 
 
 @contextlib.asynccontextmanager
-async def _as_operator(stage: Stage):  # type: ignore[no-untyped-def]
+async def _as_operator(stage: Stage) -> AsyncIterator[KubeApi]:
     async def authorization() -> Redacted:
         return Redacted(f"Bearer {stage.release.token}")
 
@@ -59,9 +59,6 @@ async def _refused(stage: Stage, space: str) -> Row:
         said = error.message
     fine = "only the operator writes Secrets here" in said
     return Row("Route deleted by an administrator", "refused, with the reason", said[:90], fine)
-
-
-Deed = tuple[str, KubeApi, str, str, Object | None]
 
 
 async def _deeds(stage: Stage, space: str, mad: KubeApi) -> list[Deed]:
@@ -96,7 +93,8 @@ async def _deeds(stage: Stage, space: str, mad: KubeApi) -> list[Deed]:
     ]
 
 
-async def _deed(stage: Stage, space: str, what: str, api: KubeApi, method: str, path: str, body: Object | None) -> Row:
+async def _deed(stage: Stage, space: str, deed: Deed) -> Row:
+    what, api, method, path, body = deed
     before = await stage.get(path)
     content = MERGE_PATCH if body is not None else "application/json"
     changed = await api.request(method, path, body=body, content_type=content)

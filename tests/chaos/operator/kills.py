@@ -89,7 +89,9 @@ async def _series(stage: Stage, phase: str, begin: Act, act: Act, *, before: boo
         else:
             took.append(seconds)
         await stage.start(leading=False)
-    measured = f"{len(took)} of {len(took) + len(failed)} converged, the last ≤{max(took, default=0):.1f} s after the next one's start"
+    measured = (
+        f"{len(took)} of {len(took) + len(failed)} converged, the last ≤{max(took, default=0):.1f} s after the next one's start"
+    )
     measured += f"; not: {'; '.join(failed)}" if failed else ""
     demand = f"100 % ≤{CONVERGE_SECONDS:.0f} s, nothing twice, nothing left behind"
     return Row(f"operator killed {side} while a devbox is {phase}", demand, measured, bool(took) and not failed)

@@ -58,7 +58,9 @@ async def ended(stage: Stage, long: bool) -> list[Row]:
         await eventually(second.operator.leads, 40)
         took.append(now() - start)
     worst = max(took)
-    return [Row("active replica ended (SIGTERM)", f"the other works ≤{ENDED_SECONDS:g} s", _spread(took), worst <= ENDED_SECONDS)]
+    return [
+        Row("active replica ended (SIGTERM)", f"the other works ≤{ENDED_SECONDS:g} s", _spread(took), worst <= ENDED_SECONDS)
+    ]
 
 
 async def stopped(stage: Stage, long: bool) -> list[Row]:
@@ -112,4 +114,6 @@ async def unheard(stage: Stage, long: bool) -> list[Row]:
 
 def _spread(seconds: list[float | None] | list[float]) -> str:
     found = [one for one in seconds if one is not None]
-    return f"{min(found):.1f} to {max(found):.1f} s ({len(found)} times)" if len(found) > 1 else f"{max(found, default=0):.1f} s"
+    return (
+        f"{min(found):.1f} to {max(found):.1f} s ({len(found)} times)" if len(found) > 1 else f"{max(found, default=0):.1f} s"
+    )

@@ -88,7 +88,7 @@ async def test_a_write_that_fails_is_done_by_the_next(world: World, shared: Shar
     async def refuse(_: str, __: dict[str, Any]) -> dict[str, Any]:
         raise ApiError(500, "InternalError", "no")
 
-    make, world.create = world.create, refuse  # type: ignore[method-assign]
+    make, world.create = world.create, refuse  # type: ignore[method-assign, assignment]
     with pytest.raises(ApiError):
         await shared.ensure(devbox(name="one"), "")
     world.create = make  # type: ignore[method-assign]
