@@ -62,6 +62,12 @@ async def test_it_gives_up(api: PatientApi, busy: Busy) -> None:
     assert len(busy.methods) == 4
 
 
+async def test_a_token_request_stores_nothing_and_is_asked_again(api: PatientApi, busy: Busy) -> None:
+    busy.statuses = [500]
+    await api.request("POST", "/api/v1/namespaces/x/serviceaccounts/devbox-agent/token", body={})
+    assert busy.methods == ["POST", "POST"]
+
+
 @pytest.mark.parametrize("status", [403, 404, 409, 422])
 async def test_a_clear_answer_is_taken(api: PatientApi, busy: Busy, status: int) -> None:
     busy.statuses = [status]
