@@ -66,7 +66,8 @@ class Bench:
 
     async def _churn(self, title: str) -> int:
         """Made at a rate, looked at at rest, deleted at a rate. Returns the memory at its end."""
-        places = await self.places("churn", self.devboxes)
+        # (Names of its own: late events of the pass before would be taken for news.)
+        places = [(space, f"{name}-{title[:2]}") for space, name in await self.places("churn", self.devboxes)]
         await self._quiet()
         before, cpu, start = await self.writes(), self.operator.cpu_seconds, now()
         self.peak = 0
