@@ -88,12 +88,12 @@ fuzz-short: venv ## A few thousand of them, always the same
 	@$(NATIVE) $(BIN)/python -m tests.fuzz 5000 1
 
 .PHONY: chaos
-chaos: venv ## Faults of APIs, clients, the cluster and the gateway itself, in full (CASES="rolling memory")
+chaos: venv tools ## Faults of APIs, clients, the cluster and the gateway itself, in full (CASES="rolling memory")
 	@$(NATIVE) $(BIN)/python -m tests.chaos $(CASES)
 
 .PHONY: chaos-short
-chaos-short: venv ## The same in a minute
-	@$(NATIVE) $(BIN)/python -m tests.support.netns $(BIN)/pytest -q -n 4 tests/chaos
+chaos-short: venv tools ## The same in a minute
+	@$(NATIVE) $(BIN)/python -m tests.support.netns $(BIN)/pytest -q -n 4 --dist loadgroup tests/chaos
 
 .PHONY: probes
 probes: venv cluster images ## Confinement by packets, in full: what leaves devboxes is counted where it arrives (ONLY="direct births")
@@ -120,6 +120,10 @@ bench-memory: venv ## Memory and scale of the gateway process beside their bars 
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python .bench/runtime
 	@$(UV) pip sync --quiet --require-hashes --python .bench/runtime/bin/python requirements/runtime.txt
 	@$(NATIVE) $(BIN)/python -m bench.memory $(if $(QUICK),--quick) $(if $(GIB),--gib $(GIB)) $(foreach part,$(ONLY),--only $(part))
+
+.PHONY: bench-operator
+bench-operator: venv tools ## The operator at 20 devboxes a second and with thousands, beside the demands (QUICK=1)
+	@$(BIN)/python -m bench.operator_scale $(if $(QUICK),--quick)
 
 .PHONY: cluster
 cluster: venv ## A local Kubernetes: kind with a Docker engine, else the real components built from Go modules

@@ -25,6 +25,8 @@ PAGE: Final = 500
 """Objects a page: what kubectl asks for."""
 WATCH_SECONDS: Final = 290
 """The API server ends a watch after this long; below the 5 min at which it would by itself."""
+SILENT_SECONDS: Final = 70
+"""Bookmarks come every minute. Where something between us and the API server keeps a dead connection open, no keepalive finds it."""
 KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 4), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 3))
 """Seconds idle, seconds between probes, probes: a peer that vanished without a word is noticed in 10 s."""
 APPLY_PATCH: Final = "application/apply-patch+yaml"
@@ -142,8 +144,8 @@ class KubeApi:
             "timeoutSeconds": str(WATCH_SECONDS),
             "resourceVersion": resource_version,
         }
-        # Bookmarks come every minute; the keepalive of the socket finds a dead peer long before this.
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=WATCH_SECONDS + 10)
+        # (The keepalive of the socket finds a dead peer long before this.)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENT_SECONDS)
         try:
             async with self._session.get(
                 self._base + path,

@@ -58,6 +58,7 @@ class Mirror(Generic[T]):
         if field_selector:
             self._params["fieldSelector"] = field_selector
         self._objects: dict[Key, T] = {}
+        self._by_namespace: dict[str, dict[Key, T]] = {}
         self._live_since: float | None = None
         self.objects: Mapping[Key, T] = MappingProxyType(self._objects)
         self.synced = asyncio.Event()
@@ -72,6 +73,10 @@ class Mirror(Generic[T]):
         """The watch is open: changes arrive as they happen."""
         return self._live_since is not None
 
+    def within(self, namespace: str) -> Mapping[Key, T]:
+        """The objects of one namespace, without a look at the others."""
+        return self._by_namespace.get(namespace, {})
+
     async def run(self) -> None:
         """List, then watch, for ever; every failure is retried with a back-off and ends with a new list where needed."""
         failures = 0
@@ -83,6 +88,11 @@ class Mirror(Generic[T]):
                 self.last_error = error
                 failures = 0 if error.status == 410 else failures + 1
                 log.warning("watch_failed", path=self._path, status=error.status, reason=error.reason, tries=failures)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                # Something in between answered in the API server's place. (The text may quote an object, which may be a Secret.)
+                self.last_error = ApiError(0, "BadAnswer", "what came is not what an API server says")
+                failures += 1
+                log.warning("watch_failed", path=self._path, reason="BadAnswer", error=type(error).__name__, tries=failures)
             finally:
                 self._live_since = None
             if failures:
@@ -137,7 +147,12 @@ class Mirror(Generic[T]):
         old = self._objects.get(key)
         if new is None:
             self._objects.pop(key, None)
+            near = self._by_namespace.get(key[0], {})
+            near.pop(key, None)
+            if not near:
+                self._by_namespace.pop(key[0], None)
         else:
             self._objects[key] = new
+            self._by_namespace.setdefault(key[0], {})[key] = new
         if self._on_change is not None and old != new:
             self._on_change(key, old, new)

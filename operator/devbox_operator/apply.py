@@ -1,10 +1,11 @@
-"""Every write of the operator goes through here: none starts without the Lease, and each is counted.
+"""Every write of the operator goes through here: none starts without the Lease or outlives it, and each is counted.
 
 Goes in: paths and plain objects. Comes out: the API server's answer, or an `ApiError`. Called by attach, reconcile, gateways,
 system and status.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from devbox_common.kube import JSON_PATCH, MERGE_PATCH, ApiError, KubeApi, Object
@@ -19,20 +20,21 @@ class NotLeadingError(Exception):
 class Writer:
     """Writes, guarded."""
 
-    def __init__(self, api: KubeApi, held: Callable[[], bool]) -> None:
-        """`held()` is asked before every write."""
+    def __init__(self, api: KubeApi, held: Callable[[], bool], left: Callable[[], float] | None = None) -> None:
+        """`held()` is asked before every write; `left()`: seconds that it may take."""
         self._api = api
         self._held = held
+        self._left = left or (lambda: 60.0)
 
     async def apply(self, path: str, body: Object) -> Object:
         """Server-side apply; with metadata.resourceVersion or uid in the body it fails (409) on any other object."""
         self._start("apply", body)
-        return await self._api.apply(path, body)
+        return await self._in_time(self._api.apply(path, body))
 
     async def create(self, collection: str, body: Object) -> Object:
         """POST."""
         self._start("create", body)
-        return await self._api.request("POST", collection, body=body)
+        return await self._in_time(self._api.request("POST", collection, body=body))
 
     async def delete(self, path: str, *, uid: str | None = None, kind: str = "") -> bool:
         """DELETE, of that very object if `uid` is given; False if it was gone already."""
@@ -41,7 +43,7 @@ class Writer:
         if uid:
             options["preconditions"] = {"uid": uid}
         try:
-            await self._api.request("DELETE", path, body=options)
+            await self._in_time(self._api.request("DELETE", path, body=options))
         except ApiError as error:
             if error.not_found or (error.conflict and uid):
                 return False  # gone, or another object of that name
@@ -51,17 +53,25 @@ class Writer:
     async def merge(self, path: str, body: Object, *, kind: str) -> Object:
         """Merge patch; metadata.resourceVersion in the body is a precondition."""
         self._start("patch", {"kind": kind})
-        return await self._api.request("PATCH", path, body=body, content_type=MERGE_PATCH)
+        return await self._in_time(self._api.request("PATCH", path, body=body, content_type=MERGE_PATCH))
 
     async def patch(self, path: str, operations: Sequence[Mapping[str, Any]], *, kind: str) -> Object:
         """JSON patch."""
         self._start("patch", {"kind": kind})
-        return await self._api.request("PATCH", path, body=operations, content_type=JSON_PATCH)
+        return await self._in_time(self._api.request("PATCH", path, body=operations, content_type=JSON_PATCH))
 
     async def strategic(self, path: str, body: Object, *, kind: str) -> Object:
         """Strategic merge patch: lists with a merge key (ownerReferences by uid) are added to."""
         self._start("patch", {"kind": kind})
-        return await self._api.request("PATCH", path, body=body, content_type="application/strategic-merge-patch+json")
+        request = self._api.request("PATCH", path, body=body, content_type="application/strategic-merge-patch+json")
+        return await self._in_time(request)
+
+    async def _in_time(self, request: Coroutine[Any, Any, Object]) -> Object:
+        try:
+            async with asyncio.timeout(max(0.0, self._left())):
+                return await request
+        except TimeoutError:
+            raise NotLeadingError("the Lease ended before the API server answered") from None
 
     def _start(self, verb: str, body: Object) -> None:
         if not self._held():

@@ -149,6 +149,11 @@ def source_of(view: StoredView) -> tuple[str, str]:
     return get(names.SOURCE_NAMESPACE_ANNOTATION, ""), get(names.SOURCE_NAME_ANNOTATION, "")
 
 
+def devbox_of(view: StoredView) -> tuple[str, str]:
+    """(namespace, name) of a Route's Devbox."""
+    return view.labels.get(NAMESPACE_LABEL, ""), view.labels.get(names.DEVBOX_LABEL, "")
+
+
 def credential(resolved: Resolved, version: str, allowed_hosts: str, namespace: str) -> Object:
     """`credential-<hash of source>`; `version` is the source Secret's resourceVersion."""
     body = _secret(namespace, resolved.name, names.CREDENTIAL_TYPE, (names.CREDENTIAL_KEY, resolved.value))

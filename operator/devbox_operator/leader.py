@@ -40,16 +40,23 @@ class Leader:
     """The operator at work."""
 
     def __init__(
-        self, api: KubeApi, settings: Settings, held: Callable[[], bool], take_signals: Callable[[], None], owner: Object | None
+        self,
+        api: KubeApi,
+        settings: Settings,
+        *,
+        held: Callable[[], bool],
+        left: Callable[[], float],
+        take_signals: Callable[[], None],
+        owner: Object | None,
     ) -> None:
-        """`held()`: a write may start; `take_signals()`: called when kopf has put its own signal handlers in place of ours;
-        `owner`: the Deployment."""
+        """`held()`: a write may start; `left()`: and may take so many seconds; `take_signals()`: called when kopf has put its own
+        signal handlers in place of ours; `owner`: the Deployment."""
         self._take_signals = take_signals
         self.settings = settings
         self.index = Index()
         self.queue: WorkQueue[WorkKey] = WorkQueue(self._work, on_error=_failed)
         self.watches = Watches(api, settings, self.index, self.queue.add)
-        observer, writer = Observer(api, self.watches, self.index, settings), Writer(api, held)
+        observer, writer = Observer(api, self.watches, self.index, settings), Writer(api, held, left)
         attacher = Attacher(api, writer, settings)
         shared: dict[str, Any] = {
             "observer": observer,

@@ -21,6 +21,10 @@ MARGIN: Final = 0.8
 """The part of the Lease's duration in which a write may start; the rest is for requests that are under way."""
 
 
+POLL: Final = 0.5
+"""Seconds between a standby's looks: one that was given back is taken at once."""
+
+
 class Elector:
     """Takes, renews and releases one Lease."""
 
@@ -53,10 +57,14 @@ class Elector:
         """A write may start now."""
         return self._clock() < self._deadline
 
+    def left(self) -> float:
+        """Seconds until another replica may be at work: no request may last longer."""
+        return self._deadline + (1 - MARGIN) * self._duration - self._clock()
+
     async def acquire(self) -> None:
         """Wait until the Lease is ours."""
         while not await self._try():  # noqa: ASYNC110 (a poll)
-            await asyncio.sleep(self._renew if self._seen else 1.0)
+            await asyncio.sleep(min(POLL, self._renew))
         log.info("lease_acquired", identity=self._identity)
 
     async def keep(self) -> None:

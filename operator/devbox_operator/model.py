@@ -205,7 +205,8 @@ _PASSING: Final = ("PodInitializing", "ContainerCreating")
 def _trouble(status: Object | Mapping[str, Any], state: Mapping[str, Any], conditions: Mapping[str, Any]) -> str:
     """What passes by itself within seconds is none: each word of it would be a write of the status."""
     scheduled = conditions.get("PodScheduled") or EMPTY
-    unscheduled = scheduled if scheduled.get("status") == "False" else EMPTY
+    # (A gate is our own doing, and gone a moment after the API server wrote that it blocks.)
+    unscheduled = scheduled if scheduled.get("status") == "False" and scheduled.get("reason") != "SchedulingGated" else EMPTY
     states = [container.get("state") or EMPTY for container in status.get("initContainerStatuses") or ()]
     waits = [one.get("waiting") or EMPTY for one in (*states, state)]
     for part in (status, *(one for one in waits if one.get("reason") not in _PASSING), unscheduled):

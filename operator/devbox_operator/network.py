@@ -82,4 +82,7 @@ def owner_reference(pod: PodView) -> Object:
 
 
 def _selects(spec: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    wanted = (spec.get("podSelector") or {}).get("matchLabels") or {}
+    if any(labels.get(key) != value for key, value in wanted.items()):
+        return False  # (most are another devbox's; a model of each would be the price of every look)
     return selects(LabelSelector.model_validate(spec.get("podSelector") or {}), labels)

@@ -83,7 +83,7 @@ class Observer:
             labels=await self._labels(box.namespace, gateways),
             egress=egress,
             volumes=volumes,
-            policies=tuple(view for key, view in policies.objects.items() if key[0] == box.namespace) if policies else (),
+            policies=tuple(policies.within(box.namespace).values()) if policies else (),
             documents=_Names(self._watches, self._settings.credentials_namespace),
             system=self.system(),
             now=datetime.now(UTC),

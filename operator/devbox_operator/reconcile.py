@@ -6,15 +6,15 @@ renewal, a pause before the next pod). Called by the queue; may be interrupted a
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import structlog
 from pydantic import ValidationError
 
-from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_common.kube import ApiError
 
-from . import documents, lifecycle, paths, pod
+from . import lifecycle, paths, pod
 from .apply import Writer
 from .attach import Attached, Attacher, PodBinding, Wanted
 from .compile import Desired, compile_devbox, new_pod
@@ -33,6 +33,9 @@ from .status import QUICK, Outcome, StatusWriter, devbox_status, ended_quickly
 from .watches import Watches
 
 log = structlog.get_logger()
+
+
+COUNT_SECONDS: Final = 0.5
 
 
 class RefusedError(Exception):
@@ -176,10 +179,7 @@ class DevboxReconciler:
     async def _delete_routes(self, key: Key, keep: frozenset[str]) -> None:
         """Routes of the Devbox's pods that are gone: at once, not with the next sweep."""
         namespace = self._settings.credentials_namespace
-        for view in list(self._watches.stored.objects.values()):
-            place = (view.labels.get(documents.NAMESPACE_LABEL), view.labels.get(names.DEVBOX_LABEL))
-            if view.type != names.ROUTE_TYPE or place != key:
-                continue
+        for view in list(self._watches.routes.get(key, {}).values()):
             if view.name.removeprefix("route-") not in keep:
                 await self._writer.delete(paths.secrets(namespace, view.name), uid=view.uid, kind="Secret")
                 log.info("route_deleted", route=view.name, namespace=key[0], devbox=key[1])
@@ -188,13 +188,15 @@ class DevboxReconciler:
         """GatewayConfigs and EgressPolicies count who uses them; documents and credentials come and go with the use."""
         old, new = before or References(), after or References()
         changed = old.counts != new.counts or (before is None) != (after is None)
+        # Whoever waits for a document has it at once; the counts of many Devboxes that come or go are one write.
+        delay = 0.0 if missing else COUNT_SECONDS
         for gateway in (old.gateways | new.gateways) if changed or missing else (old.gateways ^ new.gateways):
-            self._queue.add(WorkKey(Kind.GATEWAY, *gateway))
+            self._queue.add(WorkKey(Kind.GATEWAY, *gateway), delay)
         for policy in {old.egress, new.egress} if changed or missing or old.egress != new.egress else ():
             if policy is not None:
-                self._queue.add(WorkKey(Kind.EGRESS, *policy))
+                self._queue.add(WorkKey(Kind.EGRESS, *policy), delay)
         for source in (old.sources | new.sources) if changed or missing else (old.sources ^ new.sources):
-            self._queue.add(WorkKey(Kind.SOURCE, *source.secret))
+            self._queue.add(WorkKey(Kind.SOURCE, *source.secret), delay)
 
     def _due(self, snapshot: Snapshot, desired: Desired, outcome: Outcome) -> float | None:
         times = []

@@ -18,6 +18,7 @@ from devbox_common.kube import ApiError, KubeApi, Object
 from . import admin, metrics, paths
 from .leader import Leader
 from .lease import Elector
+from .patient import PatientApi
 from .settings import Settings
 
 log = structlog.get_logger()
@@ -32,7 +33,7 @@ async def run(settings: Settings) -> int:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     take_signals()
-    async with await KubeApi.connect() as api:
+    async with await PatientApi.connect() as api:
         identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
         owner = await deployment(api, settings)
         elector = Elector(
@@ -44,7 +45,7 @@ async def run(settings: Settings) -> int:
             renew=settings.lease.renew_seconds,
             owner=owner,
         )
-        leader = Leader(api, settings, elector.held, take_signals, owner)
+        leader = Leader(api, settings, held=elector.held, left=elector.left, take_signals=take_signals, owner=owner)
         runner = await admin.serve(_admin(leader, elector), settings.admin_port)
         work = asyncio.create_task(_work(api, settings, elector, leader))
         ending = asyncio.create_task(stop.wait())

@@ -79,8 +79,8 @@ class Egress(SettingsModel):
 class Lease(SettingsModel):
     """Which of the replicas works."""
 
-    duration_seconds: float = Field(default=15, ge=2)
-    renew_seconds: float = Field(default=5, ge=0.5)
+    duration_seconds: float = Field(default=10, ge=2)
+    renew_seconds: float = Field(default=2, ge=0.5)
 
 
 class Settings(SettingsModel):
@@ -102,7 +102,7 @@ class Settings(SettingsModel):
     lease: Lease = Lease()
     admin_port: int = Field(default=names.ADMIN_PORT, ge=0, le=65535)
     resync_seconds: float = Field(default=300, ge=10)
-    workers: int = Field(default=8, ge=1, le=256)
+    workers: int = Field(default=32, ge=1, le=256)
 
     @property
     def scopes(self) -> tuple[str, ...]:

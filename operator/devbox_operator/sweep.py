@@ -64,6 +64,9 @@ class Sweeper:
                 keys.add(WorkKey(Kind.GATEWAY, *documents.source_of(stored)))
             elif stored.type == names.EGRESS_TYPE:
                 keys.add(WorkKey(Kind.EGRESS, *documents.source_of(stored)))
+            elif stored.type == names.ROUTE_TYPE:
+                # Of a Devbox that went while nobody worked: its own reconcile finds it gone.
+                keys.add(WorkKey(Kind.DEVBOX, *documents.devbox_of(stored)))
         period = self._settings.resync_seconds
         for key in (CERTIFICATES, FLOOR, *sorted(keys)):
             self._queue.add(key, 0.0 if self._first else random.uniform(0.01, period * 0.8))  # noqa: S311 (jitter)

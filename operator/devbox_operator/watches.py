@@ -36,6 +36,8 @@ class Watches:
     def __init__(self, api: KubeApi, settings: Settings, index: Index, add: Callable[[WorkKey], None]) -> None:
         self._api, self._settings, self._index, self._add = api, settings, index, add
         self._tasks: dict[Mirror[Any], asyncio.Task[None]] = {}
+        self.routes: dict[Key, dict[str, StoredView]] = {}
+        """Routes, by their Devbox and name."""
         self._secrets: dict[Key, Mirror[SecretView]] = {}
         """By (namespace, ""), or with `Named` by (namespace, name)."""
         self.stored: Mirror[StoredView] = Mirror(
@@ -154,9 +156,9 @@ class Watches:
         if shown is not None and shown.type == names.TOKENS_TYPE:
             # (What we wrote ourselves is no news; one that somebody deleted or changed is.)
             if old is not None:
-                for box in self._index.devboxes_in(key[0]):
-                    if shown.name.startswith(f"{box[1]}-"):
-                        self._add(WorkKey(Kind.DEVBOX, *box))
+                box = (key[0], shown.name.rpartition("-")[0])  # it has the pod's name
+                if box in self._index.devboxes:
+                    self._add(WorkKey(Kind.DEVBOX, *box))
             return
         boxes, gateways = self._index.users_of_secret(key), self._index.gateways_of_secret(key)
         if boxes or gateways:
@@ -169,9 +171,11 @@ class Watches:
     def _stored_changed(self, key: Key, old: StoredView | None, new: StoredView | None) -> None:
         """Somebody deleted or edited a document, or one appeared that a Devbox waits for."""
         view = new or old
-        if view is None or view.type == names.ROUTE_TYPE:
+        if view is None:
             return
-        if view.type == names.FLOOR_TYPE and new is None:
+        if view.type == names.ROUTE_TYPE:
+            self._route_changed(view, old, new)
+        if view.type == names.FLOOR_TYPE and old is not None:
             self._add(FLOOR)
         # (What appeared is our own doing, and only those who wait for it want to know; what was changed or deleted is not.)
         if view.type == names.CREDENTIAL_TYPE:
@@ -183,6 +187,19 @@ class Watches:
         if view.type == names.EGRESS_TYPE:
             policy = documents.source_of(view)
             self._wake(self._index.users_of_egress(policy)) if old is None else self._add(WorkKey(Kind.EGRESS, *policy))
+
+    def _route_changed(self, view: StoredView, old: StoredView | None, new: StoredView | None) -> None:
+        devbox = documents.devbox_of(view)
+        routes = self.routes.setdefault(devbox, {})
+        if new is None:
+            routes.pop(view.name, None)
+        else:
+            routes[view.name] = new
+        if not routes:
+            del self.routes[devbox]
+        # (One that goes with its Devbox, or was renewed by ourselves, costs one look and no write.)
+        if old is not None and devbox in self._index.devboxes:
+            self._add(WorkKey(Kind.DEVBOX, *devbox))
 
     def _policy_changed(self, key: Key, old: PolicyView | None, new: PolicyView | None) -> None:
         devbox = self._own_policy(new or old)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from . import crowds, identity, limits, names, outage, restarts, upstream_faults
+from .operator import cases as operator
 from .report import Row
 
 CASES: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
@@ -29,4 +30,5 @@ CASES: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
     "limits": limits.per_client,
     "limits-in-all": limits.in_all,
     "sizes": limits.sizes,
+    **operator.CASES,
 }

@@ -26,6 +26,7 @@ class Api:
         self.lists = 0
         self.queries: list[dict[str, str]] = []
         self.failing = False
+        self.nonsense = False
         self.page = 500
         self._watchers: list[asyncio.Queue[dict[str, Any] | None]] = []
 
@@ -51,6 +52,8 @@ class Api:
         self.queries.append(dict(request.query))
         if self.failing:
             return web.json_response({"reason": "InternalError", "message": "broken"}, status=500)
+        if self.nonsense:
+            return web.json_response({"kind": "PodList"})
         if request.query.get("watch"):
             return await self._watch(request)
         self.lists += 1
@@ -170,6 +173,31 @@ async def test_it_says_that_it_is_not_live_and_recovers(api: Api, client: KubeAp
         api.failing = False
         api.put("b")
         await until(lambda: mirror.live and ("ns", "b") in mirror.objects)
+
+
+async def test_an_answer_that_is_no_list_does_not_end_it(api: Api, client: KubeApi) -> None:
+    api.put("a")
+    mirror = Mirror(client, PATH, spec)
+    async with running(mirror):
+        await until(lambda: api._watchers)
+        api.nonsense = True
+        api.send({"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}})
+        await until(lambda: mirror.last_error is not None and mirror.last_error.reason == "BadAnswer")
+        assert not mirror.live
+        api.nonsense = False
+        api.put("b")
+        await until(lambda: mirror.live and ("ns", "b") in mirror.objects)
+
+
+async def test_the_objects_of_a_namespace(api: Api, client: KubeApi) -> None:
+    api.put("a")
+    mirror = Mirror(client, PATH, spec)
+    async with running(mirror):
+        assert list(mirror.within("ns")) == [("ns", "a")]
+        assert not mirror.within("other")
+        await until(lambda: api._watchers)
+        api.delete("a")
+        await until(lambda: not mirror.within("ns"))
 
 
 async def test_a_broken_object_does_not_blind_it(api: Api, client: KubeApi) -> None:

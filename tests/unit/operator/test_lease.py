@@ -1,5 +1,6 @@
 """The elector, with a Lease in memory and a clock that the test moves."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -149,3 +150,24 @@ async def test_no_write_starts_after_the_deadline(leases: Leases, clock: Clock) 
     ):
         with pytest.raises(NotLeadingError):
             await call
+
+
+async def test_a_write_does_not_outlive_the_lease() -> None:
+    class Silent:
+        async def request(self, *_: Any, **__: Any) -> dict[str, Any]:
+            await asyncio.sleep(60)
+            return {}
+
+    writer = Writer(Silent(), lambda: True, lambda: 0.05)  # type: ignore[arg-type]
+    with pytest.raises(NotLeadingError):
+        await writer.create("/api/v1/pods", {})
+
+
+async def test_what_is_left_ends_when_another_may_start(leases: Leases, clock: Clock) -> None:
+    mine = elector(leases, "a", clock)
+    await mine.acquire()
+    clock.now += 15 * MARGIN
+    assert not mine.held()
+    assert 0 < mine.left() <= 15 * (1 - MARGIN) + 0.001
+    clock.now += 15
+    assert mine.left() < 0

@@ -1,0 +1,1 @@
+"""Faults of the operator, on a real API server."""

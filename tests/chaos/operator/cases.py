@@ -1,0 +1,43 @@
+"""The operator's faults by name, each on a control plane of its own. Called by tests/chaos/cases.py and test_operator_short.py."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from tests.chaos.report import Row
+from tests.support.control_plane import control_plane
+from tests.support.release import install
+
+from . import faults, hands, kills, replicas, storm
+from .stage import Stage, stage
+
+Case = Callable[[Stage, bool], Coroutine[Any, Any, list[Row]]]
+STAGED: Final[dict[str, Case]] = {
+    "operator-kills": kills.kills,
+    "operator-hands": hands.hands,
+    "operator-killed": replicas.killed,
+    "operator-ended": replicas.ended,
+    "operator-stopped": replicas.stopped,
+    "operator-unheard": replicas.unheard,
+    "operator-errors": faults.errors,
+    "operator-expired": faults.expired,
+    "operator-silent": faults.silent,
+    "operator-lost": faults.lost,
+    "operator-absent": faults.absent,
+    "operator-storm": storm.storm,
+}
+LONG_ONLY: Final = {"operator-silent"}
+"""A silence is noticed after 70 s: no test of seconds."""
+
+
+def alone(case: Case) -> Callable[[bool], Coroutine[Any, Any, list[Row]]]:
+    """With a control plane for itself."""
+
+    async def run(long: bool) -> list[Row]:
+        with control_plane() as plane:
+            async with stage(install(plane)) as made:
+                return await case(made, long)
+
+    return run
+
+
+CASES: Final = {name: alone(case) for name, case in STAGED.items()}

@@ -1,0 +1,176 @@
+"""The API server misbehaves, or the way to it does: errors, expired and silent watches, lost answers, an operator that is away.
+
+Goes in: a stage. Comes out: rows. What kopf answers with its own end is started anew, as a kubelet would: at once, then after 10 s.
+"""
+
+import asyncio
+import contextlib
+import random
+from time import monotonic as now
+from typing import Final
+
+from tests.chaos.report import Row
+from tests.chaos.world import eventually
+from tests.support.fleet import leftovers
+
+from devbox_operator import paths
+
+from .proxy import Call, Fault
+from .stage import Replica, Stage
+
+NOTICE_SECONDS: Final = 75.0
+BACK_OFF: Final = 10.0
+"""Seconds before a kubelet starts a container that ended a second time."""
+
+
+class Supervisor:
+    """Starts the operator anew when it ends."""
+
+    def __init__(self, stage: Stage, replica: Replica) -> None:
+        self._stage, self.replica = stage, replica
+        self.restarts = 0
+        self._task = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            if not self.replica.operator.alive:
+                await asyncio.sleep(BACK_OFF if self.restarts else 0)
+                self.restarts += 1
+                self.replica.operator = self._stage.release.operator(self.replica.proxy.url)
+
+    async def end(self) -> None:
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+
+def _row(fault: str, demand: str, took: float | None, limit: float, more: str = "") -> Row:
+    measured = f"not in time{more}" if took is None else f"{took:.1f} s{more}"
+    return Row(fault, f"{demand} ≤{limit:g} s", measured, took is not None and took <= limit)
+
+
+async def errors(stage: Stage, long: bool) -> list[Row]:
+    """500 and 429 to every third call, and watches that end with ERROR 500 and are refused (C4)."""
+    replica = await stage.alone()
+    supervisor = Supervisor(stage, replica)
+    try:
+        space = await stage.namespace()
+        dice = random.Random(7)  # noqa: S311 (the same for every run)
+        replica.proxy.fault = Fault(refuse=lambda call: 0 if "/leases" in call.path else dice.choice((0, 0, 500, 0, 0, 429)))
+        await stage.create(space)
+        some = await stage.converged(space, seconds=60)
+        rows = [_row("one call in three answered with 500 or 429", "converges", some, 60)]
+        replica.proxy.fault = Fault(refuse=lambda _: 500)
+        replica.proxy.watch_status = 500
+        replica.proxy.fail_watches(500, "InternalError")
+        other = await stage.namespace()
+        await stage.create(other)
+        seconds = 300.0 if long else 6.0
+        await asyncio.sleep(seconds)
+        replica.proxy.fault, replica.proxy.watch_status = Fault(), 0
+        all_ = await stage.converged(other, seconds=90)
+        what = f"every call and watch answered with 500 for {seconds:g} s, watches ended with ERROR 500"
+        rows.append(_row(what, "converges after its end", all_, 45, f", {supervisor.restarts} restarts"))
+        return rows
+    finally:
+        await supervisor.end()
+
+
+async def expired(stage: Stage, long: bool) -> list[Row]:
+    """The watches stop; meanwhile a Devbox is deleted and one is made; then they end with 410 (C5)."""
+    replica = await stage.alone()
+    space, other = await stage.namespace(), await stage.namespace()
+    await stage.create(space)
+    assert await stage.converged(space) is not None
+    replica.proxy.frozen_watches = True
+    await stage.api.request("DELETE", paths.devboxes(space, "agent"))
+    await stage.api.request("DELETE", paths.gatewayconfigs(space, "openai"))
+    await stage.create(other)
+    await asyncio.sleep(60 if long else 2)
+    replica.proxy.fail_watches(410, "Expired")
+    replica.proxy.frozen_watches = False
+    back = now()
+    gone = await stage.gone(space, 15)
+    made = await stage.converged(other, seconds=15)
+    took = None if gone is None or made is None else now() - back
+    return [_row("watches silent, objects deleted and made, then 410", "nothing is left, the new one is there", took, 10)]
+
+
+async def silent(stage: Stage, long: bool) -> list[Row]:
+    """The watches' connections stay, and nothing comes: no keepalive of the kernel's finds that (C6)."""
+    if not long:
+        return []
+    replica = await stage.alone()
+    space = await stage.namespace()
+    await stage.create(space)
+    assert await stage.converged(space) is not None
+    replica.proxy.silence_watches()  # (what is opened from now on works)
+    cut = now()
+    await stage.create(space, "second")
+    await stage.patch(paths.secrets(space, "anthropic"), {"stringData": {"key": "sk-rotated"}})
+    opened = None
+    rotated = None
+    while now() - cut < 320 and (opened is None or rotated is None):
+        pods = [p for p in await stage.pods(space) if p["metadata"]["labels"]["devbox-gateway.io/devbox"] == "second"]
+        if opened is None and pods and not pods[0]["spec"].get("schedulingGates"):
+            opened = now() - cut
+        if rotated is None and await stage.holds(space, "anthropic", "sk-rotated"):
+            rotated = now() - cut
+        await asyncio.sleep(0.5)
+    return [
+        _row("watches silent, connections kept by something in between: a new Devbox", "noticed", opened, NOTICE_SECONDS),
+        _row("the same: a rotated Secret", "noticed", rotated, NOTICE_SECONDS),
+    ]
+
+
+async def lost(stage: Stage, long: bool) -> list[Row]:
+    """Every write is done, and its answer is lost the first time."""
+    replica = await stage.alone()
+    seen: set[str] = set()
+
+    def first(call: Call) -> bool:
+        key = f"{call.method} {call.path.partition('?')[0]}"
+        if not call.writes or key in seen:
+            return False
+        seen.add(key)
+        return True
+
+    replica.proxy.fault = Fault(after=first)
+    space = await stage.namespace()
+    await stage.create(space)
+    took = await stage.converged(space)
+    rows = [_row(f"the answer of each write lost once ({len(seen)} of them)", "converges, nothing twice", took, 60)]
+    replica.proxy.fault = Fault()
+    await stage.api.request("DELETE", paths.devboxes(space, "agent"))
+    rows.append(_row("the same devbox deleted", "nothing is left", await stage.gone(space), 60))
+    return rows
+
+
+async def absent(stage: Stage, long: bool) -> list[Row]:
+    """No operator at all (C2): deletion completes; what is left in the credentials namespace goes when it is back."""
+    await stage.alone()
+    kept, deleted = await stage.namespace(), await stage.namespace()
+    for space in (kept, deleted):
+        await stage.create(space)
+        assert await stage.converged(space) is not None
+    stage.stop()
+    start = now()
+    await stage.api.request("DELETE", paths.devboxes(deleted, "agent"))
+
+    async def no_pod() -> bool:
+        return not (await stage.get(paths.devboxes(deleted, "agent")) or await stage.pods(deleted))
+
+    await eventually(no_pod, 60)
+    rows = [_row("operator absent: a Devbox is deleted", "it and its pod are gone", now() - start, 10)]
+    still = await stage.problems(kept)
+    rows.append(
+        Row("operator absent: the other Devbox", "token, Route and policy stay", ", ".join(still) or "all there", not still)
+    )
+    await stage.alone()
+    rows.append(_row("operator back", "nothing is left of the deleted one", await stage.gone(deleted), 60))
+    again = await stage.converged(kept)
+    pods = len(await stage.pods(kept))
+    rows.append(_row("operator back: the other Devbox", "unchanged", again if pods == 1 else None, 5))
+    assert "Pod" in await leftovers(stage.api, of_namespace=kept)
+    return rows

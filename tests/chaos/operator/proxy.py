@@ -1,0 +1,195 @@
+"""Between one operator and the API server: counts the calls, and does to them what a case asks for.
+
+Goes in: the control plane. Comes out: a URL for the operator's kubeconfig (plain HTTP on loopback; the token goes on to the real API
+server). A `Fault` decides about each call: pass it on, refuse it, lose it before or after it was done. Watches can be cut, made
+silent, refused and ended with an ERROR event. Called by stage.py.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from time import monotonic as now
+from typing import Any, Final, Self
+
+import aiohttp
+import orjson
+from aiohttp import web
+from tests.support.control_plane import HOST, ControlPlane
+
+HOP: Final = {"host", "connection", "transfer-encoding", "content-length", "accept-encoding", "content-encoding", "keep-alive"}
+WRITES: Final = {"POST", "PUT", "PATCH", "DELETE"}
+
+
+@dataclass
+class Call:
+    """One request that is no watch."""
+
+    number: int
+    method: str
+    path: str
+    begun: float = field(default_factory=now)
+
+    @property
+    def writes(self) -> bool:
+        """It may change something. (Elections don't count: they are how the right to write is had.)"""
+        return self.method in WRITES and "/leases" not in self.path
+
+
+@dataclass
+class Fault:
+    """What happens to a call. By default: nothing."""
+
+    before: Callable[[Call], Any] = lambda _: None
+    """Called when it arrived; True: it is lost, the API server never sees it."""
+    after: Callable[[Call], Any] = lambda _: None
+    """Called when the API server has answered; True: the answer is lost."""
+    refuse: Callable[[Call], int] = lambda _: 0
+    """A status in place of the API server's answer; 0: none."""
+    delay: float = 0.0
+
+
+class Proxy:
+    """One operator's way to the API server."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+        self.fault = Fault()
+        self.calls: list[Call] = []
+        self.watch_status = 0
+        """A status in place of a watch; 0: none."""
+        self.silent = False
+        """Connections stay; no byte comes or goes."""
+        self.frozen_watches = False
+        """The same, for watches alone."""
+        self._dead: set[asyncio.Queue[bytes | None]] = set()
+        self._watches: set[asyncio.Queue[bytes | None]] = set()
+        self._open = asyncio.Event()
+        self._stack = contextlib.AsyncExitStack()
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(ssl=self._plane.trust(), limit=0)
+        timeout = aiohttp.ClientTimeout(total=None)
+        self._http = await self._stack.enter_async_context(
+            aiohttp.ClientSession(connector=connector, timeout=timeout, skip_auto_headers=["Accept-Encoding"])
+        )
+        app = web.Application(client_max_size=2**24)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, HOST, 0)
+        await site.start()
+        assert site._server is not None
+        self.url = f"http://{HOST}:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.cut_watches()
+        self._open.set()
+        await self._stack.aclose()
+
+    @property
+    def writes(self) -> list[Call]:
+        """The calls that may change something."""
+        return [call for call in self.calls if call.writes]
+
+    def cut_watches(self, last: bytes | None = None) -> None:
+        """End all watches, with a last line."""
+        for watch in list(self._watches):
+            if last is not None:
+                watch.put_nowait(last)
+            watch.put_nowait(None)
+
+    def silence_watches(self) -> None:
+        """Those that are open say nothing any more; those that are opened from now on do."""
+        self._dead |= self._watches
+
+    def fail_watches(self, code: int, reason: str) -> None:
+        """End all watches with an ERROR event."""
+        status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason}
+        self.cut_watches(orjson.dumps({"type": "ERROR", "object": status}) + b"\n")
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if request.query.get("watch") in ("true", "1"):
+            return await self._watch(request)
+        call = Call(len(self.calls) + 1, request.method, request.path_qs)
+        self.calls.append(call)
+        await self._silence()
+        if self.fault.delay:
+            await asyncio.sleep(self.fault.delay)
+        if self.fault.before(call):
+            return self._lost(request)
+        if status := self.fault.refuse(call):
+            return _refusal(status)
+        body = await request.read()
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP}
+        try:
+            async with self._http.request(
+                request.method, self._plane.url + request.path_qs, data=body or None, headers=headers
+            ) as answer:
+                content = await answer.read()
+        except (aiohttp.ClientError, OSError):
+            return self._lost(request)
+        if self.fault.after(call):
+            return self._lost(request)
+        await self._silence()
+        passed = {name: value for name, value in answer.headers.items() if name.lower() not in HOP}
+        return web.Response(status=answer.status, body=content, headers=passed)
+
+    async def _silence(self) -> None:
+        while self.silent:  # noqa: ASYNC110 (a test's poll)
+            await asyncio.sleep(0.05)
+
+    def _lost(self, request: web.Request) -> web.Response:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=502)
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        await self._silence()
+        if self.watch_status:
+            return _refusal(self.watch_status)
+        lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP}
+        try:
+            async with self._http.get(self._plane.url + request.path_qs, headers=headers) as answer:
+                if answer.status != 200:
+                    return web.Response(status=answer.status, body=await answer.read(), content_type="application/json")
+                response = web.StreamResponse(headers={"Content-Type": "application/json"})
+                await response.prepare(request)
+                self._watches.add(lines)
+                reading = asyncio.create_task(_read(answer, lines))
+                try:
+                    while (data := await lines.get()) is not None:
+                        while self.silent or self.frozen_watches or lines in self._dead:  # noqa: ASYNC110 (a test's poll)
+                            await asyncio.sleep(0.05)
+                        await response.write(data)
+                finally:
+                    self._watches.discard(lines)
+                    reading.cancel()
+                return response
+        except (aiohttp.ClientError, OSError):
+            return self._lost(request)
+
+
+async def _read(answer: aiohttp.ClientResponse, lines: "asyncio.Queue[bytes | None]") -> None:
+    with contextlib.suppress(aiohttp.ClientError, OSError):
+        async for data in answer.content.iter_any():
+            lines.put_nowait(data)
+    lines.put_nowait(None)
+
+
+def _refusal(status: int) -> web.Response:
+    reason = {429: "TooManyRequests", 410: "Expired"}.get(status, "InternalError")
+    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status, "reason": reason, "message": "chaos"}
+    headers = {"Retry-After": "1"} if status in (429, 503) else {}
+    return web.json_response(body, status=status, headers=headers)
+
+
+@contextlib.asynccontextmanager
+async def proxies(plane: ControlPlane, count: int) -> AsyncIterator[list[Proxy]]:
+    """Several."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(Proxy(plane)) for _ in range(count)]

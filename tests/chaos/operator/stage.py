@@ -1,0 +1,185 @@
+"""Replicas of the operator, each behind its own proxy, on one control plane; and a namespace with Devboxes.
+
+Goes in: a release in a control plane. Comes out: a `Stage`. `settled` is the question that every case ends with: is what should be
+there there, once, and nothing else? Called by the cases.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import uuid
+from collections.abc import AsyncIterator
+from time import monotonic as now
+from typing import Any, Final
+
+from tests.chaos.world import eventually
+from tests.support.fleet import GATEWAYS, devbox, leftovers, make_namespace
+from tests.support.release import CREDENTIALS, LEASE, Operator, Release
+
+from devbox_api import names
+from devbox_common.kube import MERGE_PATCH, ApiError, KubeApi, Object
+from devbox_operator import paths
+
+from .proxy import Proxy
+
+START_SECONDS: Final = 40.0
+CONVERGE_SECONDS: Final = 60.0
+
+
+class Replica:
+    """One operator and its proxy."""
+
+    def __init__(self, operator: Operator, proxy: Proxy) -> None:
+        self.operator, self.proxy = operator, proxy
+
+
+class Stage:
+    """What a case has."""
+
+    def __init__(self, release: Release, api: KubeApi) -> None:
+        self.release, self.api = release, api
+        self.replicas: list[Replica] = []
+        self._stack = contextlib.AsyncExitStack()
+
+    async def start(self, *, leading: bool = True, **change: Any) -> Replica:
+        """One more replica; `leading`: wait until it is at work."""
+        proxy = await self._stack.enter_async_context(Proxy(self.release.plane))
+        replica = Replica(self.release.operator(proxy.url, **change), proxy)
+        self.replicas.append(replica)
+        if leading:
+            await eventually(replica.operator.leads, START_SECONDS)
+        return replica
+
+    async def alone(self, **change: Any) -> Replica:
+        """The only replica, at work."""
+        self.stop()
+        await self.expire_lease()
+        return await self.start(**change)
+
+    def stop(self) -> None:
+        """Kill all replicas."""
+        for replica in self.replicas:
+            if replica.operator.alive:
+                replica.operator.kill()
+        self.replicas.clear()
+
+    async def expire_lease(self) -> None:
+        """As if the time of a holder that was killed had passed."""
+        with contextlib.suppress(ApiError):
+            await self.api.request("DELETE", LEASE)
+
+    async def close(self) -> None:
+        """Everything ends."""
+        self.stop()
+        await self._stack.aclose()
+
+    async def namespace(self) -> str:
+        """A new one, with GatewayConfigs and Secrets."""
+        name = f"chaos-{uuid.uuid4().hex[:8]}"
+        await make_namespace(self.api, name)
+        return name
+
+    async def create(self, namespace: str, name: str = "agent", **spec: Any) -> None:
+        """A Devbox with two gateways."""
+        await self.api.request("POST", paths.devboxes(namespace), body=devbox(namespace, name, **spec))
+
+    async def patch(self, path: str, body: Object) -> None:
+        """As a merge patch."""
+        await self.api.request("PATCH", path, body=body, content_type=MERGE_PATCH)
+
+    async def get(self, path: str) -> Object | None:
+        """An object, or None."""
+        try:
+            return await self.api.request("GET", path)
+        except ApiError as error:
+            if error.not_found:
+                return None
+            raise
+
+    async def pods(self, namespace: str) -> list[Object]:
+        """The devbox pods of a namespace."""
+        return (await self.api.list(paths.pods(namespace), {"labelSelector": names.DEVBOX_LABEL}))[0]
+
+    async def problems(self, namespace: str, name: str = "agent") -> list[str]:
+        """What is not as it should be of a Devbox whose gate should be open. Empty: it has converged."""
+        pods = await self.pods(namespace)
+        box = await self.get(paths.devboxes(namespace, name))
+        if box is None or len(pods) != 1:
+            return [f"{len(pods)} pods"]
+        pod = pods[0]
+        found = [] if not pod["spec"].get("schedulingGates") else ["gated"]
+        metadata, status = pod["metadata"], box.get("status") or {}
+        if status.get("podUID") != metadata["uid"]:
+            found.append("status.podUID")
+        if status.get("observedGeneration") != box["metadata"]["generation"]:
+            found.append("observedGeneration")
+        if box["metadata"].get("finalizers"):
+            found.append("finalizer")
+        if await self.get(paths.networkpolicies(namespace, metadata["name"])) is None:
+            found.append("no NetworkPolicy")
+        found += await self._tokens(namespace, metadata["name"], metadata["uid"], set(box_gateways(box)))
+        listed = await leftovers(self.api, of_namespace=namespace)
+        expected = {"Pod": 1, "NetworkPolicy": 1, "token Secret": 1, "ServiceAccount": 1, "CA bundle": 1, names.ROUTE_TYPE: 1}
+        expected |= {names.GATEWAY_TYPE: len(box_gateways(box)), names.CREDENTIAL_TYPE: len(box_gateways(box))}
+        if listed != expected:
+            found.append(f"objects: {listed}")
+        return found
+
+    async def _tokens(self, namespace: str, pod: str, uid: str, wanted: set[str]) -> list[str]:
+        """Every token in the Secret is listed in the Route."""
+        secret = await self.get(paths.secrets(namespace, pod))
+        route = await self.get(paths.secrets(CREDENTIALS, f"route-{uid}"))
+        if secret is None or route is None:
+            return ["no token Secret" if secret is None else "no Route"]
+        content = json.loads(base64.b64decode(route["data"][names.ROUTE_KEY]))
+        bindings = {binding["name"]: binding for binding in content["bindings"]}
+        found = [] if set(bindings) == wanted else [f"bindings {sorted(bindings)}"]
+        for name in wanted & set(bindings):
+            token = base64.b64decode(secret["data"].get(name, "")).decode().removeprefix(names.TOKEN_PREFIX)
+            if names.token_digest(token) not in bindings[name]["digests"]:
+                found.append(f"the token of {name} is not listed")
+        return found
+
+    async def holds(self, namespace: str, secret: str, value: str) -> bool:
+        """The mirrored credential of a Secret's key `key` has the value."""
+        item = await self.get(paths.secrets(CREDENTIALS, names.credential_name(namespace, secret, "key")))
+        return item is not None and base64.b64decode(item["data"][names.CREDENTIAL_KEY]).decode() == value
+
+    async def converged(self, namespace: str, name: str = "agent", seconds: float = CONVERGE_SECONDS) -> float | None:
+        """Seconds until all is as it should be; None if it is not in time."""
+        start = now()
+        while now() - start < seconds:
+            if not await self.problems(namespace, name):
+                return now() - start
+            await asyncio.sleep(0.1)
+        return None
+
+    async def gone(self, namespace: str, seconds: float = CONVERGE_SECONDS) -> float | None:
+        """Seconds until nothing of ours is left of a namespace without Devboxes; None if something is."""
+        start = now()
+        while now() - start < seconds:
+            if not await leftovers(self.api, of_namespace=namespace):
+                return now() - start
+            await asyncio.sleep(0.1)
+        return None
+
+
+def box_gateways(box: Object) -> list[str]:
+    """The NAMEs of its spec."""
+    return [gateway["name"] for gateway in box["spec"].get("gateways") or ()]
+
+
+ALL: Final = list(GATEWAYS)
+
+
+@contextlib.asynccontextmanager
+async def stage(release: Release) -> AsyncIterator[Stage]:
+    """On a release that is there."""
+    await release.authorise()
+    async with release.plane.admin() as api:
+        result = Stage(release, api)
+        try:
+            yield result
+        finally:
+            await result.close()

@@ -1,0 +1,49 @@
+"""The short form of the operator's faults, all on one control plane: `make chaos-short`."""
+
+from collections.abc import Iterator
+
+import pytest
+import uvloop
+from tests.support.control_plane import control_plane
+from tests.support.release import Release, install
+
+from .operator.cases import LONG_ONLY, STAGED
+from .operator.stage import stage
+from .report import Row, table
+from .world import inside
+
+pytestmark = [
+    pytest.mark.skipif(
+        not inside(),
+        reason="needs a network of its own: make chaos-short, or python -m tests.support.netns .venv/bin/pytest tests/chaos",
+    ),
+    pytest.mark.xdist_group("operator"),
+]
+
+
+@pytest.fixture(scope="module")
+def release() -> Iterator[Release]:
+    """One for all: each case makes namespaces and replicas of its own."""
+    with control_plane() as plane:
+        made = install(plane)
+        yield made
+        made.end()
+
+
+@pytest.mark.parametrize("name", [name for name in STAGED if name not in LONG_ONLY])
+def test_fault(release: Release, name: str) -> None:
+    missed = run(release, name) and run(release, name)  # once more: the machine may have had other things to do
+    assert not missed, "\n".join(missed)
+
+
+def run(release: Release, name: str) -> list[str]:
+    """The demands that were missed."""
+
+    async def staged() -> list[Row]:
+        async with stage(release) as made:
+            return await STAGED[name](made, False)
+
+    rows = uvloop.run(staged())
+    print(table(rows))  # noqa: T201 (shown for a test that fails, and by -rP)
+    assert rows
+    return [f"{row.fault}: {row.measured}, where it is to be {row.demand}" for row in rows if row.held is False]

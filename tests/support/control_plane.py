@@ -1,0 +1,207 @@
+"""A Kubernetes of the test's own: etcd, kube-apiserver and kube-controller-manager as processes, on free ports of loopback.
+
+Goes in: nothing (the programs come from where `make cluster` has them, and are built if they are not there). Comes out: a
+`ControlPlane` that can be killed, stopped (SIGSTOP) and started anew in parts, and clients of it. No scheduler and no kubelet: pods
+stay Pending, and go at once when they are deleted. It knows nothing of the machine's local cluster. Called by tests/chaos/operator
+and bench/operator.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from devbox_cluster import binaries, config, packages, pki
+from devbox_cluster.paths import bin_dir
+from devbox_common.access import Access
+from devbox_common.kube import KubeApi
+
+HOST: Final = "127.0.0.1"
+START_SECONDS: Final = 60.0
+PARTS: Final = ("etcd", "kube-apiserver", "kube-controller-manager")
+_CONTROLLERS: Final = {
+    "--controllers": "garbage-collector-controller,namespace-controller,serviceaccount-controller,resourcequota-controller",
+    # The garbage collector may not be what a bench of the operator measures.
+    "--kube-api-qps": "2000",
+    "--kube-api-burst": "4000",
+    "--concurrent-gc-syncs": "40",
+}
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+class ControlPlane:
+    """The three processes and their folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pki = folder / "pki"
+        self.port = free_port()
+        self.url = f"https://{HOST}:{self.port}"
+        pki.ensure(self.pki)
+        self._commands = self._command_lines()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def _command_lines(self) -> dict[str, list[str]]:
+        etcd, peer, manager = free_port(), free_port(), free_port()
+        client_url, peer_url = f"http://{HOST}:{etcd}", f"http://{HOST}:{peer}"
+        conf = self._kubeconfig("controller-manager")
+        return {
+            "etcd": _changed(
+                config.etcd(self.folder),
+                {
+                    "--listen-client-urls": client_url,
+                    "--advertise-client-urls": client_url,
+                    "--listen-peer-urls": peer_url,
+                    "--initial-advertise-peer-urls": peer_url,
+                    "--initial-cluster": f"default={peer_url}",
+                    "--log-level": "error",
+                },
+            ),
+            # (The address that it advertises is nobody's here, and no component asks for it.)
+            "kube-apiserver": _changed(
+                config.api_server(self.pki),
+                {"--etcd-servers": client_url, "--secure-port": str(self.port), "--bind-address": HOST},
+            ),
+            "kube-controller-manager": _changed(
+                config.controller_manager(self.pki),
+                {
+                    "--kubeconfig": conf,
+                    "--authentication-kubeconfig": conf,
+                    "--authorization-kubeconfig": conf,
+                    "--secure-port": str(manager),
+                    **_CONTROLLERS,
+                },
+            ),
+        }
+
+    def _kubeconfig(self, name: str) -> str:
+        """The certificate's kubeconfig, for our port."""
+        content = yaml.safe_load((self.pki / f"{name}.conf").read_text())
+        content["clusters"][0]["cluster"]["server"] = self.url
+        path = self.folder / f"{name}.conf"
+        path.write_text(yaml.safe_dump(content))
+        path.chmod(0o600)
+        return str(path)
+
+    @property
+    def admin_kubeconfig(self) -> Path:
+        """For kubectl and helm."""
+        return Path(self._kubeconfig("admin"))
+
+    def admin(self) -> KubeApi:
+        """A client that may do everything; the caller closes it."""
+        return KubeApi(Access(self.url, self._tls()))
+
+    def trust(self) -> ssl.SSLContext:
+        """The cluster's authority, for whoever has a token."""
+        return ssl.create_default_context(cafile=self.pki / "ca.crt")
+
+    def _tls(self) -> ssl.SSLContext:
+        context = self.trust()
+        context.load_cert_chain(self.pki / "admin.crt", self.pki / "admin.key")
+        return context
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """kubectl as the administrator. Raises RuntimeError with what it said."""
+        command = [str(bin_dir() / "kubectl"), f"--kubeconfig={self.admin_kubeconfig}", *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=120)
+        if done.returncode:
+            raise RuntimeError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()[-2000:]}")
+        return done.stdout
+
+    def start(self, *parts: str) -> None:
+        """Start these (or all), and wait until the API server answers. Raises RuntimeError with the end of a log."""
+        for part in parts or PARTS:
+            program = bin_dir() / part
+            command = [str(program) if program.exists() else part, *self._commands[part][1:]]
+            with (self.folder / f"{part}.log").open("ab") as log:
+                # Whoever runs the test may be killed: then these end, too.
+                self._processes[part] = subprocess.Popen(
+                    ["setpriv", "--pdeathsig", "KILL", *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self.folder,
+                )
+            if part == "kube-apiserver":
+                self._wait(part, self.answers)
+
+    def answers(self) -> bool:
+        """The API server is ready."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", context=self._tls(), timeout=2) as response:  # noqa: S310 (https)
+                return bool(response.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def _wait(self, part: str, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not condition():
+            if time.monotonic() > deadline or self._processes[part].poll() is not None:
+                tail = (self.folder / f"{part}.log").read_text(errors="replace").splitlines()[-15:]
+                raise RuntimeError(f"{part} is not ready; the end of its log:\n" + "\n".join(tail))
+            time.sleep(0.05)
+
+    def kill(self, *parts: str) -> None:
+        """SIGKILL, and gone when this returns."""
+        for part in parts:
+            process = self._processes.pop(part, None)
+            if process is not None:
+                process.kill()
+                process.wait()
+
+    def signal(self, number: signal.Signals, *parts: str) -> None:
+        """E.g. SIGSTOP and SIGCONT."""
+        for part in parts:
+            self._processes[part].send_signal(number)
+
+    def stop(self) -> None:
+        """End all of it."""
+        self.kill(*reversed(PARTS))
+
+
+def _changed(command: Sequence[str], change: Mapping[str, str]) -> list[str]:
+    """A command line with other values of some flags."""
+    kept = [word for word in command if word.partition("=")[0] not in change]
+    return [*kept, *(f"{flag}={value}" for flag, value in change.items())]
+
+
+@contextlib.contextmanager
+def control_plane() -> Iterator[ControlPlane]:
+    """A running one, with an empty database; nothing of it is left."""
+    packages.need({"etcd": packages.CLUSTER["etcd"]})
+    binaries.ensure_tools()
+    binaries.ensure_components()
+    folder = Path(tempfile.mkdtemp(prefix="control-plane-", dir=_in_memory()))
+    try:
+        plane = ControlPlane(folder)
+        try:
+            plane.start()
+            yield plane
+        finally:
+            plane.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _in_memory() -> str | None:
+    """Somebody else's disk is not what is measured."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

@@ -1,0 +1,207 @@
+"""The chart in a control plane of the test's own, and its operator as a process of this tree with exactly the chart's rights.
+
+Goes in: a `ControlPlane`. Comes out: a `Release`: CRDs, roles, admission policies and the gateway's Service are there, and
+`operator()` starts a replica with a real token of the operator's service account. Nobody runs the Deployments. Called by
+tests/chaos/operator and bench/operator.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import yaml
+
+from devbox_api import names
+from devbox_cluster.paths import PROJECT, bin_dir
+from devbox_common.kube import KubeApi
+from devbox_operator import paths
+
+from .control_plane import HOST, ControlPlane, free_port
+
+NAMESPACE: Final = "devbox-gateway-system"
+CREDENTIALS: Final = f"{NAMESPACE}-credentials"
+ACCOUNT: Final = "devbox-operator"
+LEASE: Final = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{names.LEASE}"
+
+
+class Operator:
+    """One replica: `devbox-operator run`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], admin_port: int, log: Path) -> None:
+        self.process = process
+        self.admin_port = admin_port
+        self.log = log
+
+    @property
+    def alive(self) -> bool:
+        """It has not ended."""
+        return self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """To that one process."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and gone when this returns."""
+        self.process.kill()
+        self.process.wait()
+
+    async def metrics(self) -> dict[str, float]:
+        """Everything on /metrics, by the name with its labels. Empty while nobody answers."""
+        text = await self._admin("/metrics")
+        lines = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
+        return {name: float(value) for name, _, value in lines}
+
+    async def leads(self) -> bool:
+        """It holds the Lease and is at work."""
+        metrics = await self.metrics()
+        return metrics.get("devbox_operator_leading") == 1 and await self._admin("/readyz") == "ok\n"
+
+    async def _admin(self, path: str) -> str:
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as http,
+                http.get(f"http://{HOST}:{self.admin_port}{path}") as response,
+            ):
+                return await response.text()
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return ""
+
+    @property
+    def rss(self) -> int:
+        """Bytes of memory in use."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time so far, of user and system."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def said(self, event: str) -> int:
+        """How often its log names an event."""
+        return self.log.read_text(errors="replace").count(f'"{event}"')
+
+
+class Release:
+    """What `helm install` would have made."""
+
+    def __init__(self, plane: ControlPlane, settings: dict[str, Any]) -> None:
+        self.plane = plane
+        self._settings = settings
+        self.token = ""
+        self._count = 0
+        self._operators: list[Operator] = []
+
+    async def authorise(self) -> None:
+        """A token of the operator's service account, for a day."""
+        async with self.plane.admin() as api:
+            path = f"{paths.core('serviceaccounts', NAMESPACE, ACCOUNT)}/token"
+            body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86400}}
+            self.token = (await api.request("POST", path, body=body))["status"]["token"]
+
+    def operator(self, url: str | None = None, **change: Any) -> Operator:
+        """Start a replica. `url`: a proxy in the API server's place; `change`: settings, as in operator.yaml."""
+        self._count += 1
+        port, base = free_port(), self.plane.folder / f"operator-{self._count}"
+        content = {**self._settings, "adminPort": port, **change}
+        base.with_suffix(".yaml").write_text(yaml.safe_dump(content))
+        self._write_kubeconfig(base.with_suffix(".conf"), url or self.plane.url)
+        command = [sys.executable, "-m", "devbox_operator", "run", "--config", str(base.with_suffix(".yaml"))]
+        environment = {**os.environ, "KUBECONFIG": str(base.with_suffix(".conf")), "POD_NAME": base.name}
+        with base.with_suffix(".log").open("wb") as log:
+            process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                cwd=PROJECT,
+            )
+        operator = Operator(process, port, base.with_suffix(".log"))
+        self._operators.append(operator)
+        return operator
+
+    def _write_kubeconfig(self, path: Path, url: str) -> None:
+        content = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "operator"}}],
+            "clusters": [{"name": "c", "cluster": {"server": url, "certificate-authority": str(self.plane.pki / "ca.crt")}}],
+            "users": [{"name": "operator", "user": {"token": self.token}}],
+        }
+        path.write_text(yaml.safe_dump(content))
+        path.chmod(0o600)
+
+    def end(self) -> None:
+        """Kill the operators that still run."""
+        for operator in self._operators:
+            if operator.alive:
+                operator.kill()
+        self._operators.clear()
+
+    async def expire_lease(self, api: KubeApi) -> None:
+        """As if the time of a holder that was killed had passed."""
+        with contextlib.suppress(Exception):
+            await api.request("DELETE", LEASE)
+
+
+def install(plane: ControlPlane, values: Mapping[str, Any] | None = None) -> Release:
+    """Put the chart's objects into the control plane, and wait until they count."""
+    chart = PROJECT / "charts" / "devbox-gateway"
+    given = {"image": {"repository": "localhost/devbox-gateway"}, **(values or {})}
+    done = subprocess.run(
+        [bin_dir() / "helm", "template", "devbox-gateway", chart, "--namespace", NAMESPACE, "--values", "-"],
+        input=yaml.safe_dump(given),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    objects = [item for item in yaml.safe_load_all(done.stdout) if item]
+    crds = [item for item in objects if item["kind"] == "CustomResourceDefinition"]
+    home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    _apply(plane, [home, *crds])
+    plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{crd['metadata']['name']}" for crd in crds))
+    _apply(plane, [item for item in objects if item not in crds])
+    settings = next(
+        yaml.safe_load(item["data"]["operator.yaml"])
+        for item in objects
+        if item["kind"] == "ConfigMap" and item["metadata"]["name"] == ACCOUNT
+    )
+    _wait_for_policies(plane)
+    return Release(plane, settings)
+
+
+def _apply(plane: ControlPlane, items: list[Mapping[str, Any]]) -> None:
+    plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(_list(items)))
+
+
+def _list(items: list[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "List", "items": items}
+
+
+def _wait_for_policies(plane: ControlPlane) -> None:
+    """Policies count a moment after they were made; the refusal of a Secret in the credentials namespace shows it."""
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "probe", "namespace": CREDENTIALS},
+    }
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            plane.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(secret))
+        except RuntimeError as error:
+            if "only the operator writes" in str(error):
+                return
+        time.sleep(0.2)
+    raise RuntimeError("the chart's admission policies are not in force after 20 s")
