@@ -128,7 +128,8 @@ CLIENTS: Final = (
         "aiohttp (Python)",
         PAGE,
         _AIOHTTP,
-        "ClientHttpProxyError: 403, message='host_not_allowed",
+        "ClientHttpProxyError: 403, message=.host_not_allowed",
+        says="ClientHttpProxyError: 403, message='host_not_allowed",
         needs="`ClientSession(trust_env=True)`: without it, it goes past every proxy and finds no name",
     ),
     Client(
