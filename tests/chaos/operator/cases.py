@@ -25,8 +25,9 @@ STAGED: Final[dict[str, Case]] = {
     "operator-absent": faults.absent,
     "operator-storm": storm.storm,
 }
-LONG_ONLY: Final = {"operator-silent"}
-"""A silence is noticed after 70 s: no test of seconds."""
+LONG_ONLY: Final = {"operator-silent", "operator-storm"}
+"""A silence is noticed after 70 s: no test of seconds. The storm's own proxy, an aiohttp server on uvloop, can meet a descriptor that is
+closed already when it cuts connections, and leaves its loop unfit to close: not among others in one process."""
 
 
 def alone(case: Case) -> Callable[[bool], Coroutine[Any, Any, list[Row]]]:
