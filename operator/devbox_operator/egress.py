@@ -15,7 +15,7 @@ from devbox_api.route import Egress
 
 from . import documents, endpoints, paths
 from .apply import Writer
-from .conditions import Finding, Regarding, bad, events, good, merge, summarise
+from .conditions import Finding, Regarding, bad, good, merge, summarise
 from .gateways import MOST_NAMES
 from .index import Index
 from .invalid import report_invalid
@@ -24,7 +24,7 @@ from .model import EgressView, Key
 from .observe import Observer
 from .queue import WorkQueue
 from .settings import Settings
-from .status import StatusWriter, difference
+from .status import StatusWriter
 from .store import Store
 from .watches import Watches
 
@@ -83,12 +83,8 @@ class EgressReconciler:
             used_by=tuple("/".join(user) for user in users[:MOST_NAMES]),
             devboxes=len(users),
         )
-        patch = difference(policy.status, status)
-        if patch:
-            body = {"metadata": {"uid": policy.uid}, "status": patch}
-            await self._writer.merge(f"{paths.egresspolicies(*view.key)}/status", body, kind="EgressPolicyStatus")
         regarding = Regarding("EgressPolicy", *view.key, policy.uid)
-        await self._statuses.events(events(regarding, policy.status.conditions, status.conditions, now))
+        await self._statuses.counted(regarding, paths.egresspolicies(*view.key), policy.status, status, now)
 
     def _news(self, key: Key, uid: str) -> None:
         if self._seen.get(key, "") == uid:

@@ -15,7 +15,7 @@ from devbox_common.trust import check_ca_bundle
 
 from . import credentials, documents, endpoints, paths
 from .apply import Writer
-from .conditions import Finding, Regarding, bad, events, from_problems, good, merge, summarise
+from .conditions import Finding, Regarding, bad, from_problems, good, merge, summarise
 from .credentials import Problem
 from .index import Index, source_of
 from .invalid import report_invalid
@@ -24,7 +24,7 @@ from .model import GatewayView, Key
 from .observe import Observer
 from .queue import WorkQueue
 from .settings import Settings
-from .status import StatusWriter, difference
+from .status import StatusWriter
 from .store import Store
 from .watches import Watches
 
@@ -82,12 +82,8 @@ class GatewayReconciler:
             used_by=tuple("/".join(user) for user in users[:MOST_NAMES]),
             devboxes=len(users),
         )
-        patch = difference(config.status, status)
-        if patch:
-            body = {"metadata": {"uid": config.uid}, "status": patch}
-            await self._writer.merge(f"{paths.gatewayconfigs(*key)}/status", body, kind="GatewayConfigStatus")
-        found = events(Regarding("GatewayConfig", *key, config.uid), config.status.conditions, status.conditions, now)
-        await self._statuses.events(found)
+        regarding = Regarding("GatewayConfig", *key, config.uid)
+        await self._statuses.counted(regarding, paths.gatewayconfigs(*key), config.status, status, now)
         self._news(key, (config.uid, config.generation, accepted.status))
         return None
 

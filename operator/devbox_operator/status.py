@@ -5,7 +5,7 @@ Goes in: snapshot, desired state, outcome. Comes out: a `DevboxStatus`. Called b
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 from devbox_api.conditions import ConditionType, Reason
 from devbox_api.devbox import DevboxGatewayStatus, DevboxStatus
+from devbox_api.egresspolicy import EgressPolicyStatus
+from devbox_api.gatewayconfig import GatewayConfigStatus
 from devbox_api.names import INIT_CONTAINER
 from devbox_common.kube import ApiError, Object
 
@@ -20,7 +22,7 @@ from . import lifecycle, paths
 from .apply import Writer
 from .attach import Attached
 from .compile import Desired
-from .conditions import Finding, bad, from_problems, good, merge, summarise
+from .conditions import Finding, Regarding, bad, events, from_problems, good, merge, summarise
 from .confinement import Confinement, confinement
 from .credentials import Problem
 from .model import DevboxView, PodView, Snapshot, format_time
@@ -32,6 +34,8 @@ log = structlog.get_logger()
 QUICK: Final = timedelta(seconds=10)
 """A container that ends within this time never did its job."""
 _C = ConditionType
+UseStatus = GatewayConfigStatus | EgressPolicyStatus
+"""Statuses that count who uses the object."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +214,14 @@ class StatusWriter:
         if patch:
             await self._patch(view, version, patch)
         return bool(patch)
+
+    async def counted(self, regarding: Regarding, path: str, old: UseStatus, new: UseStatus, now: datetime) -> None:
+        """Of a GatewayConfig or EgressPolicy: write what differs, and post the Events of its transitions."""
+        patch = difference(old, new)
+        if patch:
+            body = {"metadata": {"uid": regarding.uid}, "status": patch}
+            await self._writer.merge(f"{path}/status", body, kind=f"{regarding.kind}Status")
+        await self.events(events(regarding, old.conditions, new.conditions, now))
 
     async def events(self, events: Sequence[Object]) -> None:
         """Post Events; one that can't be posted is logged, and no reason to stop."""
