@@ -140,12 +140,13 @@ def _review(case: Case, route: Route, held: Held) -> Refuse | Wait | None:
         return None
     caller = caller_of(route, held)
     wait = Wait(For.REVIEW, Refuse(Refusal.REVIEW_UNAVAILABLE, caller), (route, held))
+    asked = wait if known.api_away_since is None else wait.otherwise
     if review is None:
-        return wait if known.api_away_since is None else wait.otherwise
+        return asked
     if not review.accepted:
         # Another token than the one that was refused, or a no that has grown old, is worth another question.
         same = review.digest == token_digest(held.token) and age < case.limits.not_live
-        return Refuse(Refusal.TOKEN_REFUSED, caller) if same else wait
+        return Refuse(Refusal.TOKEN_REFUSED, caller) if same else asked
     if (since := known.api_away_since) is not None:
         # What was good when the API server went away stays good for a while; what had grown old by then does not.
         good_then = review.at >= since - case.limits.review

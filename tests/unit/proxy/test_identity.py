@@ -199,6 +199,9 @@ def test_a_no_is_remembered_for_that_token_and_not_for_ever() -> None:
     world.reviews["uid-1"] = Review(NOW - 1, False, token_digest(CURRENT))
     assert refused(ask(world)) is Refusal.TOKEN_REFUSED
     assert isinstance(ask(world, now=NOW + 20), Wait)
+    world.api_away_since = NOW + 15
+    assert refused(ask(world, now=NOW + 20)) is Refusal.REVIEW_UNAVAILABLE, "there is nobody to wait for"
+    world.api_away_since = None
     world.reviews["uid-1"] = Review(NOW - 1, False, token_digest(OLD))
     assert isinstance(ask(world), Wait), "the token was renewed since"
 
