@@ -129,7 +129,8 @@ async def serve(settings: Settings, start: Start) -> None:
 
         resolver = Resolver(start.policy, floor, own_host=start.own_host)
         upstreams = Upstreams(resolver, settings.timeouts, start.trust)
-        waiting = Waiting(state, Reviewer(api, state.known), identity.wait_seconds)
+        reviewer = Reviewer(api, state.known)
+        waiting = Waiting(state, reviewer, identity.wait_seconds)
         gateway = Gateway(
             state,
             waiting,
@@ -148,7 +149,7 @@ async def serve(settings: Settings, start: Start) -> None:
             gateway, settings.listen.host, settings.listen.data, start.certificate.context if start.certificate else None
         )
         egress = EgressPort(forwarder, settings.listen.host, settings.listen.egress)
-        background = [tasks.create_task(state.run())]
+        background = [tasks.create_task(state.run()), tasks.create_task(reviewer.follow())]
         if start.certificate:
             background.append(tasks.create_task(start.certificate.follow()))
         bird = await canary(settings.listen.host, settings.listen.canary)

@@ -2,6 +2,9 @@
 
 Goes in: a Route and what holds the token. Comes out: `known.reviews[pod UID]`. One question at a time for a pod, at most 16 under way
 and 100 a second, waiting rather than failing. Called by waiting.py, for a first request and for renewals in the background.
+
+An API server that was stopped takes connections and says nothing, which a TokenReview finds out after 5 s, if there is one. So it is
+looked at once a second: two looks in vain, and it is away before anybody asks.
 """
 
 import asyncio
@@ -24,6 +27,11 @@ RETURN_PER_SECOND: Final = 30
 """In the first second after the API server came back, beside the questions that were under way when it went."""
 AWAY_SECONDS: Final = 1.0
 """Pause between probes while the API server is away; meanwhile a cold request gets its 503 at once, a warm one passes."""
+ALIVE: Final = "/livez"
+"""Any answer will do, also a no. It is outside of the API server's priority and fairness: a busy one answers, too."""
+LOOK_SECONDS: Final = 1.0
+"""Between two looks, and for an answer."""
+LOOKS_IN_VAIN: Final = 2
 
 log = structlog.get_logger()
 
@@ -41,10 +49,42 @@ class Reviewer:
         self._put_off: dict[str, tuple[Route, Held]] = {}
         """By pod UID: to be asked about once the API server is back. Empty while it is there."""
         self._probing: asyncio.Task[None] | None = None
+        self._in_vain = 0
+        """Looks in a row that nobody answered."""
+        self._went = asyncio.Event()
+        """Set while the API server is away."""
+
+    async def follow(self) -> None:
+        """Look whether the API server is there, for ever."""
+        while True:
+            began = time.monotonic()
+            await self._look()
+            await asyncio.sleep(max(0.0, began + LOOK_SECONDS - time.monotonic()))
+
+    async def _look(self) -> None:
+        try:
+            await self._api.request("GET", ALIVE, timeout=LOOK_SECONDS)
+        except ApiError as error:
+            if not error.status:
+                self._in_vain += 1
+                if self._in_vain == LOOKS_IN_VAIN:
+                    log.warning("api_server_silent", reason=error.reason)
+                if self._in_vain >= LOOKS_IN_VAIN:
+                    self._away()
+                return
+        self._in_vain = 0
+        if not self._put_off:  # else a TokenReview decides: what answers looks may not answer those
+            self._back()
 
     async def review(self, route: Route, held: Held) -> None:
         """Return once there is an answer for the pod, or none can be had."""
-        await asyncio.shield(self.start(route, held))
+        asking, going = self.start(route, held), asyncio.ensure_future(self._went.wait())
+        try:
+            await asyncio.wait((asking, going), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            going.cancel()
+        if asking.done():
+            asking.result()  # raises what it raised
 
     def start(self, route: Route, held: Held) -> asyncio.Task[None]:
         """Ask in the background; one question at a time for a pod."""
@@ -58,10 +98,10 @@ class Reviewer:
 
     async def _ask(self, route: Route, held: Held) -> None:
         async with self._slots:
-            if not self._put_off:
+            if not self._went.is_set():
                 await self._pace()
-            if self._put_off:  # the API server is away, or went away while this one waited for its turn
-                self._put_off[route.pod.uid] = route, held
+            if self._went.is_set():  # the API server is away, or went away while this one waited for its turn
+                self._postpone(route, held)
             else:
                 await self._put(route, held)
 
@@ -78,7 +118,8 @@ class Reviewer:
         except ApiError as error:
             TOKENREVIEWS.labels(result="error").inc()
             log.warning("tokenreview_failed", pod=route.pod.name, status=error.status, reason=error.reason)
-            self._away(route, held)
+            self._away()
+            self._postpone(route, held)
             return
         self._put_off.pop(route.pod.uid, None)
         self._back()
@@ -91,9 +132,12 @@ class Reviewer:
         if route.pod.uid in self._known.pods:  # it may have gone meanwhile, and its review with it
             self._known.reviews[route.pod.uid] = Review(asked, accepted, digest, credential_id)
 
-    def _away(self, route: Route, held: Held) -> None:
+    def _away(self) -> None:
         if self._known.api_away_since is None:
             self._known.api_away_since = time.monotonic()
+            self._went.set()
+
+    def _postpone(self, route: Route, held: Held) -> None:
         self._put_off[route.pod.uid] = route, held
         if self._probing is None or self._probing.done():
             self._probing = asyncio.create_task(self._probe())
@@ -102,6 +146,8 @@ class Reviewer:
         """One question a second stands for all that were put off, each pod's in its turn, until one is answered."""
         while self._put_off:
             await asyncio.sleep(AWAY_SECONDS)
+            if self._in_vain:
+                continue  # it would hang for its 5 s, perhaps beyond the API server's return
             if uid := next(iter(self._put_off), None):
                 subject = self._put_off[uid] = self._put_off.pop(uid)
                 await self._put(*subject)
@@ -110,6 +156,7 @@ class Reviewer:
         if self._known.api_away_since is None:
             return
         self._known.api_away_since = None
+        self._went.clear()
         self._gentle_until = time.monotonic() + 1.0
         waiting, self._put_off = self._put_off, {}
         for uid, (route, held) in waiting.items():

@@ -72,7 +72,7 @@ class Known:
     routes_live: bool = False
     pods_live: bool = False
     api_away_since: float | None = None
-    """Since when TokenReviews fail for want of an API server (monotonic seconds)."""
+    """Since when nobody answers in the API server's place, or TokenReviews fail (monotonic seconds)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -49,8 +50,16 @@ class Api:
         self.asked: list[str] = []
         self.at_once = self.most_at_once = 0
         self.away = False
+        self.looks = 0
+        self.look_error: ApiError | None = None
+        """What a look at /livez ends with."""
 
-    async def request(self, method: str, path: str, *, body: Object, timeout: float) -> Object:  # noqa: ASYNC109
+    async def request(self, method: str, path: str, *, timeout: float, body: Object | None = None) -> Object:  # noqa: ASYNC109
+        if body is None:
+            self.looks += 1
+            if self.look_error is not None:
+                raise self.look_error
+            return {}
         self.asked.append(body["spec"]["token"])
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -163,3 +172,83 @@ async def test_a_pod_that_went_while_the_api_server_was_away_is_not_asked_about(
     await asyncio.sleep(0.1)
     assert len(api.asked) == asked + 1, "the probe alone"
     assert not known.reviews
+
+
+SILENT = ApiError(0, "Unreachable", "no answer")
+
+
+@pytest.fixture
+async def looked_at(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Api, Known, Reviewer]]:
+    """A Reviewer that follows its API server, quickly."""
+    monkeypatch.setattr(reviews, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(reviews, "AWAY_SECONDS", 0.05)
+    api, known = Api(), world(2)
+    reviewer = Reviewer(api, known)  # type: ignore[arg-type]
+    following = asyncio.create_task(reviewer.follow())
+    yield api, known, reviewer
+    following.cancel()
+
+
+async def test_a_silent_api_server_is_noticed_before_anybody_asks(looked_at: tuple[Api, Known, Reviewer]) -> None:
+    api, known, _ = looked_at
+    await until(lambda: api.looks)
+    assert known.api_away_since is None
+    api.look_error = SILENT
+    await until(lambda: known.api_away_since is not None)
+    since, looks = known.api_away_since, api.looks
+    await until(lambda: api.looks >= looks + 3)
+    assert known.api_away_since == since
+    assert not api.asked
+    api.look_error = None
+    await until(lambda: known.api_away_since is None)
+
+
+async def test_one_look_in_vain_is_nothing(looked_at: tuple[Api, Known, Reviewer]) -> None:
+    api, known, reviewer = looked_at
+    for _ in range(3):
+        api.look_error = SILENT
+        await reviewer._look()
+        assert known.api_away_since is None
+        api.look_error = None
+        await reviewer._look()
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
+async def test_a_no_is_a_sign_of_life(looked_at: tuple[Api, Known, Reviewer], status: int) -> None:
+    api, known, _ = looked_at
+    api.look_error = ApiError(status, "Error", "no")
+    await until(lambda: api.looks >= 5)
+    assert known.api_away_since is None
+
+
+async def test_who_waits_for_an_answer_when_it_goes_waits_no_longer(looked_at: tuple[Api, Known, Reviewer]) -> None:
+    api, known, reviewer = looked_at
+    api.seconds, api.away, api.look_error = 3.0, True, SILENT
+    async with asyncio.timeout(1):
+        await reviewer.review(ROUTE, BINDING)
+    assert known.api_away_since is not None
+    assert not known.reviews
+
+
+async def test_nobody_is_asked_while_looks_are_in_vain(looked_at: tuple[Api, Known, Reviewer]) -> None:
+    api, known, reviewer = looked_at
+    api.look_error = SILENT
+    await until(lambda: known.api_away_since is not None)
+    await asyncio.gather(reviewer.review(of_pod(1), BINDING), reviewer.review(of_pod(2), BINDING))
+    await asyncio.sleep(0.2)
+    assert not api.asked
+    api.look_error = None
+    await until(lambda: len(known.reviews) == 2)
+    assert known.api_away_since is None
+
+
+async def test_what_answers_looks_and_no_questions_stays_away(looked_at: tuple[Api, Known, Reviewer]) -> None:
+    api, known, reviewer = looked_at
+    api.away = True
+    await reviewer.review(ROUTE, BINDING)
+    since, looks = known.api_away_since, api.looks
+    assert since is not None
+    await until(lambda: api.looks >= looks + 5 and len(api.asked) >= 3)
+    assert known.api_away_since == since, "else what was verified would live on for longer and longer"
+    api.away = False
+    await until(lambda: known.api_away_since is None)
