@@ -115,9 +115,12 @@ bench-tunnel: venv ## The forward proxy's tunnels beside tinyproxy in one run (Q
 	@$(UV) pip install --quiet --require-hashes --python $(BIN)/python -r requirements/bench.txt
 	@$(NATIVE) $(BIN)/python -m bench.tunnel $(if $(QUICK),--quick)
 
+# The interpreter of the image, where the machine has it: distributions build theirs with profile-guided optimisation.
+IMAGE_PYTHON = $(or $(wildcard /usr/bin/python3.11),$(BIN)/python)
+
 .PHONY: bench-memory
 bench-memory: venv ## Memory and scale of the gateway process beside their bars (QUICK=1, GIB=10, ONLY="idle start")
-	@$(UV) venv --quiet --allow-existing --python $(BIN)/python .bench/runtime
+	@$(UV) venv --quiet --clear --python $(IMAGE_PYTHON) .bench/runtime
 	@$(UV) pip sync --quiet --require-hashes --python .bench/runtime/bin/python requirements/runtime.txt
 	@$(NATIVE) $(BIN)/python -m bench.memory $(if $(QUICK),--quick) $(if $(GIB),--gib $(GIB)) $(foreach part,$(ONLY),--only $(part))
 

@@ -1,46 +1,11 @@
-"""`devbox-proxy`: the gateway's command line."""
+"""The command `devbox-proxy`."""
 
-import asyncio
 import gc
-import importlib.metadata
-import os
-import signal
-from collections.abc import Callable, Mapping
-from ipaddress import ip_address
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import urlsplit
 
 import click
-import structlog
-import uvloop
 
-from devbox_api import names
-from devbox_common import log as logs
-from devbox_common.access import NoAccess
-from devbox_common.kube import KubeApi
-from devbox_common.settings import SettingsError, load
-
-from .admin import AdminPort
-from .audit import AuditLog
-from .canary import canary, port_of
-from .certificates import Certificate
-from .destinations import Policy, Resolver, WayOut
-from .forwarder import Forwarder
-from .gateway import Gateway
-from .lines import LineWriter, take_over_logging
-from .memory import keep_heaps_trimmable
-from .pool import Upstreams, tls_context
-from .reviews import Reviewer
-from .server import DataPort, EgressPort
-from .settings import Settings
-from .state import State
-from .view import Limits
-from .waiting import Waiting
-
-log = structlog.get_logger()
-LOG_LINES = 1000
-"""Log lines that may wait for a reader; more are dropped and counted."""
+from devbox_common import log
 
 
 @click.group()
@@ -56,137 +21,31 @@ def main() -> None:
     show_default=True,
     help="The settings file.",
 )
-@click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True)
-def run(config: Path, log_level: logs.Level) -> None:
+@click.option("--log-level", type=click.Choice(log.LEVELS), default="info", show_default=True)
+def run(config: Path, log_level: log.Level) -> None:
     """Serve devboxes until SIGTERM."""
-    logs.configure("gateway", log_level)
+    log.configure("gateway", log_level)
+    # What is imported and made at the start stays: the collector would look at it again and again (a tenth of the start).
+    gc.disable()
+    from devbox_common.access import NoAccess  # noqa: PLC0415 (after the collector is off)
+    from devbox_common.settings import SettingsError, load  # noqa: PLC0415
+
+    from .run import run as serve  # noqa: PLC0415
+    from .settings import Settings  # noqa: PLC0415
+
     try:
-        settings = load(Settings, config)
-        start = Start(settings)
-    except (SettingsError, ValueError, OSError) as error:  # an ssl.SSLError is an OSError
+        serve(load(Settings, config))
+    except (SettingsError, NoAccess, ValueError, OSError) as error:
         click.echo(f"devbox-proxy: {error}", err=True)
         raise SystemExit(2) from None
-    lines = LineWriter(LOG_LINES)
-    take_over_logging(lines)
-    keep_heaps_trimmable()
-    try:
-        uvloop.run(serve(settings, start))
-    except NoAccess as error:
-        click.echo(f"devbox-proxy: {error}", err=True)
-        raise SystemExit(2) from None
-    finally:
-        lines.close()
 
 
 @main.command()
 def version() -> None:
     """Print the version."""
-    click.echo(importlib.metadata.version("devbox-gateway"))
+    from importlib.metadata import version as installed  # noqa: PLC0415 (slow, and for this alone)
 
-
-class Start:
-    """What is read from the settings and files before anything is served. Raises ValueError or OSError, saying what is wrong."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.policy = Policy.of(settings.upstreams)
-        self.way_out = WayOut.of(settings.egress)
-        self.trust = _named("upstreams.caBundle", lambda: tls_context(settings.upstreams.ca_bundle))
-        tls = settings.listen.tls
-        self.certificate = _named("listen.tls", lambda: Certificate(tls)) if tls else None
-        self.own_host = urlsplit(settings.public_url).hostname or ""
-        self.own_addresses = own_addresses(os.environ)
-
-
-def own_addresses(environment: Mapping[str, str]) -> frozenset[str]:
-    """Where the gateway itself is: its pod, and its Service, which Kubernetes names to the pods beside it. Raises ValueError."""
-    texts = [environment.get(name, "") for name in ("POD_IP", "POD_IPS", f"{names.SERVICE.upper()}_SERVICE_HOST")]
-    return frozenset(str(ip_address(text.strip())) for text in ",".join(texts).split(",") if text.strip())
-
-
-T = TypeVar("T")
-
-
-def _named(field: str, read: Callable[[], T]) -> T:
-    try:
-        return read()
-    except OSError as error:
-        raise ValueError(f"{field}: {error}") from None
-
-
-async def serve(settings: Settings, start: Start) -> None:
-    """Everything the gateway is, until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    identity = settings.identity
-    limits = Limits(identity.review_seconds, identity.not_live_seconds, identity.outage_seconds)
-    audit = AuditLog(settings.audit.queue, drop=settings.audit.on_overflow == "Drop")
-    async with await KubeApi.connect() as api, asyncio.TaskGroup() as tasks:
-        state = State(api, settings.credentials_namespace, settings.watch_namespaces)
-
-        def floor() -> frozenset[str] | None:
-            return None if state.floor is None else state.floor | start.own_addresses
-
-        resolver = Resolver(start.policy, floor, own_host=start.own_host)
-        upstreams = Upstreams(resolver, settings.timeouts, start.trust)
-        reviewer = Reviewer(api, state.known)
-        waiting = Waiting(state, reviewer, identity.wait_seconds)
-        gateway = Gateway(
-            state,
-            waiting,
-            upstreams,
-            audit,
-            limits=limits,
-            public_url=settings.public_url,
-            timeouts=settings.timeouts,
-            bounds=settings.limits,
-        )
-        # Names of devboxes' choosing have threads of their own: they hold up no API.
-        outward = Resolver(start.way_out, floor, own_host=start.own_host)
-        forwarder = Forwarder(gateway, state, waiting, outward, limits=limits, settings=settings.egress, way_out=start.way_out)
-        admin = AdminPort(gateway, state, settings.listen.host, settings.listen.admin)
-        data = DataPort(
-            gateway, settings.listen.host, settings.listen.data, start.certificate.context if start.certificate else None
-        )
-        egress = EgressPort(forwarder, settings.listen.host, settings.listen.egress)
-        background = [tasks.create_task(state.run()), tasks.create_task(reviewer.follow())]
-        if start.certificate:
-            background.append(tasks.create_task(start.certificate.follow()))
-        bird = await canary(settings.listen.host, settings.listen.canary)
-        ports = {
-            "admin": await admin.start(),
-            "data": await data.start(),
-            "egress": await egress.start(),
-            "canary": port_of(bird),
-        }
-        settle()
-        log.info("started", **ports)
-        await stop.wait()
-        log.info("draining", seconds=settings.drain_seconds)
-        admin.draining = True
-        data.drain()
-        # The Service still sends new connections here until every node has heard of it.
-        await asyncio.sleep(settings.drain_seconds)
-        bird.close()
-        await asyncio.gather(data.stop(settings.shutdown_seconds), egress.stop(settings.shutdown_seconds))
-        await admin.stop()
-        upstreams.close()
-        resolver.close()
-        outward.close()
-        for task in background:
-            task.cancel()
-    audit.close()
-    log.info("stopped")
-
-
-def settle() -> None:
-    """What is there at the start stays: the garbage collector need not look at it again, nor often at what comes and goes.
-
-    Requests make no cycles; what the collector is for are rare errors (docs/performance.md has the figures).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    click.echo(installed("devbox-gateway"))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The canary port: it says one line to whoever comes, and ends. A devbox that is confined does not get here.
 
 Nothing is read, nothing is known, nothing is behind it: a pod's first act is to see that it can't reach this port, which no
-NetworkPolicy of a devbox opens, while the ports beside it can be reached. Started by __main__.py.
+NetworkPolicy of a devbox opens, while the ports beside it can be reached. Started by run.py.
 """
 
 import asyncio

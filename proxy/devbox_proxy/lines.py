@@ -1,7 +1,7 @@
 """Lines to standard output without ever waiting for whoever reads it: a bounded queue, and a thread that empties it.
 
 Goes in: whole lines. Comes out: the same, in order, or a False where there is no room. Called by audit.py, and as the handler of all
-log messages by __main__.py: a log that nobody collects must not stop the event loop.
+log messages by run.py: a log that nobody collects must not stop the event loop.
 """
 
 import io

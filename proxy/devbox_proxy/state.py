@@ -1,7 +1,7 @@
 """From the watches to `Known`: Routes, gateway and egress documents, credentials and the floor of the credentials namespace, and pods.
 
 Goes in: Kubernetes objects as they change. Comes out: a `Known` that is always current, and an event for whoever waits. Called by
-__main__.py (run) and server.py (wait).
+run.py (run) and server.py (wait).
 """
 
 import asyncio
@@ -63,8 +63,10 @@ class State:
             pass
 
     async def _follow_health(self) -> None:
+        for mirror in (self._documents, *self._pods):
+            await mirror.synced.wait()
+        self.known.synced = True
         while True:
-            self.known.synced = all(mirror.synced.is_set() for mirror in (self._documents, *self._pods))
             self.known.routes_live = self._documents.live
             self.known.pods_live = all(mirror.live for mirror in self._pods)
             await asyncio.sleep(0.1)

@@ -1,6 +1,6 @@
 """Waiting for what a decision lacks: the mirror, or the cluster's word on a pod's token. Bounded by time, and by a count per peer.
 
-Goes in: a Wait, and how to decide anew. Comes out: a decision. Made by __main__.py, one for both ports; called by gateway.py and
+Goes in: a Wait, and how to decide anew. Comes out: a decision. Made by run.py, one for both ports; called by gateway.py and
 forwarder.py.
 """
 

@@ -72,5 +72,5 @@ async def test_neither_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_pod_does_not_wait_for_what_it_does_not_use() -> None:
-    code = "import sys, devbox_proxy.__main__; print('kubernetes' in sys.modules)"
+    code = "import sys, devbox_proxy.run; print('kubernetes' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"

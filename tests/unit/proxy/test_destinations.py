@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from devbox_api.route import Egress
-from devbox_proxy.__main__ import own_addresses
 from devbox_proxy.destinations import Policy, Refused, Resolver, WayOut, permitted
 from devbox_proxy.policies import compile_egress, networks
+from devbox_proxy.run import own_addresses
 from devbox_proxy.settings import Egress as EgressSettings
 from devbox_proxy.settings import Upstreams
 from devbox_proxy.targets import parse
