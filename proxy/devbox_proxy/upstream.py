@@ -245,10 +245,8 @@ class UpstreamConnection:
             receiver.answer_data(body[0] if len(body) == 1 else b"".join(body))
         if self._ended and self.receiver is receiver:
             self.receiver = None
-            reusable = self._flaw is None and rest is None and self._keep_alive
-            if self._method == "HEAD":
-                # llhttp can't be told that no body follows, and waits for one: the next answer gets a parser of its own.
-                self._parser = HttpResponseParser(self)
+            # Some servers send a body to HEAD all the same, later: it must not be the next request's answer.
+            reusable = self._flaw is None and rest is None and self._keep_alive and self._method != "HEAD"
             receiver.answer_ended(reusable=reusable)
         else:
             receiver.flush_answer()
@@ -298,8 +296,7 @@ class UpstreamConnection:
             self.idle_seconds = _announced(hint)
         self.receiver.answered(head)
         if self._method == "HEAD":
-            self._ended = True
-            self._keep_alive = self._parser.should_keep_alive()
+            self._ended = True  # llhttp can't be told that no body follows, and waits for one
 
     def on_body(self, data: bytes) -> None:
         head = self._answer_head

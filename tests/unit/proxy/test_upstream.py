@@ -255,6 +255,13 @@ async def test_what_follows_an_answer_is_nobodys_answer(method: str) -> None:
         assert server.connections == 3, "a connection that says more than it was asked is not used again"
 
 
+async def test_a_body_that_head_had_no_right_to_is_nobodys_answer() -> None:
+    async with raw_api(answering(b"200 OK\r\nContent-Length: 2", b"")) as server, upstreams() as pools:
+        for _ in range(2):
+            await ask(pools, request(f"http://api.example:{server.port}", "HEAD"))
+        assert server.connections == 2, "it could come once the next request is under way, so the connection is not used again"
+
+
 async def test_what_comes_later_without_a_question_closes_the_connection() -> None:
     more = asyncio.Event()
 
