@@ -75,6 +75,8 @@ async def run(chosen: list[str], *, quick: bool, gib: float) -> int:
         say(f"part {number} of {len(chosen)}: {name}")
         try:
             figures[name] = await PARTS[name](bench)
+            for figure in figures[name]:  # at once: a long run may be cut off
+                say(f"{figure.what}: {figure.measured}")
         except (BadRun, OSError) as error:
             failed[name] = f"{type(error).__name__}: {error}"
             say(f"{name} came to nothing: {failed[name]}")
