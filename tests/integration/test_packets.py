@@ -1,15 +1,17 @@
 """Confinement by packets: what a devbox sends is counted where it would arrive, beside a pod that no policy holds.
 
-Two of the measurements of `make probes`, shorter: direct probes, and faults. The others (probes through the forward proxy, births,
-tunnels under a policy that is tightened) are not settled yet: docs/confinement.md says what is known of them, and has the tables.
+The measurements of `make probes`, shorter; docs/confinement.md has the tables of the long ones.
 """
 
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.probes.births import births
 from tests.probes.faults import kill_gateway_pod, restart_kube_router, under
 from tests.probes.matrix import direct
+from tests.probes.proxied import proxied
 from tests.probes.report import failed
+from tests.probes.tightened import tightened
 from tests.probes.world import World, world
 from tests.support.workspace import Workspace
 
@@ -39,6 +41,21 @@ def probed(cluster: Kubectl, upstream: Upstream, release: None) -> Iterator[Worl
 @pytest.mark.row("S20")
 def test_no_packet_of_a_devbox_passes_but_to_the_gateways_ports(probed: World) -> None:
     assert failed(direct(probed)) == []
+
+
+@pytest.mark.row("S19", "S20")
+def test_the_forward_proxy_leads_to_the_allowed_host_alone(probed: World) -> None:
+    assert failed(proxied(probed)) == []
+
+
+@pytest.mark.row("S20")
+def test_no_packet_passes_in_the_first_seconds(probed: World) -> None:
+    assert failed(births(probed, number=10, controls=2)) == []
+
+
+@pytest.mark.row("S19", "S20")
+def test_tunnels_are_cut_when_their_policy_loses_the_host(probed: World) -> None:
+    assert failed(tightened(probed)) == []
 
 
 @pytest.mark.row("S20")

@@ -110,6 +110,11 @@ def _packets(element: Mapping[str, Any]) -> Packets:
     return Packets(source, destination, name, int(port[0]) if port else 0, int(element["counter"]["packets"]))
 
 
+def listed(packets: Iterable[Packets]) -> str:
+    """All of them, for people."""
+    return "; ".join(one.shown for one in packets) or "0 packets"
+
+
 def total(packets: Iterable[Packets], wanted: Callable[[Packets], bool]) -> int:
     """How many of them are wanted."""
     return sum(one.number for one in packets if wanted(one))

@@ -7,7 +7,7 @@ __main__.py.
 
 from ipaddress import ip_address
 
-from .counters import Packets, total
+from .counters import Packets, listed, total
 from .report import Verdict
 from .targets import Expected, Target, targets
 from .targets import addresses as probed
@@ -31,7 +31,7 @@ def direct(world: World) -> list[Verdict]:
     arrived = [one for one in counters.node() if one.source in controls]
     link_local = world.control.link_local()
     verdicts = [_judge(one, (seen[one.name], control[one.name]), after, arrived, link_local) for one in chosen]
-    return [*verdicts, _nothing_else(world, after, outside, chosen), _nothing_escaped(world)]
+    return [*verdicts, _nothing_else(world, after, outside, chosen), nothing_escaped(world)]
 
 
 def _judge(
@@ -75,11 +75,12 @@ def _plain(address: str | None) -> str:
 def _nothing_else(world: World, after: list[Packets], outside: list[Packets], chosen: list[Target]) -> Verdict:
     """The sum over everything that was counted, so that no packet hides behind a probe's key."""
     leaks = world.leaks({one.source for one in after}, after)
-    shown = f"{'; '.join(one.shown for one in leaks) or '0 packets'}; in the sinkhole: {sum(one.number for one in outside)}"
+    shown = f"{listed(leaks)}; in the sinkhole: {sum(one.number for one in outside)}"
     held = not leaks and not outside
     return Verdict(f"all {len(chosen)} probes together", "0 packets to anything but the gateway's ports", shown, "", held)
 
 
-def _nothing_escaped(world: World) -> Verdict:
+def nothing_escaped(world: World) -> Verdict:
+    """No packet of any pod, the gateway's included, was on its way out of the machine since the sinkhole opened."""
     escaped = world.sinkhole.escaped
     return Verdict("the machine's own door", "no pod's packet was on its way out", f"{escaped} packets", "", escaped == 0)

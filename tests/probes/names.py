@@ -1,13 +1,17 @@
 """The names that the sinkhole's DNS knows, and where each leads. CoreDNS asks it, since a cluster's DNS forwards what it does not know.
 
 Data: name → the answers of one look-up after the other. The zone is of RFC 6761's kind: nobody's. Used by world.py and proxied.py.
+
+The good addresses have to count as public, or the gateway's dial check would refuse them; those of the documentation's ranges don't. So
+they are somebody's, and nothing is sent before the kernel says that it ends in the sinkhole (sinkhole.py, `proof`).
 """
 
 from typing import Final
 
 ZONE: Final = "probe.example"
-PUBLIC: Final = "203.0.113.7"
-OTHER_PUBLIC: Final = "198.51.100.9"
+PUBLIC: Final = "140.82.112.3"
+KEPT_PUBLIC: Final = "140.82.112.4"
+OTHER_PUBLIC: Final = "1.1.1.1"
 ALLOWED: Final = f"allowed-ok.{ZONE}"
 KEPT: Final = f"kept.{ZONE}"
 LEADS_TO: Final = {
@@ -34,7 +38,7 @@ REBINDS: Final = f"rebinds.{ZONE}"
 MIXED: Final = f"mixed.{ZONE}"
 ANSWERS: Final[dict[str, list[list[str]]]] = {
     ALLOWED: [[PUBLIC]],
-    KEPT: [[PUBLIC]],
+    KEPT: [[KEPT_PUBLIC]],
     f"forbidden.{ZONE}": [[OTHER_PUBLIC]],
     f"sub.{ALLOWED}": [[OTHER_PUBLIC]],
     f"xn--llowed-ok-6cg.{ZONE}": [[OTHER_PUBLIC]],

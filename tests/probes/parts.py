@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Final
 
 from .births import births
-from .faults import faults, tightened
+from .faults import faults
 from .matrix import direct
 from .proxied import proxied
 from .report import Verdict
+from .tightened import tightened
 from .world import World
 
 PARTS: Final[dict[str, Callable[[World], list[Verdict]]]] = {

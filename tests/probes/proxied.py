@@ -6,13 +6,16 @@ Called by the integration tests and by __main__.py; needs a release with the for
 """
 
 import time
+from ipaddress import ip_address
 from typing import Any, Final, NamedTuple
 
 from devbox_api import names as api
 from devbox_cluster import config
 from devbox_demo.stage import RELEASE_NAMESPACE
 
-from .names import ALLOWED, LEADS_TO, MIXED, OTHER_PUBLIC, PUBLIC, REBINDS, ZONE
+from .counters import listed
+from .matrix import nothing_escaped
+from .names import ALLOWED, ANSWERS, LEADS_TO, MIXED, OTHER_PUBLIC, PUBLIC, REBINDS, ZONE
 from .pods import Pod, running
 from .report import Verdict
 from .shell import ProbeError
@@ -20,6 +23,13 @@ from .world import World
 
 POLICY: Final = "probes"
 OPEN: Final = "200 open"
+CUT: Final = "200 cut"
+"""A tunnel that ended at its ClientHello, without a word of the host's."""
+BAD_TARGET: Final = "400 connect_target_invalid"
+BAD_BYTES: Final = "400 malformed_request"
+NOT_THIS_HOST: Final = "403 host_not_allowed"
+NOT_THIS_PORT: Final = "403 port_not_allowed"
+NOT_THIS_ADDRESS: Final = "403 address_not_allowed"
 LOOK_UPS: Final = 3
 CACHED_SECONDS: Final = 6.0
 """CoreDNS keeps an answer for 5 s (cluster/manifests/coredns.yaml)."""
@@ -30,13 +40,12 @@ class Tunnel(NamedTuple):
 
     name: str
     target: str
-    allowed: bool
+    expected: str
+    """OPEN, CUT or a refusal's status and code: another refusal would be one for a reason that this probe is not about."""
     sni: str | None = None
     """None: the target's host."""
     host: str | None = None
     """The Host header; None: the target."""
-    code: str = ""
-    """What a refusal has to be; empty: any. For names that lead to a bad address: not that it could not be dialled."""
 
     @property
     def probe(self) -> dict[str, Any]:
@@ -52,46 +61,46 @@ def tunnels(world: World) -> list[Tunnel]:
     service = api.gateway_host(RELEASE_NAMESPACE)
     upper = ALLOWED.upper()
     return [
-        Tunnel("an allowed host", f"{ALLOWED}:443", True),
-        Tunnel("… in other case: the same name (RFC 4343)", f"{upper}:443", True, sni=ALLOWED),
-        Tunnel("… with Host of another", f"{ALLOWED}:443", True, host="evil.example:443"),
-        Tunnel("… with SNI of another", f"{ALLOWED}:443", False, sni=f"forbidden.{ZONE}"),
-        Tunnel("… with no SNI", f"{ALLOWED}:443", False, sni=""),
-        Tunnel("… with a dot at the end: the same name (RFC 1034 3.1)", f"{ALLOWED}.:443", True, sni=ALLOWED),
-        Tunnel("… on another port", f"{ALLOWED}:8443", False),
-        Tunnel("… on port 0443", f"{ALLOWED}:0443", False),
-        Tunnel("… without a port", ALLOWED, False, sni=ALLOWED),
-        Tunnel("… with userinfo", f"user@{ALLOWED}:443", False),
-        Tunnel("… as userinfo of another", f"{ALLOWED}@forbidden.{ZONE}:443", False),
-        Tunnel("… behind '#' of another", f"forbidden.{ZONE}#.{ALLOWED}:443", False),
-        Tunnel("… behind '/' of another", f"forbidden.{ZONE}/.{ALLOWED}:443", False),
-        Tunnel("… behind a NUL of another", f"forbidden.{ZONE}\0.{ALLOWED}:443", False),
-        Tunnel("… as a URL", f"https://{ALLOWED}:443", False, sni=ALLOWED),
-        Tunnel("a host that is not allowed", f"forbidden.{ZONE}:443", False),
-        Tunnel("… with Host of an allowed one", f"forbidden.{ZONE}:443", False, host=f"{ALLOWED}:443"),
-        Tunnel("… with SNI of an allowed one", f"forbidden.{ZONE}:443", False, sni=ALLOWED),
-        Tunnel("a name below an allowed one", f"sub.{ALLOWED}:443", False),
-        Tunnel("a look-alike in punycode", f"xn--llowed-ok-6cg.{ZONE}:443", False),
-        Tunnel("a look-alike in UTF-8 (Cyrillic a)", f"\u0430llowed-ok.{ZONE}:443", False, sni=ALLOWED),
-        Tunnel("an address: a public one", f"{OTHER_PUBLIC}:443", False, sni=""),
-        Tunnel("an address: the allowed host's own", f"{PUBLIC}:443", False, sni=ALLOWED),
-        Tunnel("an address: decimal", "2130706433:443", False, sni=""),
-        Tunnel("an address: octal", "0177.0.0.1:443", False, sni=""),
-        Tunnel("an address: hex", "0x7f000001:443", False, sni=""),
-        Tunnel("an address: short", "127.1:443", False, sni=""),
-        Tunnel("an address: metadata", "169.254.169.254:443", False, sni=""),
-        Tunnel("an address: [::1]", "[::1]:443", False, sni=""),
-        Tunnel("an address: mapped", "[::ffff:169.254.169.254]:443", False, sni=""),
-        Tunnel("an address with a zone", "[fe80::1%25eth0]:443", False, sni=""),
-        Tunnel("localhost", "localhost:443", False),
-        Tunnel("the gateway, by name", f"{service}:443", False),
-        Tunnel("the gateway, by the Service's address", f"{gateway}:443", False, sni=service),
-        Tunnel("the gateway's own forward proxy", f"{service}:3128", False),
-        Tunnel("the gateway's admin port, by its pod", f"{pod}:8080", False, sni=""),
-        Tunnel("the API server", f"{config.NODE_ADDRESS}:6443", False, sni="kubernetes"),
-        Tunnel("the API server, by name", "kubernetes.default.svc.cluster.local:443", False),
+        Tunnel("an allowed host", f"{ALLOWED}:443", OPEN),
+        Tunnel("… in other case: the same name (RFC 4343)", f"{upper}:443", OPEN, sni=ALLOWED),
+        Tunnel("… with Host of another", f"{ALLOWED}:443", OPEN, host="evil.example:443"),
+        Tunnel("… with SNI of another", f"{ALLOWED}:443", CUT, sni=f"forbidden.{ZONE}"),
+        Tunnel("… with no SNI", f"{ALLOWED}:443", CUT, sni=""),
+        Tunnel("… with a dot at the end: the same name (RFC 1034 3.1)", f"{ALLOWED}.:443", OPEN, sni=ALLOWED),
+        Tunnel("… on another port", f"{ALLOWED}:8443", NOT_THIS_PORT),
+        Tunnel("… on port 0443", f"{ALLOWED}:0443", BAD_TARGET),
+        Tunnel("… without a port", ALLOWED, BAD_TARGET, sni=ALLOWED),
+        Tunnel("… with userinfo", f"user@{ALLOWED}:443", BAD_TARGET),
+        Tunnel("… as userinfo of another", f"{ALLOWED}@forbidden.{ZONE}:443", BAD_TARGET),
+        Tunnel("… behind '#' of another", f"forbidden.{ZONE}#.{ALLOWED}:443", BAD_TARGET),
+        Tunnel("… behind '/' of another", f"forbidden.{ZONE}/.{ALLOWED}:443", BAD_TARGET),
+        Tunnel("… behind a NUL of another", f"forbidden.{ZONE}\0.{ALLOWED}:443", BAD_BYTES),
+        Tunnel("… as a URL", f"https://{ALLOWED}:443", BAD_TARGET, sni=ALLOWED),
+        Tunnel("a host that is not allowed", f"forbidden.{ZONE}:443", NOT_THIS_HOST),
+        Tunnel("… with Host of an allowed one", f"forbidden.{ZONE}:443", NOT_THIS_HOST, host=f"{ALLOWED}:443"),
+        Tunnel("… with SNI of an allowed one", f"forbidden.{ZONE}:443", NOT_THIS_HOST, sni=ALLOWED),
+        Tunnel("a name below an allowed one", f"sub.{ALLOWED}:443", NOT_THIS_HOST),
+        Tunnel("a look-alike in punycode", f"xn--llowed-ok-6cg.{ZONE}:443", NOT_THIS_HOST),
+        Tunnel("a look-alike in UTF-8 (Cyrillic a)", f"\u0430llowed-ok.{ZONE}:443", BAD_BYTES, sni=ALLOWED),
+        Tunnel("an address: a public one", f"{OTHER_PUBLIC}:443", NOT_THIS_ADDRESS, sni=""),
+        Tunnel("an address: the allowed host's own", f"{PUBLIC}:443", NOT_THIS_ADDRESS, sni=ALLOWED),
+        Tunnel("an address: decimal", "2130706433:443", NOT_THIS_ADDRESS, sni=""),
+        Tunnel("an address: octal", "0177.0.0.1:443", NOT_THIS_ADDRESS, sni=""),
+        Tunnel("an address: hex", "0x7f000001:443", NOT_THIS_ADDRESS, sni=""),
+        Tunnel("an address: short", "127.1:443", NOT_THIS_ADDRESS, sni=""),
+        Tunnel("an address: metadata", "169.254.169.254:443", NOT_THIS_ADDRESS, sni=""),
+        Tunnel("an address: [::1]", "[::1]:443", NOT_THIS_ADDRESS, sni=""),
+        Tunnel("an address: mapped", "[::ffff:169.254.169.254]:443", NOT_THIS_ADDRESS, sni=""),
+        Tunnel("an address with a zone", "[fe80::1%25eth0]:443", BAD_TARGET, sni=""),
+        Tunnel("localhost", "localhost:443", NOT_THIS_HOST),
+        Tunnel("the gateway, by name", f"{service}:443", NOT_THIS_HOST),
+        Tunnel("the gateway, by the Service's address", f"{gateway}:443", NOT_THIS_ADDRESS, sni=service),
+        Tunnel("the gateway's own forward proxy", f"{service}:3128", NOT_THIS_HOST),
+        Tunnel("the gateway's admin port, by its pod", f"{pod}:8080", NOT_THIS_ADDRESS, sni=""),
+        Tunnel("the API server", f"{config.NODE_ADDRESS}:6443", NOT_THIS_ADDRESS, sni="kubernetes"),
+        Tunnel("the API server, by name", "kubernetes.default.svc.cluster.local:443", NOT_THIS_HOST),
         *(
-            Tunnel(f"an allowed name that leads to {to}", f"{name}.{ZONE}:443", False, code="403 address_not_allowed")
+            Tunnel(f"an allowed name that leads to {to}", f"{name}.{ZONE}:443", NOT_THIS_ADDRESS)
             for name, to in LEADS_TO.items()
         ),
     ]
@@ -99,28 +108,32 @@ def tunnels(world: World) -> list[Tunnel]:
 
 def proxied(world: World) -> list[Verdict]:
     """Every probe through the forward proxy."""
-    if 3128 not in world.gateway_service_ports():
-        raise ProbeError("this release has no forward proxy (port 3128 of Service gateway), so nothing can be asked of it")
+    need_proxy(world)
     devbox = _devbox(world)
+    leads_to = [address for answers in ANSWERS.values() for addresses in answers for address in addresses]
+    world.prove([one for one in leads_to if ip_address(one).version == 4], [devbox.address, *world.gateway_pods()])
     world.sinkhole.counters.reset()
     chosen = tunnels(world)
     seen = devbox.run([one.probe for one in chosen])
     verdicts = [_judge(one, seen[one.name]) for one in chosen]
     verdicts += [_mixed(devbox), _rebinding(devbox)]
-    return [*verdicts, _dialled(world), _direct(world, devbox)]
+    return [*verdicts, _dialled(world), _direct(world, devbox), nothing_escaped(world)]
+
+
+def need_proxy(world: World) -> None:
+    """Raises ProbeError where the release has no forward proxy."""
+    if api.EGRESS_PORT not in world.gateway_service_ports():
+        raise ProbeError(f"this release has no forward proxy (port {api.EGRESS_PORT} of Service {api.SERVICE})")
 
 
 def _judge(tunnel: Tunnel, seen: str) -> Verdict:
-    """`200 cut`: a tunnel that ended at its ClientHello, with nothing dialled; else a refusal, never silence."""
-    refused = seen == tunnel.code if tunnel.code else seen[:1] in ("4", "5") or seen in ("200 cut", "cut")
-    expected = OPEN if tunnel.allowed else tunnel.code or "refused"
-    return Verdict(tunnel.name, expected, seen, "", seen == OPEN if tunnel.allowed else refused)
+    return Verdict(tunnel.name, tunnel.expected, seen, "", seen == tunnel.expected)
 
 
 def _mixed(devbox: Pod) -> Verdict:
-    """One good address and one bad: either may come of it, but not a packet to the bad one (see `_dialled`)."""
-    word = devbox.run([Tunnel("mixed", f"{MIXED}:443", False).probe])["mixed"]
-    return Verdict("a name with a good and a bad address", "open or refused", word, "", word == OPEN or word.startswith("403"))
+    """One good address and one bad: a single bad one is enough."""
+    tunnel = Tunnel("a name with a good and a bad address", f"{MIXED}:443", NOT_THIS_ADDRESS)
+    return _judge(tunnel, devbox.run([tunnel.probe])[tunnel.name])
 
 
 def _rebinding(devbox: Pod) -> Verdict:
@@ -129,10 +142,10 @@ def _rebinding(devbox: Pod) -> Verdict:
     for number in range(LOOK_UPS):
         if number:
             time.sleep(CACHED_SECONDS)  # until CoreDNS asks again
-        tunnel = Tunnel("rebinds", f"{REBINDS}:443", False)
+        tunnel = Tunnel("rebinds", f"{REBINDS}:443", OPEN)
         words.append(devbox.run([tunnel.probe])["rebinds"])
-    good = OPEN in words and any(word.startswith(("4", "5")) for word in words)
-    return Verdict("a name that rebinds between look-ups", "open or refused, never dialled wrongly", ", ".join(words), "", good)
+    good = set(words) == {OPEN, NOT_THIS_ADDRESS}
+    return Verdict("a name that rebinds between look-ups", f"{OPEN} and {NOT_THIS_ADDRESS}", ", ".join(words), "", good)
 
 
 def _dialled(world: World) -> Verdict:
@@ -141,14 +154,18 @@ def _dialled(world: World) -> Verdict:
     packets = [one for one in world.sinkhole.counters.sinkhole() if one.source in gateways and one.port != 53]
     bad = [one for one in packets if one.destination != PUBLIC]
     good = sum(one.number for one in packets if one.destination == PUBLIC)
-    shown = "; ".join(one.shown for one in bad) or "0 packets"
-    return Verdict("what the gateway dialled", f"{PUBLIC} alone", shown, f"{good} packets to {PUBLIC}", good > 0 and not bad)
+    return Verdict(
+        "what the gateway dialled",
+        f"{PUBLIC} alone",
+        f"{listed(bad)} elsewhere",
+        f"{good} packets to {PUBLIC}",
+        good > 0 and not bad,
+    )
 
 
 def _direct(world: World, devbox: Pod) -> Verdict:
     leaks = world.leaks({devbox.address})
-    shown = "; ".join(one.shown for one in leaks) or "0 packets"
-    return Verdict("what the devbox sent past the gateway", "0 packets", shown, "", not leaks)
+    return Verdict("what the devbox sent past the gateway", "0 packets", listed(leaks), "", not leaks)
 
 
 def _devbox(world: World) -> Pod:

@@ -115,15 +115,17 @@ def _cluster(world: World) -> Iterator[Target]:
 
 def _gateway(world: World) -> Iterator[Target]:
     service = world.cluster_ip("gateway", RELEASE_NAMESPACE)
-    (pod, *_) = world.gateway_pods()
+    (pod, *_) = pods = world.gateway_pods()
     ports = world.gateway_service_ports()
-    yield _tcp("the gateway's Service, data 443", service, 443, (pod, 8443), Expected.OPEN)
+    data = {"kind": "tcp", "host": service, "port": 443}
+    yield Target("the gateway's Service, data 443", data, Expected.OPEN, (tuple(pods), "tcp", 8443))
     yield _tcp("the gateway's pod, data 8443", pod, 8443, None, Expected.OPEN)
     yield _tcp("the gateway's admin port 8080", pod, 8080)
     if 3128 in ports:
-        yield _tcp("the gateway's Service, forward proxy 3128", service, 3128, (pod, 3128), Expected.OPEN)
+        probe = {"kind": "tcp", "host": service, "port": 3128}
+        yield Target("the gateway's Service, forward proxy 3128", probe, Expected.OPEN, (tuple(pods), "tcp", 3128))
     # Without the port, the Service's address leads nowhere in the cluster: the packet goes out as to any other address.
-    canary = tuple(world.gateway_pods()) if 8479 in ports else (service,)
+    canary = tuple(pods) if 8479 in ports else (service,)
     probe = {"kind": "tcp", "host": service, "port": 8479}
     yield Target("the canary 8479, by the Service", probe, Expected.CUT, (canary, "tcp", 8479))
     yield _tcp("the canary 8479, by the pod", pod, 8479)

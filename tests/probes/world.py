@@ -5,13 +5,14 @@ __main__.py.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
 from tests.support.workspace import Workspace
 
+from devbox_api import names as api
 from devbox_cluster import config
 from devbox_demo.kubectl import Kubectl
 from devbox_demo.stage import RELEASE_NAMESPACE
@@ -67,12 +68,36 @@ class World:
         """Which ports the Service has: 3128 and 8479 come with the forward proxy."""
         return {int(one["port"]) for one in self.service("gateway", RELEASE_NAMESPACE)["spec"]["ports"]}
 
-    def leaks(self, sources: set[str], packets: list[Packets] | None = None) -> list[Packets]:
+    def leaks(self, sources: set[str], packets: list[Packets] | None = None, gone: Iterable[str] = ()) -> list[Packets]:
         """What got past the policies from these pods to anything but the gateway's two ports. `packets`: what was counted, if
-        not now; what goes to the sinkhole is counted on the node, too."""
-        gateways = set(self.gateway_pods())
+        not now; what goes to the sinkhole is counted on the node, too. `gone`: where pods of the gateway were meanwhile."""
+        gateways = {*self.gateway_pods(), *gone}
         seen = self.sinkhole.counters.node() if packets is None else packets
         return [one for one in seen if one.source in sources and not is_allowed(one, gateways)]
+
+    def canary_addresses(self) -> set[str]:
+        """Where the canary listens: the gateway's pods, and its Service."""
+        return {*self.gateway_pods(), self.cluster_ip("gateway", RELEASE_NAMESPACE)}
+
+    def prove(self, addresses: Iterable[str], sources: Iterable[str]) -> None:
+        """Before anything is sent from these pods to addresses out of the cluster. Raises ProbeError."""
+        outside = [one for one in addresses if not in_cluster(one)]
+        for source in sources:
+            self.sinkhole.proof(outside, source)
+
+
+def in_cluster(address: str) -> bool:
+    """A pod's, a Service's or the node's own; or none that packets leave a machine for."""
+    parsed = ip_address(address)
+    ranges = (config.POD_CIDR, config.SERVICE_CIDR, f"{config.NODE_ADDRESS}/32")
+    return (
+        parsed.is_loopback or parsed.is_multicast or parsed.is_unspecified or any(parsed in ip_network(one) for one in ranges)
+    )
+
+
+def is_canary(packets: Packets, addresses: set[str]) -> bool:
+    """`devbox-init`'s own probes, and nothing else: TCP to the canary's port of the gateway."""
+    return packets.destination in addresses and (packets.protocol, packets.port) == ("tcp", api.CANARY_PORT)
 
 
 def is_allowed(packets: Packets, gateways: set[str]) -> bool:

@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 from tests.probes.catcher import Zone
 from tests.probes.counters import Packets, parsed
+from tests.probes.names import KEPT_PUBLIC, OTHER_PUBLIC, PUBLIC
 from tests.probes.report import Verdict, failed
-from tests.probes.world import is_allowed
+from tests.probes.world import in_cluster, is_allowed, is_canary
+
+from devbox_proxy.destinations import Policy, permitted
 
 GATEWAYS = {"10.244.0.9"}
 
@@ -32,6 +35,32 @@ def test_a_leak_is_what_goes_anywhere_but_to_the_gateways_ports(
     destination: str, protocol: str, port: int, allowed: bool
 ) -> None:
     assert is_allowed(Packets("10.244.0.5", destination, protocol, port, 1), GATEWAYS) is allowed
+
+
+@pytest.mark.parametrize(
+    ("destination", "protocol", "port", "canary"),
+    [
+        ("10.244.0.9", "tcp", 8479, True),
+        ("10.96.0.7", "tcp", 8479, True),
+        ("10.244.0.9", "udp", 8479, False),
+        ("10.244.0.9", "tcp", 8080, False),
+        ("10.244.0.10", "tcp", 8479, False),
+        ("203.0.113.7", "tcp", 8479, False),
+    ],
+)
+def test_probes_of_the_canary_are_told_apart_by_address_protocol_and_port(
+    destination: str, protocol: str, port: int, canary: bool
+) -> None:
+    assert is_canary(Packets("10.244.0.5", destination, protocol, port, 1), {"10.244.0.9", "10.96.0.7"}) is canary
+
+
+def test_what_leaves_the_cluster_needs_a_proof() -> None:
+    assert not any(in_cluster(one) for one in (PUBLIC, KEPT_PUBLIC, OTHER_PUBLIC, "169.254.169.254", "10.200.1.1"))
+    assert all(in_cluster(one) for one in ("10.244.0.9", "10.96.0.1", "10.99.0.1", "127.0.0.1", "224.0.0.1"))
+
+
+def test_the_dial_check_takes_the_allowed_hosts_for_public() -> None:
+    assert permitted("allowed", [PUBLIC, KEPT_PUBLIC, OTHER_PUBLIC], Policy(), frozenset())
 
 
 @pytest.mark.parametrize(
