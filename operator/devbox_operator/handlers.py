@@ -18,8 +18,9 @@ from .settings import Settings
 Add = Callable[[WorkKey], None]
 
 
-def registry(add: Add, namespace_changed: Callable[[str], None]) -> kopf.OperatorRegistry:
-    """The five handlers. `namespace_changed(name)`: labels decide about allowedNamespaces."""
+def registry(add: Add, namespace_changed: Callable[[str, bool], None]) -> kopf.OperatorRegistry:
+    """The five handlers. `namespace_changed(name, ending)`: labels decide about allowedNamespaces, and nothing can be made in a
+    namespace that is being deleted."""
     handlers = kopf.OperatorRegistry()
     group, version = names.GROUP, names.VERSION
 
@@ -46,8 +47,8 @@ def registry(add: Add, namespace_changed: Callable[[str], None]) -> kopf.Operato
         add(WorkKey(Kind.DEVBOX, namespace or "", str(labels[names.DEVBOX_LABEL])))
 
     @kopf.on.event("", "v1", "namespaces", registry=handlers)
-    async def namespace_event(name: str | None, **_: Any) -> None:
-        namespace_changed(name or "")
+    async def namespace_event(name: str | None, event: Any, meta: Any, **_: Any) -> None:
+        namespace_changed(name or "", event["type"] != "DELETED" and "deletionTimestamp" in meta)
 
     return handlers
 

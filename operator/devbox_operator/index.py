@@ -74,6 +74,8 @@ class Index:
     devboxes: dict[Key, References] = field(default_factory=dict)
     defaults: dict[Key, Source | None] = field(default_factory=dict)
     """GatewayConfigs and their default credentials."""
+    ending: set[str] = field(default_factory=set)
+    """Namespaces that are being deleted: nothing can be made in them any more."""
 
     def users_of_gateway(self, key: Key) -> list[Key]:
         """Devboxes that use the GatewayConfig, sorted, without those being deleted."""

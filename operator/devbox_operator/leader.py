@@ -121,7 +121,8 @@ class Leader:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _namespace_changed(self, name: str) -> None:
+    def _namespace_changed(self, name: str, ending: bool) -> None:
+        (self.index.ending.add if ending else self.index.ending.discard)(name)
         for box in self.index.devboxes_in(name):
             self.queue.add(WorkKey(Kind.DEVBOX, *box))
 

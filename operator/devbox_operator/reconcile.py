@@ -69,6 +69,7 @@ class DevboxReconciler:
             if error.status != 403 or not await self._observer.ending(key[0]):
                 raise
             # The Devbox goes with its namespace; its own deletion is what we hear of next.
+            self._index.ending.add(key[0])
             log.info("namespace_ends", namespace=key[0], devbox=key[1])
             return None
 
@@ -136,6 +137,9 @@ class DevboxReconciler:
     ) -> tuple[Outcome, str]:
         view = snapshot.devbox
         box, version = view.box, view.version
+        if box.namespace in self._index.ending:
+            # Every object that goes with it wakes us, and each pod would be refused.
+            return replace(now_at, waiting=f"namespace {box.namespace} is being deleted"), version
         if desired.refused is not None or not snapshot.system.ready:
             return replace(now_at, waiting="see the condition Accepted" if desired.refused else ""), version
         if (box.status.incarnation, box.status.failures or 0) != (number, failures):

@@ -25,6 +25,8 @@ class Ask:
     path: str
     """Without the query."""
     body: bytes
+    headers: dict[str, str]
+    """Names in lower case."""
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
@@ -101,7 +103,7 @@ class Api:
         if writer not in self._used:
             self._used.add(writer)
             self.first[path] += 1
-        ask = Ask(method, path, b"", reader, writer)
+        ask = Ask(method, path, b"", headers, reader, writer)
         way = self.ways.get(path, plain)
         if not getattr(way, "early", False):
             ask.body = await self.read_body(reader, headers)

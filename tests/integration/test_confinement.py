@@ -152,7 +152,7 @@ time.sleep(3600)
 
 
 @pytest.mark.row("S20")
-def test_nothing_gets_out_in_the_agents_first_seconds(workspace: Workspace, examples: Stage, cluster: Kubectl) -> None:
+def test_k8_16_nothing_gets_out_in_the_agents_first_seconds(workspace: Workspace, examples: Stage, cluster: Kubectl) -> None:
     """Some CNIs put a policy in force seconds after the pod has started; devbox-init waits for that."""
     api = cluster.get("service", "kubernetes", "default")
     node = cluster.get("pod", attacks.node_pod(examples)[1], attacks.node_pod(examples)[0])

@@ -7,7 +7,7 @@ from tests.chaos.report import Row
 from tests.support.control_plane import control_plane
 from tests.support.release import install
 
-from . import faults, hands, kills, replicas, storm
+from . import endings, faults, hands, kills, replicas, storm
 from .stage import Stage, stage
 
 Case = Callable[[Stage, bool], Coroutine[Any, Any, list[Row]]]
@@ -24,6 +24,7 @@ STAGED: Final[dict[str, Case]] = {
     "operator-lost": faults.lost,
     "operator-absent": faults.absent,
     "operator-storm": storm.storm,
+    "operator-endings": endings.endings,
 }
 LONG_ONLY: Final = {"operator-silent", "operator-storm"}
 """A silence is noticed after 70 s: no test of seconds. The storm's own proxy, an aiohttp server on uvloop, can meet a descriptor that is

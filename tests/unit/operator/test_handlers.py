@@ -29,7 +29,7 @@ def test_only_event_handlers_are_used_anywhere() -> None:
 
 
 def test_the_registry_needs_no_finalizer_and_no_state() -> None:
-    registry = handlers.registry(lambda _: None, lambda _: None)
+    registry = handlers.registry(lambda _: None, lambda *_: None)
     assert len(registry._watching._handlers) == 5
     assert not registry._changing._handlers
     assert not registry._spawning._handlers
@@ -38,9 +38,10 @@ def test_the_registry_needs_no_finalizer_and_no_state() -> None:
 
 async def test_an_event_becomes_a_key() -> None:
     added: list[WorkKey] = []
-    namespaces: list[str] = []
-    registry = handlers.registry(added.append, namespaces.append)
+    namespaces: list[tuple[str, bool]] = []
+    registry = handlers.registry(added.append, lambda *about: namespaces.append(about))
     arguments: dict[str, Any] = {"namespace": "team-a", "name": "x", "labels": {"devbox-gateway.io/devbox": "agent"}}
+    arguments |= {"meta": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "event": {"type": "MODIFIED"}}
     for handler in registry._watching._handlers:
         await handler.fn(**arguments)  # type: ignore[misc]
     assert added == [
@@ -49,7 +50,7 @@ async def test_an_event_becomes_a_key() -> None:
         WorkKey(Kind.EGRESS, "team-a", "x"),
         WorkKey(Kind.DEVBOX, "team-a", "agent"),
     ]
-    assert namespaces == ["x"]
+    assert namespaces == [("x", True)], "it is being deleted"
 
 
 def test_kopf_posts_nothing_and_looks_for_no_peers(settings: Any) -> None:

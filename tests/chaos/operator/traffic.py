@@ -1,0 +1,192 @@
+"""Devboxes that call: a gateway process on the control plane of the operator's cases, an API behind it, and pods with addresses.
+
+Goes in: a stage with an operator at work. Comes out: a `Traffic`: devboxes that are Running, clients with the token that was in their
+environment, and what credential the API was shown by each request. The gateway has a real token of its own service account and
+exactly the chart's rights. Works in a namespace of tests/support/netns.py. Called by tokens.py and changes.py.
+"""
+
+import asyncio
+import base64
+import contextlib
+import ssl
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from time import monotonic as now
+from typing import Any, Final
+
+import yaml
+from tests.chaos.api import Api, Ask, api, plain
+from tests.chaos.client import Answer, Client, Tally
+from tests.chaos.world import API_ADDRESS, Replica, eventually
+from tests.support.control_plane import HOST as API_SERVER
+from tests.support.fake_kubelet import FakeKubelet
+from tests.support.fleet import HOSTS
+from tests.support.gateway_process import HOST, running, server_tls, settings, write_files
+from tests.support.netns import GATEWAY
+from tests.support.release import CREDENTIALS, NAMESPACE
+
+from devbox_api import names
+from devbox_common.kube import Object
+from devbox_demo.credentials import make_certificates
+from devbox_operator import paths
+
+from .stage import Stage
+
+READY_SECONDS: Final = 20.0
+OTHER_HOST: Final = "api.other.example"
+
+
+class Agent:
+    """A devbox whose pod runs."""
+
+    def __init__(self, namespace: str, pod: Object, secret: Object) -> None:
+        self.namespace, self.pod = namespace, pod
+        self.uid = str(pod["metadata"]["uid"])
+        self.name = str(pod["metadata"]["name"])
+        self.address = str(pod["status"]["podIPs"][0]["ip"])
+        self.tokens = tokens(secret)
+        """NAME to token, as its environment has it: for life."""
+
+
+class Load:
+    """One client that asks again and again, each request with its path, until it is ended."""
+
+    def __init__(self, client: Client, pause: float, path: str = "/") -> None:
+        self.tally, self._client, self._pause, self._path = Tally(), client, pause, path
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            began = now()
+            self.tally.add(began, await self._client.request(path=self._path))
+            await asyncio.sleep(max(0.0, began + self._pause - now()))
+
+    async def end(self) -> Tally:
+        """Stop, and say what came of it."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._client.close()
+        return self.tally
+
+
+class Traffic:
+    """What a case has besides its stage."""
+
+    def __init__(self, stage: Stage, kubelet: FakeKubelet, upstream: Api, folder: Path, trust: ssl.SSLContext) -> None:
+        self.stage, self.kubelet, self.api = stage, kubelet, upstream
+        self.shown: list[str] = []
+        """The credentials that the API was shown, one a request."""
+        self._folder, self._trust = folder, trust
+        self._stack = contextlib.AsyncExitStack()
+        self._gateway: Replica | None = None
+
+    async def start_gateway(self) -> None:
+        """A gateway that has seen nothing yet, in place of the one before."""
+        await self._stack.aclose()
+        process = await self._stack.enter_async_context(running(self._folder, self._folder / "proxy.yaml"))
+        self._gateway = Replica(process)
+        await eventually(self._ready, READY_SECONDS)
+
+    async def _ready(self) -> bool:
+        assert self._gateway is not None
+        return await self._gateway.readiness() == 200
+
+    async def close(self) -> None:
+        """The gateway ends."""
+        await self._stack.aclose()
+
+    async def record(self, ask: Ask) -> None:
+        """What the API does by default."""
+        self.shown.append(credential(ask))
+        await plain(ask)
+
+    async def agent(self, namespace: str, name: str = "agent") -> Agent:
+        """A Devbox's pod, once it runs and its status says so."""
+        found: list[Agent] = []
+
+        async def ready() -> bool:
+            box = await self.stage.get(paths.devboxes(namespace, name))
+            conditions = {c["type"]: c["status"] for c in (box or {}).get("status", {}).get("conditions", ())}
+            if box is None or conditions.get("Ready") != "True":
+                return False
+            pod = await self.stage.get(paths.pods(namespace, box["status"]["podName"]))
+            secret = await self.stage.get(paths.secrets(namespace, box["status"]["podName"]))
+            if pod is None or secret is None or not pod.get("status", {}).get("podIPs"):
+                return False
+            found.append(Agent(namespace, pod, secret))
+            return True
+
+        await eventually(ready, 60, every=0.1)
+        return found[-1]
+
+    def client(self, agent: Agent, name: str = "ANTHROPIC", token: str | None = None) -> Client:
+        """In the devbox; with the token of its environment, unless another one is named."""
+        gateway = self._gateway
+        assert gateway is not None
+        return Client(lambda: gateway.address, agent.address, token or agent.tokens[name], self._trust)
+
+    async def answers(self, agent: Agent, name: str = "ANTHROPIC", token: str | None = None) -> Answer:
+        """One request."""
+        client = self.client(agent, name, token)
+        try:
+            return await client.request()
+        finally:
+            client.close()
+
+    async def refused(self, agent: Agent, seconds: float = 30.0) -> float | None:
+        """Seconds until the devbox's token is refused; None if it is not in time. (A connection of its own for each question.)"""
+        start = now()
+        while now() - start < seconds:
+            if (await self.answers(agent)).status in (401, 403):
+                return now() - start
+            await asyncio.sleep(0.05)
+        return None
+
+
+def credential(ask: Ask) -> str:
+    """What the API was shown: its own key, as whichever header has it."""
+    return ask.headers.get("x-api-key") or ask.headers.get("authorization", "").removeprefix("Bearer ")
+
+
+def tokens(secret: Object) -> dict[str, str]:
+    """NAME to token, of a token Secret."""
+    values = {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
+    return {name: value for name, value in values.items() if value.startswith(names.TOKEN_PREFIX)}
+
+
+@contextlib.asynccontextmanager
+async def traffic(stage: Stage, **change: Any) -> AsyncIterator[Traffic]:
+    """On a stage. `change`: settings of the gateway, as in proxy.yaml."""
+    async with contextlib.AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="traffic-")))
+        pair = make_certificates((HOST, *HOSTS.values(), OTHER_HOST))
+        write_files(folder, pair, stage.release.plane.url)
+        await _kubeconfig(stage, folder / "kubeconfig")
+        upstream = await stack.enter_async_context(api(API_ADDRESS, server_tls(folder)))
+        host, port = upstream.address
+        overrides = dict.fromkeys((*HOSTS.values(), OTHER_HOST), f"{host}:{port}")
+        upstreams = {"caBundle": str(folder / "ca.crt"), "addressOverrides": overrides}
+        given = {"credentialsNamespace": CREDENTIALS, "listen": {"host": GATEWAY}, "upstreams": upstreams, "drainSeconds": 0}
+        settings(folder, **given, **change)
+        kubelet = FakeKubelet(stage.api)
+        await stack.enter_async_context(kubelet.working())
+        result = Traffic(stage, kubelet, upstream, folder, ssl.create_default_context(cadata=pair.ca))
+        upstream.ways["/"] = result.record
+        stack.push_async_callback(result.close)
+        await result.start_gateway()
+        yield result
+
+
+async def _kubeconfig(stage: Stage, path: Path) -> None:
+    """With the gateway's own token."""
+    where = f"{paths.core('serviceaccounts', NAMESPACE, 'devbox-gateway')}/token"
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86400}}
+    token = (await stage.api.request("POST", where, body=body))["status"]["token"]
+    content = yaml.safe_load(path.read_text())  # noqa: ASYNC240
+    plane = stage.release.plane
+    assert API_SERVER in plane.url
+    content["clusters"][0]["cluster"] = {"server": plane.url, "certificate-authority": str(plane.pki / "ca.crt")}
+    content["users"][0]["user"] = {"token": token}
+    path.write_text(yaml.safe_dump(content))  # noqa: ASYNC240 (a small file, once)
+    path.chmod(0o600)  # noqa: ASYNC240
