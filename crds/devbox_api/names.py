@@ -57,8 +57,9 @@ CA_VARIABLES: Final = (
     "CURL_CA_BUNDLE",
     "NODE_EXTRA_CA_CERTS",
     "GIT_SSL_CAINFO",
+    "CARGO_HTTP_CAINFO",
 )
-"""What the SDKs' HTTP stacks read to find extra roots: Python ssl and Go, requests, curl, Node, git."""
+"""What the SDKs' HTTP stacks read to find extra roots: Python ssl and Go, requests, curl, Node, git, cargo."""
 
 PROXY_VARIABLES: Final = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 """Hold the forward proxy's address, with the token in it. Plain http is refused there, with words that say why: without the

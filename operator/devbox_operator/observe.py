@@ -130,9 +130,8 @@ class Observer:
         return mirror.objects.get((namespace, name)) if mirror else None
 
     def floor(self) -> frozenset[str]:
-        """Addresses of nodes, API server and gateway."""
-        watches = self._watches
-        groups = (*watches.nodes.objects.values(), *watches.endpoints.objects.values(), *watches.service.objects.values())
+        """Addresses of nodes, API server and gateway, and of the Services of the last two."""
+        groups = (group for mirror in self._watches.floor for group in mirror.objects.values())
         return frozenset(address for group in groups for address in group)
 
     async def _labels(self, namespace: str, gateways: Mapping[Key, GatewayView | None]) -> Mapping[str, str]:

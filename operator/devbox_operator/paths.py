@@ -36,6 +36,11 @@ def networkpolicies(namespace: str = "", name: str = "") -> str:
     return of("/apis/networking.k8s.io/v1", "networkpolicies", namespace, name)
 
 
+def endpointslices(namespace: str = "", name: str = "") -> str:
+    """An EndpointSlice, or all."""
+    return of("/apis/discovery.k8s.io/v1", "endpointslices", namespace, name)
+
+
 def pods(namespace: str = "", name: str = "") -> str:
     """A pod, or all."""
     return core("pods", namespace, name)

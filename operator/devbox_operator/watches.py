@@ -55,13 +55,20 @@ class Watches:
             self._named(paths.secrets(release), name, _whole, lambda *_: add(CERTIFICATES))
             for name in (names.CA_SECRET, names.LEAF_SECRET)
         ]
-        self.nodes: Mirror[tuple[str, ...]] = Mirror(api, paths.core("nodes"), _node_addresses, on_change=lambda *_: add(FLOOR))
-        self.endpoints: Mirror[tuple[str, ...]] = self._named(
-            paths.of("/apis/discovery.k8s.io/v1", "endpointslices", "default"),
-            "kubernetes",
-            _slice_addresses,
-            lambda *_: add(FLOOR),
-        )
+        self.floor: list[Mirror[tuple[str, ...]]] = [
+            self.service,
+            Mirror(
+                api,
+                paths.endpointslices(release),
+                _slice_addresses,
+                label_selector=f"kubernetes.io/service-name={service}",
+                on_change=lambda *_: add(FLOOR),
+            ),
+            self._named(paths.core("services", "default"), "kubernetes", _cluster_ips, lambda *_: add(FLOOR)),
+            self._named(paths.endpointslices("default"), "kubernetes", _slice_addresses, lambda *_: add(FLOOR)),
+            Mirror(api, paths.core("nodes"), _node_addresses, on_change=lambda *_: add(FLOOR)),
+        ]
+        """Whose addresses nothing may lead to: the gateway, the API server, the nodes. What a Service leads to counts as it does."""
         self.policies = self._scoped("networkpolicies", PolicyView.of, self._policy_changed)
         self.accounts = self._scoped("serviceaccounts", SharedView.of, self._shared_changed, names.MANAGED_SELECTOR)
         self.bundles = self._scoped("configmaps", SharedView.of, self._shared_changed, names.MANAGED_SELECTOR)
@@ -90,7 +97,7 @@ class Watches:
     async def start(self) -> None:
         """Start what is always watched, and wait until each was listed. Raises `ApiError` where one can't be."""
         groups = (self.policies, self.accounts, self.bundles, *self.volumes.values())
-        mirrors: list[Mirror[Any]] = [self.stored, self.service, *self.certificates, self.nodes, self.endpoints]
+        mirrors: list[Mirror[Any]] = [self.stored, *self.certificates, *self.floor]
         mirrors += [mirror for group in groups for mirror in group.values()]
         for mirror in mirrors:
             self._run(mirror)

@@ -238,38 +238,45 @@ class ConnectConnection(asyncio.Protocol):
 
     async def _open(self, request: ConnectRequest, grant: Grant) -> None:
         """Dial, and make a tunnel of it."""
+        # Not by a `finally` that looks whether self.tunnel is there: compiled, that reads it as what the try's last line made it (mypyc
+        # 2.4.1), and a TypeError takes the place of leave() where there is none.
         forwarder = self._forwarder
         refusal = forwarder.enter(grant.caller)
         try:
-            if refusal is not None:
-                self._refuse(Refuse(refusal, grant.caller))
-                return
-            outcome = await forwarder.dial(grant, FarSide)
-            if isinstance(outcome, Refuse):
-                self._refuse(outcome)
-                return
-            far, address = outcome
-            if not forwarder.started(self._request_id, grant, address):
-                far.abort()
-                self._refuse(Refuse(Refusal.AUDIT_FULL, grant.caller))
-                return
-            self.tunnel = Tunnel(
-                forwarder,
-                self,
-                far,
-                request=request,
-                grant=grant,
-                address=address,
-                request_id=self._request_id,
-                started=self._started,
-            )
-        finally:
-            if self.tunnel is None:
-                forwarder.leave(grant.caller)
+            tunnel = Refuse(refusal, grant.caller) if refusal is not None else await self._dial(request, grant)
+        except BaseException:
+            forwarder.leave(grant.caller)
+            raise
+        if isinstance(tunnel, Refuse):
+            forwarder.leave(grant.caller)
+            self._refuse(tunnel)
+            return
+        self.tunnel = tunnel
         early, self._early = self._early, b""
         self.write(connect_head.ESTABLISHED)
         self.pause(paused=False)
-        self.tunnel.begin(early)
+        tunnel.begin(early)
+
+    async def _dial(self, request: ConnectRequest, grant: Grant) -> Tunnel | Refuse:
+        """A tunnel that has not begun, its first audit line written; or why there is none."""
+        forwarder = self._forwarder
+        outcome = await forwarder.dial(grant, FarSide)
+        if isinstance(outcome, Refuse):
+            return outcome
+        far, address = outcome
+        if not forwarder.started(self._request_id, grant, address):
+            far.abort()
+            return Refuse(Refusal.AUDIT_FULL, grant.caller)
+        return Tunnel(
+            forwarder,
+            self,
+            far,
+            request=request,
+            grant=grant,
+            address=address,
+            request_id=self._request_id,
+            started=self._started,
+        )
 
     # no
 

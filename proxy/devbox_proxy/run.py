@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import structlog
 import uvloop
 
-from devbox_api import names
 from devbox_common.kube import KubeApi
 
 from .admin import AdminPort
@@ -54,9 +53,9 @@ class Start:
 
 
 def own_addresses(environment: Mapping[str, str]) -> frozenset[str]:
-    """Where the gateway itself is: its pod, and its Service, which Kubernetes names to the pods beside it. Raises ValueError."""
-    texts = [environment.get(name, "") for name in ("POD_IP", "POD_IPS", f"{names.SERVICE.upper()}_SERVICE_HOST")]
-    return frozenset(str(ip_address(text.strip())) for text in ",".join(texts).split(",") if text.strip())
+    """Where this pod of the gateway is (`POD_IPS`, as the chart sets it), before it stands in the floor document with the others. Raises
+    ValueError."""
+    return frozenset(str(ip_address(text.strip())) for text in environment.get("POD_IPS", "").split(",") if text.strip())
 
 
 T = TypeVar("T")

@@ -14,6 +14,7 @@ from tests.support import NAMESPACES, apis_service
 from tests.support import registries as running_registries
 from tests.support.workspace import Workspace
 
+from devbox_cluster import config
 from devbox_cluster import images as cluster_images
 from devbox_cluster.paths import cache_dir, kubeconfig
 from devbox_cluster.progress import ClusterError
@@ -25,6 +26,8 @@ from devbox_demo.upstream import Upstream
 
 OPENS = "opens-everything"
 """A NetworkPolicy of this name is trusted by the release that the tests install: it shows what a CNI would that enforces none."""
+PERMITTED = (config.SERVICE_CIDR, config.POD_CIDR, f"{config.NODE_ADDRESS}/32")
+"""Ranges of the cluster's own that the release lets EgressPolicies open: what stays closed in them does so for another reason."""
 SECONDS = 420
 """For a test with its fixtures: the first one may have to build images and install."""
 
@@ -87,7 +90,7 @@ def release(cluster: Kubectl, image_references: dict[str, str], upstream: Upstre
     """The chart of this work tree, installed and serving."""
     with _one_at_a_time():
         values = apis_service.values(upstream, apis_service.apply(cluster), running_registries.address(cluster))
-        values["egress"] |= {"trustedPolicies": [OPENS], "enforcementSeconds": 5}
+        values["egress"] |= {"trustedPolicies": [OPENS], "enforcementSeconds": 5, "permittedCIDRs": list(PERMITTED)}
         staging.install(cluster, image_references["devbox-gateway"], values)
 
 

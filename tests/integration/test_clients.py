@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from devbox_api import names
 from devbox_demo.needles import PYTHON
 from devbox_demo.stage import Stage
 from devbox_demo.upstream import HOSTS
@@ -81,7 +82,7 @@ def test_tls_is_trusted_because_of_the_cluster_and_of_nothing_else(examples: Sta
     other = f"curl -sS --noproxy '*' --resolve other.example:443:{examples.gateway_address} https://other.example/"
     assert examples.exec("agent", ["sh", "-c", other], check=False).code == 60, "the certificate is good for one name"
     variables = examples.exec("agent", ["env"]).out
-    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO"):
+    for name in names.CA_VARIABLES:
         assert f"{name}=/run/devbox-gateway/ca/" in variables
     # The public roots are in the bundle too: pip, git and the rest go on working where a policy lets them.
     count = examples.exec("agent", ["sh", "-c", 'grep -c BEGIN "$SSL_CERT_FILE"']).out

@@ -119,8 +119,8 @@ env:
     valueFrom: {fieldRef: {fieldPath: metadata.name}}
   - name: POD_NAMESPACE
     valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
-  - name: POD_IP
-    valueFrom: {fieldRef: {fieldPath: status.podIP}}
+  - name: POD_IPS
+    valueFrom: {fieldRef: {fieldPath: status.podIPs}}
 startupProbe:
   httpGet: {path: /healthz, port: admin}
   periodSeconds: 1

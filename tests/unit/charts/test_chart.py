@@ -139,6 +139,12 @@ def test_pods_are_restricted_and_spread(plain: list[Object], name: str) -> None:
     assert one(plain, "PodDisruptionBudget", name)["spec"]["selector"] == deployment["selector"]
 
 
+def test_the_gateway_is_told_its_own_addresses(plain: list[Object]) -> None:
+    (container,) = one(plain, "Deployment", "devbox-gateway")["spec"]["template"]["spec"]["containers"]
+    sources = {item["name"]: item.get("valueFrom") for item in container["env"]}
+    assert sources["POD_IPS"] == {"fieldRef": {"fieldPath": "status.podIPs"}}
+
+
 def test_the_grace_period_covers_the_drain() -> None:
     spec = one(render({"gateway": {"drainSeconds": 7, "shutdownSeconds": 30}}), "Deployment", "devbox-gateway")["spec"]
     assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 47

@@ -21,6 +21,8 @@ from .conftest import until
 from .hellos import client_hello
 
 NAME = "files.example"
+TUNNELS = 8
+"""That a devbox may have."""
 
 
 def own_address() -> str:
@@ -93,9 +95,8 @@ async def proxied() -> AsyncIterator[Proxied]:
         probe.bind((own_address(), 0))
         port = probe.getsockname()[1]
     overrides = {NAME: f"{own_address()}:{port}"}
-    async with stage(
-        cluster, hosts=(NAME,), shutdownSeconds=3, egress={"addressOverrides": overrides, "permittedCIDRs": ["127.0.0.0/8"]}
-    ) as gateway:
+    egress = {"addressOverrides": overrides, "permittedCIDRs": ["127.0.0.0/8"], "tunnelsPerDevbox": TUNNELS}
+    async with stage(cluster, hosts=(NAME,), shutdownSeconds=3, egress=egress) as gateway:
         result = Proxied(gateway, token, policy)
         server = await asyncio.start_server(result.accept, own_address(), port, ssl=gateway.server_tls)
         yield result
@@ -171,6 +172,16 @@ async def test_what_may_not_be_reached_is_not_dialled(proxied: Proxied) -> None:
         answer = await proxied.refused(proxied.head(target))
         assert answer.startswith(b"HTTP/1.1 " + status), answer[:200]
     assert not proxied.accepted
+
+
+async def test_a_refused_dial_is_over_and_written_down_once(proxied: Proxied) -> None:
+    """More of them than a devbox may have tunnels: none is counted as one."""
+    for _ in range(TUNNELS + 1):
+        assert (await proxied.refused(proxied.head("127.0.0.1:443"))).startswith(b"HTTP/1.1 403 address_not_allowed")
+    _, writer = await proxied.tunnel()
+    writer.close()
+    assert [line["code"] for line in proxied.audit() if line["audit"] == "refused"] == ["address_not_allowed"] * (TUNNELS + 1)
+    assert not [line for line in proxied.gateway.process.output if "request_failed" in line or "exc_type" in line]
 
 
 async def test_tokens_are_good_for_their_own_port(proxied: Proxied) -> None:
