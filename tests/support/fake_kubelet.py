@@ -8,7 +8,7 @@ as a kubelet, the scheduler or the eviction manager would. No process runs. Call
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from devbox_common.mirror import Mirror
 from devbox_operator import paths
 
 NODE: Final = "node-1"
+NOTHING: Final[Mapping[str, str]] = {}
 
 
 def moment(ago: float = 0.0) -> str:
@@ -118,7 +119,9 @@ def running(address: str) -> dict[str, Any]:
     }
 
 
-def ended(phase: str, *, code: int = 0, ran: float = 60.0, container: str = "", **more: Any) -> dict[str, Any]:
+def ended(
+    phase: str, *, code: int = 0, ran: float = 60.0, container: str = "", more: Mapping[str, str] = NOTHING
+) -> dict[str, Any]:
     """The status of a pod whose agent ended with a code after so many seconds; `container`: the reason, `more`: of the pod itself."""
     reason = container or ("Completed" if code == 0 else "Error")
     state = {"exitCode": code, "reason": reason, "startedAt": moment(ran), "finishedAt": moment()}

@@ -1,0 +1,187 @@
+"""Pods that end or can't start, in the words of a kubelet, a node's controller and the API server: a new pod with new tokens where that is
+right, else a condition that says what it is, and a pause that grows.
+
+Goes in: a stage. Comes out: rows. Quotas are the API server's own; what a kubelet would say, a test says in its place.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from time import monotonic as now
+from typing import Any, Final
+
+from tests.chaos.report import Row
+from tests.chaos.world import eventually
+from tests.support.fake_kubelet import ended, waiting
+
+from devbox_common.kube import Object
+from devbox_operator import paths
+
+from .stage import Stage
+from .traffic import Agent, Traffic, traffic
+
+BACK_SECONDS: Final = 10.0
+EVICTED: Final[Mapping[str, str]] = {"reason": "Evicted", "message": "The node was low on resource: memory."}
+OOM: Final = "OOMKilled"
+LOST: Final[Mapping[str, str]] = {"reason": "NodeLost", "message": "Node node-1 which was running pod is unresponsive"}
+
+
+async def returns(stage: Stage, long: bool) -> list[Row]:
+    """One after the other; the short form leaves out what differs from others by a word, and what takes a pause."""
+    await stage.alone()
+    async with traffic(stage) as cars:
+        rows = [
+            await _back(stage, cars, "evicted", "OnFailure", ended("Failed", code=137, more=EVICTED)),
+            await _back(stage, cars, "node lost: its pod removed", "Always", None),
+            await _left(stage, cars, "OnFailure", ended("Succeeded"), "PodSucceeded"),
+            await _left(stage, cars, "Never", ended("Failed", code=1), "PodFailed"),
+            await _image(stage, cars),
+            await _quota(stage, cars),
+            await _restricted(stage, cars),
+        ]
+        if long:
+            rows += [
+                await _back(stage, cars, "evicted", "Always", ended("Failed", code=137, more=EVICTED)),
+                await _back(stage, cars, "node lost: its pod Failed", "Always", ended("Failed", code=137, more=LOST)),
+                await _back(
+                    stage, cars, "out of memory, and the pod Failed", "OnFailure", ended("Failed", code=137, container=OOM)
+                ),
+                await _left(stage, cars, "Never", ended("Succeeded"), "PodSucceeded"),
+                await _pause(stage, cars),
+            ]
+        return rows
+
+
+async def _started(stage: Stage, cars: Traffic, **spec: Any) -> tuple[str, Agent]:
+    space = await stage.namespace()
+    await stage.create(space, **spec)
+    return space, await cars.agent(space)
+
+
+async def _condition(stage: Stage, space: str, wanted: Callable[[Object], bool], seconds: float = 20.0) -> Object:
+    """PodReady, once it is as wanted."""
+    found: list[Object] = []
+
+    async def there() -> bool:
+        box = await stage.get(paths.devboxes(space, "agent")) or {}
+        found[:] = [c for c in box.get("status", {}).get("conditions", ()) if c["type"] == "PodReady"]
+        return bool(found) and wanted(found[0])
+
+    await eventually(there, seconds, every=0.05)
+    return found[0]
+
+
+async def _back(stage: Stage, cars: Traffic, what: str, policy: str, status: Object | None) -> Row:
+    """Another pod, with tokens of its own; the old one's are dead."""
+    space, old = await _started(stage, cars, restartPolicy=policy)
+    start = now()
+    if status is None:
+        options = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
+        await stage.api.request("DELETE", paths.pods(space, old.name), body=options)
+    else:
+        await cars.kubelet.says(old.pod, **status)
+    new = old
+    async with asyncio.timeout(40):
+        while new.uid == old.uid:
+            await asyncio.sleep(0.1)
+            new = await cars.agent(space)
+    took = now() - start
+    fine = (await cars.answers(new)).fine
+    dead = (await cars.answers(new, token=old.tokens["ANTHROPIC"])).status
+    measured = f"{took:.1f} s; the new pod's token {'works' if fine else 'does not work'}, the old one's: {dead}"
+    held = took <= BACK_SECONDS and fine and dead in (401, 403) and new.name != old.name
+    return Row(f"{what}, restartPolicy {policy}", f"another pod with other tokens ≤{BACK_SECONDS:g} s", measured, held)
+
+
+async def _left(stage: Stage, cars: Traffic, policy: str, status: Object, reason: str) -> Row:
+    """Its end is the end."""
+    space, old = await _started(stage, cars, restartPolicy=policy)
+    await cars.kubelet.says(old.pod, **status)
+    said = await _condition(stage, space, lambda c: c["reason"] == reason)
+    await asyncio.sleep(1)
+    pods = await stage.pods(space)
+    box = await stage.get(paths.devboxes(space, "agent")) or {}
+    same = [pod["metadata"]["uid"] for pod in pods] == [old.uid]
+    measured = f"{box['status']['phase']}: {said['message']}; {'no' if same else 'another'} new pod"
+    return Row(
+        f"{status['phase']}, and restartPolicy is {policy}",
+        f"left, with the condition {reason}",
+        measured,
+        same and box["status"]["phase"] == status["phase"],
+    )
+
+
+async def _image(stage: Stage, cars: Traffic) -> Row:
+    """The kubelet tries again by itself: no new pod."""
+    space, old = await _started(stage, cars)
+    text = 'Back-off pulling image "localhost/agent"'
+    await cars.kubelet.says(old.pod, **waiting("ImagePullBackOff", text))
+    said = await _condition(stage, space, lambda c: "ImagePullBackOff" in c["message"])
+    same = [pod["metadata"]["uid"] for pod in await stage.pods(space)] == [old.uid]
+    return Row(
+        "image can't be pulled",
+        "the condition says so, the pod stays",
+        f"{said['reason']}: {said['message']}",
+        same and text in said["message"],
+    )
+
+
+async def _pause(stage: Stage, cars: Traffic) -> Row:
+    """The second failure in a row waits 10 s, and the condition says why."""
+    space, agent = await _started(stage, cars)
+    await cars.kubelet.says(agent.pod, **ended("Failed", code=1, ran=1))
+    first = agent
+    async with asyncio.timeout(30):
+        while agent.uid == first.uid:
+            await asyncio.sleep(0.1)
+            agent = await cars.agent(space)
+    start = now()
+    await cars.kubelet.says(agent.pod, **ended("Failed", code=1, ran=1))
+    said = await _condition(stage, space, lambda c: c["reason"] == "PodFailed")
+    second = agent
+    async with asyncio.timeout(40):
+        while agent.uid == second.uid:
+            await asyncio.sleep(0.1)
+            agent = await cars.agent(space)
+    took = now() - start
+    return Row(
+        "a pod that fails twice in a row",
+        "the third ≥9 s later, PodFailed meanwhile",
+        f"{took:.1f} s; {said['message']}",
+        took >= 9,
+    )
+
+
+async def _quota(stage: Stage, cars: Traffic) -> Row:
+    """The API server refuses the pod; once there is room, it comes."""
+    space = await stage.namespace()
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    path = paths.core("resourcequotas", space)
+    await stage.api.request("POST", path, body=quota)
+
+    async def counted() -> bool:
+        return "hard" in ((await stage.get(f"{path}/none")) or {}).get("status", {})
+
+    await eventually(counted, 20)
+    await stage.create(space)
+    said = await _condition(stage, space, lambda c: c["reason"] == "PodRefused")
+    await stage.api.request("DELETE", f"{path}/none")
+    start = now()
+    agent = await cars.agent(space)
+    took = now() - start
+    fine = "exceeded quota" in said["message"] and (await cars.answers(agent)).fine
+    return Row(
+        "quota exceeded, then lifted",
+        "PodRefused with the API server's words; then it runs",
+        f"{said['message'][:60]}…; {took:.1f} s",
+        fine,
+    )
+
+
+async def _restricted(stage: Stage, cars: Traffic) -> Row:
+    """Pod Security at its strictest has nothing against a devbox."""
+    space = await stage.namespace()
+    labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+    await stage.patch(paths.core("namespaces", "", space), {"metadata": {"labels": labels}})
+    await stage.create(space)
+    fine = (await cars.answers(await cars.agent(space))).fine
+    return Row("Pod Security: restricted is enforced", "the devbox runs", "it runs" if fine else "it does not", fine)
