@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
@@ -41,16 +41,19 @@ class Mirror(Generic[T]):
         label_selector: str | None = None,
         field_selector: str | None = None,
         on_change: OnChange[T] | None = None,
+        group: Callable[[Key, T], Hashable] | None = None,
         relist_seconds: float = RELIST_SECONDS,
     ) -> None:
         """`convert` returns None for objects to leave out; if it raises, the object is left out and the fact is logged.
 
-        `on_change(key, old, new)` is called synchronously, after `objects` holds the new state.
+        `on_change(key, old, new)` is called synchronously, after `objects` holds the new state. `group(key, object)`: what `within`
+        finds it by; the namespace if it is not given.
         """
         self._api = api
         self._path = path
         self._convert = convert
         self._on_change = on_change
+        self._group = group or (lambda key, _: key[0])
         self._relist_seconds = relist_seconds
         self._params: dict[str, str] = {}
         if label_selector:
@@ -58,7 +61,9 @@ class Mirror(Generic[T]):
         if field_selector:
             self._params["fieldSelector"] = field_selector
         self._objects: dict[Key, T] = {}
-        self._by_namespace: dict[str, dict[Key, T]] = {}
+        self._by_group: dict[Hashable, dict[Key, T]] = {}
+        self._noted: dict[Key, int] = {}
+        """Versions of what was noted, until the watch is as far."""
         self._live_since: float | None = None
         self.objects: Mapping[Key, T] = MappingProxyType(self._objects)
         self.synced = asyncio.Event()
@@ -73,9 +78,18 @@ class Mirror(Generic[T]):
         """The watch is open: changes arrive as they happen."""
         return self._live_since is not None
 
-    def within(self, namespace: str) -> Mapping[Key, T]:
-        """The objects of one namespace, without a look at the others."""
-        return self._by_namespace.get(namespace, {})
+    def within(self, group: Hashable) -> Mapping[Key, T]:
+        """The objects of one group (namespace), without a look at the others."""
+        return self._by_group.get(group, {})
+
+    def note(self, item: Object) -> None:
+        """What the API server answered to a write of our own: it is in `objects` at once, and older events do not undo it.
+
+        Nobody is told of the change, since whoever made it knows. (resourceVersions are numbers that grow: KEP-5504.)
+        """
+        key, new = self._key(item), self._converted(item)
+        self._noted[key] = int(item["metadata"]["resourceVersion"])
+        self._put(key, new)
 
     async def run(self) -> None:
         """List, then watch, for ever; every failure is retried with a back-off and ends with a new list where needed."""
@@ -101,7 +115,7 @@ class Mirror(Generic[T]):
 
     async def _list_and_watch(self) -> None:
         items, version = await self._api.list(self._path, self._params)
-        self._replace(items)
+        self._replace(items, version)
         self.synced.set()
         deadline = time.monotonic() + self._relist_seconds * random.uniform(0.8, 1.2)  # noqa: S311 (jitter)
         while (left := deadline - time.monotonic()) > 0:
@@ -122,37 +136,53 @@ class Mirror(Generic[T]):
                     self._take(event["object"], deleted=event["type"] == "DELETED")
                 yield event["object"]["metadata"]["resourceVersion"]
 
-    def _replace(self, items: list[Object]) -> None:
+    def _replace(self, items: list[Object], version: str) -> None:
         self.last_event = time.monotonic()
-        gone = set(self._objects)
+        # What was written while the list was on its way comes with the watch.
+        gone = {key for key in self._objects if key not in self._noted or self._noted[key] <= int(version)}
         for item in items:
             gone.discard(self._take(item, deleted=False))
         for key in gone:
+            self._noted.pop(key, None)
             self._set(key, None)
 
     def _take(self, item: Object, *, deleted: bool) -> Key:
-        metadata: dict[str, Any] = item["metadata"]
-        key = (metadata.get("namespace", ""), metadata["name"])
-        new: T | None = None
-        if not deleted:
-            try:
-                new = self._convert(item)
-            except Exception as error:  # one broken object must not blind us to the rest
-                # The error's text may quote the object, which may be a Secret.
-                log.error("object_unreadable", path=self._path, key="/".join(key), error=type(error).__name__)
-        self._set(key, new)
+        key = self._key(item)
+        if key in self._noted:
+            if int(item["metadata"]["resourceVersion"]) < self._noted[key]:
+                return key
+            del self._noted[key]
+        self._set(key, None if deleted else self._converted(item))
         return key
 
+    @staticmethod
+    def _key(item: Object) -> Key:
+        metadata: dict[str, Any] = item["metadata"]
+        return (metadata.get("namespace", ""), metadata["name"])
+
+    def _converted(self, item: Object) -> T | None:
+        try:
+            return self._convert(item)
+        except Exception as error:  # one broken object must not blind us to the rest
+            # The error's text may quote the object, which may be a Secret.
+            log.error("object_unreadable", path=self._path, key="/".join(self._key(item)), error=type(error).__name__)
+            return None
+
     def _set(self, key: Key, new: T | None) -> None:
-        old = self._objects.get(key)
-        if new is None:
-            self._objects.pop(key, None)
-            near = self._by_namespace.get(key[0], {})
-            near.pop(key, None)
-            if not near:
-                self._by_namespace.pop(key[0], None)
-        else:
-            self._objects[key] = new
-            self._by_namespace.setdefault(key[0], {})[key] = new
+        old = self._put(key, new)
         if self._on_change is not None and old != new:
             self._on_change(key, old, new)
+
+    def _put(self, key: Key, new: T | None) -> T | None:
+        """Returns what was there."""
+        old = self._objects.pop(key, None)
+        if old is not None:
+            group = self._group(key, old)
+            near = self._by_group[group]
+            del near[key]
+            if not near:
+                del self._by_group[group]
+        if new is not None:
+            self._objects[key] = new
+            self._by_group.setdefault(self._group(key, new), {})[key] = new
+        return old

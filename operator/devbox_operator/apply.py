@@ -20,21 +20,29 @@ class NotLeadingError(Exception):
 class Writer:
     """Writes, guarded."""
 
-    def __init__(self, api: KubeApi, held: Callable[[], bool], left: Callable[[], float] | None = None) -> None:
-        """`held()` is asked before every write; `left()`: seconds that it may take."""
+    def __init__(
+        self,
+        api: KubeApi,
+        held: Callable[[], bool],
+        left: Callable[[], float] | None = None,
+        note: Callable[[Object], None] = lambda _: None,
+    ) -> None:
+        """`held()` is asked before every write; `left()`: seconds that it may take; `note(object)` is told what the API server has
+        now, so that the next look need not wait for the watch to say so."""
         self._api = api
         self._held = held
         self._left = left or (lambda: 60.0)
+        self._note = note
 
     async def apply(self, path: str, body: Object) -> Object:
         """Server-side apply; with metadata.resourceVersion or uid in the body it fails (409) on any other object."""
         self._start("apply", body)
-        return await self._in_time(self._api.apply(path, body))
+        return self._noted(await self._in_time(self._api.apply(path, body)))
 
     async def create(self, collection: str, body: Object) -> Object:
         """POST."""
         self._start("create", body)
-        return await self._in_time(self._api.request("POST", collection, body=body))
+        return self._noted(await self._in_time(self._api.request("POST", collection, body=body)))
 
     async def delete(self, path: str, *, uid: str | None = None, kind: str = "") -> bool:
         """DELETE, of that very object if `uid` is given; False if it was gone already."""
@@ -58,13 +66,17 @@ class Writer:
     async def patch(self, path: str, operations: Sequence[Mapping[str, Any]], *, kind: str) -> Object:
         """JSON patch."""
         self._start("patch", {"kind": kind})
-        return await self._in_time(self._api.request("PATCH", path, body=operations, content_type=JSON_PATCH))
+        return self._noted(await self._in_time(self._api.request("PATCH", path, body=operations, content_type=JSON_PATCH)))
 
     async def strategic(self, path: str, body: Object, *, kind: str) -> Object:
         """Strategic merge patch: lists with a merge key (ownerReferences by uid) are added to."""
         self._start("patch", {"kind": kind})
         request = self._api.request("PATCH", path, body=body, content_type="application/strategic-merge-patch+json")
-        return await self._in_time(request)
+        return self._noted(await self._in_time(request))
+
+    def _noted(self, answer: Object) -> Object:
+        self._note(answer)
+        return answer
 
     async def _in_time(self, request: Coroutine[Any, Any, Object]) -> Object:
         try:

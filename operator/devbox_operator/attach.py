@@ -4,7 +4,7 @@ Goes in: a gated (or running) pod with the devbox label, its bindings and its Eg
 pods, not Devboxes: any pod that carries the label and the gate could be given gateways this way.
 
 The order is what makes it safe to be interrupted anywhere. The Route comes before the token Secret, so that no process ever
-holds a token whose digest is not listed; the Route is read live and written with its resourceVersion (or created), so that
+holds a token whose digest is not listed; the Route is written with the resourceVersion that was read (or created), so that
 digests are never lost to a writer that saw less. The gate opens when policy, Route and token Secret are there.
 """
 
@@ -18,13 +18,13 @@ import structlog
 from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_api.route import CONFINED, Binding, DevboxRef, EgressBinding, PodRef, Route
-from devbox_common.kube import ApiError, KubeApi, Object
+from devbox_common.kube import ApiError, Object
 from devbox_common.redacted import Redacted
 
 from . import documents, metrics, network, paths, tokens
 from .apply import Writer
 from .credentials import Problem
-from .model import PodView, PolicyView, SecretView, StoredRoute
+from .model import PodView, PolicyView, SecretView, StoredRoute, StoredView
 from .settings import Settings
 
 log = structlog.get_logger()
@@ -84,8 +84,8 @@ class Attached:
 class Attacher:
     """Carries it out."""
 
-    def __init__(self, api: KubeApi, writer: Writer, settings: Settings) -> None:
-        self._api, self._writer, self._settings = api, writer, settings
+    def __init__(self, writer: Writer, settings: Settings) -> None:
+        self._writer, self._settings = writer, settings
 
     async def attach(
         self,
@@ -94,6 +94,7 @@ class Attacher:
         wanted: Wanted,
         *,
         policies: Sequence[PolicyView],
+        route: StoredView | None,
         token_secret: SecretView | None,
         service_account: str,
         now: datetime,
@@ -102,7 +103,7 @@ class Attacher:
         await self._policy(pod, policies)
         if pod.gated and not (wanted.complete and wanted.served):
             return Attached(confined=True, issued=False, opened=False, expires={}, renew_at=None)
-        stored = await self._stored(pod)
+        stored = await self._stored(pod, route)
         try:
             listed = await self._tokens(pod, devbox_uid, wanted, stored, service_account=service_account, now=now)
         except ApiError as error:
@@ -120,24 +121,31 @@ class Attacher:
         if network.in_place(pod, policies, self._settings.release_namespace):
             return
         path, body = paths.networkpolicies(pod.namespace, pod.name), network.policy(pod, self._settings.release_namespace)
-        answer = await self._writer.apply(path, body)
+        answer = await self._write_policy(body, there=any(found.name == pod.name for found in policies))
         if answer["spec"] != body["spec"]:
             # Somebody added to it, and an apply leaves what others own.
             log.warning("policy_restored", pod=pod.name, namespace=pod.namespace)
             operations = [{"op": "replace", "path": "/spec", "value": body["spec"]}]
             await self._writer.patch(path, operations, kind="NetworkPolicy")
 
-    async def _stored(self, pod: PodView) -> StoredRoute | None:
-        path = paths.secrets(self._settings.credentials_namespace, documents.route_name(pod.uid))
+    async def _write_policy(self, body: Object, *, there: bool) -> Object:
+        """A create is half the price of an apply that creates."""
+        namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
         try:
-            return documents.stored_route(await self._api.request("GET", path))
+            if not there:
+                return await self._writer.create(paths.networkpolicies(namespace), body)
         except ApiError as error:
-            if error.not_found:
-                return None
-            raise
+            if not error.conflict:
+                raise  # (A conflict: the mirror has not seen it yet.)
+        return await self._writer.apply(paths.networkpolicies(namespace, name), body)
+
+    async def _stored(self, pod: PodView, found: StoredView | None) -> StoredRoute | None:
+        try:
+            return documents.stored_route(found) if found else None
         except ValueError:
             # Not readable: the tokens in it are lost, and a running pod has to be restarted. Nobody but us writes there.
             log.error("route_unreadable", pod=pod.name, namespace=pod.namespace)
+            path = paths.secrets(self._settings.credentials_namespace, documents.route_name(pod.uid))
             await self._writer.delete(path, kind="Secret")
             return None
 

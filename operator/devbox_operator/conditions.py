@@ -106,15 +106,41 @@ def merge(old: Iterable[Condition], findings: Findings, generation: int, now: da
     return tuple(result)
 
 
+def urgent(old: Iterable[Condition], new: Iterable[Condition]) -> bool:
+    """A change that somebody waits for, or has to act on: the Devbox became Ready or ceased to be, or something is wrong."""
+    before = {condition.type: condition for condition in old}
+    for condition in new:
+        previous = before.get(condition.type)
+        if previous and (previous.status, previous.reason, previous.message) == (
+            condition.status,
+            condition.reason,
+            condition.message,
+        ):
+            continue
+        if condition.type == ConditionType.READY and "True" in (condition.status, previous and previous.status):
+            return True
+        if condition.type == ConditionType.RESTART_REQUIRED and condition.status == "True":
+            return True
+        if condition.status == "Unknown" or _trouble(condition):
+            return True
+    return False
+
+
+def _trouble(condition: Condition) -> bool:
+    return condition.status == "False" and condition.type not in SUMMARIES and condition.reason not in QUIET
+
+
 def events(regarding: Regarding, old: Iterable[Condition], new: Iterable[Condition], now: datetime) -> list[Object]:
-    """An Event for each condition that became False for a reason that does not pass by itself, and one for Ready."""
+    """An Event for each condition that became False for a reason that does not pass by itself, and one when that is over: a start
+    without trouble is no event (the kubelet's own are there for the pod)."""
     before = {condition.type: (condition.status, condition.reason) for condition in old}
+    troubled = any(_trouble(condition) for condition in old)
     result = []
     for condition in new:
         if before.get(condition.type) == (condition.status, condition.reason):
             continue
-        ready = condition.type == ConditionType.READY and condition.status == "True"
-        trouble = condition.status == "False" and condition.type not in SUMMARIES and condition.reason not in QUIET
+        ready = condition.type == ConditionType.READY and condition.status == "True" and troubled
+        trouble = _trouble(condition)
         restart = condition.type == ConditionType.RESTART_REQUIRED
         wanted = ready or (condition.status == "True" if restart else trouble)
         if wanted:

@@ -61,13 +61,10 @@ def route(document: Route, namespace: str, tokens_content: str) -> Object:
     return body
 
 
-def stored_route(item: Object) -> StoredRoute:
+def stored_route(view: StoredView) -> StoredRoute:
     """The Route in a Secret. Raises ValueError if there is none that can be read."""
-    raw = base64.b64decode((item.get("data") or {}).get(names.ROUTE_KEY, ""))
-    annotations = item["metadata"].get("annotations") or {}
-    return StoredRoute(
-        Route.model_validate_json(raw), item["metadata"]["resourceVersion"], annotations.get(TOKENS_CONTENT_ANNOTATION, "")
-    )
+    raw = base64.b64decode(view.data.get(names.ROUTE_KEY, Redacted("")).reveal())
+    return StoredRoute(Route.model_validate_json(raw), view.version, view.annotations.get(TOKENS_CONTENT_ANNOTATION, ""))
 
 
 def gateway_document(config: GatewayConfig) -> Gateway:
@@ -147,6 +144,11 @@ def source_of(view: StoredView) -> tuple[str, str]:
     """(namespace, name) of the Secret, GatewayConfig or EgressPolicy that a document was made from; empty strings if it does not say."""
     get = view.annotations.get
     return get(names.SOURCE_NAMESPACE_ANNOTATION, ""), get(names.SOURCE_NAME_ANNOTATION, "")
+
+
+def made_for(view: StoredView) -> tuple[str, str]:
+    """(namespace, name) of a Route's Devbox, or of what another document was made from."""
+    return devbox_of(view) if view.type == names.ROUTE_TYPE else source_of(view)
 
 
 def devbox_of(view: StoredView) -> tuple[str, str]:

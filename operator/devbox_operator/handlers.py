@@ -13,14 +13,28 @@ import kopf
 from devbox_api import names
 
 from .keys import Kind, WorkKey
+from .model import Key
 from .settings import Settings
 
 Add = Callable[[WorkKey], None]
 
 
-def registry(add: Add, namespace_changed: Callable[[str, bool], None]) -> kopf.OperatorRegistry:
-    """The five handlers. `namespace_changed(name, ending)`: labels decide about allowedNamespaces, and nothing can be made in a
-    namespace that is being deleted."""
+class _NoDiffs(kopf.DiffBaseStorage):
+    """Kopf works out of every event what changed since handlers last succeeded, of which we have none: most of an event's price."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
+def registry(add: Add, namespace_changed: Callable[[str, bool], None], ours: Callable[[Key, str], bool]) -> kopf.OperatorRegistry:
+    """The four handlers. `namespace_changed(name, ending)`: labels decide about allowedNamespaces, and nothing can be made in a
+    namespace that is being deleted; `ours(Devbox, resourceVersion)`: the event is that of our own write of its status."""
     handlers = kopf.OperatorRegistry()
     group, version = names.GROUP, names.VERSION
 
@@ -31,8 +45,10 @@ def registry(add: Add, namespace_changed: Callable[[str, bool], None]) -> kopf.O
         return kopf.login_with_kubeconfig(**kwargs)
 
     @kopf.on.event(group, version, "devboxes", registry=handlers)
-    async def devbox(namespace: str | None, name: str | None, **_: Any) -> None:
-        add(WorkKey(Kind.DEVBOX, namespace or "", name or ""))
+    async def devbox(namespace: str | None, name: str | None, meta: Any, **_: Any) -> None:
+        key = (namespace or "", name or "")
+        if not ours(key, str(meta.get("resourceVersion", ""))):
+            add(WorkKey(Kind.DEVBOX, *key))
 
     @kopf.on.event(group, version, "gatewayconfigs", registry=handlers)
     async def gatewayconfig(namespace: str | None, name: str | None, **_: Any) -> None:
@@ -41,10 +57,6 @@ def registry(add: Add, namespace_changed: Callable[[str, bool], None]) -> kopf.O
     @kopf.on.event(group, version, "egresspolicies", registry=handlers)
     async def egresspolicy(namespace: str | None, name: str | None, **_: Any) -> None:
         add(WorkKey(Kind.EGRESS, namespace or "", name or ""))
-
-    @kopf.on.event("", "v1", "pods", labels={names.DEVBOX_LABEL: kopf.PRESENT}, registry=handlers)
-    async def pod(namespace: str | None, labels: Any, **_: Any) -> None:
-        add(WorkKey(Kind.DEVBOX, namespace or "", str(labels[names.DEVBOX_LABEL])))
 
     @kopf.on.event("", "v1", "namespaces", registry=handlers)
     async def namespace_event(name: str | None, event: Any, meta: Any, **_: Any) -> None:
@@ -61,7 +73,7 @@ def operator_settings(_: Settings) -> kopf.OperatorSettings:
     # CustomResourceDefinitions and namespaces are not scanned for: that would need more rights.
     settings.scanning.disabled = True
     settings.watching.chunk_size = 500
-    settings.watching.label_selectors["pods"] = names.DEVBOX_LABEL
+    settings.persistence.diffbase_storage = _NoDiffs()
     settings.networking.enforce_retry_after = True
     settings.networking.connect_timeout = 10
     return settings

@@ -56,8 +56,8 @@ class Leader:
         self.index = Index()
         self.queue: WorkQueue[WorkKey] = WorkQueue(self._work, on_error=_failed)
         self.watches = Watches(api, settings, self.index, self.queue.add)
-        observer, writer = Observer(api, self.watches, self.index, settings), Writer(api, held, left)
-        attacher = Attacher(api, writer, settings)
+        observer, writer = Observer(api, self.watches, self.index, settings), Writer(api, held, left, self.watches.note)
+        attacher = Attacher(writer, settings)
         shared: dict[str, Any] = {
             "observer": observer,
             "watches": self.watches,
@@ -99,7 +99,7 @@ class Leader:
         logging.getLogger("kopf").setLevel(logging.WARNING)
         ours = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
-            registry=handlers.registry(self.queue.add, self._namespace_changed),
+            registry=handlers.registry(self.queue.add, self._namespace_changed, self._devboxes.wrote),
             # Else kopf looks up the user's name, and a container's user need not have one.
             identity=Identity(names.LEASE),
             settings=handlers.operator_settings(self.settings),

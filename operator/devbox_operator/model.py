@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from devbox_api import names
+from devbox_api.conditions import ConditionType
 from devbox_api.devbox import Devbox
 from devbox_api.egresspolicy import EgressPolicy
 from devbox_api.gatewayconfig import GatewayConfig
@@ -86,6 +87,12 @@ class GatewayView:
     def key(self) -> Key:
         """(namespace, name)."""
         return (self.config.namespace, self.config.name)
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """What of it matters to the Devboxes that use it."""
+        accepted = [(c.status, c.message) for c in self.config.status.conditions if c.type == ConditionType.ACCEPTED]
+        return (self.config.uid, self.config.generation, self.deleting, accepted)
 
     @classmethod
     def of(cls, item: Object) -> "GatewayView":

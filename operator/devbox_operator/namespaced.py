@@ -17,6 +17,8 @@ from .model import DevboxView, SharedView, content_hash
 from .observe import Observer
 from .pod import owner_reference
 
+TOGETHER_SECONDS: Final = 0.25
+"""References that come within this time are one write, of a list that is as long as the namespace has devboxes."""
 _OURS: Final = {names.MANAGED_BY_LABEL: names.MANAGED_BY}
 
 
@@ -50,6 +52,8 @@ class Shared:
                 found = self._observer.shared("ServiceAccount", namespace, names.AGENT_SERVICE_ACCOUNT)
                 if owner["uid"] not in waiting and found is not None:
                     return found.uid  # the one before us wrote it
+                if found is not None:
+                    await asyncio.sleep(TOGETHER_SECONDS)
                 taken = dict(waiting)
                 uid = await self._own(namespace, list(taken.values()), found)
                 for written in taken:

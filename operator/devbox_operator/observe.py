@@ -1,23 +1,20 @@
 """From the API server to one frozen snapshot of a Devbox and all it depends on.
 
-Goes in: a Devbox's key. Comes out: a `Snapshot`, or None if there is no such Devbox. Devbox, pods, GatewayConfigs and the
-EgressPolicy are read live, so that no stale cache decides; the rest comes from the mirrors. Called by reconcile.py.
+Goes in: a Devbox's key. Comes out: a `Snapshot`, or None if there is no such Devbox. The Devbox is read live, the rest comes from the
+mirrors, which hold our own writes at once. A mirror that is behind does no harm: whatever is made or written has a name that is used
+once, or a version or UID as a precondition; and before another pod is made, the pods are read live. Called by reconcile.py.
 """
 
-import asyncio
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import UTC, datetime
 
 from devbox_api import names
 from devbox_common.kube import ApiError, KubeApi, Object
 
-from . import documents, paths
+from . import paths
 from .index import Index, references
 from .model import (
-    INVALID,
-    NOT_FOUND,
     DevboxView,
-    EgressView,
     GatewayView,
     Key,
     Missing,
@@ -62,10 +59,7 @@ class Observer:
         """Everything about a Devbox. Its references are noted first: what changes from then on wakes it."""
         box = devbox.box
         keys = sorted({(b.gateway_ref.namespace or box.namespace, b.gateway_ref.name) for b in box.spec.gateways})
-        pods, egress, found = await asyncio.gather(
-            self.pods(box.namespace, box.name), self.egress(devbox.egress), asyncio.gather(*(self.gateway(key) for key in keys))
-        )
-        gateways: Mapping[Key, GatewayView | None] = dict(zip(keys, found, strict=True))
+        gateways: Mapping[Key, GatewayView | None] = {key: self._watches.gateway(key) for key in keys}
         refs = references(devbox, gateways)
         self._index.devboxes[devbox.key] = refs
         secrets: dict[Key, SecretView | Missing] = {}
@@ -74,16 +68,15 @@ class Observer:
         if self._settings.source_secrets == "All":
             await self._watches.secret((box.namespace, ""))  # so that the token Secret can be seen
         volumes = {item: await self._mountable(box.namespace, *item) for item in sorted(refs.volumes)}
-        policies = self._watches.of_scope(self._watches.policies, box.namespace)
         return Snapshot(
             devbox=devbox,
-            pods=tuple(pods),
+            pods=tuple(self._watches.pods(devbox.key)),
             gateways=gateways,
             secrets=secrets,
             labels=await self._labels(box.namespace, gateways),
-            egress=egress,
+            egress=self._watches.egress(devbox.egress) if devbox.egress else None,
             volumes=volumes,
-            policies=tuple(policies.within(box.namespace).values()) if policies else (),
+            policies=self._watches.policies(devbox.key),
             documents=_Names(self._watches, self._settings.credentials_namespace),
             system=self.system(),
             now=datetime.now(UTC),
@@ -99,29 +92,15 @@ class Observer:
         place = (self._settings.release_namespace, self._settings.service_name)
         return System(self._watches.service.objects.get(place, ()), self.bundle)
 
-    async def pods(self, namespace: str, devbox: str) -> list[PodView]:
-        """The pods with the devbox's label."""
-        items, _ = await self._api.list(paths.pods(namespace), {"labelSelector": f"{names.DEVBOX_LABEL}={devbox}"})
-        return [PodView.of(item) for item in items]
-
-    async def gateway(self, key: Key) -> GatewayView | None:
-        """A GatewayConfig. (In a namespace that the operator does not work in, it can't be seen.)"""
-        item = await self.get(paths.gatewayconfigs(*key), forbidden_is_missing=True)
-        return GatewayView.of(item) if item else None
-
-    async def egress(self, key: Key | None) -> EgressView | Missing | None:
-        """An EgressPolicy, or why there is none; None if none is asked for."""
-        if key is None:
-            return None
-        item = await self.get(paths.egresspolicies(*key))
-        if item is None:
-            return NOT_FOUND
-        try:
-            view = EgressView.of(item)
-            documents.egress_document(view.policy)
-        except ValueError:
-            return INVALID  # its own reconcile says what is wrong
-        return view
+    async def unseen_pods(self, devbox: DevboxView, seen: Iterable[PodView]) -> bool:
+        """The API server has a pod of the Devbox that the mirror has not (it has it from now on)."""
+        selector = f"{names.DEVBOX_LABEL}={devbox.box.name}"
+        items, _ = await self._api.list(paths.pods(devbox.box.namespace), {"labelSelector": selector})
+        known = {pod.uid for pod in seen}
+        unseen = [item for item in items if item["metadata"]["uid"] not in known]
+        for item in unseen:
+            self._watches.note(item)
+        return bool(unseen)
 
     def shared(self, kind: str, namespace: str, name: str) -> SharedView | None:
         """The namespace's `devbox-agent` or CA bundle, as mirrored."""

@@ -4,6 +4,7 @@ Goes in: a key. Comes out: writes, where something differs, and seconds until th
 renewal, a pause before the next pod). Called by the queue; may be interrupted anywhere and done again.
 """
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -12,13 +13,14 @@ import structlog
 from pydantic import ValidationError
 
 from devbox_api.conditions import Reason
+from devbox_api.devbox import DevboxStatus
 from devbox_common.kube import ApiError
 
 from . import lifecycle, paths, pod
 from .apply import Writer
 from .attach import Attached, Attacher, PodBinding, Wanted
 from .compile import Desired, compile_devbox, new_pod
-from .conditions import Regarding, events
+from .conditions import Regarding, events, urgent
 from .confinement import served
 from .credentials import Problem
 from .index import Index, References
@@ -29,13 +31,15 @@ from .namespaced import Shared
 from .observe import Observer
 from .queue import WorkQueue
 from .settings import Settings
-from .status import QUICK, Outcome, StatusWriter, devbox_status, ended_quickly
+from .status import QUICK, Outcome, StatusWriter, devbox_status, difference, ended_quickly
 from .watches import Watches
 
 log = structlog.get_logger()
 
 
 COUNT_SECONDS: Final = 0.5
+PROGRESS_SECONDS: Final = 2.0
+"""A status that shows progress, and nothing that anybody has to act on, may be this old."""
 
 
 class RefusedError(Exception):
@@ -59,6 +63,8 @@ class DevboxReconciler:
         self._observer, self._watches, self._index = observer, watches, index
         self._writer, self._attacher, self._settings, self._queue = writer, attacher, settings, queue
         self._statuses = StatusWriter(writer)
+        self._since: dict[Key, float] = {}
+        """Since when (of the monotonic clock) a status waits to be written."""
         self._shared = Shared(observer, writer)
 
     async def reconcile(self, key: Key) -> float | None:
@@ -81,6 +87,8 @@ class DevboxReconciler:
             self._wake_users(before, None)
             await self._delete_routes(key, keep=frozenset())
             self._queue.forget(WorkKey(Kind.DEVBOX, *key))
+            self._statuses.forget(key)
+            self._since.pop(key, None)
             return None
         try:
             view = DevboxView.of(item)
@@ -92,18 +100,38 @@ class DevboxReconciler:
         self._wake_users(before, self._index.devboxes.get(key), missing=bool(desired.missing))
         outcome, version = await self._carry_out(snapshot, desired)
         status = devbox_status(snapshot, desired, outcome, self._settings)
-        await self._statuses.devbox(_without_announcement(view, outcome, version), version, status)
-        found = events(
-            Regarding("Devbox", *key, view.box.uid), view.box.status.conditions, status.conditions, snapshot.now
-        )  # fmt: skip
-        await self._statuses.events(found)
+        later = await self._write(_without_announcement(view, outcome, version), version, status)
         live = frozenset(p.uid for p in lifecycle.own(view, snapshot.pods) if not p.deleting and not p.ended)
         if not view.deleting and outcome.attached is not None and outcome.pod is not None:
             live |= {outcome.pod.uid}
         await self._delete_routes(key, keep=frozenset() if view.deleting else live)
         if outcome.refused is not None:
             raise RefusedError(outcome.refused.message)
-        return self._due(snapshot, desired, outcome)
+        due = self._due(snapshot, desired, outcome)
+        return later if due is None or (later is not None and later < due) else due
+
+    async def _write(self, view: DevboxView, version: str, status: DevboxStatus) -> float | None:
+        """Write the status, if anything differs and can't wait. Returns seconds until what was put off is due.
+
+        A pod that starts goes through half a dozen states within a second or two, and a write of each would be most of what a
+        Devbox costs.
+        """
+        key, old, now = view.key, view.box.status, time.monotonic()
+        if not difference(old, status):
+            self._since.pop(key, None)
+            return None
+        waited = now - self._since.setdefault(key, now)
+        if waited < PROGRESS_SECONDS and not urgent(old.conditions, status.conditions):
+            return PROGRESS_SECONDS - waited
+        await self._statuses.devbox(view, version, status)
+        self._since.pop(key, None)
+        regarding = Regarding("Devbox", *key, view.box.uid)
+        await self._statuses.events(events(regarding, old.conditions, status.conditions, datetime.now(UTC)))
+        return None
+
+    def wrote(self, key: Key, version: str) -> bool:
+        """That version of the Devbox is our own last write of its status."""
+        return self._statuses.versions.get(key) == version
 
     async def _carry_out(self, snapshot: Snapshot, desired: Desired) -> tuple[Outcome, str]:
         """Do the step. Returns what came of it and the Devbox's resourceVersion."""
@@ -140,6 +168,8 @@ class DevboxReconciler:
         if box.namespace in self._index.ending:
             # Every object that goes with it wakes us, and each pod would be refused.
             return replace(now_at, waiting=f"namespace {box.namespace} is being deleted"), version
+        if number > 1 and await self._observer.unseen_pods(view, snapshot.pods):
+            raise ApiError(409, "Conflict", "the watch of pods is behind")
         if desired.refused is not None or not snapshot.system.ready:
             return replace(now_at, waiting="see the condition Accepted" if desired.refused else ""), version
         if (box.status.incarnation, box.status.failures or 0) != (number, failures):
@@ -169,6 +199,7 @@ class DevboxReconciler:
             snapshot.devbox.box.uid,
             wanted,
             policies=snapshot.policies,
+            route=self._watches.route(target.uid),
             token_secret=self._watches.token_secret((target.namespace, target.name)),
             service_account=account,
             now=datetime.now(UTC),
@@ -183,7 +214,7 @@ class DevboxReconciler:
     async def _delete_routes(self, key: Key, keep: frozenset[str]) -> None:
         """Routes of the Devbox's pods that are gone: at once, not with the next sweep."""
         namespace = self._settings.credentials_namespace
-        for view in list(self._watches.routes.get(key, {}).values()):
+        for view in self._watches.routes(key):
             if view.name.removeprefix("route-") not in keep:
                 await self._writer.delete(paths.secrets(namespace, view.name), uid=view.uid, kind="Secret")
                 log.info("route_deleted", route=view.name, namespace=key[0], devbox=key[1])

@@ -52,8 +52,8 @@ class SourceReconciler:
 
     async def _write(self, key: Key, wanted: dict[str, Object]) -> None:
         namespace = self._settings.credentials_namespace
-        for stored in list(self._watches.stored.objects.values()):
-            if stored.type != names.CREDENTIAL_TYPE or documents.source_of(stored) != key or stored.name in wanted:
+        for stored in list(self._watches.stored.within((names.CREDENTIAL_TYPE, key)).values()):
+            if stored.name in wanted:
                 continue
             await self._writer.delete(paths.secrets(namespace, stored.name), uid=stored.uid, kind="Secret")
             log.info("credential_deleted", credential=stored.name, secret="/".join(key))

@@ -25,7 +25,7 @@ from .compile import Desired
 from .conditions import Finding, Regarding, bad, events, from_problems, good, merge, summarise
 from .confinement import Confinement, confinement
 from .credentials import Problem
-from .model import DevboxView, PodView, Snapshot, format_time
+from .model import DevboxView, Key, PodView, Snapshot, format_time
 from .pod import gateway_url
 from .settings import Settings
 
@@ -200,6 +200,12 @@ class StatusWriter:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
+        self.versions: dict[Key, str] = {}
+        """Devboxes, and the resourceVersion that our last write gave them."""
+
+    def forget(self, key: Key) -> None:
+        """The Devbox is gone."""
+        self.versions.pop(key, None)
 
     async def incarnation(self, view: DevboxView, number: int, failures: int, pod_name: str) -> str:
         """Announce the next pod. Raises a conflict if the Devbox changed since it was read. Returns the resourceVersion."""
@@ -237,4 +243,5 @@ class StatusWriter:
         body = {"metadata": {"resourceVersion": version, "uid": view.box.uid}, "status": status}
         path = paths.devboxes(view.box.namespace, view.box.name) + "/status"
         answer = await self._writer.merge(path, body, kind="DevboxStatus")
-        return str(answer["metadata"]["resourceVersion"])
+        written = self.versions[view.key] = str(answer["metadata"]["resourceVersion"])
+        return written

@@ -33,7 +33,7 @@ class Store:
 
     async def drop(self, key: Key, keep: str = "") -> None:
         """Documents of an object that is gone, refused, unused, or was made anew."""
-        for stored in list(self._watches.stored.objects.values()):
-            if stored.type == self._kind and documents.source_of(stored) == key and stored.name != keep:
+        for stored in list(self._watches.stored.within((self._kind, key)).values()):
+            if stored.name != keep:
                 await self._writer.delete(paths.secrets(self._namespace, stored.name), uid=stored.uid, kind="Secret")
                 log.info("document_deleted", document=stored.name, source="/".join(key))

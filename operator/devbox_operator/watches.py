@@ -20,7 +20,20 @@ from devbox_common.mirror import Mirror
 from . import documents, network, paths
 from .index import Index
 from .keys import CERTIFICATES, FLOOR, Kind, WorkKey
-from .model import FORBIDDEN, NOT_FOUND, Key, PolicyView, SecretView, SharedView, StoredView
+from .model import (
+    FORBIDDEN,
+    INVALID,
+    NOT_FOUND,
+    EgressView,
+    GatewayView,
+    Key,
+    Missing,
+    PodView,
+    PolicyView,
+    SecretView,
+    SharedView,
+    StoredView,
+)
 from .settings import Settings
 
 log = structlog.get_logger()
@@ -36,12 +49,14 @@ class Watches:
     def __init__(self, api: KubeApi, settings: Settings, index: Index, add: Callable[[WorkKey], None]) -> None:
         self._api, self._settings, self._index, self._add = api, settings, index, add
         self._tasks: dict[Mirror[Any], asyncio.Task[None]] = {}
-        self.routes: dict[Key, dict[str, StoredView]] = {}
-        """Routes, by their Devbox and name."""
         self._secrets: dict[Key, Mirror[SecretView]] = {}
         """By (namespace, ""), or with `Named` by (namespace, name)."""
         self.stored: Mirror[StoredView] = Mirror(
-            api, paths.secrets(settings.credentials_namespace), StoredView.of, on_change=self._stored_changed
+            api,
+            paths.secrets(settings.credentials_namespace),
+            StoredView.of,
+            on_change=self._stored_changed,
+            group=lambda _, view: (view.type, documents.made_for(view)),
         )
         release, service = settings.release_namespace, settings.service_name
         self.service: Mirror[tuple[str, ...]] = Mirror(
@@ -69,21 +84,32 @@ class Watches:
             Mirror(api, paths.core("nodes"), _node_addresses, on_change=lambda *_: add(FLOOR)),
         ]
         """Whose addresses nothing may lead to: the gateway, the API server, the nodes. What a Service leads to counts as it does."""
-        self.policies = self._scoped("networkpolicies", PolicyView.of, self._policy_changed)
-        self.accounts = self._scoped("serviceaccounts", SharedView.of, self._shared_changed, names.MANAGED_SELECTOR)
-        self.bundles = self._scoped("configmaps", SharedView.of, self._shared_changed, names.MANAGED_SELECTOR)
+        self._pods = self._scoped(
+            paths.pods, PodView.of, self._pod_changed, names.DEVBOX_LABEL, group=lambda key, pod: (key[0], pod.devbox)
+        )
+        self._gateways = self._scoped(paths.gatewayconfigs, GatewayView.of, self._gateway_changed)
+        self._egress = self._scoped(paths.egresspolicies, _egress, self._egress_changed)
+        self._policies = self._scoped(
+            paths.networkpolicies, PolicyView.of, self._policy_changed, group=lambda key, view: (key[0], self._own_policy(view))
+        )
+        self.accounts = self._scoped(_core("serviceaccounts"), SharedView.of, self._shared_changed, names.MANAGED_SELECTOR)
+        self.bundles = self._scoped(_core("configmaps"), SharedView.of, self._shared_changed, names.MANAGED_SELECTOR)
         mountable = f"{names.MOUNTABLE_LABEL}=true"
         self.volumes = {
-            kind: self._scoped(plural, lambda _: True, self._volume_changed(kind), mountable)
+            kind: self._scoped(_core(plural), lambda _: True, self._volume_changed(kind), mountable)
             for kind, plural in (("ConfigMap", "configmaps"), ("PersistentVolumeClaim", "persistentvolumeclaims"))
         }
 
     def _scoped(
-        self, plural: str, convert: Callable[[Object], Any], on_change: Any, selector: str | None = None
+        self,
+        at: Callable[[str], str],
+        convert: Callable[[Object], Any],
+        on_change: Any,
+        selector: str | None = None,
+        group: Any = None,
     ) -> dict[str, Mirror[Any]]:
-        at = paths.networkpolicies if plural == "networkpolicies" else lambda scope: paths.core(plural, scope)
         return {
-            scope: Mirror(self._api, at(scope), convert, label_selector=selector, on_change=on_change)
+            scope: Mirror(self._api, at(scope), convert, label_selector=selector, on_change=on_change, group=group)
             for scope in self._settings.scopes
         }
 
@@ -96,7 +122,7 @@ class Watches:
 
     async def start(self) -> None:
         """Start what is always watched, and wait until each was listed. Raises `ApiError` where one can't be."""
-        groups = (self.policies, self.accounts, self.bundles, *self.volumes.values())
+        groups = (self._policies, self._pods, self._gateways, self._egress, self.accounts, self.bundles, *self.volumes.values())
         mirrors: list[Mirror[Any]] = [self.stored, *self.certificates, *self.floor]
         mirrors += [mirror for group in groups for mirror in group.values()]
         for mirror in mirrors:
@@ -132,6 +158,51 @@ class Watches:
             raise mirror.last_error
         return mirror.objects.get(key) or NOT_FOUND
 
+    def pods(self, devbox: Key) -> list[PodView]:
+        """The pods with the Devbox's label."""
+        mirror = self.of_scope(self._pods, devbox[0])
+        return list(mirror.within(devbox).values()) if mirror else []
+
+    def gateway(self, key: Key) -> GatewayView | None:
+        """A GatewayConfig; None if there is none, or in a namespace that the operator does not work in."""
+        mirror = self.of_scope(self._gateways, key[0])
+        return mirror.objects.get(key) if mirror else None
+
+    def egress(self, key: Key) -> EgressView | Missing:
+        """An EgressPolicy, or why there is none."""
+        mirror = self.of_scope(self._egress, key[0])
+        return (mirror.objects.get(key) if mirror else None) or NOT_FOUND
+
+    def policies(self, devbox: Key) -> tuple[PolicyView, ...]:
+        """The NetworkPolicies that say of the Devbox's pods what ours says, and those of others that may select them."""
+        mirror = self.of_scope(self._policies, devbox[0])
+        return (*mirror.within(devbox).values(), *mirror.within((devbox[0], "")).values()) if mirror else ()
+
+    def routes(self, devbox: Key) -> list[StoredView]:
+        """The Routes of a Devbox."""
+        return list(self.stored.within((names.ROUTE_TYPE, devbox)).values())
+
+    def route(self, pod_uid: str) -> StoredView | None:
+        """A pod's Route."""
+        return self.stored.objects.get((self._settings.credentials_namespace, documents.route_name(pod_uid)))
+
+    def note(self, item: Object) -> None:
+        """What the API server answered to a write of ours. (Documents that a Devbox waits for are left to the watch, which wakes it.)"""
+        kind, namespace = item.get("kind"), (item.get("metadata") or {}).get("namespace", "")
+        if kind == "Secret":
+            stored = self.stored if namespace == self._settings.credentials_namespace else self._secrets.get((namespace, ""))
+            mirror: Mirror[Any] | None = stored if item.get("type") in (names.ROUTE_TYPE, names.TOKENS_TYPE) else None
+        else:
+            groups = {
+                "Pod": self._pods,
+                "NetworkPolicy": self._policies,
+                "ServiceAccount": self.accounts,
+                "ConfigMap": self.bundles,
+            }
+            mirror = self.of_scope(groups.get(str(kind), {}), namespace)
+        if mirror is not None:
+            mirror.note(item)
+
     def token_secret(self, key: Key) -> SecretView | None:
         """A pod's token Secret, where Secrets may be read."""
         mirror = self._secrets.get((key[0], ""))
@@ -146,7 +217,7 @@ class Watches:
 
     def last_event(self) -> float:
         """When the most silent of the permanent watches last said something (monotonic seconds)."""
-        always: list[Mirror[Any]] = [self.stored, self.service, *self.policies.values()]
+        always: list[Mirror[Any]] = [self.stored, self.service, *self._pods.values(), *self._policies.values()]
         return min(mirror.last_event for mirror in always)
 
     async def stop(self) -> None:
@@ -181,7 +252,10 @@ class Watches:
         if view is None:
             return
         if view.type == names.ROUTE_TYPE:
-            self._route_changed(view, old, new)
+            # (One that goes with its Devbox costs one look and no write.)
+            devbox = documents.devbox_of(view)
+            if old is not None and devbox in self._index.devboxes:
+                self._add(WorkKey(Kind.DEVBOX, *devbox))
         if view.type == names.FLOOR_TYPE and old is not None:
             self._add(FLOOR)
         # (What appeared is our own doing, and only those who wait for it want to know; what was changed or deleted is not.)
@@ -195,33 +269,33 @@ class Watches:
             policy = documents.source_of(view)
             self._wake(self._index.users_of_egress(policy)) if old is None else self._add(WorkKey(Kind.EGRESS, *policy))
 
-    def _route_changed(self, view: StoredView, old: StoredView | None, new: StoredView | None) -> None:
-        devbox = documents.devbox_of(view)
-        routes = self.routes.setdefault(devbox, {})
-        if new is None:
-            routes.pop(view.name, None)
-        else:
-            routes[view.name] = new
-        if not routes:
-            del self.routes[devbox]
-        # (One that goes with its Devbox, or was renewed by ourselves, costs one look and no write.)
-        if old is not None and devbox in self._index.devboxes:
-            self._add(WorkKey(Kind.DEVBOX, *devbox))
+    def _pod_changed(self, key: Key, old: PodView | None, new: PodView | None) -> None:
+        self._wake(sorted({(key[0], pod.devbox) for pod in (old, new) if pod is not None}))
+
+    def _gateway_changed(self, key: Key, old: GatewayView | None, new: GatewayView | None) -> None:
+        """(Its status says how many use it, which is no news for them.)"""
+        if (old and old.facts) != (new and new.facts):
+            self._wake(self._index.users_of_gateway(key))
+
+    def _egress_changed(self, key: Key, old: EgressView | Missing | None, new: EgressView | Missing | None) -> None:
+        """What a policy says is in its document; another one of that name has another."""
+        if _policy_uid(old) != _policy_uid(new):
+            self._wake(self._index.users_of_egress(key))
 
     def _policy_changed(self, key: Key, old: PolicyView | None, new: PolicyView | None) -> None:
         devbox = self._own_policy(new or old)
-        if devbox is None or (new and old and self._own_policy(old) is None):
+        if not devbox or (new and old and not self._own_policy(old)):
             # Somebody else's may select any pod of the namespace.
             self._wake(self._index.devboxes_in(key[0]))
         elif old is not None:
             self._wake([(key[0], devbox)])
 
-    def _own_policy(self, view: PolicyView | None) -> str | None:
-        """The Devbox, if the policy says exactly what ours says."""
+    def _own_policy(self, view: PolicyView | None) -> str:
+        """The Devbox, if the policy says exactly what ours says; else empty."""
         labels = ((view.spec if view else {}).get("podSelector") or {}).get("matchLabels") or {}
-        devbox: str | None = labels.get(names.DEVBOX_LABEL)
+        devbox: str = labels.get(names.DEVBOX_LABEL, "")
         same = devbox and view and dict(view.spec) == network.policy_spec(devbox, self._settings.release_namespace)
-        return devbox if same else None
+        return devbox if same else ""
 
     def _shared_changed(self, key: Key, old: SharedView | None, new: SharedView | None) -> None:
         # One that went has to come back. (What was added is our own doing.)
@@ -243,6 +317,23 @@ class Watches:
     def _wake(self, boxes: list[Key]) -> None:
         for box in boxes:
             self._add(WorkKey(Kind.DEVBOX, *box))
+
+
+def _core(plural: str) -> Callable[[str], str]:
+    return lambda scope: paths.core(plural, scope)
+
+
+def _egress(item: Object) -> EgressView | Missing:
+    try:
+        view = EgressView.of(item)
+        documents.egress_document(view.policy)
+    except ValueError:
+        return INVALID  # its own reconcile says what is wrong
+    return view
+
+
+def _policy_uid(found: EgressView | Missing | None) -> str | None:
+    return found.policy.uid if isinstance(found, EgressView) else found
 
 
 def _whole(item: Object) -> Object:

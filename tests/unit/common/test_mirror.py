@@ -200,6 +200,34 @@ async def test_the_objects_of_a_namespace(api: Api, client: KubeApi) -> None:
         await until(lambda: not mirror.within("ns"))
 
 
+async def test_groups_of_ones_own(api: Api, client: KubeApi) -> None:
+    api.put("a", colour="red")
+    mirror = Mirror(client, PATH, spec, group=lambda _, value: value["colour"])
+    async with running(mirror):
+        assert list(mirror.within("red")) == [("ns", "a")]
+        await until(lambda: api._watchers)
+        api.put("a", colour="blue")
+        await until(lambda: list(mirror.within("blue")) == [("ns", "a")])
+        assert not mirror.within("red")
+
+
+async def test_what_was_noted_is_not_undone_by_older_events(api: Api, client: KubeApi) -> None:
+    def item(version: int, **values: object) -> dict[str, Any]:
+        return {"metadata": {"name": "a", "namespace": "ns", "resourceVersion": str(version)}, "spec": values}
+
+    told: list[Any] = []
+    mirror = Mirror(client, PATH, spec, on_change=lambda _, __, new: told.append(new))
+    async with running(mirror):
+        await until(lambda: api._watchers)
+        mirror.note(item(50, step=2))
+        assert mirror.objects["ns", "a"] == {"step": 2}
+        api.send({"type": "ADDED", "object": item(40, step=1)})
+        api.send({"type": "MODIFIED", "object": item(50, step=2)})
+        api.send({"type": "MODIFIED", "object": item(60, step=3)})
+        await until(lambda: mirror.objects["ns", "a"] == {"step": 3})
+        assert told == [{"step": 3}], "whoever wrote knows, and what is older is no news"
+
+
 async def test_a_broken_object_does_not_blind_it(api: Api, client: KubeApi) -> None:
     def picky(item: dict[str, Any]) -> Any:
         if item["metadata"]["name"] == "broken":

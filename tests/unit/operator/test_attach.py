@@ -15,7 +15,7 @@ from devbox_operator import network
 from devbox_operator.apply import Writer
 from devbox_operator.attach import Attached, Attacher, PodBinding, Wanted
 from devbox_operator.documents import stored_route
-from devbox_operator.model import PodView, PolicyView, SecretView
+from devbox_operator.model import PodView, PolicyView, SecretView, StoredView
 from devbox_operator.settings import Settings
 
 ROUTE = "/api/v1/namespaces/rel-credentials/secrets/route-pod-1"
@@ -91,7 +91,7 @@ class Bench:
 
     def __init__(self, settings: Settings, gated: PodView) -> None:
         self.api, self.pod, self.settings = Api(), gated, settings
-        self.attacher = Attacher(self.api, Writer(self.api, lambda: True), settings)  # type: ignore[arg-type]
+        self.attacher = Attacher(Writer(self.api, lambda: True), settings)  # type: ignore[arg-type]
 
     async def attach(self, *, bindings: Any = BINDINGS, account: str = "sa-1", **wanted: Any) -> Attached:
         policy = f"/apis/networking.k8s.io/v1/namespaces/team-a/networkpolicies/{self.pod.name}" in self.api.objects
@@ -102,6 +102,7 @@ class Bench:
             "devbox-uid",
             Wanted(bindings, **wanted),
             policies=[PolicyView("team-a", self.pod.name, (self.pod.uid,), spec)] if policy else [],
+            route=StoredView.of(self.api.objects[ROUTE]) if ROUTE in self.api.objects else None,
             token_secret=SecretView.of(secret) if secret and self.settings.source_secrets == "All" else None,
             service_account=account,
             now=self.api.now,
@@ -111,7 +112,7 @@ class Bench:
         return attached
 
     def route(self) -> Any:
-        return stored_route(self.api.objects[ROUTE]).route
+        return stored_route(StoredView.of(self.api.objects[ROUTE])).route
 
     def secret_values(self) -> dict[str, str]:
         return {key: base64.b64decode(value).decode() for key, value in self.api.objects[SECRET]["data"].items()}
@@ -124,7 +125,7 @@ def bench(settings: Settings, devbox: Any, pod: Any) -> Bench:
 
 async def test_the_order_policy_tokens_route_secret_gate_and_then_nothing(bench: Bench) -> None:
     attached = await bench.attach()
-    assert bench.api.writes == ["apply networkpolicies", *["token"] * 3, "POST secrets", "apply secrets", "PATCH pods"]
+    assert bench.api.writes == ["POST networkpolicies", *["token"] * 3, "POST secrets", "apply secrets", "PATCH pods"]
     assert attached.issued
     assert set(attached.expires) == {"A", "B", "egress"}
     bench.api.writes.clear()
@@ -134,7 +135,7 @@ async def test_the_order_policy_tokens_route_secret_gate_and_then_nothing(bench:
 
 async def test_what_is_not_resolved_keeps_the_gate_closed_but_confined(bench: Bench) -> None:
     attached = await bench.attach(complete=False)
-    assert bench.api.writes == ["apply networkpolicies"]
+    assert bench.api.writes == ["POST networkpolicies"]
     assert (attached.confined, attached.issued, attached.opened) == (True, False, False)
 
 
@@ -146,7 +147,7 @@ async def test_the_secret_holds_what_the_route_lists(bench: Bench) -> None:
         assert binding.audience == f"devbox-gateway.io/{binding.name}"
 
 
-@pytest.mark.parametrize("step", ["apply networkpolicies", "POST secrets", "apply secrets", "PATCH pods"])
+@pytest.mark.parametrize("step", ["POST networkpolicies", "POST secrets", "apply secrets", "PATCH pods"])
 async def test_an_interruption_anywhere_is_made_good(bench: Bench, step: str) -> None:
     bench.api.fail_on = step
     with pytest.raises(ApiError):
@@ -299,20 +300,22 @@ async def test_an_unconfined_pod_is_served_nothing_and_heals_with_one_write_each
 
 async def test_an_unconfined_pod_does_not_start(bench: Bench) -> None:
     attached = await bench.attach(served=False)
-    assert bench.api.writes == ["apply networkpolicies"]
+    assert bench.api.writes == ["POST networkpolicies"]
     assert not attached.opened
 
 
 async def test_what_somebody_added_to_our_policy_goes(bench: Bench) -> None:
-    original = bench.api.apply
+    original = bench.api.request
 
-    async def with_a_foreign_field(path: str, body: dict[str, Any]) -> dict[str, Any]:
-        answer = await original(path, body)
-        return {**answer, "spec": {**answer["spec"], "ingress": [{}]}} if "networkpolicies" in path else answer
+    async def with_a_foreign_field(method: str, path: str, **request: Any) -> dict[str, Any]:
+        answer = await original(method, path, **request)
+        if method == "POST" and path.endswith("networkpolicies"):
+            return {**answer, "spec": {**answer["spec"], "ingress": [{}]}}
+        return answer
 
-    bench.api.apply = with_a_foreign_field  # type: ignore[method-assign]
+    bench.api.request = with_a_foreign_field  # type: ignore[method-assign]
     await bench.attach()
-    assert bench.api.writes[:2] == ["apply networkpolicies", "PATCH networkpolicies"]
+    assert bench.api.writes[:2] == ["POST networkpolicies", "PATCH networkpolicies"]
 
 
 async def test_no_token_in_any_error_or_repr(bench: Bench) -> None:

@@ -34,7 +34,7 @@ def route() -> Route:
 def test_a_route_comes_back_as_it_went() -> None:
     body = documents.route(route(), "creds", "content")
     assert (body["metadata"]["name"], body["type"]) == ("route-p", names.ROUTE_TYPE)
-    back = documents.stored_route({**body, "metadata": {**body["metadata"], "resourceVersion": "5"}})
+    back = documents.stored_route(StoredView.of({**body, "metadata": {**body["metadata"], "resourceVersion": "5", "uid": "s"}}))
     assert (back.route, back.version, back.tokens_content) == (route(), "5", "content")
     assert '"egress":null' in text(body, "route.json")
 

@@ -46,7 +46,7 @@ class Bench:
         self.item: dict[str, Any] | None = None
         self.added: list[WorkKey] = []
         self.index = Index()
-        mirror = type("Mirror", (), {"objects": {}})()
+        mirror = type("Mirror", (), {"objects": {}, "within": lambda self, _: self.objects})()
         self.api = Api(mirror.objects)
         watches = type("Watches", (), {"stored": mirror})()
         queue = type("Queue", (), {"add": lambda _, key: self.added.append(key), "forget": lambda *_: None})()

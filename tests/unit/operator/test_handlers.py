@@ -29,8 +29,8 @@ def test_only_event_handlers_are_used_anywhere() -> None:
 
 
 def test_the_registry_needs_no_finalizer_and_no_state() -> None:
-    registry = handlers.registry(lambda _: None, lambda *_: None)
-    assert len(registry._watching._handlers) == 5
+    registry = handlers.registry(lambda _: None, lambda *_: None, lambda *_: False)
+    assert len(registry._watching._handlers) == 4
     assert not registry._changing._handlers
     assert not registry._spawning._handlers
     assert not registry._indexing._handlers
@@ -39,18 +39,21 @@ def test_the_registry_needs_no_finalizer_and_no_state() -> None:
 async def test_an_event_becomes_a_key() -> None:
     added: list[WorkKey] = []
     namespaces: list[tuple[str, bool]] = []
-    registry = handlers.registry(added.append, lambda *about: namespaces.append(about))
-    arguments: dict[str, Any] = {"namespace": "team-a", "name": "x", "labels": {"devbox-gateway.io/devbox": "agent"}}
-    arguments |= {"meta": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "event": {"type": "MODIFIED"}}
+    registry = handlers.registry(added.append, lambda *about: namespaces.append(about), lambda _, version: version == "8")
+    arguments: dict[str, Any] = {"namespace": "team-a", "name": "x", "event": {"type": "MODIFIED"}}
+    arguments |= {"meta": {"deletionTimestamp": "2026-01-01T00:00:00Z", "resourceVersion": "7"}}
     for handler in registry._watching._handlers:
         await handler.fn(**arguments)  # type: ignore[misc]
     assert added == [
         WorkKey(Kind.DEVBOX, "team-a", "x"),
         WorkKey(Kind.GATEWAY, "team-a", "x"),
         WorkKey(Kind.EGRESS, "team-a", "x"),
-        WorkKey(Kind.DEVBOX, "team-a", "agent"),
     ]
     assert namespaces == [("x", True)], "it is being deleted"
+    added.clear()
+    for handler in registry._watching._handlers:
+        await handler.fn(**{**arguments, "meta": {"resourceVersion": "8"}})  # type: ignore[misc]
+    assert WorkKey(Kind.DEVBOX, "team-a", "x") not in added, "our own write is no news"
 
 
 def test_kopf_posts_nothing_and_looks_for_no_peers(settings: Any) -> None:
