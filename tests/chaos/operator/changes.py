@@ -1,6 +1,6 @@
 """What changes under a devbox that calls: the Secret, the GatewayConfig, the reference. The same pod, the same token, no failed request.
 
-Goes in: a stage. Comes out: rows. Timed is from each change's answer to the first request that the API sees with it. Meanwhile a client asks
+Goes in: a stage. Comes out: rows. Timed is from a change's answer to the first request that the API sees with it. Meanwhile a client asks
 on and on, and a request that was under way when the key changed ends with the old one.
 """
 
