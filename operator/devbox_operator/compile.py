@@ -4,6 +4,7 @@ Goes in: a `Snapshot`. Comes out: `Desired`: problems that keep the pod gated or
 and the next step of its life. Called by reconcile.py, which carries it out.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from devbox_api.conditions import Reason
@@ -44,6 +45,8 @@ class Desired:
     """Documents that are not in the credentials namespace yet."""
     step: lifecycle.Step
     spec_hash: str
+    spec_fields: Mapping[str, str]
+    """pod.spec_fields."""
     egress: str | None = None
     """Name of the EgressPolicy's document."""
     egress_problem: Problem | None = None
@@ -74,6 +77,7 @@ def compile_devbox(snapshot: Snapshot, settings: Settings) -> Desired:
         missing=tuple(sorted(name for name in documents if name not in snapshot.documents)),
         step=lifecycle.plan(snapshot.devbox, snapshot.pods, spec_hash, snapshot.now, init.digest(settings)),
         spec_hash=spec_hash,
+        spec_fields=pod.spec_fields(snapshot.devbox, snapshot.system.service_ips),
         egress=document,
         egress_problem=problem,
     )

@@ -151,6 +151,8 @@ class PodView:
     """Why it does not run, in the kubelet's or the scheduler's words."""
     init: InitView | None = None
     init_hash: str = ""
+    spec_fields: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What the pod was made of, by field of the Devbox (pod.spec_fields); empty where an older version made it."""
 
     @property
     def held(self) -> bool:
@@ -203,7 +205,16 @@ class PodView:
             trouble=_trouble(status, state, conditions),
             init=InitView.of(spec, status),
             init_hash=annotations.get(names.INIT_HASH_ANNOTATION, ""),
+            spec_fields=_fields(annotations.get(names.SPEC_FIELDS_ANNOTATION, "")),
         )
+
+
+def _fields(text: str) -> Mapping[str, str]:
+    try:
+        found = orjson.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 _PASSING: Final = ("PodInitializing", "ContainerCreating")

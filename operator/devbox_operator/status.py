@@ -156,10 +156,11 @@ def ended_quickly(snapshot: Snapshot, pod: PodView) -> bool:
 def _restart(snapshot: Snapshot, desired: Desired, pod: PodView | None) -> Finding:
     if pod is None or pod.gated or pod.ended or pod.deleting or pod.spec_hash == desired.spec_hash:
         return bad(Reason.UP_TO_DATE, "")
-    box = snapshot.devbox.box
+    box, was, wanted = snapshot.devbox.box, pod.spec_fields, desired.spec_fields
+    changed = [field for field in sorted(was.keys() | wanted.keys()) if was and was.get(field) != wanted.get(field)]
     return good(
         Reason.SPEC_CHANGED,
-        f"the spec, or the gateway's address, changed after pod {pod.name} was made; to take it up: kubectl -n {box.namespace} "
+        f"{', '.join(changed) or 'the spec'} changed after pod {pod.name} was made; to take it up: kubectl -n {box.namespace} "
         f"annotate dbx {box.name} devbox-gateway.io/restarted-at=$(date +%s) --overwrite",
     )
 

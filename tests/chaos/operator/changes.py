@@ -64,6 +64,7 @@ async def changes(stage: Stage, long: bool) -> list[Row]:
         rows.append(await _rules(stage, cars, space))
         same = (await stage.pods(space))[0]["metadata"]["uid"] == agent.uid
         rows.append(Row("the pod", "the same all along", "the same" if same else "another", same))
+        rows.append(await _restart(stage, cars, space))
         return rows
 
 
@@ -156,4 +157,35 @@ async def _rules(stage: Stage, cars: Traffic, space: str) -> Row:
         f"live ≤{LIVE_SECONDS:g} s",
         f"{took[0]:.2f} s, {took[1]:.2f} s",
         max(took) <= LIVE_SECONDS,
+    )
+
+
+async def _restart(stage: Stage, cars: Traffic, space: str) -> Row:
+    """What a running pod can't take up is named, and is taken up when somebody asks for it."""
+    old, box = await cars.agent(space), paths.devboxes(space, "agent")
+    await stage.patch(box, {"spec": {"image": "localhost/newer", "env": [{"name": "LEVEL", "value": "debug"}]}})
+    said: list[str] = []
+
+    async def required() -> bool:
+        conditions = ((await stage.get(box)) or {})["status"]["conditions"]
+        said[:] = [one["message"] for one in conditions if one["type"] == "RestartRequired" and one["status"] == "True"]
+        return bool(said)
+
+    await eventually(required, 20)
+    kept = (await cars.agent(space)).uid == old.uid
+    await stage.patch(box, {"metadata": {"annotations": {names.RESTARTED_AT_ANNOTATION: "1"}}})
+    new = old
+    async with asyncio.timeout(40):
+        while new.uid == old.uid:
+            await asyncio.sleep(0.1)
+            new = await cars.agent(space)
+    image = new.pod["spec"]["containers"][0]["image"]
+    fine = (
+        kept
+        and said[0].startswith("spec.env, spec.image changed")
+        and image == "localhost/newer"
+        and (await cars.answers(new)).fine
+    )
+    return Row(
+        "image and env changed; then a restart asked for", "RestartRequired names them; a pod that has them", said[0][:60], fine
     )

@@ -183,6 +183,16 @@ def test_what_a_running_pod_can_not_take_up_changes_the_hash(devbox: Any, change
     assert pod.spec_hash(devbox(spec={"gateways": GATEWAYS, **change}), "rel", ips) != before
 
 
+def test_every_field_that_changes_the_hash_is_named(devbox: Any) -> None:
+    before = pod.spec_fields(devbox(spec={"gateways": GATEWAYS}), IPS)
+    more = [*GATEWAYS, {"name": "NEW", "gatewayRef": {"name": "n"}}]
+    after = pod.spec_fields(devbox(spec={"gateways": more, "image": "r.example/other:2", "workingDir": "/w"}), ("10.96.0.10",))
+    changed = {field for field in before.keys() | after.keys() if before.get(field) != after.get(field)}
+    assert changed == {"spec.gateways", "spec.image", "spec.workingDir", "the gateway's address"}
+    other = [{**GATEWAYS[0], "gatewayRef": {"name": "b"}, "secretRef": {"name": "s"}}, GATEWAYS[1]]
+    assert pod.spec_fields(devbox(spec={"gateways": other, "egressPolicyRef": {"name": "web"}}), IPS) == before
+
+
 def test_another_secret_or_gateway_behind_a_name_needs_no_restart(devbox: Any) -> None:
     before = pod.spec_hash(devbox(spec={"gateways": GATEWAYS}), "rel", IPS)
     other = [{**GATEWAYS[0], "gatewayRef": {"name": "b"}, "secretRef": {"name": "s"}}, GATEWAYS[1]]
