@@ -32,7 +32,9 @@ class _NoDiffs(kopf.DiffBaseStorage):
         return None
 
 
-def registry(add: Add, namespace_changed: Callable[[str, bool], None], ours: Callable[[Key, str], bool]) -> kopf.OperatorRegistry:
+def registry(
+    add: Add, namespace_changed: Callable[[str, bool], None], ours: Callable[[Key, str], bool]
+) -> kopf.OperatorRegistry:
     """The four handlers. `namespace_changed(name, ending)`: labels decide about allowedNamespaces, and nothing can be made in a
     namespace that is being deleted; `ours(Devbox, resourceVersion)`: the event is that of our own write of its status."""
     handlers = kopf.OperatorRegistry()
