@@ -102,11 +102,9 @@ class Release:
         self._operators: list[Operator] = []
 
     async def authorise(self) -> None:
-        """A token of the operator's service account, for a day."""
+        """A token of the operator's service account."""
         async with self.plane.admin() as api:
-            path = f"{paths.core('serviceaccounts', NAMESPACE, ACCOUNT)}/token"
-            body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86400}}
-            self.token = (await api.request("POST", path, body=body))["status"]["token"]
+            self.token = await token_of(api, ACCOUNT)
 
     def operator(self, url: str | None = None, **change: Any) -> Operator:
         """Start a replica. `url`: a proxy in the API server's place; `change`: settings, as in operator.yaml."""
@@ -114,7 +112,7 @@ class Release:
         port, base = free_port(), self.plane.folder / f"operator-{self._count}"
         content = {**self._settings, "adminPort": port, **change}
         base.with_suffix(".yaml").write_text(yaml.safe_dump(content))
-        self._write_kubeconfig(base.with_suffix(".conf"), url or self.plane.url)
+        write_kubeconfig(base.with_suffix(".conf"), self.plane, url or self.plane.url, self.token)
         command = [sys.executable, "-m", "devbox_operator", "run", "--config", str(base.with_suffix(".yaml"))]
         environment = {**os.environ, "KUBECONFIG": str(base.with_suffix(".conf")), "POD_NAME": base.name}
         with base.with_suffix(".log").open("wb") as log:
@@ -130,18 +128,6 @@ class Release:
         self._operators.append(operator)
         return operator
 
-    def _write_kubeconfig(self, path: Path, url: str) -> None:
-        content = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "c",
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "operator"}}],
-            "clusters": [{"name": "c", "cluster": {"server": url, "certificate-authority": str(self.plane.pki / "ca.crt")}}],
-            "users": [{"name": "operator", "user": {"token": self.token}}],
-        }
-        path.write_text(yaml.safe_dump(content))
-        path.chmod(0o600)
-
     def end(self) -> None:
         """Kill the operators that still run."""
         for operator in self._operators:
@@ -153,6 +139,27 @@ class Release:
         """As if the time of a holder that was killed had passed."""
         with contextlib.suppress(Exception):
             await api.request("DELETE", LEASE)
+
+
+async def token_of(api: KubeApi, account: str) -> str:
+    """A token of one of the release's service accounts, for a day."""
+    path = f"{paths.core('serviceaccounts', NAMESPACE, account)}/token"
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86400}}
+    return str((await api.request("POST", path, body=body))["status"]["token"])
+
+
+def write_kubeconfig(path: Path, plane: ControlPlane, url: str, token: str) -> None:
+    """For whoever has the token, at the API server or at a proxy in its place."""
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": url, "certificate-authority": str(plane.pki / "ca.crt")}}],
+        "users": [{"name": "u", "user": {"token": token}}],
+    }
+    path.write_text(yaml.safe_dump(content))
+    path.chmod(0o600)
 
 
 def install(plane: ControlPlane, values: Mapping[str, Any] | None = None) -> Release:

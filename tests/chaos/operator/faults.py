@@ -9,18 +9,23 @@ import random
 from time import monotonic as now
 from typing import Final
 
+from tests.chaos.client import Client, load
 from tests.chaos.report import Row
 from tests.chaos.world import eventually
-from tests.support.fleet import leftovers
+from tests.support.fleet import GATEWAYS, leftovers
 
 from devbox_operator import paths
 
 from .proxy import Call, Fault
+from .serving import Serving, serving
 from .stage import Replica, Stage
 
 NOTICE_SECONDS: Final = 75.0
 BACK_OFF: Final = 10.0
 """Seconds before a kubelet starts a container that ended a second time."""
+ABSENT_SECONDS: Final = 1800.0
+ABSENT_RATE: Final = 5
+"""Requests a second meanwhile."""
 
 
 class Supervisor:
@@ -148,29 +153,60 @@ async def lost(stage: Stage, long: bool) -> list[Row]:
 
 
 async def absent(stage: Stage, long: bool) -> list[Row]:
-    """No operator at all (C2): deletion completes; what is left in the credentials namespace goes when it is back."""
+    """No operator at all (C2): devboxes work, deletion completes; what is left in the credentials namespace goes when it is back."""
+    seconds = ABSENT_SECONDS if long else 3.0
     await stage.alone()
+    await _collector_is_ready(stage)
     kept, deleted = await stage.namespace(), await stage.namespace()
-    for space in (kept, deleted):
-        await stage.create(space)
-        assert await stage.converged(space) is not None
-    stage.stop()
-    start = now()
-    await stage.api.request("DELETE", paths.devboxes(deleted, "agent"))
+    async with serving(stage.release.plane, stage.api) as gates:
+        await gates.start()
+        clients = []
+        for number, space in enumerate((kept, deleted), 2):
+            await stage.create(space)
+            assert await stage.converged(space) is not None
+            clients.append(await _running(stage, gates, space, f"10.204.0.{number}"))
+            assert (await clients[-1].request()).fine
+        stage.stop()
+        start = now()
+        working = asyncio.create_task(load(ABSENT_RATE, seconds, clients[:1], Client.request))
+        await stage.api.request("DELETE", paths.devboxes(deleted, "agent"))
 
-    async def no_pod() -> bool:
-        return not (await stage.get(paths.devboxes(deleted, "agent")) or await stage.pods(deleted))
+        async def no_pod() -> bool:
+            return not (await stage.get(paths.devboxes(deleted, "agent")) or await stage.pods(deleted))
 
-    await eventually(no_pod, 60)
-    rows = [_row("operator absent: a Devbox is deleted", "it and its pod are gone", now() - start, 10)]
-    still = await stage.problems(kept)
-    rows.append(
-        Row("operator absent: the other Devbox", "token, Route and policy stay", ", ".join(still) or "all there", not still)
-    )
-    await stage.alone()
-    rows.append(_row("operator back", "nothing is left of the deleted one", await stage.gone(deleted), 60))
-    again = await stage.converged(kept)
-    pods = len(await stage.pods(kept))
-    rows.append(_row("operator back: the other Devbox", "unchanged", again if pods == 1 else None, 5))
-    assert "Pod" in await leftovers(stage.api, of_namespace=kept)
-    return rows
+        await eventually(no_pod, 60)
+        rows = [_row("operator absent: a Devbox is deleted", "it and its pod are gone", now() - start, 10)]
+        said = (await clients[1].request()).kind
+        rows.append(Row("operator absent: the deleted one's token", "403", said, said == "403"))
+        tally = await working
+        fine = len(tally.seconds)
+        what = f"operator absent for {now() - start:.0f} s: the other one's requests"
+        rows.append(Row(what, "0 failed", f"{tally.kinds} in {fine + len(tally.errors)}", fine > 0 and not tally.errors))
+        still = await stage.problems(kept)
+        rows.append(
+            Row("operator absent: the other Devbox", "token, Route and policy stay", ", ".join(still) or "all there", not still)
+        )
+        await stage.alone()
+        rows.append(_row("operator back", "nothing is left of the deleted one", await stage.gone(deleted), 60))
+        again = await stage.converged(kept)
+        pods = len(await stage.pods(kept))
+        rows.append(_row("operator back: the other Devbox", "unchanged", again if pods == 1 else None, 5))
+        assert "Pod" in await leftovers(stage.api, of_namespace=kept)
+        return rows
+
+
+async def _collector_is_ready(stage: Stage) -> None:
+    """The garbage collector of a control plane that has just begun learns of Devboxes within half a minute."""
+    space = await stage.namespace()
+    await stage.create(space)
+    assert await stage.converged(space) is not None
+    await stage.api.request("DELETE", paths.devboxes(space, "agent"))
+    assert await stage.gone(space) is not None
+
+
+async def _running(stage: Stage, gates: Serving, space: str, address: str) -> Client:
+    """The namespace's devbox, whose pod runs at the address."""
+    (pod,) = await stage.pods(space)
+    name = pod["metadata"]["name"]
+    await gates.run_pod(space, name, address)
+    return gates.client(address, await gates.token(space, name, GATEWAYS[0]))

@@ -1,0 +1,153 @@
+"""Gateways in front of a real API server, behind a Service's stand-in, and devboxes whose pods look as if a kubelet ran them.
+
+Goes in: a control plane with a release in it. Comes out: a `Serving`: gateway processes with exactly the chart's rights and settings,
+and clients with a devbox's address and the token that the operator gave it. Works in a namespace only (tests/support/netns.py).
+Called by the cases.
+"""
+
+import asyncio
+import base64
+import contextlib
+import ssl
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import yaml
+from tests.chaos.api import Api, api
+from tests.chaos.client import Client
+from tests.chaos.forwarder import Forwarder
+from tests.chaos.world import API_ADDRESS, Replica, eventually
+from tests.support.control_plane import ControlPlane
+from tests.support.fleet import HOSTS
+from tests.support.gateway_process import HOST, running, server_tls, write_files
+from tests.support.netns import GATEWAY
+from tests.support.release import NAMESPACE, token_of, write_kubeconfig
+
+from devbox_api import names
+from devbox_common.kube import MERGE_PATCH, ApiError, KubeApi, Object
+from devbox_common.mirror import Key, Mirror
+from devbox_demo.credentials import make_certificates
+from devbox_operator import paths
+
+ACCOUNT: Final = "devbox-gateway"
+READY_SECONDS: Final = 30.0
+NODE: Final = "node-1"
+"""Nobody's: pods are bound to it, and nothing starts them."""
+
+
+class Serving:
+    """The gateways of a release."""
+
+    def __init__(self, plane: ControlPlane, kube: KubeApi, folder: Path, upstream: Api, trust: ssl.SSLContext) -> None:
+        self.plane, self.kube, self.folder, self.upstream, self.trust = plane, kube, folder, upstream, trust
+        self.service = Forwarder(GATEWAY, [])
+        self.replicas: list[Replica] = []
+        self._stack = contextlib.AsyncExitStack()
+        self._clients: list[Client] = []
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> Replica:
+        """One more gateway, ready, with the settings that the release's chart wrote."""
+        write_kubeconfig(self.folder / "kubeconfig", self.plane, self.plane.url, await token_of(self.kube, ACCOUNT))
+        config = self.folder / f"proxy-{len(self.replicas)}.yaml"
+        config.write_text(yaml.safe_dump(self._here(await self.settings())))
+        process = await self._stack.enter_async_context(running(self.folder, config))
+        replica = Replica(process)
+        self.replicas.append(replica)
+        await eventually(lambda: _ready(replica), READY_SECONDS)
+        self.service.backends.append(replica.backend)
+        await replica.backend.ask()
+        return replica
+
+    async def settings(self) -> Object:
+        """proxy.yaml, as it is in the release."""
+        item = await self.kube.request("GET", paths.core("configmaps", NAMESPACE, ACCOUNT))
+        content: Object = yaml.safe_load(item["data"]["proxy.yaml"])
+        return content
+
+    def _here(self, content: Object) -> Object:
+        """With this machine's ports, files and API."""
+        address, port = self.upstream.address
+        overrides = dict.fromkeys(HOSTS.values(), f"{address}:{port}")
+        tls = {"certFile": str(self.folder / "tls.crt"), "keyFile": str(self.folder / "tls.key")}
+        listen = {key: 0 for key, value in content["listen"].items() if isinstance(value, int)}
+        return {
+            **content,
+            "publicURL": f"https://{HOST}",
+            "listen": {**listen, "host": GATEWAY, "tls": tls},
+            "upstreams": {**content["upstreams"], "addressOverrides": overrides, "caBundle": str(self.folder / "ca.crt")},
+            "drainSeconds": 3,
+            "shutdownSeconds": 20,
+        }
+
+    async def run_pod(self, namespace: str, name: str, address: str) -> None:
+        """As if the scheduler and a kubelet had seen the pod: it runs, at the address."""
+        binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"kind": "Node", "name": NODE}}
+        await self.kube.request("POST", f"{paths.pods(namespace, name)}/binding", body=binding)
+        status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}
+        path = f"{paths.pods(namespace, name)}/status"
+        await self.kube.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
+
+    @contextlib.asynccontextmanager
+    async def kubelet(self) -> AsyncIterator[None]:
+        """Pods of ours that are being deleted go, as when a kubelet has ended their containers."""
+        pods = Mirror[Object](
+            self.kube, paths.pods(), lambda item: item, label_selector=names.DEVBOX_LABEL, on_change=self._changed
+        )
+        task = asyncio.create_task(pods.run())
+        try:
+            await pods.synced.wait()
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, *self._ending, return_exceptions=True)
+
+    def _changed(self, key: Key, old: Object | None, new: Object | None) -> None:
+        if new is not None and "deletionTimestamp" in new["metadata"] and new["spec"].get("nodeName"):
+            task = asyncio.create_task(self.end_pod(*key))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def end_pod(self, namespace: str, name: str) -> None:
+        """The pod is gone."""
+        with contextlib.suppress(ApiError):  # it was gone before
+            await self.kube.request("DELETE", paths.pods(namespace, name), params={"gracePeriodSeconds": "0"})
+
+    async def token(self, namespace: str, pod: str, gateway: str) -> str:
+        """What is in the devbox's environment."""
+        item = await self.kube.request("GET", paths.secrets(namespace, pod))
+        return base64.b64decode(item["data"][gateway]).decode()
+
+    def client(self, address: str, token: str) -> Client:
+        """In a devbox, by way of the Service."""
+        client = Client(lambda: self.service.address, address, token, self.trust)
+        self._clients.append(client)
+        return client
+
+    async def close(self) -> None:
+        """Everything ends."""
+        for client in self._clients:
+            client.close()
+        await asyncio.sleep(0.05)  # for the callbacks of what was closed
+        await self._stack.aclose()
+
+
+async def _ready(replica: Replica) -> bool:
+    return await replica.readiness() == 200
+
+
+@contextlib.asynccontextmanager
+async def serving(plane: ControlPlane, kube: KubeApi) -> AsyncIterator[Serving]:
+    """Without a gateway yet."""
+    async with contextlib.AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="serving-")))
+        pair = make_certificates((HOST, *HOSTS.values()))
+        write_files(folder, pair, plane.url)
+        upstream = await stack.enter_async_context(api(API_ADDRESS, server_tls(folder)))
+        result = Serving(plane, kube, folder, upstream, ssl.create_default_context(cadata=pair.ca))
+        stack.push_async_callback(result.close)
+        await stack.enter_async_context(result.service)
+        await stack.enter_async_context(result.kubelet())
+        yield result
