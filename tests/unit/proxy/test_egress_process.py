@@ -180,6 +180,7 @@ async def test_a_refused_dial_is_over_and_written_down_once(proxied: Proxied) ->
         assert (await proxied.refused(proxied.head("127.0.0.1:443"))).startswith(b"HTTP/1.1 403 address_not_allowed")
     _, writer = await proxied.tunnel()
     writer.close()
+    await until(lambda: any(line["audit"] == "end" for line in proxied.audit()))  # by then all lines before it were read
     assert [line["code"] for line in proxied.audit() if line["audit"] == "refused"] == ["address_not_allowed"] * (TUNNELS + 1)
     assert not [line for line in proxied.gateway.process.output if "request_failed" in line or "exc_type" in line]
 
