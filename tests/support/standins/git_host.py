@@ -4,6 +4,7 @@ Goes in: a request of git's smart HTTP. Comes out: the backend's answer. Called 
 """
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 
@@ -36,15 +37,18 @@ async def backend(request: web.Request, body: bytes, root: Path, user: str = "")
     await response.prepare(request)
     while data := await process.stdout.read(1 << 16):
         await response.write(data)
-    await response.write_eof()
     await feeding
     await process.wait()
+    await response.write_eof()
     return response
 
 
 async def _feed(stdin: asyncio.StreamWriter, body: bytes) -> None:
-    stdin.write(body)
-    await stdin.drain()
+    # A backend that has said everything may be gone before it was given everything. An error here would close the connection behind an
+    # answer that is whole, and the next request on it would fail.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        stdin.write(body)
+        await stdin.drain()
     stdin.close()
 
 
