@@ -8,6 +8,7 @@ the API server itself refuses tokens of a service account that it has not seen y
 
 import asyncio
 import json
+import math
 from base64 import b64decode
 from datetime import UTC, datetime
 from time import monotonic as now
@@ -32,6 +33,8 @@ RENEWALS: Final = 3
 AWAY_SECONDS: Final = 0.15 * LIFE_SECONDS
 FRACTION: Final = 0.8
 DEAD_SECONDS: Final = 5.0
+WAIT_SECONDS: Final = 3.0
+"""How long a gateway holds a request for an answer of the API server."""
 NAME: Final = "ANTHROPIC"
 
 
@@ -65,8 +68,9 @@ def _lasting(how: str, tally: Tally) -> Row:
 
 
 def _forced(at: list[float], tally: Tally) -> Row:
-    """How long after each deletion there were still refusals."""
-    late = [began - max((time for time in at if time <= began), default=0) for began, _ in tally.errors]
+    """How long after each deletion requests were still begun that were refused. One may have been under way when it came."""
+    after = ([began - time for time in at if began >= time - WAIT_SECONDS] for began, _ in tally.errors)
+    late = [max(0.0, min(seconds, default=math.inf)) for seconds in after]
     measured = f"{tally.kinds} in {len(tally.seconds) + len(tally.errors)}, the last {max(late, default=0):.2f} s after it"
     what = f"service account of the pods deleted, {len(at)} times: the first token"
     return Row(
