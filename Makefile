@@ -66,7 +66,7 @@ unit: venv tools ## Unit tests: no cluster, seconds
 
 .PHONY: attacks
 attacks: venv ## The attack corpus against a real gateway process (ATTACKS=file.yaml for another)
-	@$(ALL_NATIVE); failed=0; for file in $(or $(ATTACKS),$(CORPUS)); do \
+	@$(ALL_NATIVE); failed=0; for file in $(or $(ATTACKS),$(CORPUS) tests/attacks/tunnels.yaml); do \
 	  $(BIN)/python -m tests.attacks $$file || failed=1; done; exit $$failed
 
 CORPUS := tests/attacks/more.yaml tests/attacks/attacks.yaml
