@@ -10,8 +10,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -99,10 +97,10 @@ class LocalCluster:
         with step("start etcd and the API server"):
             self._start("etcd", config.etcd(self.state))
             self._start("kube-apiserver", config.api_server(self.pki))
-            self._wait("kube-apiserver", self._answers, 60)
+            self.processes.wait("kube-apiserver", self._answers, 60)
         with step("start containerd and load the pause and DNS images"):
             self._start("containerd", ["containerd", "--config", str(self.files / "containerd.toml")])
-            self._wait("containerd", (self.run / "containerd.sock").exists, 15)
+            self.processes.wait("containerd", (self.run / "containerd.sock").exists, 15)
             self._load_system_images()
         with step("start the node and wait until it is ready"):
             self._start_node()
@@ -132,10 +130,13 @@ class LocalCluster:
         for name, command in commands.items():
             if name == "kube-router":
                 # It looks its node up once, at its start, and ends where there is none.
-                self._wait("kubelet", self._ready_node, 60)
+                # kubelet ends where containerd's CRI is not set up yet, which on a busy machine is seconds after its socket is there.
+                self.processes.wait(
+                    "kubelet", self._ready_node, 60, restart=lambda: self._start("kubelet", commands["kubelet"])
+                )
             if not self.processes.alive(name):
                 self._start(name, command)
-        self._wait("kube-router", self._ready_node, 60)
+        self.processes.wait("kube-router", self._ready_node, 60)
 
     def down(self) -> None:
         """Remove every process, sandbox, mount, device, cgroup and rule that the cluster made. Can be run at any time."""
@@ -168,15 +169,6 @@ class LocalCluster:
             command = [str(program), *command[1:]]
         path = f"{bin_dir()}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
         self.processes.start(name, command, {"PATH": path, "GOMAXPROCS": "2"})
-
-    def _wait(self, name: str, condition: Callable[[], bool], seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline or not self.processes.alive(name):
-                log = self.processes.log(name)
-                tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-                raise ClusterError(f"{name} is not ready; the end of {log}:\n{tail}")
-            time.sleep(0.1)
 
     def _answers(self) -> bool:
         return self.kubectl("get", "--raw=/readyz", "--request-timeout=2s", check=False).returncode == 0

@@ -9,9 +9,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from .progress import ClusterError
 
 
 class Identity(NamedTuple):
@@ -81,6 +83,30 @@ class Processes:
         """It was started by us and runs."""
         identity = self.get(name)
         return identity is not None and identity.alive()
+
+    def wait(
+        self,
+        name: str,
+        condition: Callable[[], bool],
+        seconds: float,
+        *,
+        restart: Callable[[], None] | None = None,
+        pause: float = 1.0,
+    ) -> None:
+        """Return when the condition holds. Raises ClusterError with the end of the program's output after `seconds`.
+
+        A program that ends before is an error at once; with `restart` it is started again instead, `pause` seconds later.
+        """
+        deadline = time.monotonic() + seconds
+        while not condition():
+            ended = not self.alive(name)
+            if time.monotonic() > deadline or (ended and restart is None):
+                tail = "\n".join(self.log(name).read_text(errors="replace").splitlines()[-20:])
+                raise ClusterError(f"{name} is not ready; the end of {self.log(name)}:\n{tail}")
+            if ended and restart is not None:
+                time.sleep(pause)
+                restart()
+            time.sleep(0.1)
 
     def stop(self, *names: str, patience: float = 3.0) -> None:
         """End them together: SIGTERM, after `patience` seconds SIGKILL. Their records go."""

@@ -80,6 +80,31 @@ def test_several_programs_end_together_also_one_that_ignores_the_request(tmp_pat
     assert [os.waitstatus_to_exitcode(os.waitpid(identity.pid, 0)[1]) for identity in identities] == [-9, -15]
 
 
+def test_a_program_that_ends_too_early_is_an_error_or_started_again(tmp_path: Path) -> None:
+    processes = Processes(tmp_path / "pid", tmp_path / "log")
+    ready = tmp_path / "ready"
+    # As kubelet does where containerd is not set up yet.
+    program = [sys.executable, "-c", "import sys; sys.exit('no runtime')"]
+
+    def start() -> None:
+        processes.start("early", program)
+        identity = processes.get("early")
+        assert identity is not None
+        os.waitpid(identity.pid, 0)
+
+    start()
+    with pytest.raises(ClusterError, match=r"(?s)early is not ready.*no runtime"):
+        processes.wait("early", ready.exists, 10)
+
+    def restart() -> None:
+        start()
+        ready.touch()
+
+    processes.wait("early", ready.exists, 10, restart=restart, pause=0.01)
+    with pytest.raises(ClusterError, match="early is not ready"):
+        processes.wait("early", lambda: False, 0.2, restart=start, pause=0.01)
+
+
 def test_the_output_of_the_run_before_is_kept(tmp_path: Path) -> None:
     processes = Processes(tmp_path / "pid", tmp_path / "log")
     for word in ("first", "second"):
