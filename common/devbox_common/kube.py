@@ -5,8 +5,10 @@ models of the `kubernetes` package are not used, since everything here is level-
 by the operator's rim, by the gateway's TokenReviews.
 """
 
+import asyncio
+import contextlib
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -25,8 +27,11 @@ PAGE: Final = 500
 """Objects a page: what kubectl asks for."""
 WATCH_SECONDS: Final = 290
 """The API server ends a watch after this long; below the 5 min at which it would by itself."""
-SILENT_SECONDS: Final = 70
-"""Bookmarks come every minute. Where something between us and the API server keeps a dead connection open, no keepalive finds it."""
+SILENT_SECONDS: Final = 60
+"""A watch that said nothing for this long is opened anew: the answer tells a kind in which nothing changes (bookmarks come with
+changes only) from a connection that something in between keeps open though it is dead, which no keepalive finds."""
+OPEN_SECONDS: Final = 10
+"""The API server answers a request for a watch within this."""
 KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 4), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 3))
 """Seconds idle, seconds between probes, probes: a peer that vanished without a word is noticed in 10 s."""
 APPLY_PATCH: Final = "application/apply-patch+yaml"
@@ -66,9 +71,10 @@ class ApiError(Exception):
 class KubeApi:
     """One connection pool to one API server."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, *, silent_seconds: float = SILENT_SECONDS, open_seconds: float = OPEN_SECONDS) -> None:
         self._access = access
         self._base = access.base
+        self._silent_seconds, self._open_seconds = silent_seconds, open_seconds
         connector = aiohttp.TCPConnector(ssl=access.tls or True, limit=0, socket_factory=_socket_with_keepalive)
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -132,10 +138,18 @@ class KubeApi:
                 return items, page["metadata"].get("resourceVersion", "")
             query["continue"] = token
 
-    async def watch(self, path: str, resource_version: str, params: Mapping[str, str] | None = None) -> AsyncGenerator[Object]:
-        """Events after `resource_version` (`{"type", "object"}`), bookmarks included, until the server ends the watch.
+    async def watch(
+        self,
+        path: str,
+        resource_version: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        opened: Callable[[], None] = lambda: None,
+    ) -> AsyncGenerator[Object]:
+        """Events after `resource_version` (`{"type", "object"}`), bookmarks included, until the watch ends.
 
-        Raises `ApiError`; status 410 means that the version is too old and the caller has to list anew.
+        It ends when the server ends it and after a minute without a word; the caller goes on with a new one. `opened()` is
+        called when the server has agreed. Raises `ApiError`; status 410: the version is too old, the caller has to list anew.
         """
         query = {
             **(params or {}),
@@ -144,23 +158,26 @@ class KubeApi:
             "timeoutSeconds": str(WATCH_SECONDS),
             "resourceVersion": resource_version,
         }
-        # (The keepalive of the socket finds a dead peer long before this.)
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENT_SECONDS)
         try:
-            async with self._session.get(
+            request = self._session.get(
                 self._base + path,
                 params=query,
                 headers=await self._headers(None),
-                timeout=limits,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=self._silent_seconds),
                 allow_redirects=False,
-            ) as response:
-                if response.status != 200:
-                    _decode(response, await response.read())
-                async for line in _lines(response.content):
-                    event: Object = orjson.loads(line)
-                    if event["type"] == "ERROR":
-                        raise _error(event["object"].get("code", 500), event["object"], None)
-                    yield event
+            )
+            async with contextlib.AsyncExitStack() as stack:
+                async with asyncio.timeout(self._open_seconds):
+                    response = await stack.enter_async_context(request)
+                    if response.status != 200:
+                        _decode(response, await response.read())
+                opened()
+                with contextlib.suppress(aiohttp.SocketTimeoutError):
+                    async for line in _lines(response.content):
+                        event: Object = orjson.loads(line)
+                        if event["type"] == "ERROR":
+                            raise _error(event["object"].get("code", 500), event["object"], None)
+                        yield event
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _unreachable(error) from None
 

@@ -64,7 +64,7 @@ class Mirror(Generic[T]):
         self._by_group: dict[Hashable, dict[Key, T]] = {}
         self._noted: dict[Key, int] = {}
         """Versions of what was noted, until the watch is as far."""
-        self._live_since: float | None = None
+        self._live = False
         self.objects: Mapping[Key, T] = MappingProxyType(self._objects)
         self.synced = asyncio.Event()
         """Set once the first list is in, and never cleared."""
@@ -76,7 +76,7 @@ class Mirror(Generic[T]):
     @property
     def live(self) -> bool:
         """The watch is open: changes arrive as they happen."""
-        return self._live_since is not None
+        return self._live
 
     def within(self, group: Hashable) -> Mapping[Key, T]:
         """The objects of one group (namespace), without a look at the others."""
@@ -108,7 +108,7 @@ class Mirror(Generic[T]):
                 failures += 1
                 log.warning("watch_failed", path=self._path, reason="BadAnswer", error=type(error).__name__, tries=failures)
             finally:
-                self._live_since = None
+                self._live = False
             if failures:
                 pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS)) - 1]
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
@@ -127,14 +127,17 @@ class Mirror(Generic[T]):
                 return
 
     async def _events(self, version: str) -> AsyncGenerator[str]:
-        async with contextlib.aclosing(self._api.watch(self._path, version, self._params)) as stream:
-            self._live_since = time.monotonic()
-            self.last_error = None
+        async with contextlib.aclosing(self._api.watch(self._path, version, self._params, opened=self._opened)) as stream:
             async for event in stream:
                 self.last_event = time.monotonic()
                 if event["type"] != "BOOKMARK":
                     self._take(event["object"], deleted=event["type"] == "DELETED")
                 yield event["object"]["metadata"]["resourceVersion"]
+
+    def _opened(self) -> None:
+        self.last_event = time.monotonic()
+        self._live = True
+        self.last_error = None
 
     def _replace(self, items: list[Object], version: str) -> None:
         self.last_event = time.monotonic()

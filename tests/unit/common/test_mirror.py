@@ -27,6 +27,8 @@ class Api:
         self.queries: list[dict[str, str]] = []
         self.failing = False
         self.nonsense = False
+        self.answering = asyncio.Event()
+        self.answering.set()
         self.page = 500
         self._watchers: list[asyncio.Queue[dict[str, Any] | None]] = []
 
@@ -68,8 +70,9 @@ class Api:
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._watchers.append(queue)
         response = web.StreamResponse()
-        await response.prepare(request)
         try:
+            await self.answering.wait()
+            await response.prepare(request)
             while (event := await queue.get()) is not None:
                 line = orjson.dumps(event) + b"\n"
                 # In two pieces: a line may arrive in any number of them.
@@ -245,6 +248,38 @@ async def test_it_lists_anew_now_and_then(api: Api, client: KubeApi) -> None:
     mirror = Mirror(client, PATH, spec, relist_seconds=0.05)
     async with running(mirror):
         await until(lambda: api.lists >= 3)
+
+
+async def test_the_silent_watch_of_a_quiet_kind_is_opened_anew_and_nothing_else_happens(api: Api) -> None:
+    api.put("a")
+    async with KubeApi(Access(api.url), silent_seconds=0.1) as client:  # type: ignore[attr-defined]
+        mirror = Mirror(client, PATH, spec)
+        async with running(mirror):
+            before = mirror.last_event
+            seen: set[bool] = set()
+            while len(api.queries) < 5:
+                seen.add(mirror.live)
+                await asyncio.sleep(0.001)
+            api.put("b")
+            await until(lambda: ("ns", "b") in mirror.objects)
+            assert seen == {True}
+            assert mirror.last_error is None
+            assert mirror.last_event > before
+    assert api.lists == 1
+    assert {query["resourceVersion"] for query in api.queries if "watch" in query} == {"2"}, "from where the last one ended"
+
+
+async def test_a_server_that_does_not_answer_a_watch_anew_is_away(api: Api) -> None:
+    api.put("a")
+    async with KubeApi(Access(api.url), silent_seconds=0.1, open_seconds=0.2) as client:  # type: ignore[attr-defined]
+        mirror = Mirror(client, PATH, spec)
+        async with running(mirror):
+            api.answering.clear()
+            await until(lambda: not mirror.live)
+            assert mirror.last_error is not None
+            assert mirror.last_error.reason == "Unreachable"
+            api.answering.set()
+            await until(lambda: mirror.live)
 
 
 async def test_errors_carry_the_servers_words(api: Api, client: KubeApi) -> None:
