@@ -20,7 +20,7 @@ from .exchange import new_request_id
 from .far_side import FarSide
 from .forwarder import Forwarder
 from .refusals import Refusal
-from .transports import Transport
+from .transports import Side
 from .tunnel import Tunnel
 from .upstream import where
 
@@ -30,7 +30,7 @@ CHALLENGES: Final = 8
 log = structlog.get_logger()
 
 
-class ConnectConnection(asyncio.Protocol):
+class ConnectConnection(Side):
     """asyncio's callbacks on one side, a head's reader or a tunnel on the other."""
 
     __slots__ = (
@@ -46,18 +46,14 @@ class ConnectConnection(asyncio.Protocol):
         "_started",
         "_task",
         "peer",
-        "stalled_since",
-        "transport",
         "tunnel",
     )
 
     def __init__(self, forwarder: Forwarder, peer: str, on_lost: Callable[[str], None]) -> None:
+        super().__init__()
         self.peer = peer
         """The IP address that the connection comes from."""
-        self.transport: Transport | None = None
         self.tunnel: Tunnel | None = None
-        self.stalled_since: float | None = None
-        """Since when the devbox takes no bytes, though some wait for it."""
         self._forwarder = forwarder
         self._on_lost = on_lost
         self._reader = HeadReader()
@@ -117,24 +113,6 @@ class ConnectConnection(asyncio.Protocol):
 
     # for the tunnel
 
-    def write(self, data: bytes) -> None:
-        """Send bytes to the devbox."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(data)
-
-    def write_eof(self) -> None:
-        """The host's last word."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write_eof()
-
-    def pause(self, *, paused: bool) -> None:
-        """Backpressure: stop or go on reading."""
-        if self.transport is not None and not self.transport.is_closing():
-            if paused:
-                self.transport.pause_reading()
-            else:
-                self.transport.resume_reading()
-
     def close(self) -> None:
         """Close once everything is sent: the host has said its last word, and nobody takes one more of the devbox's."""
         if self.transport is not None and self._closing_at is None:
@@ -149,11 +127,6 @@ class ConnectConnection(asyncio.Protocol):
         self._closing_at = now() + LINGER_SECONDS
         transport.resume_reading()
         transport.write_eof()  # check() closes it
-
-    def abort_connection(self) -> None:
-        """Close at once."""
-        if self.transport is not None:
-            self.transport.abort()
 
     # for the port
 
@@ -265,7 +238,7 @@ class ConnectConnection(asyncio.Protocol):
             return outcome
         far, address = outcome
         if not forwarder.started(self._request_id, grant, address):
-            far.abort()
+            far.abort_connection()
             return Refuse(Refusal.AUDIT_FULL, grant.caller)
         return Tunnel(
             forwarder,

@@ -6,22 +6,20 @@ Goes in: bytes. Comes out: the same, to the tunnel; what comes before there is o
 from time import monotonic as now
 from typing import TYPE_CHECKING, Any
 
-from .transports import Transport
+from .transports import Side
 
 if TYPE_CHECKING:
     from .tunnel import Tunnel
 
 
-class FarSide:
-    """An asyncio.Protocol."""
+class FarSide(Side):
+    """The host's side."""
 
-    __slots__ = ("_early", "_eof", "stalled_since", "transport", "tunnel")
+    __slots__ = ("_early", "_eof", "tunnel")
 
     def __init__(self) -> None:
-        self.transport: Transport | None = None
+        super().__init__()
         self.tunnel: Tunnel | None = None
-        self.stalled_since: float | None = None
-        """Since when the host takes no bytes, though some wait for it."""
         self._early = b""
         self._eof = False
 
@@ -39,33 +37,10 @@ class FarSide:
         if self._eof:
             tunnel.far_eof()
 
-    def write(self, data: bytes) -> None:
-        """Send bytes to the host."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(data)
-
-    def write_eof(self) -> None:
-        """The devbox's last word."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write_eof()
-
-    def pause(self, *, paused: bool) -> None:
-        """Backpressure: stop or go on reading."""
-        if self.transport is not None and not self.transport.is_closing():
-            if paused:
-                self.transport.pause_reading()
-            else:
-                self.transport.resume_reading()
-
     def close(self) -> None:
         """Close once everything is sent."""
         if self.transport is not None:
             self.transport.close()
-
-    def abort(self) -> None:
-        """Close at once."""
-        if self.transport is not None:
-            self.transport.abort()
 
     # asyncio.Protocol
 

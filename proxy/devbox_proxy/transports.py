@@ -1,5 +1,6 @@
 """What the data path uses of a transport: asyncio's, uvloop's (which are of no class of asyncio) and those of tests."""
 
+import asyncio
 from typing import Final, Protocol
 
 BUFFER: Final = bytearray(64 * 1024)
@@ -27,3 +28,37 @@ class Transport(Protocol):
 def buffered(count: int) -> bytes:
     """The first bytes of BUFFER."""
     return bytes(_VIEW[:count])
+
+
+class Side(asyncio.Protocol):
+    """One side of a tunnel: a transport, for as long as there is one. What is said to it afterwards goes nowhere."""
+
+    __slots__ = ("stalled_since", "transport")
+
+    def __init__(self) -> None:
+        self.transport: Transport | None = None
+        self.stalled_since: float | None = None
+        """Since when the peer takes no bytes, though some wait for it."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def write_eof(self) -> None:
+        """The other side's last word."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write_eof()
+
+    def pause(self, *, paused: bool) -> None:
+        """Backpressure: stop or go on reading."""
+        if self.transport is not None and not self.transport.is_closing():
+            if paused:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+
+    def abort_connection(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            self.transport.abort()

@@ -142,9 +142,9 @@ class Tunnel:
                 self._over("complete")
             else:  # what it said is still on its way
                 seconds = self._forwarder.gateway.bounds.write_stall_seconds
-                asyncio.get_running_loop().call_later(seconds, self._far.abort)
+                asyncio.get_running_loop().call_later(seconds, self._far.abort_connection)
         elif self.stage is not Stage.DONE:
-            self._far.abort()
+            self._far.abort_connection()
             self._over("client_gone")
 
     def client_writable(self, *, writable: bool) -> None:
@@ -170,7 +170,7 @@ class Tunnel:
         """Its last word: the devbox hears it, and may go on."""
         self._far_ended = True
         if self.stage is Stage.HELLO:
-            self._far.abort()
+            self._far.abort_connection()
             self._client.finish()
             self._over("upstream_gone")
             return
@@ -255,7 +255,7 @@ class Tunnel:
     def _turn_away(self, refusal: Refusal) -> None:
         """TLS that may not begin: clients show the alert; what speaks another protocol would not know one."""
         metrics.REFUSALS.labels(refusal.code).inc()
-        self._far.abort()
+        self._far.abort_connection()
         if refusal in (Refusal.SNI_MISMATCH, Refusal.SNI_MISSING, Refusal.ECH_NOT_ALLOWED):
             self._client.write(client_hello.alert(ACCESS_DENIED))
         self._client.finish()
@@ -285,7 +285,7 @@ class Tunnel:
 
     def cut(self, why: str) -> None:
         """End it at once, on both sides."""
-        self._far.abort()
+        self._far.abort_connection()
         self._client.abort_connection()
         self._over(why)
 

@@ -74,7 +74,7 @@ async def test_the_first_address_that_answers_is_the_one() -> None:
         far, address = outcome
         assert address == f"127.0.0.1:{port}"
         assert isinstance(far, FarSide)
-        far.abort()
+        far.abort_connection()
         ((target, way_out),) = cast(Any, one._resolver).asked
         assert target == granted.target
         assert way_out.policy is granted.policy
