@@ -84,6 +84,14 @@ class Stage:
         """A Devbox with two gateways."""
         await self.api.request("POST", paths.devboxes(namespace), body=devbox(namespace, name, **spec))
 
+    async def collector_is_ready(self) -> None:
+        """The garbage collector of a control plane that has just begun learns of Devboxes within half a minute. (An operator works.)"""
+        space = await self.namespace()
+        await self.create(space)
+        assert await self.converged(space) is not None, await self.problems(space)
+        await self.api.request("DELETE", paths.devboxes(space, "agent"))
+        assert await self.gone(space) is not None
+
     async def patch(self, path: str, body: Object) -> None:
         """As a merge patch."""
         await self.api.request("PATCH", path, body=body, content_type=MERGE_PATCH)
