@@ -18,7 +18,9 @@ from tests.support.fleet import GATEWAYS, devbox, leftovers, make_namespace
 from tests.support.release import CREDENTIALS, LEASE, Operator, Release
 
 from devbox_api import names
+from devbox_common.access import Access
 from devbox_common.kube import MERGE_PATCH, ApiError, KubeApi, Object
+from devbox_common.redacted import Redacted
 from devbox_operator import paths
 
 from .proxy import Proxy
@@ -73,6 +75,16 @@ class Stage:
         """Everything ends."""
         self.stop()
         await self._stack.aclose()
+
+    @contextlib.asynccontextmanager
+    async def as_operator(self) -> AsyncIterator[KubeApi]:
+        """A client with the operator's own rights: one that has gone mad, or whoever has its credentials."""
+
+        async def authorization() -> Redacted:
+            return Redacted(f"Bearer {self.release.token}")
+
+        async with KubeApi(Access(self.release.plane.url, self.release.plane.trust(), authorization)) as api:
+            yield api
 
     async def namespace(self) -> str:
         """A new one, with GatewayConfigs and Secrets."""
