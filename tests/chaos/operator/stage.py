@@ -96,9 +96,9 @@ class Stage:
         """A Devbox with two gateways."""
         await self.api.request("POST", paths.devboxes(namespace), body=devbox(namespace, name, **spec))
 
-    async def collector_is_ready(self) -> None:
+    async def collector_is_ready(self, space: str = "") -> None:
         """The garbage collector of a control plane that has just begun learns of Devboxes within half a minute. (An operator works.)"""
-        space = await self.namespace()
+        space = space or await self.namespace()
         await self.create(space)
         assert await self.converged(space) is not None, await self.problems(space)
         await self.api.request("DELETE", paths.devboxes(space, "agent"))
