@@ -7,7 +7,7 @@ from tests.chaos.report import Row
 from tests.support.control_plane import control_plane
 from tests.support.release import install
 
-from . import changes, endings, faults, hands, kills, orphans, replicas, returns, storm, tokens, uninstall
+from . import changes, endings, faults, hands, kills, leaves, orphans, replicas, returns, storm, tokens, uninstall
 from .stage import Stage, stage
 
 Case = Callable[[Stage, bool], Coroutine[Any, Any, list[Row]]]
@@ -27,6 +27,7 @@ STAGED: Final[dict[str, Case]] = {
     "operator-tokens": tokens.life,
     "operator-endings": endings.endings,
     "operator-orphans": orphans.orphans,
+    "operator-leaves": leaves.leaves,
     "operator-changes": changes.changes,
     "operator-returns": returns.returns,
     "operator-uninstalled": uninstall.uninstall,
