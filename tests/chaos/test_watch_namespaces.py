@@ -1,10 +1,13 @@
-"""A release with `watchNamespaces`: Roles alone are enough for the whole job, and lead nowhere else; and what every account may do.
+"""A release with `watchNamespaces`: Roles alone are enough for the whole job, and lead nowhere else; with `sourceSecrets: Named` those
+that a condition prints are enough for the Secrets. And what every account may do.
 
 `kubectl auth can-i --list` is asked for each service account in each kind of namespace, less what everybody may, and compared with
 tests/chaos/rights/. To write those anew after a change of the roles that was meant: DEVBOX_WRITE_RIGHTS=1 make chaos-short.
 """
 
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +32,12 @@ pytestmark = [
 ]
 WATCHED: Final = ("team-a", "team-b")
 OTHER: Final = "team-c"
-RELEASES: Final[dict[str, dict[str, Any]]] = {"cluster-wide": {}, "watchNamespaces": {"watchNamespaces": list(WATCHED)}}
+ROLES: Final[dict[str, Any]] = {"watchNamespaces": list(WATCHED)}
+RELEASES: Final[dict[str, dict[str, Any]]] = {
+    "cluster-wide": {},
+    "watchNamespaces": ROLES,
+    "named": {**ROLES, "rbac": {"sourceSecrets": "Named"}},
+}
 ACCOUNTS: Final = {"operator": (NAMESPACE, "devbox-operator"), "gateway": (NAMESPACE, "devbox-gateway"),
                    "devbox-agent": (WATCHED[0], names.AGENT_SERVICE_ACCOUNT)}  # fmt: skip
 RIGHTS: Final = Path(__file__).parent / "rights"
@@ -107,6 +115,27 @@ async def the_whole_job(on: Stage, cars: Traffic, space: str) -> None:
     assert await on.gone(space) is not None
 
 
+async def named(on: Stage, space: str) -> None:
+    """The operator may read no Secret until its owner has typed what the condition says; then it reads that one."""
+    await on.create(space)
+    said: list[str] = []
+
+    async def forbidden() -> bool:
+        box = await on.get(paths.devboxes(space, "agent")) or {}
+        conditions = box.get("status", {}).get("conditions", ())
+        said[:] = [
+            one["message"] for one in conditions if one["reason"] == "SecretForbidden" and one["type"] == "CredentialsResolved"
+        ]
+        return bool(said) and said[0].count("create rolebinding") == len(HOSTS)
+
+    await eventually(forbidden, 20)
+    for command in re.findall("kubectl (-n [^;]+)", said[0]):
+        on.release.plane.kubectl(*shlex.split(command))
+    assert await on.converged(space) is not None, await on.problems(space)
+    await on.api.request("DELETE", paths.devboxes(space, "agent"))
+    assert await on.gone(space) is not None
+
+
 async def withdrawn(on: Stage, cars: Traffic, space: str) -> None:
     """The owner's grant, taken away by the operator; and with nobody but the gateway to look at it."""
     await on.create(space)
@@ -149,14 +178,20 @@ def test_roles_alone_are_enough_and_lead_nowhere_else(release: Release) -> None:
             replica = await on.alone()
             for namespace in (*WATCHED, OTHER):
                 await fill_namespace(on.api, namespace)
-            await on.collector_is_ready(WATCHED[0])
+            if release.name == "named":
+                for namespace in WATCHED:
+                    await named(on, namespace)
+            else:
+                await on.collector_is_ready(WATCHED[0])
             async with traffic(on, watchNamespaces=RELEASES[release.name].get("watchNamespaces", [])) as cars:
                 await on.create(OTHER)
                 for namespace in WATCHED:
                     await the_whole_job(on, cars, namespace)
                 assert replica.operator.alive
                 log = replica.operator.log.read_text(errors="replace")
-                assert "orbidden" not in log, [line for line in log.splitlines() if "orbidden" in line][:3]
+                assert "orbidden" not in log or release.name == "named", [
+                    line for line in log.splitlines() if "orbidden" in line
+                ][:3]
                 watched = release.name == "cluster-wide"
                 assert bool(await on.pods(OTHER)) == watched, "where it does not watch, nothing is made"
                 await withdrawn(on, cars, WATCHED[0])
