@@ -54,6 +54,7 @@ class EgressReconciler:
         item = await self._observer.get(paths.egresspolicies(*key))
         if item is None:
             await self._store.drop(key)
+            self._statuses.forget_users(paths.egresspolicies(*key))
             self._news(key, "")
             self._queue.forget(WorkKey(Kind.EGRESS, *key))
             return None
@@ -69,11 +70,11 @@ class EgressReconciler:
             await self._store.drop(key)
         else:
             await self._store.put(key, documents.egress(document, self._settings.credentials_namespace))
-        await self._status(view, accepted(document, self._settings))
+        later = await self._status(view, accepted(document, self._settings))
         self._news(key, view.policy.uid)
-        return None
+        return later
 
-    async def _status(self, view: EgressView, finding: Finding) -> None:
+    async def _status(self, view: EgressView, finding: Finding) -> float | None:
         policy, users, now = view.policy, self._index.users_of_egress(view.key), datetime.now(UTC)
         findings = {ConditionType.ACCEPTED: finding}
         summarise(findings, list(findings), stalled=True)
@@ -84,7 +85,7 @@ class EgressReconciler:
             devboxes=len(users),
         )
         regarding = Regarding("EgressPolicy", *view.key, policy.uid)
-        await self._statuses.counted(regarding, paths.egresspolicies(*view.key), policy.status, status, now)
+        return await self._statuses.counted(regarding, paths.egresspolicies(*view.key), policy.status, status, now)
 
     def _news(self, key: Key, uid: str) -> None:
         if self._seen.get(key, "") == uid:

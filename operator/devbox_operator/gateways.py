@@ -58,6 +58,7 @@ class GatewayReconciler:
         if item is None:
             self._index.defaults.pop(key, None)
             await self._store.drop(key)
+            self._statuses.forget_users(paths.gatewayconfigs(*key))
             self._news(key, None)
             self._queue.forget(WorkKey(Kind.GATEWAY, *key))
             return None
@@ -83,9 +84,9 @@ class GatewayReconciler:
             devboxes=len(users),
         )
         regarding = Regarding("GatewayConfig", *key, config.uid)
-        await self._statuses.counted(regarding, paths.gatewayconfigs(*key), config.status, status, now)
+        later = await self._statuses.counted(regarding, paths.gatewayconfigs(*key), config.status, status, now)
         self._news(key, (config.uid, config.generation, accepted.status))
-        return None
+        return later
 
     def _accepted(self, view: GatewayView) -> Finding:
         host = names.gateway_host(self._settings.release_namespace)

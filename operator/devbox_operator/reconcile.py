@@ -37,7 +37,8 @@ from .watches import Watches
 log = structlog.get_logger()
 
 
-COUNT_SECONDS: Final = 0.5
+TOGETHER_SECONDS: Final = 0.5
+"""Devboxes that come or go within this are counted together."""
 PROGRESS_SECONDS: Final = 2.0
 """A status that shows progress, and nothing that anybody has to act on, may be this old."""
 
@@ -223,8 +224,8 @@ class DevboxReconciler:
         """GatewayConfigs and EgressPolicies count who uses them; documents and credentials come and go with the use."""
         old, new = before or References(), after or References()
         changed = old.counts != new.counts or (before is None) != (after is None)
-        # Whoever waits for a document has it at once; the counts of many Devboxes that come or go are one write.
-        delay = 0.0 if missing else COUNT_SECONDS
+        # Whoever waits for a document has it at once; the counts of many Devboxes that come or go are one look.
+        delay = 0.0 if missing else TOGETHER_SECONDS
         for gateway in (old.gateways | new.gateways) if changed or missing else (old.gateways ^ new.gateways):
             self._queue.add(WorkKey(Kind.GATEWAY, *gateway), delay)
         for policy in {old.egress, new.egress} if changed or missing or old.egress != new.egress else ():

@@ -3,6 +3,7 @@
 Goes in: snapshot, desired state, outcome. Comes out: a `DevboxStatus`. Called by reconcile.py.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,6 +34,8 @@ log = structlog.get_logger()
 
 QUICK: Final = timedelta(seconds=10)
 """A container that ends within this time never did its job."""
+COUNT_SECONDS: Final = 2.0
+"""How many use a GatewayConfig or EgressPolicy may be this old, and their names."""
 _C = ConditionType
 UseStatus = GatewayConfigStatus | EgressPolicyStatus
 """Statuses that count who uses the object."""
@@ -211,10 +214,16 @@ class StatusWriter:
         self._writer = writer
         self.versions: dict[Key, str] = {}
         """Devboxes, and the resourceVersion that our last write gave them."""
+        self._counted: dict[str, float] = {}
+        """Paths of what is used, and when (of the monotonic clock) its users were last written."""
 
     def forget(self, key: Key) -> None:
         """The Devbox is gone."""
         self.versions.pop(key, None)
+
+    def forget_users(self, path: str) -> None:
+        """What was used is gone."""
+        self._counted.pop(path, None)
 
     async def incarnation(self, view: DevboxView, number: int, failures: int, pod_name: str) -> str:
         """Announce the next pod. Raises a conflict if the Devbox changed since it was read. Returns the resourceVersion."""
@@ -230,13 +239,23 @@ class StatusWriter:
             await self._patch(view, version, patch)
         return bool(patch)
 
-    async def counted(self, regarding: Regarding, path: str, old: UseStatus, new: UseStatus, now: datetime) -> None:
-        """Of a GatewayConfig or EgressPolicy: write what differs, and post the Events of its transitions."""
-        patch = difference(old, new)
+    async def counted(self, regarding: Regarding, path: str, old: UseStatus, new: UseStatus, now: datetime) -> float | None:
+        """Of a GatewayConfig or EgressPolicy: write what differs, and post the Events of its transitions.
+
+        Returns seconds until what was put off is due: who uses it, where somebody does anyway. (Whether anybody does decides if it may
+        be deleted, and is written at once.)
+        """
+        patch, present = difference(old, new), time.monotonic()
+        if patch and old.devboxes and new.devboxes and patch.keys() <= {"usedBy", "devboxes"}:
+            left = self._counted.get(path, -COUNT_SECONDS) + COUNT_SECONDS - present
+            if left > 0:
+                return left
         if patch:
+            self._counted[path] = present
             body = {"metadata": {"uid": regarding.uid}, "status": patch}
             await self._writer.merge(f"{path}/status", body, kind=f"{regarding.kind}Status")
         await self.events(events(regarding, old.conditions, new.conditions, now))
+        return None
 
     async def events(self, events: Sequence[Object]) -> None:
         """Post Events; one that can't be posted is logged, and no reason to stop."""

@@ -9,6 +9,7 @@ import base64
 import functools
 import gzip
 import re
+import struct
 import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Final
@@ -146,10 +147,12 @@ async def _huge_response_headers(run: Run, request: Recorded) -> AsyncIterator[b
 
 @functools.cache
 def _bomb() -> bytes:
-    """A GiB of zeros in a MiB. Made once: it takes seconds."""
-    coder = zlib.compressobj(9, wbits=31)
-    zeros = bytes(1 << 20)
-    return b"".join(coder.compress(zeros) for _ in range(1024)) + coder.flush()
+    """A GiB of zeros in a MiB (RFC 1952), of one compressed MiB again and again: compressing all of it takes seconds."""
+    coder, zeros, many = zlib.compressobj(9, wbits=-15), bytes(1 << 20), 1024
+    block = coder.compress(zeros) + coder.flush(zlib.Z_FULL_FLUSH)
+    checksum = functools.reduce(lambda sum_, _: zlib.crc32(zeros, sum_), range(many), 0)
+    head = b"\x1f\x8b\x08\0\0\0\0\0\x02\xff"
+    return head + block * many + coder.flush() + struct.pack("<II", checksum, many << 20)
 
 
 async def _gzip_bomb(run: Run, request: Recorded) -> AsyncIterator[bytes]:
