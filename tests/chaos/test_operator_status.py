@@ -86,7 +86,7 @@ class Life:
             return item is None if word == "gone" else item is not None and kstatus(item) == word and _reason(item, reason)
 
         await eventually(so, 40, every=0.05)
-        await asyncio.sleep(1.2)  # (Events follow the status; a count of users follows in half a second)
+        await asyncio.sleep(2.5)  # (Events follow the status; a count of users follows within two seconds)
         versions = self.seen.versions.get("devboxes/agent", [])
         self.seen.phases[what] = list(dict.fromkeys(kstatus(item) for item in versions[start:]))
         self._versions = len(versions)
