@@ -106,7 +106,8 @@ def crd(kind: Kind) -> Schema:
                                 "kind": {"type": "string"},
                                 "metadata": {"type": "object"},
                                 "spec": structural(kind.spec),
-                                "status": structural(kind.status),
+                                # Until the operator has looked at it: tools (kstatus) take an object without a status for one that is done.
+                                "status": {**structural(kind.status), "default": {"observedGeneration": -1}},
                             },
                             **validations,
                         }

@@ -78,7 +78,7 @@ def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, settin
     if not snapshot.system.ready and pod is None:
         # Nothing that the user wrote is at fault.
         findings[_C.POD_READY] = bad(Reason.WAITING, "the gateway's Service or certificate is not there yet")
-    summarise(findings, needed, stalled=_stalled(desired, findings, confined))
+    summarise(findings, needed, stalled=_stalled(desired, findings, confined) or _over(snapshot, outcome))
     if not snapshot.system.ready and findings[_C.READY].reason == Reason.WAITING:
         findings[_C.READY] = bad(Reason.SYSTEM_NOT_READY, findings[_C.POD_READY].message)
     expires = outcome.attached.expires if outcome.attached else {}
@@ -169,12 +169,20 @@ def _restart(snapshot: Snapshot, desired: Desired, pod: PodView | None) -> Findi
 
 
 def _stalled(desired: Desired, findings: dict[ConditionType, Finding], confined: Confinement) -> bool:
-    user = {Reason.POD_REFUSED, Reason.COMMAND_ENDED, Reason.TOKEN_REFUSED, Reason.POD_SUCCEEDED}
+    user = {Reason.POD_REFUSED, Reason.COMMAND_ENDED, Reason.TOKEN_REFUSED}
     if desired.refused or desired.problems or desired.egress_problem:
         return True
     if confined.blocks and confined.finding.reason in (Reason.FOREIGN_POLICY, Reason.NOT_ENFORCED):
         return True
     return any(finding.status == "False" and finding.reason in user for finding in findings.values())
+
+
+def _over(snapshot: Snapshot, outcome: Outcome) -> bool:
+    """Nothing follows by itself: the command ended, well or not, and restartPolicy says that this is the end."""
+    view, pod = snapshot.devbox, outcome.pod
+    if view.deleting:
+        return False
+    return bool(outcome.ended) or (pod is not None and pod.ended and lifecycle.final(view, pod))
 
 
 def _phase(snapshot: Snapshot, findings: dict[ConditionType, Finding], outcome: Outcome) -> Any:

@@ -45,8 +45,8 @@ class Answer:
 class Client:
     """One keep-alive connection at a time, from one address."""
 
-    def __init__(self, target: Callable[[], Target], source: str, token: str, trust: ssl.SSLContext) -> None:
-        self._target, self._source, self._token, self._trust = target, source, token, trust
+    def __init__(self, target: Callable[[], Target], source: str, token: str, trust: ssl.SSLContext, host: str = HOST) -> None:
+        self._target, self._source, self._token, self._trust, self._host = target, source, token, trust, host
         self._pair: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def request(self, method: str = "GET", path: str = "/", body: bytes = b"", **headers: str) -> Answer:
@@ -89,11 +89,11 @@ class Client:
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         host, port = self._target()
         return await asyncio.open_connection(
-            host, port, ssl=self._trust, server_hostname=HOST, local_addr=(self._source, 0), ssl_handshake_timeout=10
+            host, port, ssl=self._trust, server_hostname=self._host, local_addr=(self._source, 0), ssl_handshake_timeout=10
         )
 
     def _head(self, method: str, path: str, length: int, headers: dict[str, str]) -> bytes:
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}", f"x-api-key: {self._token}"]
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {self._host}", f"x-api-key: {self._token}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         if method in ("POST", "PUT"):
             lines.append(f"Content-Length: {length}")

@@ -20,7 +20,7 @@ from tests.support.fleet import devbox, gatewayconfig
 from tests.support.release import install
 
 from devbox_api import names
-from devbox_common.kube import ApiError, Object
+from devbox_common.kube import MERGE_PATCH, ApiError, Object
 from devbox_operator import paths
 
 from .operator.stage import Stage, stage
@@ -36,6 +36,9 @@ CASES: Final[dict[str, Object]] = {case["id"]: case for case in CORPUS["cases"] 
 ELSEWHERE: Final = {"K8-16"}
 REVOKED_SECONDS: Final = 15.0
 RESTORED_SECONDS: Final = 5.0
+COLLECTED_SECONDS: Final = 60.0
+"""(The garbage collector of a control plane that has just begun takes half a minute.)"""
+FOREGROUND: Final = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}
 Attack = Callable[[Stage, Traffic, str, Object], Awaitable[None]]
 """Raises AssertionError where it succeeds. Has a namespace of its own."""
 
@@ -111,21 +114,53 @@ async def status_by_hand(on: Stage, cars: Traffic, space: str, case: Object) -> 
     await eventually(true_again, RESTORED_SECONDS)
 
 
-async def policy_deleted(on: Stage, cars: Traffic, space: str, case: Object) -> None:
+async def policy_changed(on: Stage, cars: Traffic, space: str, case: Object) -> None:
+    """By an administrator: refused, whatever makes it another policy. By whoever has the operator's rights: put right."""
     await on.create(space)
-    path = paths.networkpolicies(space, (await cars.agent(space)).name)
-    wanted = (await on.get(path) or {})["spec"]
-    for method, body in (("DELETE", None), ("PATCH", {"spec": {"egress": [{}]}})):
-        if body is None:
-            await on.api.request(method, path)
-        else:
-            await on.patch(path, body)
+    pod = (await cars.agent(space)).name
+    path = paths.networkpolicies(space, pod)
+    before = await on.get(path)
+    assert before is not None
+    patches: tuple[Object, ...] = (
+        {"spec": {"egress": [{}]}},
+        {"spec": {"policyTypes": ["Ingress"], "egress": None}},
+        {"spec": {"podSelector": {"matchLabels": {names.DEVBOX_LABEL: "other"}}}},
+        {"metadata": {"labels": {names.DEVBOX_LABEL: None}}},
+        {"metadata": {"labels": {names.DEVBOX_LABEL: "other"}}},
+        {"metadata": {"labels": None}},
+        {"metadata": {"ownerReferences": None}},
+    )
+    for patch in patches:
+        said = await _said(on.patch(path, patch))
+        assert "this NetworkPolicy confines a devbox" in said, f"{patch}: {said}"
+    for where in (path, paths.networkpolicies(space)):
+        said = await _said(on.api.request("DELETE", where))
+        assert "this NetworkPolicy confines a devbox" in said, said
+    assert await on.get(path) == before
+    await on.patch(path, {"metadata": {"labels": {"team": "a"}}})
+    copy = {**before, "metadata": {"name": "copy", "labels": before["metadata"]["labels"]}}
+    await on.api.request("POST", paths.networkpolicies(space), body=copy)
+    await on.api.request("DELETE", paths.networkpolicies(space, "copy"))  # (somebody's own, whatever labels it has)
+    wanted = before["spec"]
+    changes: tuple[Object | None, ...] = (None, {"spec": {"egress": [{}]}})
+    async with on.as_operator() as mad:
+        for change in changes:
+            if change is None:
+                await mad.request("DELETE", path)
+            else:
+                await mad.request("PATCH", path, body=change, content_type=MERGE_PATCH)
 
-        async def restored() -> bool:
-            item = await on.get(path)
-            return item is not None and item["spec"] == wanted
+            async def restored() -> bool:
+                item = await on.get(path)
+                return item is not None and item["spec"] == wanted
 
-        await eventually(restored, RESTORED_SECONDS)
+            await eventually(restored, RESTORED_SECONDS)
+    await on.api.request("DELETE", paths.pods(space, pod), body=FOREGROUND)
+
+    async def gone() -> bool:
+        return await on.get(path) is None
+
+    await eventually(gone, COLLECTED_SECONDS)
 
 
 async def relabelled(on: Stage, cars: Traffic, space: str, case: Object) -> None:
@@ -227,7 +262,7 @@ ATTACKS: Final[dict[str, Attack]] = {
     **dict.fromkeys(("K8-01", "K8-02", "K8-03", "K8-07", "K8-22"), never_as_asked),
     "K8-10": exec_by_another,
     "K8-12": status_by_hand,
-    "K8-13": policy_deleted,
+    "K8-13": policy_changed,
     "K8-15": relabelled,
     "K8-18": ended_pods_address,
     "K8-19": after_deletion,

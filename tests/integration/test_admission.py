@@ -292,7 +292,7 @@ def test_every_expression_type_checks(cluster: Kubectl) -> None:
     policies = [
         one for one in cluster.all("validatingadmissionpolicies") if one["metadata"]["name"].startswith(f"{RELEASE_NAMESPACE}-")
     ]
-    assert len(policies) == 9
+    assert len(policies) == 10
     for policy in policies:
         warnings = policy["status"].get("typeChecking", {}).get("expressionWarnings", [])
         assert [(policy["metadata"]["name"], one["fieldRef"]) for one in warnings] == []

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from tests.support.admission import until
+from tests.support.admission import OPERATOR, ask, until
 from tests.support.workspace import Workspace, gone
 
 from devbox_api import names
@@ -209,11 +209,14 @@ def test_the_devboxs_own_policy_is_put_right(workspace: Workspace, cluster: Kube
     before = workspace.get("networkpolicy", pod)
     assert before is not None
     assert [port["port"] for port in before["spec"]["egress"][0]["ports"]] == [8443, 3128]
-    if change == "deleted":
-        cluster("-n", workspace.name, "delete", "networkpolicy", pod)
-    else:
-        patch = '{"spec":{"ingress":[{}],"egress":[{}]}}'
-        cluster("-n", workspace.name, "patch", "networkpolicy", pod, "--type=merge", "-p", patch)
+    patch = '{"spec":{"ingress":[{}],"egress":[{}]}}'
+    way: tuple[str, ...] = ("delete", "networkpolicy", pod)
+    if change == "opened":
+        way = ("patch", "networkpolicy", pod, "--type=merge", "-p", patch)
+    said = ask(cluster, "-n", workspace.name, *way)
+    assert "this NetworkPolicy confines a devbox" in said.text, "by anybody else, the administrator included"
+    done = ask(cluster, "-n", workspace.name, *way, user=OPERATOR)
+    assert done.ok, done.text
 
     def right() -> bool:
         found = workspace.get("networkpolicy", pod)

@@ -67,6 +67,11 @@ async def make_namespace(api: KubeApi, namespace: str) -> None:
     """A namespace with two Secrets and two GatewayConfigs."""
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     await api.request("POST", paths.core("namespaces"), body=body)
+    await fill_namespace(api, namespace)
+
+
+async def fill_namespace(api: KubeApi, namespace: str) -> None:
+    """The same, for a namespace that is there."""
     for gateway in GATEWAYS:
         await api.request("POST", paths.secrets(namespace), body=source_secret(namespace, gateway))
         await api.request("POST", paths.gatewayconfigs(namespace), body=gatewayconfig(namespace, gateway))

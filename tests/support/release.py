@@ -29,6 +29,8 @@ from .control_plane import HOST, ControlPlane, free_port
 NAMESPACE: Final = "devbox-gateway-system"
 CREDENTIALS: Final = f"{NAMESPACE}-credentials"
 ACCOUNT: Final = "devbox-operator"
+CHART: Final = PROJECT / "charts" / "devbox-gateway"
+VALUES: Final = yaml.safe_dump({"image": {"repository": "localhost/devbox-gateway"}})
 LEASE: Final = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{names.LEASE}"
 
 
@@ -96,6 +98,8 @@ class Release:
 
     def __init__(self, plane: ControlPlane, settings: dict[str, Any]) -> None:
         self.plane = plane
+        self.name = "devbox-gateway"
+        """What a test calls it."""
         self._settings = settings
         self.token = ""
         self._count = 0
@@ -127,6 +131,19 @@ class Release:
         operator = Operator(process, port, base.with_suffix(".log"))
         self._operators.append(operator)
         return operator
+
+    def helm(self, *arguments: str, stdin: str | None = None) -> None:
+        """A helm command about the release namespace, as the administrator. Raises RuntimeError with what it said."""
+        flags = (f"--kubeconfig={self.plane.admin_kubeconfig}", "--namespace", NAMESPACE)
+        command = [str(bin_dir() / "helm"), *arguments, *flags]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=300)
+        if done.returncode:
+            raise RuntimeError(f"helm {' '.join(arguments)}: {done.stderr.strip()[-2000:]}")
+
+    def helm_install(self) -> None:
+        """By Helm itself, with what is there already taken over."""
+        self.helm("install", "devbox-gateway", str(CHART), "--take-ownership", "--force-conflicts", "--values=-", stdin=VALUES)
+        _wait_for_policies(self.plane)
 
     def end(self) -> None:
         """Kill the operators that still run."""
@@ -164,10 +181,9 @@ def write_kubeconfig(path: Path, plane: ControlPlane, url: str, token: str) -> N
 
 def install(plane: ControlPlane, values: Mapping[str, Any] | None = None) -> Release:
     """Put the chart's objects into the control plane, and wait until they count."""
-    chart = PROJECT / "charts" / "devbox-gateway"
-    given = {"image": {"repository": "localhost/devbox-gateway"}, **(values or {})}
+    given = {**yaml.safe_load(VALUES), **(values or {})}
     done = subprocess.run(
-        [bin_dir() / "helm", "template", "devbox-gateway", chart, "--namespace", NAMESPACE, "--values", "-"],
+        [bin_dir() / "helm", "template", "devbox-gateway", CHART, "--namespace", NAMESPACE, "--values", "-"],
         input=yaml.safe_dump(given),
         capture_output=True,
         text=True,

@@ -7,7 +7,7 @@ from tests.chaos.report import Row
 from tests.support.control_plane import control_plane
 from tests.support.release import install
 
-from . import changes, endings, faults, hands, kills, replicas, returns, storm, tokens
+from . import changes, endings, faults, hands, kills, leaves, orphans, replicas, returns, storm, tokens, uninstall
 from .stage import Stage, stage
 
 Case = Callable[[Stage, bool], Coroutine[Any, Any, list[Row]]]
@@ -26,8 +26,11 @@ STAGED: Final[dict[str, Case]] = {
     "operator-storm": storm.storm,
     "operator-tokens": tokens.life,
     "operator-endings": endings.endings,
+    "operator-orphans": orphans.orphans,
+    "operator-leaves": leaves.leaves,
     "operator-changes": changes.changes,
     "operator-returns": returns.returns,
+    "operator-uninstalled": uninstall.uninstall,
 }
 LONG_ONLY: Final = {"operator-silent", "operator-storm"}
 """A silence is noticed after 70 s: no test of seconds. The storm's own proxy, an aiohttp server on uvloop, can meet a descriptor that is

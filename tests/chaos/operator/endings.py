@@ -81,6 +81,15 @@ def _scenarios(orders: Sequence[Sequence[str]]) -> list[Scenario]:
             for order in orders
         ),
         Scenario("kubectl delete -f examples/", partial(_kubectl, "apply"), _examples),
+        *(
+            Scenario(
+                f"pruned as Argo CD does it ({propagation}), by name {way}",
+                lambda stage, space: _boxes(stage, space, 2),
+                partial(_pruned, propagation=propagation, backwards=way == "backwards"),
+            )
+            for propagation in ("Foreground", "Background")
+            for way in ("forwards", "backwards")
+        ),
     ]
 
 
@@ -160,6 +169,25 @@ async def _examples(stage: Stage, space: str) -> str:
         if await stage.get(path) is not None:
             await _insist(stage, path)
     return ""
+
+
+async def _pruned(stage: Stage, space: str, *, propagation: str, backwards: bool) -> str:
+    """Custom resources, then Secrets, none waiting for another; the next sync asks again for what was refused."""
+    kinds = ("Devbox", "EgressPolicy", "GatewayConfig")
+    others = [paths.devboxes(space, "agent-1"), *(path for kind in kinds for path in _paths(kind, space))]
+    left = [*sorted(others, key=lambda path: path.rpartition("/")[2], reverse=backwards), *_paths("Secret", space)]
+    options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
+    deadline = now() + GONE_SECONDS
+    while left and now() < deadline:
+        for path in left:
+            try:
+                await stage.api.request("DELETE", path, body=options)
+            except ApiError as error:
+                if not error.not_found and "is used by" not in error.message:
+                    raise
+        await asyncio.sleep(0.2)
+        left = [path for path in left if await stage.get(path) is not None]
+    return ", ".join(left)
 
 
 async def _kubectl(verb: str, stage: Stage, space: str, *flags: str) -> None:

@@ -156,7 +156,7 @@ async def absent(stage: Stage, long: bool) -> list[Row]:
     """No operator at all (C2): devboxes work, deletion completes; what is left in the credentials namespace goes when it is back."""
     seconds = ABSENT_SECONDS if long else 3.0
     await stage.alone()
-    await _collector_is_ready(stage)
+    await stage.collector_is_ready()
     kept, deleted = await stage.namespace(), await stage.namespace()
     async with serving(stage.release.plane, stage.api) as gates:
         await gates.start()
@@ -193,15 +193,6 @@ async def absent(stage: Stage, long: bool) -> list[Row]:
         rows.append(_row("operator back: the other Devbox", "unchanged", again if pods == 1 else None, 5))
         assert "Pod" in await leftovers(stage.api, of_namespace=kept)
         return rows
-
-
-async def _collector_is_ready(stage: Stage) -> None:
-    """The garbage collector of a control plane that has just begun learns of Devboxes within half a minute."""
-    space = await stage.namespace()
-    await stage.create(space)
-    assert await stage.converged(space) is not None
-    await stage.api.request("DELETE", paths.devboxes(space, "agent"))
-    assert await stage.gone(space) is not None
 
 
 async def _running(stage: Stage, gates: Serving, space: str, address: str) -> Client:

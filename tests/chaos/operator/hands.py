@@ -1,13 +1,11 @@
 """Every child is deleted or edited by hand, and comes back.
 
-Goes in: a stage. Comes out: rows. The credentials namespace is guarded by an admission policy against everybody but the operator, so
-what is done there is done with the operator's own rights: one that has gone mad.
+Goes in: a stage. Comes out: rows. Admission policies guard the credentials namespace and the NetworkPolicies against everybody but
+the operator, so what is done to them is done with the operator's own rights: one that has gone mad.
 """
 
 import asyncio
 import base64
-import contextlib
-from collections.abc import AsyncIterator
 from time import monotonic as now
 from typing import Final
 
@@ -15,9 +13,7 @@ from tests.chaos.report import Row
 from tests.support.release import CREDENTIALS
 
 from devbox_api import names
-from devbox_common.access import Access
 from devbox_common.kube import MERGE_PATCH, ApiError, KubeApi, Object
-from devbox_common.redacted import Redacted
 from devbox_operator import paths
 
 from .stage import Stage
@@ -34,19 +30,10 @@ async def hands(stage: Stage, long: bool) -> list[Row]:
     space = await stage.namespace()
     await stage.create(space)
     assert await stage.converged(space) is not None, await stage.problems(space)
-    async with _as_operator(stage) as mad:
+    async with stage.as_operator() as mad:
         rows = [await _refused(stage, space)]
         rows += [await _deed(stage, space, deed) for deed in await _deeds(stage, space, mad)]
     return rows
-
-
-@contextlib.asynccontextmanager
-async def _as_operator(stage: Stage) -> AsyncIterator[KubeApi]:
-    async def authorization() -> Redacted:
-        return Redacted(f"Bearer {stage.release.token}")
-
-    async with KubeApi(Access(stage.release.plane.url, stage.release.plane.trust(), authorization)) as api:
-        yield api
 
 
 async def _refused(stage: Stage, space: str) -> Row:
@@ -74,8 +61,8 @@ async def _deeds(stage: Stage, space: str, mad: KubeApi) -> list[Deed]:
     account = paths.core("serviceaccounts", space, names.AGENT_SERVICE_ACCOUNT)
     admin = stage.api
     return [
-        ("NetworkPolicy deleted", admin, "DELETE", policy, None),
-        ("NetworkPolicy emptied", admin, "PATCH", policy, {"spec": {"policyTypes": ["Ingress"], "egress": None}}),
+        ("NetworkPolicy deleted", mad, "DELETE", policy, None),
+        ("NetworkPolicy emptied", mad, "PATCH", policy, {"spec": {"policyTypes": ["Ingress"], "egress": None}}),
         ("token Secret deleted", admin, "DELETE", secret, None),
         ("token Secret edited", admin, "PATCH", secret, {"data": {"ANTHROPIC": _JUNK}}),
         ("CA bundle deleted", admin, "DELETE", bundle, None),

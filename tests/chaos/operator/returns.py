@@ -5,6 +5,7 @@ Goes in: a stage. Comes out: rows. Quotas are the API server's own; what a kubel
 """
 
 import asyncio
+import itertools
 from collections.abc import Callable, Mapping
 from time import monotonic as now
 from typing import Any, Final
@@ -13,13 +14,14 @@ from tests.chaos.report import Row
 from tests.chaos.world import eventually
 from tests.support.fake_kubelet import ended, waiting
 
-from devbox_common.kube import Object
+from devbox_common.kube import ApiError, Object
 from devbox_operator import paths
 
 from .stage import Stage
 from .traffic import Agent, Traffic, traffic
 
 BACK_SECONDS: Final = 10.0
+REFUSED_SECONDS: Final = 12.0
 EVICTED: Final[Mapping[str, str]] = {"reason": "Evicted", "message": "The node was low on resource: memory."}
 OOM: Final = "OOMKilled"
 LOST: Final[Mapping[str, str]] = {"reason": "NodeLost", "message": "Node node-1 which was running pod is unresponsive"}
@@ -37,6 +39,7 @@ async def returns(stage: Stage, long: bool) -> list[Row]:
             await _image(stage, cars),
             await _quota(stage, cars),
             await _restricted(stage, cars),
+            await _refused(stage, cars),
         ]
         if long:
             rows += [
@@ -174,6 +177,54 @@ async def _quota(stage: Stage, cars: Traffic) -> Row:
         "PodRefused with the API server's words; then it runs",
         f"{said['message'][:60]}…; {took:.1f} s",
         fine,
+    )
+
+
+async def _refused(stage: Stage, cars: Traffic) -> Row:
+    """Somebody's admission policy has something against it, as Pod Security has against others: its words, pauses, then it runs."""
+    space = await stage.namespace()
+    head = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": space}}
+    rules = [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]
+    says = {"expression": "false", "message": "pods of this team need a cost centre"}
+    policy = {**head, "kind": "ValidatingAdmissionPolicy",
+              "spec": {"matchConstraints": {"resourceRules": rules}, "validations": [says]}}  # fmt: skip
+    here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": space}}}
+    binding = {**head, "kind": "ValidatingAdmissionPolicyBinding",
+               "spec": {"policyName": space, "validationActions": ["Deny"], "matchResources": here}}  # fmt: skip
+    at = "/apis/admissionregistration.k8s.io/v1"
+    await stage.api.request("POST", f"{at}/validatingadmissionpolicies", body=policy)
+    await stage.api.request("POST", f"{at}/validatingadmissionpolicybindings", body=binding)
+    probe = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "probe"},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    }
+
+    async def in_force() -> bool:
+        try:
+            await stage.api.request("POST", f"{paths.pods(space)}?dryRun=All", body=probe)
+        except ApiError as error:
+            return says["message"] in error.message
+        return False
+
+    await eventually(in_force, 20)
+    await stage.create(space)
+    said = await _condition(stage, space, lambda c: c["reason"] == "PodRefused")
+    await asyncio.sleep(REFUSED_SECONDS)
+    tries = [call.begun for call in stage.replicas[0].proxy.writes if call.path == paths.pods(space)]
+    pauses = [after - before for before, after in itertools.pairwise(tries)]
+    await stage.api.request("DELETE", f"{at}/validatingadmissionpolicybindings/{space}")
+    start = now()
+    agent = await cars.agent(space)
+    took = now() - start
+    await stage.api.request("DELETE", f"{at}/validatingadmissionpolicies/{space}")
+    fine = says["message"] in said["message"] and (await cars.answers(agent)).fine
+    return Row(
+        f"refused by an admission policy for {REFUSED_SECONDS:g} s, then not any more",
+        "PodRefused with its words, and pauses that grow; then it runs",
+        f"{said['message'][-45:]!r}; tried after {', '.join(f'{pause:.1f}' for pause in pauses)} s; {took:.1f} s",
+        fine and 2 <= len(pauses) <= 12 and pauses[-1] > 2 * pauses[0],
     )
 
 

@@ -18,7 +18,9 @@ from tests.support.fleet import GATEWAYS, devbox, leftovers, make_namespace
 from tests.support.release import CREDENTIALS, LEASE, Operator, Release
 
 from devbox_api import names
+from devbox_common.access import Access
 from devbox_common.kube import MERGE_PATCH, ApiError, KubeApi, Object
+from devbox_common.redacted import Redacted
 from devbox_operator import paths
 
 from .proxy import Proxy
@@ -74,6 +76,16 @@ class Stage:
         self.stop()
         await self._stack.aclose()
 
+    @contextlib.asynccontextmanager
+    async def as_operator(self) -> AsyncIterator[KubeApi]:
+        """A client with the operator's own rights: one that has gone mad, or whoever has its credentials."""
+
+        async def authorization() -> Redacted:
+            return Redacted(f"Bearer {self.release.token}")
+
+        async with KubeApi(Access(self.release.plane.url, self.release.plane.trust(), authorization)) as api:
+            yield api
+
     async def namespace(self) -> str:
         """A new one, with GatewayConfigs and Secrets."""
         name = f"chaos-{uuid.uuid4().hex[:8]}"
@@ -83,6 +95,14 @@ class Stage:
     async def create(self, namespace: str, name: str = "agent", **spec: Any) -> None:
         """A Devbox with two gateways."""
         await self.api.request("POST", paths.devboxes(namespace), body=devbox(namespace, name, **spec))
+
+    async def collector_is_ready(self, space: str = "") -> None:
+        """The garbage collector of a control plane that has just begun learns of Devboxes within half a minute. (An operator works.)"""
+        space = space or await self.namespace()
+        await self.create(space)
+        assert await self.converged(space) is not None, await self.problems(space)
+        await self.api.request("DELETE", paths.devboxes(space, "agent"))
+        assert await self.gone(space) is not None
 
     async def patch(self, path: str, body: Object) -> None:
         """As a merge patch."""

@@ -10,7 +10,7 @@ import base64
 import contextlib
 import ssl
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from time import monotonic as now
 from typing import Any, Final
@@ -77,7 +77,9 @@ class Traffic:
         self.stage, self.kubelet, self.api = stage, kubelet, upstream
         self.shown: list[str] = []
         """The credentials that the API was shown, one a request."""
-        self._folder, self._trust = folder, trust
+        self._folder, self.trust = folder, trust
+        self.host = HOST
+        """The gateway's name."""
         self._stack = contextlib.AsyncExitStack()
         self._gateway: Replica | None = None
 
@@ -91,6 +93,12 @@ class Traffic:
     async def _ready(self) -> bool:
         assert self._gateway is not None
         return await self._gateway.readiness() == 200
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Of the gateway's data port."""
+        assert self._gateway is not None
+        return self._gateway.address
 
     async def close(self) -> None:
         """The gateway ends."""
@@ -124,7 +132,7 @@ class Traffic:
         """In the devbox; with the token of its environment, unless another one is named."""
         gateway = self._gateway
         assert gateway is not None
-        return Client(lambda: gateway.address, agent.address, token or agent.tokens[name], self._trust)
+        return Client(lambda: gateway.address, agent.address, token or agent.tokens[name], self.trust, self.host)
 
     async def answers(self, agent: Agent, name: str = "ANTHROPIC", token: str | None = None) -> Answer:
         """One request."""
@@ -156,8 +164,11 @@ def tokens(secret: Object) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def traffic(stage: Stage, **change: Any) -> AsyncIterator[Traffic]:
-    """On a stage. `change`: settings of the gateway, as in proxy.yaml."""
+async def traffic(
+    stage: Stage, *, trust: ssl.SSLContext | None = None, listen: Mapping[str, Any] | None = None, **change: Any
+) -> AsyncIterator[Traffic]:
+    """On a stage. `change`, `listen`: settings of the gateway, as in proxy.yaml; `trust`: what devboxes trust, where it has another
+    certificate than the API's."""
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="traffic-")))
         pair = make_certificates((HOST, *HOSTS.values(), OTHER_HOST))
@@ -167,11 +178,16 @@ async def traffic(stage: Stage, **change: Any) -> AsyncIterator[Traffic]:
         host, port = upstream.address
         overrides = dict.fromkeys((*HOSTS.values(), OTHER_HOST), f"{host}:{port}")
         upstreams = {"caBundle": str(folder / "ca.crt"), "addressOverrides": overrides}
-        given = {"credentialsNamespace": CREDENTIALS, "listen": {"host": GATEWAY}, "upstreams": upstreams, "drainSeconds": 0}
+        given = {
+            "credentialsNamespace": CREDENTIALS,
+            "listen": {"host": GATEWAY, **(listen or {})},
+            "upstreams": upstreams,
+            "drainSeconds": 0,
+        }
         settings(folder, **given, **change)
         kubelet = FakeKubelet(stage.api)
         await stack.enter_async_context(kubelet.working())
-        result = Traffic(stage, kubelet, upstream, folder, ssl.create_default_context(cadata=pair.ca))
+        result = Traffic(stage, kubelet, upstream, folder, trust or ssl.create_default_context(cadata=pair.ca))
         upstream.ways["/"] = result.record
         stack.push_async_callback(result.close)
         await result.start_gateway()

@@ -137,6 +137,8 @@ def test_a_command_that_is_done(snapshot: Any, pod: Any, devbox: Any, settings: 
     shot = snapshot(view, pods=(current,))
     status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current), settings)
     assert (status.phase, conditions(status)["Ready"]) == (phase, ("False", reason))
+    assert conditions(status)["Stalled"] == ("True", reason), "nothing follows by itself"
+    assert conditions(status)["Reconciling"][0] == "False"
 
 
 def test_a_container_that_gets_over_it_is_ready(snapshot: Any, pod: Any, devbox: Any, settings: Settings) -> None:
