@@ -19,7 +19,7 @@ from tests.chaos.api import Api, api
 from tests.chaos.client import Client
 from tests.chaos.forwarder import Forwarder
 from tests.chaos.world import API_ADDRESS, Replica, eventually
-from tests.support.control_plane import ControlPlane
+from tests.support.control_plane import NODE, ControlPlane
 from tests.support.fleet import HOSTS
 from tests.support.gateway_process import HOST, running, server_tls, write_files
 from tests.support.netns import GATEWAY
@@ -33,8 +33,6 @@ from devbox_operator import paths
 
 ACCOUNT: Final = "devbox-gateway"
 READY_SECONDS: Final = 30.0
-NODE: Final = "node-1"
-"""Nobody's: pods are bound to it, and nothing starts them."""
 
 
 class Serving:
