@@ -4,6 +4,7 @@ Goes in: a key. Comes out: writes, where something differs, and seconds until th
 renewal, a pause before the next pod). Called by the queue; may be interrupted anywhere and done again.
 """
 
+import math
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -41,6 +42,9 @@ COUNT_SECONDS: Final = 0.5
 PROGRESS_SECONDS: Final = 2.0
 """A status that shows progress, and nothing that anybody has to act on, may be this old."""
 
+POSTED_SECONDS: Final = 1.5
+"""A pod that was announced is posted within this."""
+
 
 class RefusedError(Exception):
     """The API server refused the pod; the status says so, and the queue tries again with a growing pause."""
@@ -63,6 +67,8 @@ class DevboxReconciler:
         self._observer, self._watches, self._index = observer, watches, index
         self._writer, self._attacher, self._settings, self._queue = writer, attacher, settings, queue
         self._statuses = StatusWriter(writer)
+        self._announced: dict[Key, tuple[int, float]] = {}
+        """The last announcement of a pod that was seen, and since when (of the monotonic clock)."""
         self._since: dict[Key, float] = {}
         """Since when (of the monotonic clock) a status waits to be written."""
         self._shared = Shared(observer, writer)
@@ -89,6 +95,7 @@ class DevboxReconciler:
             self._queue.forget(WorkKey(Kind.DEVBOX, *key))
             self._statuses.forget(key)
             self._since.pop(key, None)
+            self._announced.pop(key, None)
             return None
         try:
             view = DevboxView.of(item)
@@ -170,10 +177,15 @@ class DevboxReconciler:
             return replace(now_at, waiting=f"namespace {box.namespace} is being deleted"), version
         if number > 1 and await self._observer.unseen_pods(view, snapshot.pods):
             raise ApiError(409, "Conflict", "the watch of pods is behind")
+        if self._on_its_way(view, number):
+            raise ApiError(
+                409, "Conflict", f"pod {box.status.pod_name} was announced by another replica, which may be posting it"
+            )
         if desired.refused is not None or not snapshot.system.ready:
             return replace(now_at, waiting="see the condition Accepted" if desired.refused else ""), version
         if (box.status.incarnation, box.status.failures or 0) != (number, failures):
             version = await self._statuses.incarnation(view, number, failures, pod.pod_name(box, number))
+            self._announced[view.key] = (number, -math.inf)
         outcome = Outcome(incarnation=number, failures=failures)
         account = await self._shared.ensure(view, self._observer.bundle)
         body = new_pod(snapshot, number, self._settings)
@@ -186,6 +198,18 @@ class DevboxReconciler:
         log.info("pod_created", pod=made.name, namespace=made.namespace, devbox=box.name, incarnation=number)
         await self._delete_stale(snapshot, made)
         return replace(outcome, pod=made, attached=await self._attach(snapshot, desired, made, account)), version
+
+    def _on_its_way(self, view: DevboxView, number: int) -> bool:
+        """The pod before this number was announced a moment ago, and not by us. Its announcer was killed, or is about to post it: two
+        operators that share no Lease would make two pods. (One that was posted has its UID in the status.)"""
+        before = view.box.status.incarnation or 0
+        if before == 0 or before >= number or view.box.status.pod_uid:
+            return False
+        announced, since = self._announced.get(view.key, (0, 0.0))
+        if announced != before:
+            since = time.monotonic()
+            self._announced[view.key] = (before, since)
+        return time.monotonic() - since < POSTED_SECONDS
 
     async def _attach(self, snapshot: Snapshot, desired: Desired, target: PodView, account: str) -> Attached:
         wanted = Wanted(

@@ -7,7 +7,7 @@ from tests.chaos.report import Row
 from tests.support.control_plane import control_plane
 from tests.support.release import install
 
-from . import changes, endings, faults, hands, kills, replicas, returns, storm, tokens
+from . import changes, endings, faults, hands, kills, replicas, returns, storm, strangers, tokens
 from .stage import Stage, stage
 
 Case = Callable[[Stage, bool], Coroutine[Any, Any, list[Row]]]
@@ -21,6 +21,7 @@ STAGED: Final[dict[str, Case]] = {
     "operator-errors": faults.errors,
     "operator-expired": faults.expired,
     "operator-silent": faults.silent,
+    "operator-strangers": strangers.strangers,
     "operator-lost": faults.lost,
     "operator-absent": faults.absent,
     "operator-storm": storm.storm,
