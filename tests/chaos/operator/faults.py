@@ -156,7 +156,7 @@ async def absent(stage: Stage, long: bool) -> list[Row]:
     """No operator at all (C2): devboxes work, deletion completes; what is left in the credentials namespace goes when it is back."""
     seconds = ABSENT_SECONDS if long else 3.0
     await stage.alone()
-    await _collector_is_ready(stage)
+    await collector_is_ready(stage)
     kept, deleted = await stage.namespace(), await stage.namespace()
     async with serving(stage.release.plane, stage.api) as gates:
         await gates.start()
@@ -195,7 +195,7 @@ async def absent(stage: Stage, long: bool) -> list[Row]:
         return rows
 
 
-async def _collector_is_ready(stage: Stage) -> None:
+async def collector_is_ready(stage: Stage) -> None:
     """The garbage collector of a control plane that has just begun learns of Devboxes within half a minute."""
     space = await stage.namespace()
     await stage.create(space)

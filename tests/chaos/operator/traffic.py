@@ -156,13 +156,13 @@ def tokens(secret: Object) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def traffic(stage: Stage, **change: Any) -> AsyncIterator[Traffic]:
-    """On a stage. `change`: settings of the gateway, as in proxy.yaml."""
+async def traffic(stage: Stage, url: str = "", **change: Any) -> AsyncIterator[Traffic]:
+    """On a stage. `url`: a proxy in the API server's place; `change`: settings of the gateway, as in proxy.yaml."""
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="traffic-")))
         pair = make_certificates((HOST, *HOSTS.values(), OTHER_HOST))
         write_files(folder, pair, stage.release.plane.url)
-        await _kubeconfig(stage, folder / "kubeconfig")
+        await _kubeconfig(stage, folder / "kubeconfig", url or stage.release.plane.url)
         upstream = await stack.enter_async_context(api(API_ADDRESS, server_tls(folder)))
         host, port = upstream.address
         overrides = dict.fromkeys((*HOSTS.values(), OTHER_HOST), f"{host}:{port}")
@@ -178,15 +178,15 @@ async def traffic(stage: Stage, **change: Any) -> AsyncIterator[Traffic]:
         yield result
 
 
-async def _kubeconfig(stage: Stage, path: Path) -> None:
+async def _kubeconfig(stage: Stage, path: Path, url: str) -> None:
     """With the gateway's own token."""
     where = f"{paths.core('serviceaccounts', NAMESPACE, 'devbox-gateway')}/token"
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86400}}
     token = (await stage.api.request("POST", where, body=body))["status"]["token"]
     content = yaml.safe_load(path.read_text())  # noqa: ASYNC240
     plane = stage.release.plane
-    assert API_SERVER in plane.url
-    content["clusters"][0]["cluster"] = {"server": plane.url, "certificate-authority": str(plane.pki / "ca.crt")}
+    assert API_SERVER in url
+    content["clusters"][0]["cluster"] = {"server": url, "certificate-authority": str(plane.pki / "ca.crt")}
     content["users"][0]["user"] = {"token": token}
     path.write_text(yaml.safe_dump(content))  # noqa: ASYNC240 (a small file, once)
     path.chmod(0o600)  # noqa: ASYNC240
