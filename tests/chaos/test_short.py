@@ -14,6 +14,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.timeout(400)  # (An upgrade has a control plane of its own, and may be tried twice.)
 @pytest.mark.parametrize("name", [name for name in CASES if name not in STAGED])
 def test_fault(name: str) -> None:
     missed = run(name) and run(name)  # once more: the machine may have had other things to do
