@@ -8,9 +8,11 @@ exactly the chart's rights. Works in a namespace of tests/support/netns.py. Call
 import asyncio
 import base64
 import contextlib
+import json
 import ssl
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from time import monotonic as now
 from typing import Any, Final
@@ -81,10 +83,10 @@ class Traffic:
         self._stack = contextlib.AsyncExitStack()
         self._gateway: Replica | None = None
 
-    async def start_gateway(self) -> None:
-        """A gateway that has seen nothing yet, in place of the one before."""
+    async def start_gateway(self, prefix: Sequence[str] = ()) -> None:
+        """A gateway that has seen nothing yet, in place of the one before. `prefix`: what its command line begins with."""
         await self._stack.aclose()
-        process = await self._stack.enter_async_context(running(self._folder, self._folder / "proxy.yaml"))
+        process = await self._stack.enter_async_context(running(self._folder, self._folder / "proxy.yaml", prefix))
         self._gateway = Replica(process)
         await eventually(self._ready, READY_SECONDS)
 
@@ -122,9 +124,13 @@ class Traffic:
 
     def client(self, agent: Agent, name: str = "ANTHROPIC", token: str | None = None) -> Client:
         """In the devbox; with the token of its environment, unless another one is named."""
+        return self.client_at(agent.address, token or agent.tokens[name])
+
+    def client_at(self, address: str, token: str) -> Client:
+        """Whoever has the address."""
         gateway = self._gateway
         assert gateway is not None
-        return Client(lambda: gateway.address, agent.address, token or agent.tokens[name], self._trust)
+        return Client(lambda: gateway.address, address, token, self._trust)
 
     async def answers(self, agent: Agent, name: str = "ANTHROPIC", token: str | None = None) -> Answer:
         """One request."""
@@ -133,6 +139,17 @@ class Traffic:
             return await client.request()
         finally:
             client.close()
+
+    async def metric(self, line: str) -> float:
+        """Of the gateway."""
+        assert self._gateway is not None
+        return await self._gateway.metric(line)
+
+    def audited(self) -> float:
+        """The time of the gateway's last audit line, in seconds since 1970 by its own clock."""
+        assert self._gateway is not None
+        line = next(line for line in reversed(self._gateway.process.output) if '"audit"' in line)
+        return datetime.fromisoformat(json.loads(line)["time"]).timestamp()
 
     async def refused(self, agent: Agent, seconds: float = 30.0) -> float | None:
         """Seconds until the devbox's token is refused; None if it is not in time. (A connection of its own for each question.)"""
