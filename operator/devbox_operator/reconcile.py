@@ -42,7 +42,7 @@ COUNT_SECONDS: Final = 0.5
 PROGRESS_SECONDS: Final = 2.0
 """A status that shows progress, and nothing that anybody has to act on, may be this old."""
 
-POSTED_SECONDS: Final = 1.5
+POSTED_SECONDS: Final = 3.0
 """A pod that was announced is posted within this."""
 
 
@@ -183,12 +183,13 @@ class DevboxReconciler:
             )
         if desired.refused is not None or not snapshot.system.ready:
             return replace(now_at, waiting="see the condition Accepted" if desired.refused else ""), version
+        account = await self._shared.ensure(view, self._observer.bundle)
+        body = new_pod(snapshot, number, self._settings)
+        # (Nothing stands between the announcement and the pod that could fail or take long.)
         if (box.status.incarnation, box.status.failures or 0) != (number, failures):
             version = await self._statuses.incarnation(view, number, failures, pod.pod_name(box, number))
             self._announced[view.key] = (number, -math.inf)
         outcome = Outcome(incarnation=number, failures=failures)
-        account = await self._shared.ensure(view, self._observer.bundle)
-        body = new_pod(snapshot, number, self._settings)
         try:
             made = PodView.of(await self._writer.create(paths.pods(box.namespace), body))
         except ApiError as error:
