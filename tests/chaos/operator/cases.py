@@ -7,7 +7,7 @@ from tests.chaos.report import Row
 from tests.support.control_plane import control_plane
 from tests.support.release import install
 
-from . import changes, clocks, endings, faults, hands, kills, replicas, returns, storm, strangers, tokens, unwatched
+from . import addresses, changes, clocks, endings, faults, hands, kills, replicas, returns, storm, strangers, tokens, unwatched
 from .stage import Stage, stage
 
 Case = Callable[[Stage, bool], Coroutine[Any, Any, list[Row]]]
@@ -24,6 +24,7 @@ STAGED: Final[dict[str, Case]] = {
     "gateway-silent": unwatched.silent,
     "operator-strangers": strangers.strangers,
     "clocks": clocks.clocks,
+    "addresses": addresses.addresses,
     "operator-lost": faults.lost,
     "operator-absent": faults.absent,
     "operator-storm": storm.storm,
