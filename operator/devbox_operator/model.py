@@ -299,7 +299,6 @@ class StoredView:
     annotations: Mapping[str, str] = field(hash=False)
     data: Mapping[str, Redacted] = field(hash=False, repr=False)
     """Base64, as the API has it."""
-    created: datetime
 
     @classmethod
     def of(cls, item: Object) -> "StoredView":
@@ -313,7 +312,6 @@ class StoredView:
             labels=metadata.get("labels") or {},
             annotations=metadata.get("annotations") or {},
             data={key: Redacted(value) for key, value in (item.get("data") or {}).items()},
-            created=parse_time(metadata.get("creationTimestamp")) or datetime.now(UTC),
         )
 
 

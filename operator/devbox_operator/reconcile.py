@@ -4,6 +4,7 @@ Goes in: a key. Comes out: writes, where something differs, and seconds until th
 renewal, a pause before the next pod). Called by the queue; may be interrupted anywhere and done again.
 """
 
+import math
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,9 @@ TOGETHER_SECONDS: Final = 0.5
 PROGRESS_SECONDS: Final = 2.0
 """A status that shows progress, and nothing that anybody has to act on, may be this old."""
 
+POSTED_SECONDS: Final = 3.0
+"""A pod that was announced is posted within this."""
+
 
 class RefusedError(Exception):
     """The API server refused the pod; the status says so, and the queue tries again with a growing pause."""
@@ -64,6 +68,8 @@ class DevboxReconciler:
         self._observer, self._watches, self._index = observer, watches, index
         self._writer, self._attacher, self._settings, self._queue = writer, attacher, settings, queue
         self._statuses = StatusWriter(writer)
+        self._announced: dict[Key, tuple[int, float]] = {}
+        """The last announcement of a pod that was seen, and since when (of the monotonic clock)."""
         self._since: dict[Key, float] = {}
         """Since when (of the monotonic clock) a status waits to be written."""
         self._shared = Shared(observer, writer)
@@ -90,6 +96,7 @@ class DevboxReconciler:
             self._queue.forget(WorkKey(Kind.DEVBOX, *key))
             self._statuses.forget(key)
             self._since.pop(key, None)
+            self._announced.pop(key, None)
             return None
         try:
             view = DevboxView.of(item)
@@ -171,13 +178,24 @@ class DevboxReconciler:
             return replace(now_at, waiting=f"namespace {box.namespace} is being deleted"), version
         if number > 1 and await self._observer.unseen_pods(view, snapshot.pods):
             raise ApiError(409, "Conflict", "the watch of pods is behind")
+        if (seconds := self._on_its_way(view, number)) > 0:
+            why = f"pod {box.status.pod_name} was announced by another replica, which may be posting it"
+            return replace(now_at, waiting=why, again=seconds), version
         if desired.refused is not None or not snapshot.system.ready:
             return replace(now_at, waiting="see the condition Accepted" if desired.refused else ""), version
-        if (box.status.incarnation, box.status.failures or 0) != (number, failures):
-            version = await self._statuses.incarnation(view, number, failures, pod.pod_name(box, number))
-        outcome = Outcome(incarnation=number, failures=failures)
         account = await self._shared.ensure(view, self._observer.bundle)
         body = new_pod(snapshot, number, self._settings)
+        # (Nothing stands between the announcement and the pod that could fail or take long.)
+        if (box.status.incarnation, box.status.failures or 0) != (number, failures):
+            # Ours, also where the answer is lost; unless somebody else was first.
+            self._announced[view.key] = (number, -math.inf)
+            try:
+                version = await self._statuses.incarnation(view, number, failures, pod.pod_name(box, number))
+            except ApiError as error:
+                if error.conflict:
+                    del self._announced[view.key]
+                raise
+        outcome = Outcome(incarnation=number, failures=failures)
         try:
             made = PodView.of(await self._writer.create(paths.pods(box.namespace), body))
         except ApiError as error:
@@ -187,6 +205,18 @@ class DevboxReconciler:
         log.info("pod_created", pod=made.name, namespace=made.namespace, devbox=box.name, incarnation=number)
         await self._delete_stale(snapshot, made)
         return replace(outcome, pod=made, attached=await self._attach(snapshot, desired, made, account)), version
+
+    def _on_its_way(self, view: DevboxView, number: int) -> float:
+        """Seconds to wait: the pod before this number was announced a moment ago, and not by us. Its announcer was killed, or is about
+        to post it: two operators that share no Lease would make two pods. (One that was posted has its UID in the status.)"""
+        before = view.box.status.incarnation or 0
+        if before == 0 or before >= number or view.box.status.pod_uid:
+            return 0.0
+        announced, since = self._announced.get(view.key, (0, 0.0))
+        if announced != before:
+            since = time.monotonic()
+            self._announced[view.key] = (before, since)
+        return since + POSTED_SECONDS - time.monotonic()
 
     async def _attach(self, snapshot: Snapshot, desired: Desired, target: PodView, account: str) -> Attached:
         wanted = Wanted(
@@ -245,6 +275,8 @@ class DevboxReconciler:
         if desired.refused:
             # A volume that appears without the label is not in the mirror; its owner wants to see what is missing.
             times.append(snapshot.now + timedelta(seconds=15))
+        if outcome.again is not None:
+            return outcome.again
         if not times:
             return None
         return max(0.1, (min(times) - datetime.now(UTC)) / timedelta(seconds=1))

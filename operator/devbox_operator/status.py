@@ -57,6 +57,8 @@ class Outcome:
     """The pod is gone or failed, and the next one waits for its time."""
     ended: str = ""
     """The Devbox is left as it is: why."""
+    again: float | None = None
+    """Seconds until it is to be looked at again."""
 
 
 def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, settings: Settings) -> DevboxStatus:

@@ -5,8 +5,6 @@ period, but for the first time), and the deletion of what belongs to nobody. Cal
 """
 
 import random
-from datetime import UTC, datetime, timedelta
-from typing import Final
 
 import structlog
 from pydantic import ValidationError
@@ -24,9 +22,6 @@ from .settings import Settings
 from .watches import Watches
 
 log = structlog.get_logger()
-
-YOUNG: Final = timedelta(minutes=1)
-"""A Route this young may be newer than the list of pods."""
 
 
 class Sweeper:
@@ -93,13 +88,14 @@ class Sweeper:
 
     async def _routes(self) -> None:
         """Routes whose pod is gone. (Normally its Devbox's reconcile has deleted them long before.)"""
+        # Those that are there before the pods are listed: a Route is made after its pod, and no clock has to say which came first.
+        routes = [stored for stored in self._watches.stored.objects.values() if stored.type == names.ROUTE_TYPE]
         live: set[str] = set()
         for scope in self._settings.scopes:
             items, _ = await self._api.list(paths.pods(scope), {"labelSelector": names.DEVBOX_LABEL})
             live |= {item["metadata"]["uid"] for item in items}
-        now = datetime.now(UTC)
-        for stored in list(self._watches.stored.objects.values()):
-            if stored.type != names.ROUTE_TYPE or stored.name.removeprefix("route-") in live or now - stored.created < YOUNG:
+        for stored in routes:
+            if stored.name.removeprefix("route-") in live:
                 continue
             path = paths.secrets(self._settings.credentials_namespace, stored.name)
             await self._writer.delete(path, uid=stored.uid, kind="Secret")

@@ -110,8 +110,13 @@ class SystemReconciler:
             )
         made = certificates.make_ca(self._settings.release_namespace, now)
         body = self._secret(names.CA_SECRET, "Opaque", {CA_CERTIFICATE: made.certificate, CA_KEY: made.key})
-        # Created, not applied: of two that race, one CA wins, and the loser reads it the next time.
-        await self._writer.create(paths.secrets(self._settings.release_namespace), body)
+        # Created, not applied: of two that race, one CA wins, and the loser reads it.
+        try:
+            await self._writer.create(paths.secrets(self._settings.release_namespace), body)
+        except ApiError as error:
+            if not error.conflict:
+                raise
+            return await self._ca(now)
         log.info("ca_created", secret=names.CA_SECRET)
         return made
 

@@ -18,7 +18,13 @@ from .cases import CASES
 from .report import Row, table, write
 
 LIMIT_SECONDS: Final = 600.0
-LONGER: Final = {"operator-kills": 3600.0, "operator-storm": 1200.0, "operator-absent": 2400.0, "operator-tokens": 2400.0}
+LONGER: Final = {
+    "operator-kills": 3600.0,
+    "operator-storm": 1200.0,
+    "operator-absent": 2400.0,
+    "operator-tokens": 2400.0,
+    "addresses": 2400.0,
+}
 RESULT: Final = Path(".bench/chaos.json")
 ONE: Final = "--one"
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from . import crowds, identity, limits, names, outage, restarts, upstream_faults
 from .operator import cases as operator
+from .operator import upgrades
 from .report import Row
 
 CASES: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
@@ -31,4 +32,7 @@ CASES: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
     "limits-in-all": limits.in_all,
     "sizes": limits.sizes,
     **operator.CASES,
+    "upgrade": upgrades.upgrade,
 }
+LONG_ONLY: Final = {"upgrade"}
+"""It has a control plane of its own, takes more than a minute, and needs the history back to the first release."""

@@ -17,7 +17,8 @@ from devbox_common.kube import MERGE_PATCH, ApiError, KubeApi, Object
 from devbox_common.mirror import Mirror
 from devbox_operator import paths
 
-NODE: Final = "node-1"
+from .control_plane import NODE
+
 NOTHING: Final[Mapping[str, str]] = {}
 
 

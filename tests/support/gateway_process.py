@@ -103,7 +103,7 @@ class Process:
             if '"started"' in self.output[-1]:
                 ports = json.loads(line)
                 self.data, self.admin = ports["data"], ports["admin"]
-                self.egress, self.canary = ports["egress"], ports["canary"]
+                self.egress, self.canary = ports.get("egress", 0), ports.get("canary", 0)  # (none in the first release)
 
     def stop_reading(self) -> None:
         """Leave what it prints in the pipe, until the end."""

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,11 +96,13 @@ class Operator:
 class Release:
     """What `helm install` would have made."""
 
-    def __init__(self, plane: ControlPlane, settings: dict[str, Any]) -> None:
+    def __init__(self, plane: ControlPlane, settings: dict[str, Any], sources: Sequence[str] = ()) -> None:
+        """`sources`: what the operator's command line begins with where it is not this tree's."""
         self.plane = plane
         self.name = "devbox-gateway"
         """What a test calls it."""
         self._settings = settings
+        self._sources = sources
         self.token = ""
         self._count = 0
         self._operators: list[Operator] = []
@@ -110,14 +112,24 @@ class Release:
         async with self.plane.admin() as api:
             self.token = await token_of(api, ACCOUNT)
 
-    def operator(self, url: str | None = None, **change: Any) -> Operator:
-        """Start a replica. `url`: a proxy in the API server's place; `change`: settings, as in operator.yaml."""
+    def operator(self, url: str | None = None, *, prefix: Sequence[str] = (), **change: Any) -> Operator:
+        """Start a replica. `url`: a proxy in the API server's place; `prefix`: what its command line begins with; `change`: settings,
+        as in operator.yaml."""
         self._count += 1
         port, base = free_port(), self.plane.folder / f"operator-{self._count}"
         content = {**self._settings, "adminPort": port, **change}
         base.with_suffix(".yaml").write_text(yaml.safe_dump(content))
         write_kubeconfig(base.with_suffix(".conf"), self.plane, url or self.plane.url, self.token)
-        command = [sys.executable, "-m", "devbox_operator", "run", "--config", str(base.with_suffix(".yaml"))]
+        command = [
+            *self._sources,
+            *prefix,
+            sys.executable,
+            "-m",
+            "devbox_operator",
+            "run",
+            "--config",
+            str(base.with_suffix(".yaml")),
+        ]
         environment = {**os.environ, "KUBECONFIG": str(base.with_suffix(".conf")), "POD_NAME": base.name}
         with base.with_suffix(".log").open("wb") as log:
             process = subprocess.Popen(

@@ -7,7 +7,24 @@ from tests.chaos.report import Row
 from tests.support.control_plane import control_plane
 from tests.support.release import install
 
-from . import changes, endings, faults, hands, kills, leaves, orphans, replicas, returns, storm, tokens, uninstall
+from . import (
+    addresses,
+    changes,
+    clocks,
+    endings,
+    faults,
+    hands,
+    kills,
+    leaves,
+    orphans,
+    replicas,
+    returns,
+    storm,
+    strangers,
+    tokens,
+    uninstall,
+    unwatched,
+)
 from .stage import Stage, stage
 
 Case = Callable[[Stage, bool], Coroutine[Any, Any, list[Row]]]
@@ -21,6 +38,10 @@ STAGED: Final[dict[str, Case]] = {
     "operator-errors": faults.errors,
     "operator-expired": faults.expired,
     "operator-silent": faults.silent,
+    "gateway-silent": unwatched.silent,
+    "operator-strangers": strangers.strangers,
+    "clocks": clocks.clocks,
+    "addresses": addresses.addresses,
     "operator-lost": faults.lost,
     "operator-absent": faults.absent,
     "operator-storm": storm.storm,
@@ -32,7 +53,7 @@ STAGED: Final[dict[str, Case]] = {
     "operator-returns": returns.returns,
     "operator-uninstalled": uninstall.uninstall,
 }
-LONG_ONLY: Final = {"operator-silent", "operator-storm"}
+LONG_ONLY: Final = {"operator-silent", "gateway-silent", "operator-storm"}
 """A silence is noticed after 70 s: no test of seconds. The storm's own proxy, an aiohttp server on uvloop, can meet a descriptor that is
 closed already when it cuts connections, and leaves its loop unfit to close: not among others in one process."""
 

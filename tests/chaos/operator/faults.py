@@ -14,6 +14,7 @@ from tests.chaos.report import Row
 from tests.chaos.world import eventually
 from tests.support.fleet import GATEWAYS, leftovers
 
+from devbox_api import names
 from devbox_operator import paths
 
 from .proxy import Call, Fault
@@ -90,7 +91,10 @@ async def expired(stage: Stage, long: bool) -> list[Row]:
     assert await stage.converged(space) is not None
     replica.proxy.frozen_watches = True
     await stage.api.request("DELETE", paths.devboxes(space, "agent"))
-    await stage.api.request("DELETE", paths.gatewayconfigs(space, "openai"))
+    # (By force: nobody is there to see that it is not in use any more.)
+    unused = paths.gatewayconfigs(space, "openai")
+    await stage.patch(unused, {"metadata": {"annotations": {names.FORCE_DELETE_ANNOTATION: "true"}}})
+    await stage.api.request("DELETE", unused)
     await stage.create(other)
     await asyncio.sleep(60 if long else 2)
     replica.proxy.fail_watches(410, "Expired")

@@ -17,6 +17,8 @@ import orjson
 from aiohttp import web
 from tests.support.control_plane import HOST, ControlPlane
 
+from devbox_api import names
+
 HOP: Final = {"host", "connection", "transfer-encoding", "content-length", "accept-encoding", "content-encoding", "keep-alive"}
 WRITES: Final = {"POST", "PUT", "PATCH", "DELETE"}
 
@@ -52,8 +54,9 @@ class Fault:
 class Proxy:
     """One operator's way to the API server."""
 
-    def __init__(self, plane: ControlPlane) -> None:
-        self._plane = plane
+    def __init__(self, plane: ControlPlane, lease: str = names.LEASE) -> None:
+        """`lease`: what the operator's Lease is called at the API server. Those that don't share one don't know of each other."""
+        self._plane, self._lease = plane, lease
         self.fault = Fault()
         self.calls: list[Call] = []
         self.watch_status = 0
@@ -123,12 +126,10 @@ class Proxy:
             return self._lost(request)
         if status := self.fault.refuse(call):
             return _refusal(status)
-        body = await request.read()
+        path, body = self._renamed(request.path_qs, await request.read())
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP}
         try:
-            async with self._http.request(
-                request.method, self._plane.url + request.path_qs, data=body or None, headers=headers
-            ) as answer:
+            async with self._http.request(request.method, self._plane.url + path, data=body or None, headers=headers) as answer:
                 content = await answer.read()
         except (aiohttp.ClientError, OSError):
             return self._lost(request)
@@ -137,6 +138,16 @@ class Proxy:
         await self._silence()
         passed = {name: value for name, value in answer.headers.items() if name.lower() not in HOP}
         return web.Response(status=answer.status, body=content, headers=passed)
+
+    def _renamed(self, path: str, body: bytes) -> tuple[str, bytes]:
+        """With the Lease's name at the API server."""
+        if self._lease == names.LEASE or "/leases" not in path:
+            return path, body
+        if body:
+            item = orjson.loads(body)
+            item["metadata"]["name"] = self._lease
+            body = orjson.dumps(item)
+        return path.replace(f"/leases/{names.LEASE}", f"/leases/{self._lease}"), body
 
     async def _silence(self) -> None:
         while self.silent:  # noqa: ASYNC110 (a test's poll)

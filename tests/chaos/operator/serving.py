@@ -10,7 +10,7 @@ import base64
 import contextlib
 import ssl
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ from tests.chaos.api import Api, api
 from tests.chaos.client import Client
 from tests.chaos.forwarder import Forwarder
 from tests.chaos.world import API_ADDRESS, Replica, eventually
-from tests.support.control_plane import ControlPlane
+from tests.support.control_plane import NODE, ControlPlane
 from tests.support.fleet import HOSTS
 from tests.support.gateway_process import HOST, running, server_tls, write_files
 from tests.support.netns import GATEWAY
@@ -33,8 +33,6 @@ from devbox_operator import paths
 
 ACCOUNT: Final = "devbox-gateway"
 READY_SECONDS: Final = 30.0
-NODE: Final = "node-1"
-"""Nobody's: pods are bound to it, and nothing starts them."""
 
 
 class Serving:
@@ -48,12 +46,12 @@ class Serving:
         self._clients: list[Client] = []
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> Replica:
-        """One more gateway, ready, with the settings that the release's chart wrote."""
+    async def start(self, prefix: Sequence[str] = ()) -> Replica:
+        """One more gateway, ready, with the settings that the release's chart wrote. `prefix`: what its command line begins with."""
         write_kubeconfig(self.folder / "kubeconfig", self.plane, self.plane.url, await token_of(self.kube, ACCOUNT))
         config = self.folder / f"proxy-{len(self.replicas)}.yaml"
         config.write_text(yaml.safe_dump(self._here(await self.settings())))
-        process = await self._stack.enter_async_context(running(self.folder, config))
+        process = await self._stack.enter_async_context(running(self.folder, config, prefix))
         replica = Replica(process)
         self.replicas.append(replica)
         await eventually(lambda: _ready(replica), READY_SECONDS)

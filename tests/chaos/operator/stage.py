@@ -9,7 +9,7 @@ import base64
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from time import monotonic as now
 from typing import Any, Final
 
@@ -44,10 +44,12 @@ class Stage:
         self.replicas: list[Replica] = []
         self._stack = contextlib.AsyncExitStack()
 
-    async def start(self, *, leading: bool = True, **change: Any) -> Replica:
-        """One more replica; `leading`: wait until it is at work."""
-        proxy = await self._stack.enter_async_context(Proxy(self.release.plane))
-        replica = Replica(self.release.operator(proxy.url, **change), proxy)
+    async def start(
+        self, *, leading: bool = True, lease: str = names.LEASE, prefix: Sequence[str] = (), **change: Any
+    ) -> Replica:
+        """One more replica; `leading`: wait until it is at work; `lease`: what its Lease is called; `prefix`: see Release.operator."""
+        proxy = await self._stack.enter_async_context(Proxy(self.release.plane, lease))
+        replica = Replica(self.release.operator(proxy.url, prefix=prefix, **change), proxy)
         self.replicas.append(replica)
         if leading:
             await eventually(replica.operator.leads, START_SECONDS)

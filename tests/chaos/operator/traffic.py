@@ -8,9 +8,11 @@ exactly the chart's rights. Works in a namespace of tests/support/netns.py. Call
 import asyncio
 import base64
 import contextlib
+import json
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from time import monotonic as now
 from typing import Any, Final
@@ -83,10 +85,10 @@ class Traffic:
         self._stack = contextlib.AsyncExitStack()
         self._gateway: Replica | None = None
 
-    async def start_gateway(self) -> None:
-        """A gateway that has seen nothing yet, in place of the one before."""
+    async def start_gateway(self, prefix: Sequence[str] = ()) -> None:
+        """A gateway that has seen nothing yet, in place of the one before. `prefix`: what its command line begins with."""
         await self._stack.aclose()
-        process = await self._stack.enter_async_context(running(self._folder, self._folder / "proxy.yaml"))
+        process = await self._stack.enter_async_context(running(self._folder, self._folder / "proxy.yaml", prefix))
         self._gateway = Replica(process)
         await eventually(self._ready, READY_SECONDS)
 
@@ -130,9 +132,13 @@ class Traffic:
 
     def client(self, agent: Agent, name: str = "ANTHROPIC", token: str | None = None) -> Client:
         """In the devbox; with the token of its environment, unless another one is named."""
+        return self.client_at(agent.address, token or agent.tokens[name])
+
+    def client_at(self, address: str, token: str) -> Client:
+        """Whoever has the address."""
         gateway = self._gateway
         assert gateway is not None
-        return Client(lambda: gateway.address, agent.address, token or agent.tokens[name], self.trust, self.host)
+        return Client(lambda: gateway.address, address, token, self.trust, self.host)
 
     async def answers(self, agent: Agent, name: str = "ANTHROPIC", token: str | None = None) -> Answer:
         """One request."""
@@ -141,6 +147,17 @@ class Traffic:
             return await client.request()
         finally:
             client.close()
+
+    async def metric(self, line: str) -> float:
+        """Of the gateway."""
+        assert self._gateway is not None
+        return await self._gateway.metric(line)
+
+    def audited(self) -> float:
+        """The time of the gateway's last audit line, in seconds since 1970 by its own clock."""
+        assert self._gateway is not None
+        line = next(line for line in reversed(self._gateway.process.output) if '"audit"' in line)
+        return datetime.fromisoformat(json.loads(line)["time"]).timestamp()
 
     async def refused(self, agent: Agent, seconds: float = 30.0) -> float | None:
         """Seconds until the devbox's token is refused; None if it is not in time. (A connection of its own for each question.)"""
@@ -165,15 +182,15 @@ def tokens(secret: Object) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def traffic(
-    stage: Stage, *, trust: ssl.SSLContext | None = None, listen: Mapping[str, Any] | None = None, **change: Any
+    stage: Stage, url: str = "", *, trust: ssl.SSLContext | None = None, listen: Mapping[str, Any] | None = None, **change: Any
 ) -> AsyncIterator[Traffic]:
-    """On a stage. `change`, `listen`: settings of the gateway, as in proxy.yaml; `trust`: what devboxes trust, where it has another
-    certificate than the API's."""
+    """On a stage. `url`: a proxy in the API server's place; `change`, `listen`: settings of the gateway, as in proxy.yaml; `trust`:
+    what devboxes trust, where it has another certificate than the API's."""
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="traffic-")))
         pair = make_certificates((HOST, *HOSTS.values(), OTHER_HOST))
         write_files(folder, pair, stage.release.plane.url)
-        await _kubeconfig(stage, folder / "kubeconfig")
+        await _kubeconfig(stage, folder / "kubeconfig", url or stage.release.plane.url)
         upstream = await stack.enter_async_context(api(API_ADDRESS, server_tls(folder)))
         host, port = upstream.address
         overrides = dict.fromkeys((*HOSTS.values(), OTHER_HOST), f"{host}:{port}")
@@ -194,15 +211,15 @@ async def traffic(
         yield result
 
 
-async def _kubeconfig(stage: Stage, path: Path) -> None:
+async def _kubeconfig(stage: Stage, path: Path, url: str) -> None:
     """With the gateway's own token."""
     where = f"{paths.core('serviceaccounts', NAMESPACE, 'devbox-gateway')}/token"
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86400}}
     token = (await stage.api.request("POST", where, body=body))["status"]["token"]
     content = yaml.safe_load(path.read_text())  # noqa: ASYNC240
     plane = stage.release.plane
-    assert API_SERVER in plane.url
-    content["clusters"][0]["cluster"] = {"server": plane.url, "certificate-authority": str(plane.pki / "ca.crt")}
+    assert API_SERVER in url
+    content["clusters"][0]["cluster"] = {"server": url, "certificate-authority": str(plane.pki / "ca.crt")}
     content["users"][0]["user"] = {"token": token}
     path.write_text(yaml.safe_dump(content))  # noqa: ASYNC240 (a small file, once)
     path.chmod(0o600)  # noqa: ASYNC240
