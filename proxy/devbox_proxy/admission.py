@@ -118,7 +118,9 @@ def _pod(case: Case, route: Route, held: Held) -> Refuse | Wait | None:
     """The pod is here, now, and it is the one that calls."""
     pod = case.known.pods.get(route.pod.uid)
     if pod is None or pod.deleting:
-        return Refuse(Refusal.POD_GONE, caller_of(route, held))
+        gone = Refuse(Refusal.POD_GONE, caller_of(route, held))
+        since = case.known.awaited.get(route.pod.uid) if pod is None else None
+        return gone if since is None or not _may_come(case, since) else Wait(For.MIRROR, gone)
     if pod.phase not in ("Pending", "Running"):  # init containers call while it is Pending
         return Refuse(Refusal.POD_FINISHED, caller_of(route, held))
     if pod.host_network:
@@ -155,9 +157,13 @@ def _review(case: Case, route: Route, held: Held) -> Refuse | Wait | None:
 
 
 def _may_wait(case: Case, pod: Pod) -> bool:
-    """Something about the pod may still be on its way, and would arrive."""
-    known = case.known
-    return known.pods_live and known.routes_live and case.now - pod.seen_at < case.limits.young and not pod.deleting
+    """Something about the pod may still be on its way."""
+    return not pod.deleting and _may_come(case, pod.seen_at)
+
+
+def _may_come(case: Case, since: float) -> bool:
+    """What was missing then may still be on its way, and would arrive."""
+    return case.known.pods_live and case.known.routes_live and case.now - since < case.limits.young
 
 
 def _same_address(peer: str, ips: tuple[str, ...]) -> bool:

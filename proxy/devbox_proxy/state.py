@@ -93,6 +93,8 @@ class State:
         if kind == names.ROUTE_TYPE:
             route = Route.model_validate_json(_data(secret, names.ROUTE_KEY))
             self.known.routes[route.pod.uid] = route
+            if route.pod.uid not in self.known.pods:
+                self.known.awaited.setdefault(route.pod.uid, time.monotonic())
             for binding in route.bindings:
                 self.known.tokens.update(dict.fromkeys(binding.digests, (route, binding)))
             if route.egress is not None:
@@ -123,6 +125,7 @@ class State:
         if name.startswith("route-"):
             uid = name.removeprefix("route-")
             self.known.unsupported -= {uid}
+            self.known.awaited.pop(uid, None)
             if route := self.known.routes.pop(uid, None):
                 for binding in route.bindings:
                     for digest in binding.digests:
@@ -145,6 +148,7 @@ class State:
             uid = new["metadata"]["uid"]
             before = known.get(uid)
             known[uid] = pod_of(new, before.seen_at if before else time.monotonic())
+            self.known.awaited.pop(uid, None)
         if old is not None and (new is None or new["metadata"]["uid"] != old["metadata"]["uid"]):
             known.pop(old["metadata"]["uid"], None)
             self.known.reviews.pop(old["metadata"]["uid"], None)

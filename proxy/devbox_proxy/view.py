@@ -65,6 +65,8 @@ class Known:
     credentials: dict[str, Credential] = field(default_factory=dict)
     pods: dict[str, Pod] = field(default_factory=dict)
     """By UID."""
+    awaited: dict[str, float] = field(default_factory=dict)
+    """Pod UIDs whose Route came before the pod did, and when (monotonic seconds): two watches have no order between them."""
     reviews: dict[str, Review] = field(default_factory=dict)
     """By pod UID: one yes counts for all tokens of the pod."""
     synced: bool = False

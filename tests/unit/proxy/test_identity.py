@@ -121,6 +121,24 @@ def test_another_pods_token_is_unknown_once_the_pod_is_gone() -> None:
     assert refused(ask(world)) is Refusal.TOKEN_UNKNOWN
 
 
+def test_a_route_that_came_before_its_pod_waits_for_it() -> None:
+    world = known()
+    pod = world.pods.pop("uid-1")
+    world.awaited["uid-1"] = NOW - 1
+    decision = ask(world)
+    assert isinstance(decision, Wait)
+    assert decision.what is For.MIRROR
+    assert decision.otherwise.refusal is Refusal.POD_GONE
+    world.pods_live = False
+    assert refused(ask(world)) is Refusal.POD_GONE, "nothing would arrive"
+    world.pods_live = True
+    world.awaited["uid-1"] = NOW - 61
+    assert refused(ask(world)) is Refusal.POD_GONE, "it will not come any more"
+    world.pods["uid-1"] = replace(pod, deleting=True)
+    world.awaited["uid-1"] = NOW - 1
+    assert refused(ask(world)) is Refusal.POD_GONE
+
+
 def test_an_init_container_may_call_while_its_pod_is_pending() -> None:
     world = known()
     world.pods["uid-1"] = replace(POD, phase="Pending")

@@ -171,6 +171,24 @@ async def test_a_pod_of_the_same_name_is_another_pod(state: State) -> None:
     assert not state.known.pods
 
 
+async def test_a_route_may_come_before_its_pod_and_goes_with_or_without_it(state: State) -> None:
+    key = ("agents", "agent-x")
+    put(state, "route-uid-1", route())
+    assert set(state.known.awaited) == {"uid-1"}
+    since = state.known.awaited["uid-1"]
+    put(state, "route-uid-1", route(confined=False), route())
+    assert state.known.awaited["uid-1"] >= since
+    state._on_pod(key, None, pod("uid-1"))
+    assert not state.known.awaited
+    put(state, "route-uid-1", route(), route(confined=False))
+    assert not state.known.awaited, "the pod is there"
+    state._on_pod(key, pod("uid-1"), None)
+    assert not state.known.awaited, "it was there, and is gone"
+    put(state, "route-uid-2", route(pod=ROUTE.pod.model_dump(mode="json") | {"uid": "uid-2"}))
+    put(state, "route-uid-2", None, route())
+    assert not state.known.awaited
+
+
 def test_what_is_read_of_a_pod() -> None:
     item = {
         "metadata": {"uid": "u", "name": "p", "namespace": "n", "deletionTimestamp": "2026-01-01T00:00:00Z"},
