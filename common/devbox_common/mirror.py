@@ -41,18 +41,20 @@ class Mirror(Generic[T]):
         label_selector: str | None = None,
         field_selector: str | None = None,
         on_change: OnChange[T] | None = None,
+        on_recovery: Callable[[ApiError], None] | None = None,
         group: Callable[[Key, T], Hashable] | None = None,
         relist_seconds: float = RELIST_SECONDS,
     ) -> None:
         """`convert` returns None for objects to leave out; if it raises, the object is left out and the fact is logged.
 
         `on_change(key, old, new)` is called synchronously, after `objects` holds the new state. `group(key, object)`: what `within`
-        finds it by; the namespace if it is not given.
+        finds it by; the namespace if it is not given. `on_recovery(error)`: the watch is live again, and `error` is why it was not.
         """
         self._api = api
         self._path = path
         self._convert = convert
         self._on_change = on_change
+        self._on_recovery = on_recovery
         self._group = group or (lambda key, _: key[0])
         self._relist_seconds = relist_seconds
         self._params: dict[str, str] = {}
@@ -137,7 +139,9 @@ class Mirror(Generic[T]):
     def _opened(self) -> None:
         self.last_event = time.monotonic()
         self._live = True
-        self.last_error = None
+        error, self.last_error = self.last_error, None
+        if error is not None and self._on_recovery is not None:
+            self._on_recovery(error)
 
     def _replace(self, items: list[Object], version: str) -> None:
         self.last_event = time.monotonic()

@@ -39,6 +39,7 @@ from .settings import Settings
 log = structlog.get_logger()
 
 SYNC_SECONDS: Final = 10.0
+REFUSED: Final = (401, 403)
 NO_HELM: Final = "type!=helm.sh/release.v1"
 """Helm's release Secrets are large and never a credential."""
 
@@ -142,7 +143,12 @@ class Watches:
         if mirror is None:
             selector = f"metadata.name={name}" if place[1] else NO_HELM
             mirror = self._secrets[place] = Mirror(
-                self._api, paths.secrets(namespace), SecretView.of, field_selector=selector, on_change=self._secret_changed
+                self._api,
+                paths.secrets(namespace),
+                SecretView.of,
+                field_selector=selector,
+                on_change=self._secret_changed,
+                on_recovery=lambda error: self._secrets_back(place, error),
             )
             self._run(mirror)
         try:
@@ -152,7 +158,7 @@ class Watches:
         except TimeoutError:
             raise ApiError(0, "Timeout", f"Secrets of namespace {namespace} were not listed in time") from None
         # A watch that is refused means that what is mirrored is not true any more.
-        if mirror.last_error is not None and mirror.last_error.status in (401, 403):
+        if mirror.last_error is not None and mirror.last_error.status in REFUSED:
             return FORBIDDEN
         if not mirror.synced.is_set() and mirror.last_error is not None:
             raise mirror.last_error
@@ -238,6 +244,9 @@ class Watches:
                 if box in self._index.devboxes:
                     self._add(WorkKey(Kind.DEVBOX, *box))
             return
+        self._source_changed(key)
+
+    def _source_changed(self, key: Key) -> None:
         boxes, gateways = self._index.users_of_secret(key), self._index.gateways_of_secret(key)
         if boxes or gateways:
             self._add(WorkKey(Kind.SOURCE, *key))
@@ -245,6 +254,15 @@ class Watches:
             self._add(WorkKey(Kind.DEVBOX, *box))
         for gateway in gateways:
             self._add(WorkKey(Kind.GATEWAY, *gateway))
+
+    def _secrets_back(self, place: Key, error: ApiError) -> None:
+        """Secrets may be read again. (An API server that has just started refuses everything for a moment.) Those that did not change
+        meanwhile are news for whoever was told that they can't be had."""
+        if error.status in REFUSED:
+            namespace, name = place
+            for key in self._index.secrets():
+                if key[0] == namespace and name in ("", key[1]):
+                    self._source_changed(key)
 
     def _stored_changed(self, key: Key, old: StoredView | None, new: StoredView | None) -> None:
         """Somebody deleted or edited a document, or one appeared that a Devbox waits for."""

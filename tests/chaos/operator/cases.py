@@ -36,6 +36,7 @@ STAGED: Final[dict[str, Case]] = {
     "operator-stopped": replicas.stopped,
     "operator-unheard": replicas.unheard,
     "operator-errors": faults.errors,
+    "operator-refused": faults.refused,
     "operator-expired": faults.expired,
     "operator-silent": faults.silent,
     "gateway-silent": unwatched.silent,

@@ -15,6 +15,7 @@ from tests.chaos.world import eventually
 from tests.support.fleet import GATEWAYS, leftovers
 
 from devbox_api import names
+from devbox_api.conditions import Reason
 from devbox_operator import paths
 
 from .proxy import Call, Fault
@@ -81,6 +82,39 @@ async def errors(stage: Stage, long: bool) -> list[Row]:
         return rows
     finally:
         await supervisor.end()
+
+
+async def refused(stage: Stage, long: bool) -> list[Row]:
+    """Secrets may not be read for a moment, as with an API server that has just started and does not know its roles yet; then they may,
+    and are what they were."""
+    replica = await stage.alone()
+    space = await stage.namespace()
+    await stage.create(space)
+    assert await stage.converged(space) is not None
+
+    def status(path: str) -> int:
+        return 403 if f"/namespaces/{space}/secrets?" in path else 0
+
+    replica.proxy.fault = Fault(refuse=lambda call: status(call.path) if call.method == "GET" else 0, refuse_watch=status)
+    replica.proxy.cut_watches()
+    await asyncio.sleep(60 if long else 1)
+    await stage.create(space, "other")
+
+    async def says_so() -> bool:
+        box = await stage.get(paths.devboxes(space, "other")) or {}
+        return any(c["reason"] == Reason.SECRET_FORBIDDEN for c in (box.get("status") or {}).get("conditions", ()))
+
+    await eventually(says_so, 20)
+    replica.proxy.fault = Fault()
+    start = now()
+
+    async def gates_open() -> bool:
+        pods = await stage.pods(space)
+        return len(pods) == 2 and not any(pod["spec"].get("schedulingGates") for pod in pods)
+
+    await eventually(gates_open, 60)
+    what = "Secrets refused for a moment (403), and unchanged"
+    return [_row(what, "the gate of a Devbox that was made meanwhile opens", now() - start, 10)]
 
 
 async def expired(stage: Stage, long: bool) -> list[Row]:

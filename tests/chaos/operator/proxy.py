@@ -48,6 +48,8 @@ class Fault:
     """Called when the API server has answered; True: the answer is lost."""
     refuse: Callable[[Call], int] = lambda _: 0
     """A status in place of the API server's answer; 0: none."""
+    refuse_watch: Callable[[str], int] = lambda _: 0
+    """A status in place of the watch of a path; 0: none."""
     delay: float = 0.0
 
 
@@ -160,8 +162,8 @@ class Proxy:
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         await self._silence()
-        if self.watch_status:
-            return _refusal(self.watch_status)
+        if status := self.watch_status or self.fault.refuse_watch(request.path_qs):
+            return _refusal(status)
         lines: asyncio.Queue[bytes | None] = asyncio.Queue()
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP}
         try:

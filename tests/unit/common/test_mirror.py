@@ -178,6 +178,22 @@ async def test_it_says_that_it_is_not_live_and_recovers(api: Api, client: KubeAp
         await until(lambda: mirror.live and ("ns", "b") in mirror.objects)
 
 
+async def test_it_tells_when_it_is_live_again_and_why_it_was_not(api: Api, client: KubeApi) -> None:
+    api.put("a")
+    told: list[int] = []
+    mirror = Mirror(client, PATH, spec, on_recovery=lambda error: told.append(error.status))
+    async with running(mirror):
+        await until(lambda: api._watchers)
+        assert not told
+        api.failing = True
+        api.send(None)
+        await until(lambda: not mirror.live)
+        assert not told
+        api.failing = False
+        await until(lambda: mirror.live)
+        assert told == [500]
+
+
 async def test_an_answer_that_is_no_list_does_not_end_it(api: Api, client: KubeApi) -> None:
     api.put("a")
     mirror = Mirror(client, PATH, spec)
