@@ -27,6 +27,8 @@ from .view import Known, Pod
 
 SUPPORTED: Final = frozenset({RULES, MAX_REQUEST_BODY, REDACT_RESPONSES, CONFINED})
 """Words in `requires` that this gateway knows how to enforce."""
+OPEN_SECONDS: Final = 1.0
+"""After the lists, watches that take longer to open are not waited for."""
 
 log = structlog.get_logger()
 
@@ -65,11 +67,14 @@ class State:
     async def _follow_health(self) -> None:
         for mirror in (self._documents, *self._pods):
             await mirror.synced.wait()
-        self.known.synced = True
+        # A moment later the watches are open, too, and what is on its way may be waited for.
+        opened_by = time.monotonic() + OPEN_SECONDS
+        known = self.known
         while True:
-            self.known.routes_live = self._documents.live
-            self.known.pods_live = all(mirror.live for mirror in self._pods)
-            await asyncio.sleep(0.1)
+            known.routes_live = self._documents.live
+            known.pods_live = all(mirror.live for mirror in self._pods)
+            known.synced = known.synced or (known.routes_live and known.pods_live) or time.monotonic() > opened_by
+            await asyncio.sleep(0.1 if known.synced else 0.01)
 
     def _notify(self) -> None:
         self._changed.set()
