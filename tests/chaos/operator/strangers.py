@@ -56,6 +56,8 @@ async def strangers(stage: Stage, long: bool) -> list[Row]:
         for space in spaces:
             await stage.api.request("DELETE", paths.devboxes(space, "agent"))
         gone = [await stage.gone(space) for space in spaces]
+    stage.stop()
+    stage.release.plane.kubectl("-n", NAMESPACE, "delete", f"role/{OTHER}", f"rolebinding/{OTHER}", f"lease/{OTHER}")
     worst = max(restored)
     rest = f"{_worst([settled])}; {quiet[0]} writes in {quiet[1]:.0f} s"
     return [

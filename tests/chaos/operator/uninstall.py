@@ -60,7 +60,9 @@ async def uninstall(stage: Stage, long: bool) -> list[Row]:
         rows.append(await _away(stage, spaces, "no operator"))
         if long:
             rows.append(await _without_crds(stage, spaces))
+        # For whatever comes after: as it was, with accounts whose tokens are good.
         await asyncio.to_thread(release.helm_install)
+        await release.authorise()
     return rows
 
 
