@@ -13,8 +13,9 @@ from typing import Final, Protocol
 
 from .metrics import LINES_LOST
 
-_BATCH: Final = 256
-"""Lines that go out in one write."""
+_BATCH: Final = 4096
+"""Lines that go out in one write. With the pause this is also the most that leave in a second: 800,000, where 25,000 requests a second
+write 50,000."""
 _PAUSE: Final = 0.005
 """Seconds between two writes. To wake the thread for each line would cost the event loop more than the line itself."""
 

@@ -27,6 +27,7 @@ from .kube_api import NAMESPACE, Cluster
 HOST: Final = "gateway.system.svc"
 """The gateway's own name."""
 COMMAND: Final = (sys.executable, "-m", "devbox_proxy")
+READ_BYTES: Final = 1 << 17
 START_SECONDS: Final = 20.0
 
 
@@ -97,10 +98,21 @@ class Process:
 
     async def _read(self) -> None:
         assert self.process.stdout is not None
-        async for line in self.process.stdout:
+        rest = b""
+        # (Many lines at a time: a gateway whose audit lines nobody takes refuses requests.)
+        while chunk := await self.process.stdout.read(READ_BYTES):
             await self._reading.wait()
-            self.output.append(line.decode())
-            if '"started"' in self.output[-1]:
+            whole, end, rest = (rest + chunk).rpartition(b"\n")
+            lines = (whole + end).decode().splitlines(keepends=True)
+            self.output += lines
+            if not self.data:
+                self._find_ports(lines)
+        if rest:
+            self.output.append(rest.decode())
+
+    def _find_ports(self, lines: list[str]) -> None:
+        for line in lines:
+            if '"started"' in line:
                 ports = json.loads(line)
                 self.data, self.admin = ports["data"], ports["admin"]
                 self.egress, self.canary = ports.get("egress", 0), ports.get("canary", 0)  # (none in the first release)
