@@ -4,6 +4,7 @@ Prints the table of docs/reliability.md, and writes it to .bench/chaos.json. Eac
 in a process of its own, which is ended if it takes too long.
 """
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -58,7 +59,9 @@ def say(text: str) -> None:
 def main(arguments: list[str]) -> int:
     """Entry point."""
     if arguments[:1] == [ONE]:
-        sys.stdout.write(f"\n{json.dumps(uvloop.run(CASES[arguments[1]](True)))}")
+        # (uvloop can't always close a loop, and may abort, where a proxy's connections are cut; the gateway's loads want its speed.)
+        run = asyncio.run if arguments[1].startswith("operator") else uvloop.run
+        sys.stdout.write(f"\n{json.dumps(run(CASES[arguments[1]](True)))}")
         return 0
     if unknown := set(arguments) - set(CASES):
         say(f"there is no case {', '.join(sorted(unknown))}; there are: {', '.join(CASES)}")
