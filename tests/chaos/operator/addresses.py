@@ -24,9 +24,7 @@ from tests.support.release import CREDENTIALS
 
 from devbox_api import names
 from devbox_api.route import PodRef, Route
-from devbox_common.access import Access
 from devbox_common.kube import KubeApi, Object
-from devbox_common.redacted import Redacted
 from devbox_operator import documents, paths
 
 from .stage import Stage
@@ -188,7 +186,7 @@ async def addresses(stage: Stage, long: bool) -> list[Row]:
             teams.append(await _team(stage, agent, key))
         stage.stop()
         cars.kubelet.idle = True
-        async with _as_operator(stage) as operator:
+        async with stage.as_operator() as operator:
             crowd = Crowd(stage, cars, operator, teams)
             cars.api.ways["/"] = crowd.record
             numbers = iter(range(cycles))
@@ -214,13 +212,3 @@ async def _team(stage: Stage, agent: Agent, key: str) -> Team:
     labels = agent.pod["metadata"]["labels"]
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": agent.namespace, "labels": labels}, "spec": spec}
     return Team(agent.namespace, key, pod, route.model_copy(update={"bindings": tuple(kept)}))
-
-
-def _as_operator(stage: Stage) -> KubeApi:
-    """A client with the rights that the operator has."""
-    value = Redacted(f"Bearer {stage.release.token}")
-
-    async def authorization() -> Redacted | None:
-        return value
-
-    return KubeApi(Access(stage.release.plane.url, stage.release.plane.trust(), authorization))
