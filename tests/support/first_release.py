@@ -1,8 +1,7 @@
-"""The first release, from this repository's own history, and Helm on a control plane of the test's own.
+"""The first release, from this repository's own history.
 
 Goes in: a folder. Comes out: the sources of 0.1.0 in it, and what a command line begins with that runs them in place of this tree's.
-`helm` is the real one, so that what an upgrade and a rollback do to CRDs, rights and policies is what they do to people. Called by
-tests/chaos/operator/upgrades.py.
+Called by tests/chaos/operator/upgrades.py.
 """
 
 import subprocess
@@ -11,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-from devbox_cluster.paths import PROJECT, bin_dir
+from devbox_cluster.paths import PROJECT
 from devbox_common.kube import KubeApi
 from devbox_operator import paths
 
@@ -38,14 +37,6 @@ def sources(folder: Path) -> Path:
 def running_from(tree: Path) -> list[str]:
     """What a command line begins with."""
     return ["env", f"PYTHONPATH={':'.join(str(tree / package) for package in PACKAGES)}"]
-
-
-def helm(plane: ControlPlane, *arguments: str) -> None:
-    """As an administrator. Raises RuntimeError with what it said."""
-    command = [str(bin_dir() / "helm"), *arguments, "--namespace", NAMESPACE, "--kubeconfig", str(plane.admin_kubeconfig)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    if done.returncode:
-        raise RuntimeError(f"helm {arguments[0]}: {done.stderr.strip()[-2000:]}")
 
 
 async def released(plane: ControlPlane, api: KubeApi, prefix: list[str]) -> Release:

@@ -146,11 +146,7 @@ class Release:
 
     def helm(self, *arguments: str, stdin: str | None = None) -> None:
         """A helm command about the release namespace, as the administrator. Raises RuntimeError with what it said."""
-        flags = (f"--kubeconfig={self.plane.admin_kubeconfig}", "--namespace", NAMESPACE)
-        command = [str(bin_dir() / "helm"), *arguments, *flags]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=300)
-        if done.returncode:
-            raise RuntimeError(f"helm {' '.join(arguments)}: {done.stderr.strip()[-2000:]}")
+        helm(self.plane, *arguments, stdin=stdin)
 
     def helm_install(self) -> None:
         """By Helm itself, with what is there already taken over."""
@@ -189,6 +185,15 @@ def write_kubeconfig(path: Path, plane: ControlPlane, url: str, token: str) -> N
     }
     path.write_text(yaml.safe_dump(content))
     path.chmod(0o600)
+
+
+def helm(plane: ControlPlane, *arguments: str, stdin: str | None = None) -> None:
+    """A helm command about the release namespace, as the administrator. Raises RuntimeError with what it said."""
+    flags = (f"--kubeconfig={plane.admin_kubeconfig}", "--namespace", NAMESPACE)
+    command = [str(bin_dir() / "helm"), *arguments, *flags]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode:
+        raise RuntimeError(f"helm {' '.join(arguments)}: {done.stderr.strip()[-2000:]}")
 
 
 def install(plane: ControlPlane, values: Mapping[str, Any] | None = None) -> Release:

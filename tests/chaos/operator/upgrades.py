@@ -21,9 +21,9 @@ from tests.chaos.client import Tally
 from tests.chaos.report import Row
 from tests.chaos.world import eventually
 from tests.support.control_plane import ControlPlane, control_plane
-from tests.support.first_release import NAME, helm, released, running_from, sources
+from tests.support.first_release import NAME, released, running_from, sources
 from tests.support.fleet import GATEWAYS
-from tests.support.release import CREDENTIALS
+from tests.support.release import CREDENTIALS, helm
 
 from devbox_api import names
 from devbox_api.route import Route
