@@ -7,7 +7,6 @@ by the operator's rim, by the gateway's TokenReviews.
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
@@ -19,6 +18,7 @@ from aiohttp import hdrs
 from devbox_api import names
 
 from .access import Access, find
+from .sockets import Sockets
 
 Object = dict[str, Any]
 """A Kubernetes object, as the API server speaks it."""
@@ -32,8 +32,6 @@ SILENT_SECONDS: Final = 60
 changes only) from a connection that something in between keeps open though it is dead, which no keepalive finds."""
 OPEN_SECONDS: Final = 10
 """The API server answers a request for a watch within this."""
-KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 4), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 3))
-"""Seconds idle, seconds between probes, probes: a peer that vanished without a word is noticed in 10 s."""
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -75,7 +73,8 @@ class KubeApi:
         self._access = access
         self._base = access.base
         self._silent_seconds, self._open_seconds = silent_seconds, open_seconds
-        connector = aiohttp.TCPConnector(ssl=access.tls or True, limit=0, socket_factory=_socket_with_keepalive)
+        self._sockets = Sockets()
+        connector = aiohttp.TCPConnector(ssl=access.tls or True, limit=0, socket_factory=self._sockets.make)
         self._session = aiohttp.ClientSession(
             connector=connector,
             trust_env=False,
@@ -96,8 +95,9 @@ class KubeApi:
         await self.close()
 
     async def close(self) -> None:
-        """Close the pool."""
+        """Close the pool, and what is left of its connections."""
         await self._session.close()
+        await self._sockets.hang_up()
 
     async def request(
         self,
@@ -191,16 +191,6 @@ class KubeApi:
         if (authorization := await self._access.authorization()) is not None:
             headers[hdrs.AUTHORIZATION] = authorization.reveal()
         return headers
-
-
-def _socket_with_keepalive(address: Any) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    connection = socket.socket(family, kind, protocol)
-    connection.setblocking(False)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in KEEPALIVE:
-        connection.setsockopt(socket.IPPROTO_TCP, option, value)
-    return connection
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

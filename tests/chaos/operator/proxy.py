@@ -18,6 +18,7 @@ from aiohttp import web
 from tests.support.control_plane import HOST, ControlPlane
 
 from devbox_api import names
+from devbox_common.sockets import Sockets
 
 HOP: Final = {"host", "connection", "transfer-encoding", "content-length", "accept-encoding", "content-encoding", "keep-alive"}
 WRITES: Final = {"POST", "PUT", "PATCH", "DELETE"}
@@ -69,12 +70,13 @@ class Proxy:
         """The same, for watches alone."""
         self._dead: set[asyncio.Queue[bytes | None]] = set()
         self._watches: set[asyncio.Queue[bytes | None]] = set()
-        self._open = asyncio.Event()
+        self._sockets = Sockets()
         self._stack = contextlib.AsyncExitStack()
         self.url = ""
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=self._plane.trust(), limit=0)
+        self._stack.push_async_callback(self._sockets.hang_up)
+        connector = aiohttp.TCPConnector(ssl=self._plane.trust(), limit=0, socket_factory=self._sockets.make)
         timeout = aiohttp.ClientTimeout(total=None)
         self._http = await self._stack.enter_async_context(
             aiohttp.ClientSession(connector=connector, timeout=timeout, skip_auto_headers=["Accept-Encoding"])
@@ -92,7 +94,6 @@ class Proxy:
 
     async def __aexit__(self, *_: object) -> None:
         self.cut_watches()
-        self._open.set()
         await self._stack.aclose()
 
     @property
