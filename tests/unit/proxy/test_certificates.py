@@ -72,6 +72,28 @@ async def test_new_files_are_taken_and_a_pair_that_does_not_fit_is_not(tmp_path:
         assert not await shows(port, first)
 
 
+async def test_files_that_change_while_they_are_read_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = (make_certificates((HOST,)) for _ in range(3))
+    certificate = Certificate(files := write(tmp_path, first))
+    read = Certificate._read
+
+    def read_and_change(self: Certificate) -> bytes:
+        pair = read(self)
+        monkeypatch.undo()
+        files.cert_file.write_text(third.certificate)  # half of the next
+        return pair
+
+    async with serving(certificate) as port:
+        monkeypatch.setattr(Certificate, "_read", read_and_change)
+        write(tmp_path, second)
+        await until(lambda: files.cert_file.read_text() == third.certificate)
+        await asyncio.sleep(0.1)
+        assert await shows(port, second)
+        files.key_file.write_text(third.key.reveal())
+        await until(lambda: certificate._stamp == certificate._current())
+        assert await shows(port, third)
+
+
 def test_without_a_certificate_there_is_no_start(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"tls\.crt"):
         Certificate(Tls(cert_file=tmp_path / "tls.crt", key_file=tmp_path / "tls.key"))
