@@ -88,11 +88,12 @@ fuzz-short: venv ## A few thousand of them, always the same
 	@$(NATIVE) $(BIN)/python -m tests.fuzz 5000 1
 
 .PHONY: chaos
-chaos: venv tools ## Faults of APIs, clients, the cluster and the gateway itself, in full (CASES="rolling memory")
+chaos: venv ## Faults of APIs, clients, the cluster and the gateway itself, in full (CASES="rolling memory")
 	@$(NATIVE) $(BIN)/python -m tests.chaos $(CASES)
 
 .PHONY: chaos-short
-chaos-short: venv tools ## The same in a minute
+chaos-short: venv ## Short forms of the same
+	@$(BIN)/python -m tests.chaos.needs
 	@$(NATIVE) $(BIN)/python -m tests.support.netns $(BIN)/pytest -q -n 4 --dist loadgroup tests/chaos
 
 .PHONY: probes

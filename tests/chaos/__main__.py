@@ -15,7 +15,10 @@ from typing import Final
 import uvloop
 from tests.support.netns import NoNamespace, command, possible
 
-from .cases import CASES
+from devbox_cluster.progress import ClusterError
+
+from . import needs
+from .cases import CASES, ON_A_CONTROL_PLANE
 from .report import Row, table, write
 
 LIMIT_SECONDS: Final = 600.0
@@ -69,8 +72,11 @@ def main(arguments: list[str]) -> int:
     try:
         if not possible():
             raise NoNamespace("namespaces can't be made here; run as root, in a container with CAP_SYS_ADMIN")
-        rows = [row for name in arguments or CASES for row in case(name)]
-    except NoNamespace as error:
+        names = arguments or list(CASES)
+        if ON_A_CONTROL_PLANE & set(names):
+            needs.get()
+        rows = [row for name in names for row in case(name)]
+    except (NoNamespace, ClusterError) as error:
         say(f"chaos: {error}")
         return 2
     write(rows, RESULT)

@@ -34,5 +34,6 @@ CASES: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
     **operator.CASES,
     "upgrade": upgrades.upgrade,
 }
+ON_A_CONTROL_PLANE: Final = {*operator.CASES, "upgrade"}
 LONG_ONLY: Final = {"upgrade"}
 """It has a control plane of its own, takes more than a minute, and needs the history back to the first release."""

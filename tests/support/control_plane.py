@@ -202,12 +202,17 @@ def _changed(command: Sequence[str], change: Mapping[str, str]) -> list[str]:
     return [*kept, *(f"{flag}={value}" for flag, value in change.items())]
 
 
-@contextlib.contextmanager
-def control_plane() -> Iterator[ControlPlane]:
-    """A running one, with an empty database; nothing of it is left."""
+def prepare() -> None:
+    """Get the programs, where they are not there: from the network. Raises ClusterError."""
     packages.need({"etcd": packages.CLUSTER["etcd"]})
     binaries.ensure_tools()
     binaries.ensure_components()
+
+
+@contextlib.contextmanager
+def control_plane() -> Iterator[ControlPlane]:
+    """A running one, with an empty database; nothing of it is left."""
+    prepare()
     folder = Path(tempfile.mkdtemp(prefix="control-plane-", dir=_in_memory()))
     try:
         plane = ControlPlane(folder)

@@ -18,7 +18,6 @@ from tests.chaos.world import eventually
 from tests.support.control_plane import MOST_TOKEN_SECONDS
 from tests.support.release import LEASE
 
-from devbox_cluster import packages
 from devbox_operator import paths
 
 from .stage import CONVERGE_SECONDS, Stage
@@ -35,7 +34,6 @@ REVIEW_SECONDS: Final = 1.0
 
 def clock(seconds: int) -> list[str]:
     """What a command line begins with whose process is to be so many seconds ahead."""
-    packages.need({"faketime": "faketime"})
     library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
     return ["env", f"LD_PRELOAD={library}", f"FAKETIME={seconds:+d}"]
 
