@@ -25,6 +25,9 @@ CUT: Final = Counter(
     ("reason",),
     registry=REGISTRY,
 )
+HELD_BACK: Final = Counter(
+    "devbox_gateway_handshakes_held_back_total", "TLS handshakes that waited, for the devbox made too many.", registry=REGISTRY
+)
 TUNNELS: Final = Gauge("devbox_gateway_tunnels_open", "Tunnels that are open or being dialled.", registry=REGISTRY)
 TUNNELS_ENDED: Final = Counter(
     "devbox_gateway_tunnels_total", "Tunnels that ended, by why.", ("namespace", "result"), registry=REGISTRY

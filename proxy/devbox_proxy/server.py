@@ -19,6 +19,7 @@ from .connect import ConnectConnection
 from .connection import FAREWELL_SECONDS, Connection
 from .forwarder import Forwarder
 from .gateway import Gateway
+from .pace import Pace
 
 SWEEP_SECONDS: Final = 0.5
 """How often every connection's deadlines are looked at: cheaper than a timer for each, and near enough."""
@@ -56,14 +57,16 @@ class Port:
         most: int,
         most_per_peer: int,
         tls: ssl.SSLContext | None = None,
+        handshakes: float = 1.0,
     ) -> None:
-        """`make`: a protocol for a peer, which calls its second argument when it is gone."""
+        """`make`: a protocol for a peer, which calls its second argument when it is gone; `handshakes`: TLS ones, a second and peer."""
         self._gateway = gateway
         self._make = make
         self._connections = connections
         self._address = address
         self._most, self._most_per_peer = most, most_per_peer
         self._tls = tls
+        self._pace = Pace(handshakes, most_per_peer)
         self._listener: socket.socket | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._arriving: set[asyncio.Task[None]] = set()
@@ -136,6 +139,9 @@ class Port:
         secure = self._tls is not None
         try:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if secure and (wait := self._pace.wait(peer, now())):
+                metrics.HELD_BACK.inc()
+                await asyncio.sleep(wait)
             await loop.connect_accepted_socket(
                 lambda: self._make(peer, self._lost),
                 accepted,
@@ -161,6 +167,7 @@ class Port:
             await asyncio.sleep(SWEEP_SECONDS)
             self._look()
             present = now()
+            self._pace.forget(present)
             for connection in list(self._connections):
                 try:
                     connection.check(present)
@@ -184,6 +191,7 @@ class DataPort(Port):
             most=gateway.bounds.connections,
             most_per_peer=gateway.bounds.connections_per_devbox,
             tls=tls,
+            handshakes=gateway.bounds.handshakes_per_devbox,
         )
 
     def _look(self) -> None:

@@ -72,6 +72,8 @@ class Bounds(SettingsModel):
 
     connections: Count = 20_000
     connections_per_devbox: Count = 256
+    handshakes_per_devbox: Count = 200
+    """TLS handshakes a second, each of which costs as much as many requests; more wait. As many as there may be connections at once."""
     requests: Count = 16_384
     requests_per_devbox: Count = 64
     """Under way, so far as they are of one pod."""

@@ -22,10 +22,12 @@ LOOK: Final = 0.5
 SLACK: Final = 1.5
 """Seconds, for a busy machine."""
 HANDSHAKE: Final = 10.0
-MANY: Final = {"connectionsPerDevbox": 5, "requestsPerDevbox": 3}
+MANY: Final = {"connectionsPerDevbox": 5, "requestsPerDevbox": 3, "handshakesPerDevbox": 5}
 TOTAL: Final = {"connections": 8, "requests": 4}
 SIZES: Final = {"targetBytes": 2048, "headerBytes": 2100, "headers": 20, "headBytes": 4096, "bodyBytes": 8192}
 MAX_BODY: Final = 4096
+NEIGHBOUR: Final = 100
+"""The number of a devbox of no case."""
 CUT: Final[list[float]] = []
 """When endless answers of the API ended (monotonic seconds)."""
 
@@ -75,6 +77,7 @@ async def per_client(long: bool) -> list[Row]:
             _slow_body,
             _stuck,
             _connections,
+            _handshakes,
             _requests,
             _pipelined,
         )
@@ -188,6 +191,29 @@ async def _connections(case: Case) -> list[Row]:
     ok = (len(clients), closed, status) == (allowed, 3, 200)
     measured = f"{len(clients)} open, {closed} closed; {status} once they are gone"
     return [_row(f"connectionsPerDevbox = {allowed}, 3 more", "5 open, 3 closed at once", ok, measured)]
+
+
+async def _handshakes(case: Case) -> list[Row]:
+    rate, count = MANY["handshakesPerDevbox"], 3 * MANY["handshakesPerDevbox"]
+    neighbour = case.stage.devbox(NEIGHBOUR)
+
+    async def connect() -> float:
+        for _ in range(count):
+            await (await case.stage.raw(case.devbox)).close()
+        return now() - started
+
+    started = now()
+    many = asyncio.create_task(connect())
+    waits = []
+    while not many.done():
+        before = now()
+        await (await case.stage.raw(neighbour)).close()
+        waits.append(now() - before)
+        await asyncio.sleep(0.5)
+    took, least = await many, (count - MANY["connectionsPerDevbox"]) / rate
+    ok = least - 0.1 <= took <= least + SLACK and max(waits) < 1 / rate
+    measured = f"all in {took:.1f} s; another's within {max(waits) * 1000:.0f} ms"
+    return [_row(f"handshakesPerDevbox = {rate}, {count} connections in turn", f"≥{least:g} s; others at once", ok, measured)]
 
 
 async def _requests(case: Case) -> list[Row]:
