@@ -16,15 +16,15 @@ from devbox_api.route import Egress
 from . import documents, endpoints, paths
 from .apply import Writer
 from .conditions import Finding, Regarding, bad, good, merge, summarise
-from .gateways import MOST_NAMES
 from .index import Index
 from .invalid import report_invalid
 from .keys import Kind, WorkKey
 from .model import EgressView, Key
+from .news import News
 from .observe import Observer
 from .queue import WorkQueue
 from .settings import Settings
-from .status import StatusWriter
+from .status import MOST_NAMES, StatusWriter
 from .store import Store
 from .watches import Watches
 
@@ -46,8 +46,7 @@ class EgressReconciler:
         self._writer, self._settings, self._queue = writer, settings, queue
         self._statuses = StatusWriter(writer)
         self._store = Store(watches, writer, settings, names.EGRESS_TYPE)
-        self._seen: dict[Key, str] = {}
-        """UIDs as of the last look: what a policy says is no news for the Devboxes, another policy is."""
+        self._news = News(queue)
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring one EgressPolicy's status and document up to date."""
@@ -55,14 +54,14 @@ class EgressReconciler:
         if item is None:
             await self._store.drop(key)
             self._statuses.forget_users(paths.egresspolicies(*key))
-            self._news(key, "")
+            self._news.tell(key, None, self._index.users_of_egress(key))
             self._queue.forget(WorkKey(Kind.EGRESS, *key))
             return None
         try:
             view = EgressView.of(item)
         except ValidationError as error:
             await self._store.drop(key)
-            self._news(key, "")
+            self._news.tell(key, None, self._index.users_of_egress(key))
             await report_invalid(self._writer, "EgressPolicy", paths.egresspolicies(*key), item, error)
             return None
         document = _document(view)
@@ -71,7 +70,8 @@ class EgressReconciler:
         else:
             await self._store.put(key, documents.egress(document, self._settings.credentials_namespace))
         later = await self._status(view, accepted(document, self._settings))
-        self._news(key, view.policy.uid)
+        # What it says is no news for the Devboxes; another policy is.
+        self._news.tell(key, view.policy.uid, self._index.users_of_egress(key))
         return later
 
     async def _status(self, view: EgressView, finding: Finding) -> float | None:
@@ -86,15 +86,6 @@ class EgressReconciler:
         )
         regarding = Regarding("EgressPolicy", *view.key, policy.uid)
         return await self._statuses.counted(regarding, paths.egresspolicies(*view.key), policy.status, status, now)
-
-    def _news(self, key: Key, uid: str) -> None:
-        if self._seen.get(key, "") == uid:
-            return
-        self._seen[key] = uid
-        if not uid:
-            self._seen.pop(key)
-        for box in self._index.users_of_egress(key):
-            self._queue.add(WorkKey(Kind.DEVBOX, *box))
 
 
 def _document(view: EgressView) -> Egress | None:

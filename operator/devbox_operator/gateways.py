@@ -4,7 +4,6 @@ Goes in: a key. Comes out: status, and `gateway-<UID>` in the credentials namesp
 """
 
 from datetime import UTC, datetime
-from typing import Final
 
 from pydantic import ValidationError
 
@@ -21,15 +20,13 @@ from .index import Index, source_of
 from .invalid import report_invalid
 from .keys import Kind, WorkKey
 from .model import GatewayView, Key
+from .news import News
 from .observe import Observer
 from .queue import WorkQueue
 from .settings import Settings
-from .status import StatusWriter
+from .status import MOST_NAMES, StatusWriter
 from .store import Store
 from .watches import Watches
-
-MOST_NAMES: Final = 64
-"""Of status.usedBy."""
 
 
 class GatewayReconciler:
@@ -49,8 +46,7 @@ class GatewayReconciler:
         self._writer, self._settings, self._queue = writer, settings, queue
         self._statuses = StatusWriter(writer)
         self._store = Store(watches, writer, settings, names.GATEWAY_TYPE)
-        self._seen: dict[Key, tuple[str, int, str]] = {}
-        """UID, generation and acceptance as of the last look: only a change of them is news for the Devboxes."""
+        self._news = News(queue)
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring one GatewayConfig's status and document up to date."""
@@ -59,13 +55,14 @@ class GatewayReconciler:
             self._index.defaults.pop(key, None)
             await self._store.drop(key)
             self._statuses.forget_users(paths.gatewayconfigs(*key))
-            self._news(key, None)
+            self._news.tell(key, None, self._index.users_of_gateway(key))
             self._queue.forget(WorkKey(Kind.GATEWAY, *key))
             return None
         try:
             view = GatewayView.of(item)
         except ValidationError as error:
             await self._store.drop(key)
+            self._news.tell(key, None, self._index.users_of_gateway(key))
             await report_invalid(self._writer, "GatewayConfig", paths.gatewayconfigs(*key), item, error)
             return None
         self._index.defaults[key] = source_of(view)
@@ -85,7 +82,7 @@ class GatewayReconciler:
         )
         regarding = Regarding("GatewayConfig", *key, config.uid)
         later = await self._statuses.counted(regarding, paths.gatewayconfigs(*key), config.status, status, now)
-        self._news(key, (config.uid, config.generation, accepted.status))
+        self._news.tell(key, (config.uid, config.generation, accepted.status), self._index.users_of_gateway(key))
         return later
 
     def _accepted(self, view: GatewayView) -> Finding:
@@ -114,13 +111,3 @@ class GatewayReconciler:
             await self._store.put(view.key, documents.gateway(view.config, self._settings.credentials_namespace))
         else:
             await self._store.drop(view.key)
-
-    def _news(self, key: Key, seen: tuple[str, int, str] | None) -> None:
-        if self._seen.get(key) == seen:
-            return
-        if seen is None:
-            self._seen.pop(key, None)
-        else:
-            self._seen[key] = seen
-        for box in self._index.users_of_gateway(key):
-            self._queue.add(WorkKey(Kind.DEVBOX, *box))

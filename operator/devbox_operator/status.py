@@ -34,6 +34,8 @@ log = structlog.get_logger()
 
 QUICK: Final = timedelta(seconds=10)
 """A container that ends within this time never did its job."""
+MOST_NAMES: Final = 64
+"""Of status.usedBy."""
 COUNT_SECONDS: Final = 2.0
 """How many use a GatewayConfig or EgressPolicy may be this old, and their names."""
 _C = ConditionType
