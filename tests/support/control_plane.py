@@ -9,6 +9,7 @@ and bench/operator.
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -30,6 +31,8 @@ from devbox_common.access import Access
 from devbox_common.kube import KubeApi
 
 HOST: Final = "127.0.0.1"
+PORTS: Final = range(16_000, 30_000)
+"""Below ip_local_port_range (32,768 to 60,999 where nobody changed it)."""
 START_SECONDS: Final = 60.0
 MOST_TOKEN_SECONDS: Final = 6 * 3600
 """It gives tokens for less than is asked for, as managed clouds do (they: about a day)."""
@@ -54,10 +57,15 @@ _CONTROLLERS: Final = {
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that nobody listens on now.
+
+    None of those that the kernel gives to connections that go out: one of these may have it by the time somebody listens.
+    """
+    while True:
+        port = random.choice(PORTS)  # noqa: S311 (no secret)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 class ControlPlane:
