@@ -9,6 +9,8 @@ import resource
 import time
 from typing import Final
 
+from devbox_proxy.memory import TRIM_SECONDS
+
 from .memory_child import BadRun, Child
 from .memory_stage import MIB, Bench, Figure, Setting, cpu_seconds, forget_peak, mib, peak, setting
 
@@ -61,6 +63,7 @@ async def _streams(bench: Bench, *, tls_down: bool, gib: float) -> list[Figure]:
             after = process.rss
             bench.say("once more: what is left of streams must not add up")
             await load.order("open", count=count)
+            once_more = process.rss
             await load.order("close")
             await _closed(here, files)
             again = process.rss
@@ -78,16 +81,20 @@ async def _streams(bench: Bench, *, tls_down: bool, gib: float) -> list[Figure]:
         Figure(f"{title}lost in {held} s", f"{kept['lost']}", kept["lost"], "0", kept["lost"] == 0),
         Figure(f"{title}files after they closed", f"{left} ({files} before)", left, "≤ before + 10", left <= files + 10),
         Figure(f"{title}memory after they closed", mib(after), after / MIB),
-        Figure(f"{title}memory after they opened and closed once more", mib(again), again / MIB),
+        Figure(
+            f"{title}memory with as many once more", mib(once_more), once_more / most, "≤ 1.1 times", once_more <= 1.1 * most
+        ),
+        Figure(f"{title}memory after those closed", mib(again), again / after, "≤ 1.25 times", again <= 1.25 * after),
     ]
 
 
 async def _closed(here: Setting, files: int) -> int:
-    """Open files, once they are as few as before or half a minute has passed."""
+    """Open files, once they are as few as before or half a minute has passed; and the gateway has given memory back."""
     for _ in range(60):
         await asyncio.sleep(0.5)
         if here.process.open_files <= files:
             break
+    await asyncio.sleep(TRIM_SECONDS + 1)
     return here.process.open_files
 
 

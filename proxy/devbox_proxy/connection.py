@@ -18,7 +18,7 @@ from .exchange import Exchange, new_request_id
 from .gateway import Gateway
 from .reader import Begun, RequestReader
 from .refusals import Refusal
-from .transports import Transport
+from .transports import BUFFER, Transport, buffered
 from .upstream import where
 
 MAX_PIPELINED: Final = 64
@@ -51,7 +51,7 @@ _END: Final = _End()
 log = structlog.get_logger()
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """asyncio's callbacks on one side, llhttp's on the other, and the exchange between them."""
 
     __slots__ = (
@@ -100,8 +100,6 @@ class Connection(asyncio.Protocol):
         self._unsent = 0
         """Bytes that had not been sent at the last look, since it has been closing."""
         self._written = 0
-
-    # asyncio.Protocol
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -380,3 +378,22 @@ class Connection(asyncio.Protocol):
         """What follows a request to switch protocols."""
         self._early = [rest] if rest else []
         self._hold(Hold.SWITCH)
+
+
+class TlsConnection(Connection):
+    """The same as an asyncio.BufferedProtocol: uvloop decrypts into what it is given."""
+
+    __slots__ = ()
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        # What is not decrypted yet: by itself 256 KiB, and as much again.
+        transport.set_read_buffer_limits(high=len(BUFFER))
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """What is read goes here."""
+        return BUFFER
+
+    def buffer_updated(self, count: int) -> None:
+        """So many bytes are there."""
+        self.data_received(buffered(count))

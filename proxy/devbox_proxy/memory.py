@@ -17,7 +17,12 @@ REQUEST: Final = 1 << 20
 """Bytes that a request may come to hold, TLS on both sides, if its client does not read: measured 0.9 MiB (docs/reliability.md)."""
 CONNECTION: Final = 80 << 10
 """And a connection with TLS and nothing under way: measured 60 to 77 KiB."""
-TRIM_SECONDS: Final = 2.0
+MAPPED: Final = 254 << 10
+"""Between the size of what uvloop reads of a plain socket (sslproto.pyx, stream.pyx) and that of a TLS connection's buffer."""
+TRIM_SECONDS: Final = 10.0
+"""Between two returns of freed memory: half a millisecond if there is none, 0.1 ms for each MiB if there is (measured)."""
+SCARCE_SECONDS: Final = 2.0
+"""The same, while memory is scarce."""
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
@@ -35,17 +40,20 @@ class Memory:
         """Bytes, at the last look."""
         self._counts = ((0, 0), (0, 0))
         """Requests under way and connections, at the look before the last one and at the last one."""
-        self._next_trim = 0.0
+        self._next_trim = time.monotonic() + TRIM_SECONDS
+        self._next_scarce = 0.0
 
     def look(self, requests: int, connections: int) -> None:
-        """Read the present figures; there are so many of both."""
+        """Read the present figures; there are so many of both. And give back what was freed, now and then."""
+        now = time.monotonic()
+        if now >= self._next_trim:
+            self._trim(now)
         if self._threshold is None:
             return
         self._counts = (self._counts[1], (requests, connections))
         self._spare = self._threshold - self._used()
-        if self._spare < 0 and (now := time.monotonic()) >= self._next_trim:
-            self._next_trim = now + TRIM_SECONDS
-            _trim()
+        if self._spare < 0 and now >= self._next_scarce:
+            self._trim(now)
             self._spare = self._threshold - self._used()
 
     def room(self, requests: int) -> bool:
@@ -59,6 +67,10 @@ class Memory:
         if self._spare is None:
             return True
         return max(0, connections - self._counts[0][1]) * CONNECTION < self._spare + self._rest / 2
+
+    def _trim(self, now: float) -> None:
+        self._next_trim, self._next_scarce = now + TRIM_SECONDS, now + SCARCE_SECONDS
+        give_back()
 
     def _used(self) -> int:
         """Bytes that count: what the kernel charges, socket buffers among it, less the file pages that it would give up first."""
@@ -75,14 +87,14 @@ class Memory:
 def keep_heaps_trimmable() -> None:
     """Fix the size from which glibc maps a block of its own, and what it keeps at a heap's end.
 
-    By itself it raises the first to 32 MiB and the second to 64 as large blocks are freed. Fixed at less than what a TLS connection
-    reads at once (256 KiB) it would cost two system calls a read; so these blocks stay in heaps, which `look` trims when memory is
-    scarce. Larger ones are what stuck readers pile up: mapped, they are no larger than they must be, and gone when freed (mallopt(3);
-    docs/performance.md has the figures). Other C libraries have no such call.
+    By itself it raises the first to 32 MiB and the second to 64 as large blocks are freed. uvloop has a block of 262,144 bytes for each
+    TLS connection, of which a stream touches a page or two. Mapped, these are all it costs, and they are gone with it. What uvloop
+    reads of a plain socket at once has 256,000 bytes at most, and stays in heaps: mapped it would cost two system calls a read.
+    (mallopt(3); other C libraries have no such call.)
     """
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
-        library.mallopt(_M_MMAP_THRESHOLD, 280 << 10)
+        library.mallopt(_M_MMAP_THRESHOLD, MAPPED)
         library.mallopt(_M_TRIM_THRESHOLD, 16 << 20)
 
 
@@ -91,7 +103,12 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
 
 
-def _trim() -> None:
+def give_back() -> None:
+    """To the kernel: all pages that are in no block.
+
+    Where this is not done, a block in a heap lies across pages that others touched before it, and a gateway whose streams come and go
+    grows towards 580 KiB for each, whether they touch them or not (docs/performance.md has the figures).
+    """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -16,7 +16,7 @@ import structlog
 
 from . import metrics
 from .connect import ConnectConnection
-from .connection import FAREWELL_SECONDS, Connection
+from .connection import FAREWELL_SECONDS, Connection, TlsConnection
 from .forwarder import Forwarder
 from .gateway import Gateway
 from .pace import Pace
@@ -183,9 +183,10 @@ class DataPort(Port):
     """Where APIs are asked."""
 
     def __init__(self, gateway: Gateway, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        kind: Any = Connection if tls is None else TlsConnection  # of no class of asyncio's, for speed
         super().__init__(
             gateway,
-            lambda peer, lost: Connection(gateway, peer, lost),
+            lambda peer, lost: kind(gateway, peer, lost),
             gateway.connections,
             (host, port),
             most=gateway.bounds.connections,

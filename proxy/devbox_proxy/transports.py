@@ -4,8 +4,8 @@ import asyncio
 from typing import Final, Protocol
 
 BUFFER: Final = bytearray(64 * 1024)
-"""What the TLS of APIs is decrypted into, for all connections: whoever is called with it copies it at once, on the one thread of the
-loop. By itself uvloop takes 256 KiB for each read and hands on all that one read of the socket brought; so this also bounds how much of
+"""What TLS is decrypted into, for all connections: whoever is called with it copies it at once, on the one thread of the loop.
+By itself uvloop takes 256 KiB for each read and hands on all that one read of the socket brought; so this also bounds how much of
 an answer is on its way to a client that does not read, before the API is told to wait."""
 _VIEW: Final = memoryview(BUFFER)
 

@@ -56,7 +56,9 @@ class Stage:
                 await eventually(replica.operator.leads, START_SECONDS)
             except TimeoutError:
                 end = replica.operator.log.read_text(errors="replace")[-3000:]
-                raise AssertionError(f"the operator is not at work after {START_SECONDS:g} s; the end of its log:\n{end}") from None
+                raise AssertionError(
+                    f"the operator is not at work after {START_SECONDS:g} s; the end of its log:\n{end}"
+                ) from None
         return replica
 
     async def alone(self, **change: Any) -> Replica:

@@ -1,5 +1,6 @@
 """When there is room for one more request (reliability §4, C13)."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -45,13 +46,27 @@ def test_without_a_limit_nothing_is_scarce(tmp_path: Path, files: dict[str, str]
 
 def test_it_gives_freed_memory_back_before_it_calls_it_scarce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = group(tmp_path, max="100", current="90", stat="")
-    monkeypatch.setattr(memory, "_trim", lambda: group(folder, current="80"))
+    monkeypatch.setattr(memory, "give_back", lambda: group(folder, current="80"))
     subject = Memory(85, folder)
     subject.look(0, 0)
     assert subject.room(0)
     group(folder, current="90")
     subject.look(0, 0)
     assert not subject.room(0), "not in each look: it takes time"
+
+
+@pytest.mark.parametrize("files", [{"max": str(100 * MIB), "current": str(MIB), "stat": ""}, {}])
+def test_it_gives_freed_memory_back_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]
+) -> None:
+    present, times = 1000.0, []
+    monkeypatch.setattr(time, "monotonic", lambda: present)
+    monkeypatch.setattr(memory, "give_back", lambda: times.append(present))
+    subject = Memory(85, group(tmp_path, **files))
+    for _ in range(50):
+        present += 0.5
+        subject.look(0, 0)
+    assert times == [1010.0, 1020.0]
 
 
 def test_what_has_just_begun_may_still_grow(tmp_path: Path) -> None:
