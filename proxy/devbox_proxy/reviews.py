@@ -1,7 +1,7 @@
 """TokenReview: the cluster's own word on a token, asked as seldom as the bounds allow.
 
 Goes in: a Route and what holds the token. Comes out: `known.reviews[pod UID]`. One question at a time for a pod, at most 16 under way
-and 100 a second, waiting rather than failing. Called by waiting.py, for a first request and for renewals in the background.
+and 100 a second, waiting rather than failing; renewals take what requests that wait leave of both. Called by waiting.py.
 
 An API server that was stopped takes connections and says nothing, which a TokenReview finds out after 5 s, if there is one. So it is
 looked at once a second: two looks in vain, and it is away before anybody asks.
@@ -9,7 +9,8 @@ looked at once a second: two looks in vain, and it is away before anybody asks.
 
 import asyncio
 import time
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 import structlog
 
@@ -32,6 +33,8 @@ ALIVE: Final = "/livez"
 LOOK_SECONDS: Final = 1.0
 """Between two looks, and for an answer."""
 LOOKS_IN_VAIN: Final = 2
+LEISURE_SECONDS: Final = 0.005
+"""Between two looks of a renewal whether there is room for it, where all questions are under way."""
 
 log = structlog.get_logger()
 
@@ -44,6 +47,10 @@ class Reviewer:
         self._known = known
         self._running: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._renewals = asyncio.Lock()
+        """Held by the one whose turn is next."""
+        self._idle: set[str] = set()
+        """Pods whose renewal waits for its turn."""
         self._next = 0.0
         self._gentle_until = 0.0
         self._put_off: dict[str, tuple[Route, Held]] = {}
@@ -86,15 +93,34 @@ class Reviewer:
         if asking.done():
             asking.result()  # raises what it raised
 
+    def renew(self, route: Route, held: Held) -> None:
+        """Ask when nobody else wants to."""
+        if route.pod.uid not in self._running:
+            self._start(route.pod.uid, self._ask_at_leisure(route, held))
+
     def start(self, route: Route, held: Held) -> asyncio.Task[None]:
-        """Ask in the background; one question at a time for a pod."""
+        """Ask; one question at a time for a pod."""
         uid = route.pod.uid
         task = self._running.get(uid)
-        if task is None:
-            task = asyncio.create_task(self._ask(route, held))
-            self._running[uid] = task
-            task.add_done_callback(lambda _: self._running.pop(uid, None))
+        if task is not None and uid in self._idle:
+            task.cancel()  # somebody waits for it now
+            task = None
+        return task or self._start(uid, self._ask(route, held))
+
+    def _start(self, uid: str, asking: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._running[uid] = asyncio.create_task(asking)
+        task.add_done_callback(lambda done: self._running.pop(uid) if self._running.get(uid) is done else None)
         return task
+
+    async def _ask_at_leisure(self, route: Route, held: Held) -> None:
+        self._idle.add(route.pod.uid)
+        try:
+            async with self._renewals:
+                while (left := self._next - time.monotonic()) > 0 or self._slots.locked():  # noqa: ASYNC110 (either of two)
+                    await asyncio.sleep(max(left, LEISURE_SECONDS))
+        finally:
+            self._idle.discard(route.pod.uid)
+        await self._ask(route, held)
 
     async def _ask(self, route: Route, held: Held) -> None:
         async with self._slots:

@@ -33,7 +33,7 @@ class Waiting:
 
     def renew(self, subject: Subject) -> None:
         """Ask the cluster in the background."""
-        self._reviewer.start(*subject)
+        self._reviewer.renew(*subject)
 
     async def wait(self, peer: str, decision: D | Wait, decide: Callable[[], D | Wait]) -> D | Refuse:
         """Once there is something to decide with, or the time is over."""

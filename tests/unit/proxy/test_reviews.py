@@ -104,6 +104,27 @@ async def test_many_pods_are_asked_about_at_a_bounded_rate() -> None:
     assert len(api.asked) == 40
 
 
+async def test_renewals_take_what_requests_that_wait_leave() -> None:
+    api, known = Api(0.2), world(40)
+    reviewer = Reviewer(api, known)  # type: ignore[arg-type]
+
+    def subject(number: int) -> tuple[Route, Any]:
+        return of_pod(number), BINDING.model_copy(update={"token": f"token-{number}"})
+
+    waiting = [asyncio.create_task(reviewer.review(*subject(n))) for n in range(1, IN_FLIGHT + 1)]
+    await until(lambda: api.at_once == IN_FLIGHT)
+    for number in range(20, 30):
+        reviewer.renew(*subject(number))
+    await asyncio.sleep(0.02)
+    waiting += [asyncio.create_task(reviewer.review(*subject(n))) for n in (29, *range(30, 40))]
+    await asyncio.gather(*waiting)
+    await until(lambda: len(known.reviews) == IN_FLIGHT + 20)
+    order = [int(token.removeprefix("token-")) for token in api.asked[IN_FLIGHT:]]
+    assert sorted(order[:11]) == [29, *range(30, 40)], "renewal 29 has become somebody's question"
+    assert order[11:] == list(range(20, 29))
+    assert api.most_at_once == IN_FLIGHT
+
+
 async def test_whoever_stops_waiting_does_not_stop_the_question() -> None:
     api, known = Api(0.05), world(1)
     reviewer = Reviewer(api, known)  # type: ignore[arg-type]
