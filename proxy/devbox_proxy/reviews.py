@@ -34,7 +34,9 @@ LOOK_SECONDS: Final = 1.0
 """Between two looks, and for an answer."""
 LOOKS_IN_VAIN: Final = 2
 LEISURE_SECONDS: Final = 0.005
-"""Between two looks of a renewal whether there is room for it, where all questions are under way."""
+"""Between two looks of a renewal whether there is room for it."""
+PATIENCE_SECONDS: Final = 0.1
+"""And then it takes its turn all the same: ten a second there always are, whatever waits."""
 
 log = structlog.get_logger()
 
@@ -95,15 +97,18 @@ class Reviewer:
 
     def renew(self, route: Route, held: Held) -> None:
         """Ask when nobody else wants to."""
-        if route.pod.uid not in self._running:
-            self._start(route.pod.uid, self._ask_at_leisure(route, held))
+        uid = route.pod.uid
+        if uid not in self._running:
+            self._idle.add(uid)
+            self._start(uid, self._ask_at_leisure(route, held))
 
     def start(self, route: Route, held: Held) -> asyncio.Task[None]:
         """Ask; one question at a time for a pod."""
         uid = route.pod.uid
         task = self._running.get(uid)
-        if task is not None and uid in self._idle:
-            task.cancel()  # somebody waits for it now
+        if task is not None and uid in self._idle:  # somebody waits for it now
+            self._idle.remove(uid)
+            task.cancel()
             task = None
         return task or self._start(uid, self._ask(route, held))
 
@@ -113,13 +118,11 @@ class Reviewer:
         return task
 
     async def _ask_at_leisure(self, route: Route, held: Held) -> None:
-        self._idle.add(route.pod.uid)
-        try:
-            async with self._renewals:
-                while (left := self._next - time.monotonic()) > 0 or self._slots.locked():  # noqa: ASYNC110 (either of two)
-                    await asyncio.sleep(max(left, LEISURE_SECONDS))
-        finally:
-            self._idle.discard(route.pod.uid)
+        async with self._renewals:
+            until = time.monotonic() + PATIENCE_SECONDS
+            while (now := time.monotonic()) < until and (now < self._next or self._slots.locked()):  # noqa: ASYNC110 (either)
+                await asyncio.sleep(LEISURE_SECONDS)
+        self._idle.remove(route.pod.uid)
         await self._ask(route, held)
 
     async def _ask(self, route: Route, held: Held) -> None:

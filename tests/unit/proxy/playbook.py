@@ -103,7 +103,7 @@ class Play:
         self.pools = Pools()
         self.audit = io.BytesIO()
         self.audit_log = AuditLog(1000, drop=False, stream=self.audit)
-        waiting = Waiting(cast(Any, None), cast(Any, SimpleNamespace(start=lambda *_: None)), 1.0)
+        waiting = Waiting(cast(Any, None), cast(Any, SimpleNamespace(renew=lambda *_: None)), 1.0)
         self.gateway = Gateway(
             cast(Any, SimpleNamespace(known=self.world)),
             waiting,

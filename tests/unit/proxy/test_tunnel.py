@@ -60,7 +60,7 @@ class Play:
         self.audit = io.BytesIO()
         self.log = AuditLog(queue, drop=drop, stream=self.audit)
         self.renewed: list[Any] = []
-        waiting = Waiting(cast(Any, None), cast(Any, SimpleNamespace(start=lambda *s: self.renewed.append(s))), 1.0)
+        waiting = Waiting(cast(Any, None), cast(Any, SimpleNamespace(renew=lambda *s: self.renewed.append(s))), 1.0)
         state = cast(Any, SimpleNamespace(known=self.world))
         limits = Limits(review=1e12)
         bounds = Bounds(head_seconds=20, write_stall_seconds=100)
