@@ -4,6 +4,8 @@ Goes in: requests, at a rate. Comes out: an `Answer` each, also where there was 
 """
 
 import asyncio
+import contextlib
+import json
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -40,6 +42,13 @@ class Answer:
     def kind(self) -> str:
         """For a tally of errors."""
         return self.error or str(self.status)
+
+    @property
+    def code(self) -> str:
+        """Of a refusal of the gateway's own; else nothing."""
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            return str(json.loads(self.body)["error"]["code"])
+        return ""
 
 
 class Client:
@@ -140,6 +149,8 @@ class Tally:
     """Of those that were fine."""
     errors: list[tuple[float, str]] = field(default_factory=list)
     """When they began (monotonic seconds), and what came of them."""
+    codes: dict[str, set[str]] = field(default_factory=dict)
+    """What the gateway said why, by what came."""
 
     def add(self, began: float, answer: Answer) -> None:
         """One of them."""
@@ -147,11 +158,14 @@ class Tally:
             self.seconds.append(answer.seconds)
         else:
             self.errors.append((began, answer.kind))
+            self.codes.setdefault(answer.kind, set()).add(answer.code)
 
     @property
     def kinds(self) -> str:
         """The errors, counted."""
-        return ", ".join(f"{count} x {kind}" for kind, count in Counter(kind for _, kind in self.errors).items()) or "no error"
+        counts = Counter(kind for _, kind in self.errors)
+        said = {kind: " ".join(["", *sorted(filter(None, self.codes.get(kind, ())))]) for kind in counts}
+        return ", ".join(f"{count} x {kind}{said[kind]}" for kind, count in counts.items()) or "no error"
 
     @property
     def p99(self) -> float:
