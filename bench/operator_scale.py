@@ -26,6 +26,8 @@ RESULT: Final = Path(".bench/operator.json")
 A_NAMESPACE: Final = 100
 """Devboxes in each namespace."""
 RATE: Final = 20.0
+RESYNC: Final = 60
+"""Seconds between two looks at everything: less than by default, so that what is at rest is looked at while it is watched."""
 SERVICE: Final = f"/api/v1/namespaces/{NAMESPACE}/services/{names.SERVICE}"
 MIB: Final = 2**20
 
@@ -37,7 +39,7 @@ class Bench:
         self.plane, self.release, self.api = plane, release, api
         self.devboxes, self.many, self.quick = devboxes, many, quick
         self.fleet = Fleet(api)
-        self.operator: Operator = release.operator()
+        self.operator: Operator = release.operator(resyncSeconds=RESYNC)
         self.rows: list[Row] = []
         self.peak = 0
         self._namespaces: set[str] = set()
@@ -105,7 +107,7 @@ class Bench:
     async def _steady(self) -> None:
         """Nothing happens, and everything is looked at again meanwhile."""
         before, looked = await self.writes(), await self._reconciles()
-        seconds = 20 if self.quick else 40
+        seconds = RESYNC + 10
         await asyncio.sleep(seconds)
         written = sum((await self.writes()).values()) - sum(before.values())
         again = await self._reconciles() - looked
