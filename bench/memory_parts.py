@@ -151,7 +151,7 @@ async def _in_turn(bench: Bench, devboxes: int, connections: int) -> tuple[float
     async with setting(bench, devboxes, ANSWER, **change) as here:
         here.callers.extend(here.callers * (connections // devboxes - 1))
         async with here.load("bench.memory_load", here.callers_file()) as load:
-            await _warm(here, load, devboxes)
+            await _warm(here, load)
             cost, rate = await _cost(here, load, max(20_000, 3 * connections))
             return cost, rate, here.process.rss
 
@@ -226,12 +226,12 @@ async def _each_second(here: Setting, seconds: int) -> list[int]:
     return counts
 
 
-async def _warm(here: Setting, load: Child, devboxes: int = 0) -> None:
+async def _warm(here: Setting, load: Child) -> None:
     """A first request of each devbox, which waits for its review, and a second one: the first connections are closed by then."""
-    count = len(here.callers)
-    here.bench.say(f"first requests of {devboxes or count:,} devboxes, about {(devboxes or count) / REVIEWS_PER_SECOND:.0f} s")
+    count, devboxes = len(here.callers), len(set(here.callers))
+    here.bench.say(f"first requests of {devboxes:,} devboxes, about {devboxes / REVIEWS_PER_SECOND:.0f} s")
     await load.order("run", count=max(AT_ONCE, count), at_once=16)
-    if len(here.cluster.reviews) < (devboxes or count):
+    if len(here.cluster.reviews) < devboxes:
         raise BadRun("not every devbox was reviewed")
     await load.order("run", count=max(AT_ONCE, count), at_once=AT_ONCE)
 

@@ -116,10 +116,7 @@ class Bench:
 
     async def _many(self) -> None:
         """The price of one more at 100 and at many; and a restart with many. With looks as seldom as by default: they cost, too."""
-        self.operator.kill()
-        await self.release.expire_lease(self.api)
-        self.operator = self.release.operator()
-        await eventually(self.operator.leads, 60)
+        await self._start_anew()
         few = await self._price(await self.places("few", 100), "100")
         crowd = await self.places("many", self.many)
         await self.fleet.at(60, crowd, self.fleet.create)
@@ -149,17 +146,22 @@ class Bench:
         return used
 
     async def _restart(self, total: int) -> None:
-        self.operator.kill()
-        await self.release.expire_lease(self.api)
-        start = now()
-        self.operator = self.release.operator()
-        await eventually(self.operator.leads, 60)
+        start = await self._start_anew()
         led = now() - start
         await eventually(lambda: self._reconciled(total), 180, every=0.2)
         took = now() - start
         written = sum((await self.writes()).values())
         measured = f"{took:.1f} s (at work after {led:.1f} s), {written:.0f} writes, {self.operator.rss / MIB:.0f} MiB"
         self._row(f"restart with {total} devboxes: all looked at", "≤60 s", measured, took <= 60)
+
+    async def _start_anew(self) -> float:
+        """Kill the operator, and have another one at work, with the default settings. Returns when that one was started."""
+        self.operator.kill()
+        await self.release.expire_lease(self.api)
+        start = now()
+        self.operator = self.release.operator()
+        await eventually(self.operator.leads, 60)
+        return start
 
     async def _reconciled(self, total: int) -> bool:
         return await self._reconciles() >= total
