@@ -8,6 +8,7 @@ confined, the cluster's own yes. Called by identity.py (the data port) and egres
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
+from sys import intern
 from typing import NamedTuple
 
 from devbox_api.names import token_digest
@@ -73,7 +74,7 @@ class Case(NamedTuple):
 def caller_of(route: Route, held: Held, gateway: str = "", credential_id: str = "") -> Caller:
     """Who calls, as far as it is known."""
     pod = route.pod
-    return Caller(pod.namespace, route.devbox.name, pod.name, pod.uid, held.name, gateway, credential_id)
+    return Caller(intern(pod.namespace), route.devbox.name, pod.name, intern(pod.uid), held.name, gateway, credential_id)
 
 
 def unlisted(case: Case, claimed_uid: str | None) -> Refuse | Wait:

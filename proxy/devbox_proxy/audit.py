@@ -6,8 +6,7 @@ gateway.py and forwarder.py.
 """
 
 import time
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -40,11 +39,11 @@ class AuditLog:
         self._drop = drop
         self._second = (0, b"")
 
-    def start(self, request_id: str, caller: Caller, method: str, path: bytes) -> None:
+    def start(self, request_id: str, about: bytes) -> None:
         """Before the first byte goes to an API. Raises AuditFull where lines must not be dropped and there is no room."""
-        self._put(b"%b%b}" % (self._begin(b"start", request_id), _who(caller, method, path)))
+        self._put(b"%b%b}" % (self._begin(b"start", request_id), about))
 
-    def end(self, request_id: str, caller: Caller, method: str, path: bytes, end: End) -> None:
+    def end(self, request_id: str, about: bytes, end: End) -> None:
         """When a request is over. Raises AuditFull."""
         status, ended, received, sent, seconds = end
         facts = b',"status":%d,"ended":"%b","received":%d,"sent":%d,"ms":%.1f}' % (
@@ -54,7 +53,7 @@ class AuditLog:
             sent,
             seconds * 1000,
         )
-        self._put(b"%b%b%b" % (self._begin(b"end", request_id), _who(caller, method, path), facts))
+        self._put(b"%b%b%b" % (self._begin(b"end", request_id), about, facts))
 
     def tunnel_start(self, request_id: str, caller: Caller, target: str, address: str) -> None:
         """Before the first byte goes through a tunnel. Raises AuditFull."""
@@ -99,17 +98,8 @@ def _facts(caller: Caller, target: str, address: str) -> dict[str, object]:
     return facts
 
 
-def _who(caller: Caller, method: str, path: bytes) -> bytes:
-    """Who called what: the part that both lines of a request have, and those of the next one like it."""
-    return _kept(caller, method, path) if len(path) <= _PATH_KEPT else _kept.__wrapped__(caller, method, path)
-
-
-_PATH_KEPT: Final = 256
-"""Bytes: longer ones are seldom the same."""
-
-
-@lru_cache(maxsize=4096)
-def _kept(caller: Caller, method: str, path: bytes) -> bytes:
+def about(caller: Caller, method: str, path: bytes) -> bytes:
+    """Who calls what: the part that both lines of a request have, and those of the next one like it."""
     facts = caller._asdict() | {"method": method, "path": path.decode("latin-1")}
     del facts["pod_uid"]
     return orjson.dumps(facts)[1:-1]

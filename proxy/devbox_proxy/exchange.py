@@ -90,11 +90,11 @@ class Exchange:
         self.state = State.DECIDING
         self._gateway = gateway
         self._client = client
-        self.head, self._length, self._keep_alive, self._switching, self._seen = begun
+        self.head, self._length, chunked, self._keep_alive, self._switching, self._seen = begun
         self._forward: Forward | None = None
         self._upstream: UpstreamConnection | None = None
         self._task: asyncio.Task[None] | None = None
-        self._upload = Upload(self._length, chunked=b"transfer-encoding" in self.head.fields)
+        self._upload = Upload(self._length, chunked=chunked)
         self._answer = Answer()
         self._throttled = False
         """The API takes the body more slowly than the client sends it."""
@@ -193,7 +193,7 @@ class Exchange:
             refusal = Refusal.UPGRADE_UNSUPPORTED
         if refusal is None and self._gateway.too_long(forward.upstream, max(self._upload.received, int(self._length or 0))):
             refusal = Refusal.BODY_TOO_LARGE
-        if refusal is None and not self._gateway.audit_start(self.request_id, forward.caller, self.head):
+        if refusal is None and not self._gateway.audit_start(self.request_id, forward.about):
             refusal = Refusal.AUDIT_FULL
         if refusal is not None:
             self._forward = None
@@ -394,4 +394,4 @@ class Exchange:
             forward, self._forward = self._forward, None
             self._gateway.leave(forward.caller)
             end = End(self._answer.status, ended, self._upload.received, self._answer.sent, now() - self._started)
-            self._gateway.audit_end(self.request_id, forward.caller, self.head, end)
+            self._gateway.audit_end(self.request_id, forward, end)

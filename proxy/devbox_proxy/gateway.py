@@ -18,7 +18,7 @@ from .credentials import UpstreamRequest
 from .gateways import Timeouts as OwnTimeouts
 from .guard import RequestHead
 from .heads import Heads
-from .identity import Decision
+from .identity import Decision, Forward
 from .memory import Memory
 from .pool import Upstreams
 from .reader import HeadLimits
@@ -78,7 +78,7 @@ class Gateway:
     def decide(self, head: RequestHead) -> Decision:
         """Now, with what is known."""
         decision = identity.decide(head, self._state.known, now(), self._limits)
-        if isinstance(decision, identity.Forward) and decision.refresh is not None:
+        if isinstance(decision, Forward) and decision.refresh is not None:
             self._waiting.renew(decision.refresh)
         return decision
 
@@ -135,10 +135,10 @@ class Gateway:
 
     # the books
 
-    def audit_start(self, request_id: str, caller: Caller, head: RequestHead) -> bool:
+    def audit_start(self, request_id: str, about: bytes) -> bool:
         """The line before the first byte to the API. False: it can't be written, so the request must not go."""
         try:
-            self.audit.start(request_id, caller, head.method, head.path)
+            self.audit.start(request_id, about)
         except AuditFull:
             return False
         return True
@@ -147,11 +147,11 @@ class Gateway:
         """An API's answer has begun."""
         metrics.REQUESTS.observe(caller, seconds)
 
-    def audit_end(self, request_id: str, caller: Caller, head: RequestHead, end: End) -> None:
+    def audit_end(self, request_id: str, forward: Forward, end: End) -> None:
         """The line at a request's end, and its metrics."""
-        metrics.REQUESTS.count(caller, end.status)
+        metrics.REQUESTS.count(forward.caller, end.status)
         try:
-            self.audit.end(request_id, caller, head.method, head.path, end)
+            self.audit.end(request_id, forward.about, end)
         except AuditFull:
             log.error("audit_line_lost", request_id=request_id)
 

@@ -15,6 +15,18 @@ Headers = tuple[tuple[bytes, bytes], ...]
 """Name and value of each line, in their order, the name as it was sent."""
 
 
+class Memo:
+    """What was concluded from a head, by whoever concluded it: a client repeats its heads (heads.py)."""
+
+    __slots__ = ("examined", "led")
+
+    def __init__(self) -> None:
+        self.examined: Any = None
+        """What the head alone tells (identity.examine)."""
+        self.led: Any = None
+        """Where it led (identity.Led)."""
+
+
 @dataclass(frozen=True, slots=True)
 class RequestHead:
     """A request without its body."""
@@ -28,8 +40,7 @@ class RequestHead:
     """The IP address that the connection comes from."""
     fields: dict[bytes, list[bytes]] = field(init=False, repr=False, compare=False)
     """The headers' values by their names in lower case: every check and the data path look here."""
-    memo: dict[str, Any] = field(init=False, repr=False, compare=False)
-    """What was concluded from this head alone, by whoever concluded it: a client repeats its heads (heads.py)."""
+    memo: Memo = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         fields: dict[bytes, list[bytes]] = {}
@@ -40,7 +51,7 @@ class RequestHead:
             else:
                 fields[lower] = [value]
         object.__setattr__(self, "fields", fields)
-        object.__setattr__(self, "memo", {})
+        object.__setattr__(self, "memo", Memo())
 
     @property
     def path(self) -> bytes:

@@ -6,19 +6,19 @@ Called by gateway.py for every request.
 """
 
 from dataclasses import dataclass
-from operator import is_
-from typing import NamedTuple
+from sys import intern
 
 from devbox_api.route import Binding, Route
 
-from . import admission, credentials, grammar, guard, tokens
+from . import admission, audit, credentials, grammar, guard, tokens
 from .admission import Caller, Case, Refuse, Subject, Wait, caller_of
-from .credentials import UpstreamRequest
+from .credentials import Credential, UpstreamRequest
+from .gateways import Api
 from .guard import RequestHead
 from .refusals import Refusal
 from .rules import Rules
 from .tokens import Found
-from .view import Known, Limits
+from .view import Known, Limits, Pod, Review
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Forward:
     upstream: UpstreamRequest
     pool: tuple[str, ...]
     """Requests with the same key may share connections: origin, credential, its version, the caller's namespace."""
+    about: bytes
+    """Who calls what, as both audit lines say it."""
     refresh: Subject | None
     """A review that is about to grow too old: to be renewed in the background."""
 
@@ -36,15 +38,49 @@ class Forward:
 Decision = Forward | Refuse | Wait
 
 
-class _Led(NamedTuple):
-    """Where a head led, and what that rested on besides itself: objects that are never changed, only replaced."""
+class Led:
+    """Where a head led, and all that this rested on besides the head and the time: what was known under which key.
 
-    because: tuple[object, ...]
-    forward: Forward
+    What is known is never changed, only replaced: as long as the same objects are known, the same head leads to the same. With thousands
+    of devboxes in turn none of this is in the processor's caches, so it is looked at where it lies: nothing behind these references
+    is needed, but the review's age.
+    """
+
+    __slots__ = ("api", "credential", "digest", "forward", "keys", "pod", "review", "reviewed_at", "token", "uid")
+
+    def __init__(self, known: Known, digest: str, binding: Binding, forward: Forward) -> None:
+        # Interned: of the same text there is one object, here and in the mirror, and it is found without being read.
+        self.digest, self.uid = intern(digest), intern(forward.caller.pod_uid)
+        self.keys = intern(binding.gateway), intern(binding.credential)
+        self.forward = forward
+        self.token: tuple[Route, Binding] | None = known.tokens.get(self.digest)
+        self.pod: Pod | None = known.pods.get(self.uid)
+        self.review: Review | None = known.reviews.get(self.uid)
+        self.reviewed_at = 0.0 if self.review is None else self.review.at
+        self.api: Api | None = known.gateways.get(self.keys[0])
+        self.credential: Credential | None = known.credentials.get(self.keys[1])
+
+    def holds(self, known: Known, now: float, limits: Limits) -> bool:
+        """To decide anew would come to the same, with no review to be renewed."""
+        age, uid, keys = now - self.reviewed_at, self.uid, self.keys
+        return (
+            known.synced
+            and age <= limits.review * limits.refresh
+            and (known.pods_live or age <= limits.not_live)
+            and uid not in known.unsupported
+            and known.tokens.get(self.digest) is self.token
+            and known.pods.get(uid) is self.pod
+            and known.reviews.get(uid) is self.review
+            and known.gateways.get(keys[0]) is self.api
+            and known.credentials.get(keys[1]) is self.credential
+        )
 
 
 def decide(head: RequestHead, known: Known, now: float, limits: Limits) -> Decision:
     """One request, with what is known now (monotonic seconds)."""
+    led: Led | None = head.memo.led
+    if led is not None and led.holds(known, now, limits):
+        return led.forward
     found = examine(head)
     if isinstance(found, Refusal):
         return Refuse(found)
@@ -64,9 +100,9 @@ def decide(head: RequestHead, known: Known, now: float, limits: Limits) -> Decis
 
 def examine(head: RequestHead) -> Found | Refusal:
     """What the head alone tells: its token, or what is wrong with it. Worked out once for a head."""
-    examined: Found | Refusal | None = head.memo.get("examined")
+    examined: Found | Refusal | None = head.memo.examined
     if examined is None:
-        examined = head.memo["examined"] = guard.check(head) or tokens.find(head)
+        examined = head.memo.examined = guard.check(head) or tokens.find(head)
     return examined
 
 
@@ -77,13 +113,8 @@ def _lead(case: Case, head: RequestHead, found: Found, route: Route, binding: Bi
     if api is None:
         missing = Refusal.ROUTE_UNSUPPORTED if binding.gateway in known.gateways else Refusal.GATEWAY_GONE
         return Refuse(missing, caller_of(route, binding))
-    review, credential = known.reviews[route.pod.uid], known.credentials.get(binding.credential)
-    refresh = admission.refresh(case, route, binding)
-    because = (route, binding, api, review, credential)
-    led: _Led | None = head.memo.get("led")
-    if led is not None and refresh is None and all(map(is_, led.because, because)):
-        return led.forward  # the same head, and nothing that it leads to has changed
-    caller = caller_of(route, binding, api.name, review.credential_id)
+    credential = known.credentials.get(binding.credential)
+    caller = caller_of(route, binding, api.name, known.reviews[route.pod.uid].credential_id)
     if api.rules is not None and not _allowed(head, api.rules, api.base_path):
         return Refuse(Refusal.RULE_FORBIDS, caller)
     if credential is None:
@@ -91,10 +122,14 @@ def _lead(case: Case, head: RequestHead, found: Found, route: Route, binding: Bi
     access = credential.at(api)
     if not access.granted:
         return Refuse(Refusal.CREDENTIAL_NOT_GRANTED, caller)
-    upstream = credentials.prepare(head, found, access)
-    forward = Forward(caller, upstream, (*access.pool, route.pod.namespace), refresh)
-    if refresh is None:
-        head.memo["led"] = _Led(because, forward)
+    forward = Forward(
+        caller,
+        credentials.prepare(head, found, access),
+        (*access.pool, caller.namespace),
+        audit.about(caller, head.method, head.path),
+        admission.refresh(case, route, binding),
+    )
+    head.memo.led = Led(known, found.digest, binding, forward) if forward.refresh is None else None
     return forward
 
 

@@ -40,6 +40,8 @@ class Begun(NamedTuple):
     head: RequestHead
     length: bytes | None
     """Content-Length."""
+    chunked: bool
+    """Its body comes in chunks."""
     keep_alive: bool
     switching: bool
     """It asks for another protocol."""
@@ -153,7 +155,7 @@ class RequestReader:
         head = self._store.known(self._cut, data) if self._cut else None
         if head is None or self._cut is None:
             return False
-        self._sink.head_read(Begun(head, self._cut.length, keep_alive=True, switching=False, cut=None))
+        self._sink.head_read(Begun(head, self._cut.length, chunked=False, keep_alive=True, switching=False, cut=None))
         if self._cut.body_at < len(data):
             self._sink.body_read(data[self._cut.body_at :])
         self._sink.end_read()
@@ -247,7 +249,7 @@ class RequestReader:
         length = lengths[0] if lengths else None
         # To HTTP/1.0 it would have to be promised, and it is not: such a client waits for the end of the connection.
         keep_alive = parser.should_keep_alive() and version == (1, 1)
-        self._sink.head_read(Begun(head, length, keep_alive, parser.should_upgrade(), self._cut))
+        self._sink.head_read(Begun(head, length, self._chunked, keep_alive, parser.should_upgrade(), self._cut))
 
     def on_body(self, data: bytes) -> None:
         self._left = max(0, self._left - len(data))

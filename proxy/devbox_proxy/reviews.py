@@ -10,6 +10,7 @@ looked at once a second: two looks in vain, and it is away before anybody asks.
 import asyncio
 import time
 from collections.abc import Coroutine
+from sys import intern
 from typing import Any, Final
 
 import structlog
@@ -159,7 +160,7 @@ class Reviewer:
         digest = names.token_digest(held.token)
         credential_id = _extra(answer["status"], "credential-id") if accepted else ""
         if route.pod.uid in self._known.pods:  # it may have gone meanwhile, and its review with it
-            self._known.reviews[route.pod.uid] = Review(asked, accepted, digest, credential_id)
+            self._known.reviews[intern(route.pod.uid)] = Review(asked, accepted, digest, credential_id)
 
     def _away(self) -> None:
         if self._known.api_away_since is None:

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import time
 from ipaddress import ip_address
+from sys import intern
 from typing import Final
 
 import structlog
@@ -101,7 +102,7 @@ class State:
             if route.pod.uid not in self.known.pods:
                 self.known.awaited.setdefault(route.pod.uid, time.monotonic())
             for binding in route.bindings:
-                self.known.tokens.update(dict.fromkeys(binding.digests, (route, binding)))
+                self.known.tokens.update(dict.fromkeys(map(intern, binding.digests), (route, binding)))
             if route.egress is not None:
                 self.known.egress_tokens.update(dict.fromkeys(route.egress.digests, (route, route.egress)))
             if not set(route.requires) <= SUPPORTED:
@@ -150,7 +151,7 @@ class State:
     def _on_pod(self, key: Key, old: Object | None, new: Object | None) -> None:
         known = self.known.pods
         if new is not None:
-            uid = new["metadata"]["uid"]
+            uid = intern(new["metadata"]["uid"])
             before = known.get(uid)
             known[uid] = pod_of(new, before.seen_at if before else time.monotonic())
             self.known.awaited.pop(uid, None)

@@ -1,0 +1,119 @@
+"""A head that was led somewhere before is decided as one that comes for the first time, whatever has changed since."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from devbox_api.names import token_digest
+from devbox_common.redacted import Redacted
+from devbox_proxy.credentials import Credential
+from devbox_proxy.guard import RequestHead
+from devbox_proxy.identity import Decision, Forward, decide
+from devbox_proxy.refusals import Refusal
+from devbox_proxy.view import Known, Pod, Review
+
+from .test_identity import CURRENT, LIMITS, NOW, POD, ROUTE, known, refused
+
+Change = Callable[[Known], Any]
+
+
+def _pod(**change: Any) -> Change:
+    return lambda world: world.pods.update({"uid-1": replace(POD, **change)})
+
+
+def _route(**change: Any) -> Change:
+    def apply(world: Known) -> None:
+        route = ROUTE.model_copy(update=change)
+        world.routes["uid-1"] = route
+        world.tokens.update(dict.fromkeys(route.bindings[0].digests, (route, route.bindings[0])))
+
+    return apply
+
+
+def _review(age: float, *, accepted: bool) -> Change:
+    return lambda world: world.reviews.update({"uid-1": Review(NOW - age, accepted, token_digest(CURRENT), "JTI=2")})
+
+
+def _credential(version: str, *hosts: str) -> Change:
+    credential = Credential("credential-c", version, Redacted(f"sk-{version}"), hosts)
+    return lambda world: world.credentials.update({"credential-c": credential})
+
+
+CHANGES: Final[dict[str, Change]] = {
+    "token gone": lambda world: world.tokens.clear(),
+    "route not confined": _route(confined=False),
+    "route again": _route(confined=True),
+    "pod gone": lambda world: world.pods.clear(),
+    "pod elsewhere": _pod(ips=("10.244.0.8",)),
+    "pod without an address": _pod(ips=()),
+    "pod being deleted": _pod(deleting=True),
+    "pod finished": _pod(phase="Succeeded"),
+    "pod on the node's network": _pod(host_network=True),
+    "pod again": _pod(),
+    "review gone": lambda world: world.reviews.clear(),
+    "review: no": _review(1, accepted=False),
+    "review again": _review(1, accepted=True),
+    "review to be renewed": _review(110, accepted=True),
+    "review too old": _review(500, accepted=True),
+    "gateway gone": lambda world: world.gateways.clear(),
+    "gateway unreadable": lambda world: world.gateways.update({"gateway-g": None}),
+    "gateway again": lambda world: world.gateways.update(known().gateways),
+    "credential gone": lambda world: world.credentials.clear(),
+    "credential for another host": _credential("8", "other.example"),
+    "credential again": _credential("9", "api.example"),
+    "route unreadable": lambda world: setattr(world, "unsupported", frozenset({"uid-1"})),
+    "another route unreadable": lambda world: setattr(world, "unsupported", frozenset({"uid-2"})),
+    "not synced": lambda world: setattr(world, "synced", False),
+    "pods not live": lambda world: setattr(world, "pods_live", False),
+    "pods live": lambda world: setattr(world, "pods_live", True),
+    "API server away": lambda world: setattr(world, "api_away_since", NOW - 1),
+}
+
+
+def head() -> RequestHead:
+    return RequestHead("POST", b"/v1", (1, 1), ((b"Host", b"g"), (b"x-api-key", f"gws_{CURRENT}".encode())), "10.244.0.7")
+
+
+def same(one: Decision, other: Decision) -> bool:
+    """They lead to the same, with the same words."""
+    if isinstance(one, Forward) and isinstance(other, Forward):
+        ours, theirs = one.upstream, other.upstream
+        parts = (one.caller, one.pool, one.about, one.refresh, ours.wire, ours.endpoint, ours.max_body, ours.redact_body)
+        return parts == (
+            *(other.caller, other.pool, other.about, other.refresh, theirs.wire, theirs.endpoint),
+            *(theirs.max_body, theirs.redact_body),
+        )
+    return one == other
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.sampled_from(sorted(CHANGES)), st.sampled_from([0.0, 5.0, 100.0, 300.0])), max_size=8))
+def test_whatever_has_changed(changes: list[tuple[str, float]]) -> None:
+    world, before, now = known(), head(), NOW
+    decide(before, world, now, LIMITS)
+    for name, seconds in changes:
+        CHANGES[name](world)
+        now += seconds
+        assert same(decide(before, world, now, LIMITS), decide(head(), world, now, LIMITS)), (name, now - NOW)
+
+
+@pytest.mark.parametrize("name", sorted(CHANGES))
+def test_each_change_alone(name: str) -> None:
+    world, before = known(), head()
+    first = decide(before, world, NOW, LIMITS)
+    assert decide(before, world, NOW, LIMITS) is first, "it was remembered"
+    CHANGES[name](world)
+    assert same(decide(before, world, NOW, LIMITS), decide(head(), world, NOW, LIMITS))
+
+
+def test_a_token_that_comes_to_belong_to_another_pod_leads_to_that_one() -> None:
+    world, before = known(), head()
+    decide(before, world, NOW, LIMITS)
+    other = ROUTE.model_copy(update={"pod": ROUTE.pod.model_copy(update={"uid": "uid-2"})})
+    world.tokens.update(dict.fromkeys(other.bindings[0].digests, (other, other.bindings[0])))
+    world.pods["uid-2"] = Pod("uid-2", "agent-y", "agents", "Running", "node-1", ("10.244.0.9",), False, False, seen_at=0.0)
+    assert refused(decide(before, world, NOW, LIMITS)) is Refusal.TOKEN_ELSEWHERE
