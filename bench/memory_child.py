@@ -1,7 +1,7 @@
 """Processes of the memory benchmark's own: load must not share an interpreter with the cluster and the clock.
 
 Goes in: a module that calls `obey`, and orders for it. Comes out: its answers, one JSON line for each order; what it says on the way
-is progress. Called by memory_parts.py on one side and by the load programs on the other.
+is progress. Called by memory_parts.py and memory_flat.py on one side and by the load programs on the other.
 """
 
 import asyncio
@@ -49,13 +49,20 @@ async def child(
     """`module` as a process, killed at the end. `prefix`: e.g. taskset and its arguments."""
     pipe = asyncio.subprocess.PIPE
     command = (*prefix, sys.executable, "-m", module, *arguments)
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=LINE)
+    async with process(command, stdin=pipe, stdout=pipe, limit=LINE) as running:
+        yield Child(cast(asyncio.StreamWriter, running.stdin), cast(asyncio.StreamReader, running.stdout), say)
+
+
+@contextlib.asynccontextmanager
+async def process(command: Sequence[str], **how: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process, killed at the end. `how`: as asyncio.create_subprocess_exec takes it."""
+    running = await asyncio.create_subprocess_exec(*command, **how)
     try:
-        yield Child(cast(asyncio.StreamWriter, process.stdin), cast(asyncio.StreamReader, process.stdout), say)
+        yield running
     finally:
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+            running.kill()
+        await running.wait()
 
 
 def tell(**answer: Any) -> None:

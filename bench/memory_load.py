@@ -7,6 +7,7 @@ requests, so many under way at a time, or so many a second. Comes out: latencies
 import asyncio
 import json
 import random
+import re
 import statistics
 import sys
 import time
@@ -32,6 +33,7 @@ _HEAD: Final = (
 )
 """Those of a request of Anthropic's SDK."""
 _BODY: Final = b"y" * BODY
+_LENGTH: Final = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 
 class Line(asyncio.Protocol):
@@ -68,8 +70,8 @@ class Line(asyncio.Protocol):
         end = self._answer.find(b"\r\n\r\n")
         if end < 0 or not self._sent:
             return
-        start = self._answer.index(b"Content-Length: ") + 16
-        if len(self._answer) >= end + 4 + int(self._answer[start : self._answer.index(b"\r", start)]):
+        length = _LENGTH.search(self._answer)
+        if length is not None and len(self._answer) >= end + 4 + int(length[1]):
             self._over(self._answer[9:12].decode())
 
     def connection_lost(self, error: Exception | None) -> None:

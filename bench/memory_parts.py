@@ -1,4 +1,4 @@
-"""The gateway under streams, long bodies, many devboxes and many requests: what it needs of memory and processor.
+"""The gateway under streams, long bodies, many requests and reviews: what it needs of memory and processor.
 
 Goes in: how much of each. Comes out: figures. Called by memory.py; the load is made by memory_streams.py, memory_transfer.py and
 memory_load.py. Processor time is that of the gateway's process, of user and system.
@@ -7,7 +7,7 @@ memory_load.py. Processor time is that of the gateway's process, of user and sys
 import asyncio
 import resource
 import time
-from typing import Any, Final
+from typing import Final
 
 from devbox_proxy.memory import TRIM_SECONDS
 
@@ -122,38 +122,6 @@ async def bodies(bench: Bench) -> list[Figure]:
                 title = f"{bench.gib:g} GiB {what}, every byte compared: memory above one request's"
                 figures.append(Figure(title, f"{mib(growth)} ({speed})", growth / MIB, "≤ 8 MiB", growth <= 8 * MIB))
     return figures
-
-
-async def devboxes(bench: Bench) -> list[Figure]:
-    """Cost of a request by the number of devboxes that ask in turn, and beside it that of one devbox with as many connections: what a
-    connection costs that is not in the processor's caches. No review is renewed meanwhile: see `reviews`."""
-    figures: list[Figure] = []
-    first = 0.0
-    for count in (1, 100, 1000) if bench.quick else (1, 100, 1000, 10_000):
-        cost, rate, rss = await _in_turn(bench, count, count)
-        first = first or cost
-        text = f"{cost * 1e6:.0f} µs, {cost / first:.2f} times that with 1; {rate:,.0f}/s, {mib(rss)}"
-        bar, held = ("", None) if count == 1 else ("≤ 1.25 times", cost <= 1.25 * first)
-        figures.append(Figure(f"CPU of a request, devboxes in turn: {count:,}", text, cost / first, bar, held))
-        if count > AT_ONCE:
-            alone, rate, rss = await _in_turn(bench, 1, count)
-            text = f"{alone * 1e6:.0f} µs, {alone / first:.2f} times that with {AT_ONCE}; {rate:,.0f}/s, {mib(rss)}"
-            figures.append(Figure(f"… one devbox, connections in turn: {count:,}", text, alone / first))
-    return figures
-
-
-async def _in_turn(bench: Bench, devboxes: int, connections: int) -> tuple[float, float, int]:
-    """Seconds of CPU for each request, requests a second, bytes of memory."""
-    change: dict[str, Any] = {
-        "identity": {"reviewSeconds": 3600},
-        "limits": {"connectionsPerDevbox": max(AT_ONCE, connections)},
-    }
-    async with setting(bench, devboxes, ANSWER, **change) as here:
-        here.callers.extend(here.callers * (connections // devboxes - 1))
-        async with here.load("bench.memory_load", here.callers_file()) as load:
-            await _warm(here, load)
-            cost, rate = await _cost(here, load, max(20_000, 3 * connections))
-            return cost, rate, here.process.rss
 
 
 async def requests(bench: Bench) -> list[Figure]:

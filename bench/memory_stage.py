@@ -1,7 +1,7 @@
 """What every part of the memory benchmark needs: devboxes in a cluster, the gateway and an API on cores of their own, figures.
 
 Goes in: how many devboxes, and where TLS is spoken. Comes out: a `Setting` with the running gateway, whose memory, processor time and
-files are looked at from outside. Called by memory_start.py and memory_parts.py.
+files are looked at from outside. Called by memory_start.py, memory_parts.py and memory_flat.py.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from tests.support.netns import GATEWAY
 
 from devbox_api import names
 
-from .memory_child import Child, child
+from .memory_child import Child, child, process
 
 NAME: Final = "api.bench.example"
 UPSTREAM: Final = "10.203.1.1"
@@ -145,14 +145,9 @@ async def setting(
     async with stage(cluster, host=GATEWAY, hosts=(NAME,), prefix=OURS, **change) as gateway:
         pair = [str(gateway.folder / "tls.crt"), str(gateway.folder / "tls.key")] if tls_up else []
         command = [*OTHERS, sys.executable, "-m", api, UPSTREAM, str(PORT), *pair]
-        process = await asyncio.create_subprocess_exec(*command)
-        try:
-            await _listening(process)
+        async with process(command) as running:
+            await _listening(running)
             yield Setting(bench, gateway, cluster, callers)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
 
 
 async def _listening(process: asyncio.subprocess.Process) -> None:

@@ -70,6 +70,14 @@ class Access:
     """`key=credential`, percent-encoded, for the query; empty where a header holds it."""
     line_for: dict[bytes, Line] = field(repr=False)
     """The same, where the client sent its token in a key header, by that header's name, or in the query (IN_QUERY)."""
+    _pools: dict[str, tuple[str, ...]] = field(init=False, repr=False, default_factory=dict)
+
+    def pool_of(self, namespace: str) -> tuple[str, ...]:
+        """The key of the connections that this namespace's requests may share: one object for all of them."""
+        pool = self._pools.get(namespace)
+        if pool is None:
+            pool = self._pools[namespace] = (*self.pool, namespace)
+        return pool
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,11 +90,11 @@ class Exchange:
         self.state = State.DECIDING
         self._gateway = gateway
         self._client = client
-        self.head, self._length, chunked, self._keep_alive, self._switching, self._seen = begun
+        self.head, self._length, self._keep_alive, self._switching, self._seen = begun
         self._forward: Forward | None = None
         self._upstream: UpstreamConnection | None = None
         self._task: asyncio.Task[None] | None = None
-        self._upload = Upload(self._length, chunked=chunked)
+        self._upload = Upload(self._length, chunked=self.head.chunked)
         self._answer = Answer()
         self._throttled = False
         """The API takes the body more slowly than the client sends it."""
@@ -229,7 +229,7 @@ class Exchange:
         connection.start(self, request.method, websocket=request.websocket)
         self._upload.begin(request, self._length)
         if not self.request_ended:
-            if not self._upload.received and self.head.version == (1, 1) and relay.expects_continue(self.head):
+            if not self._upload.received and self.head.version == (1, 1) and self.head.expects_continue:
                 # Only now: before the checks it would invite a body that nobody may send.
                 self._client.write(_CONTINUE)
             self._mark = (self._progress_at, self._upload.received)

@@ -40,6 +40,10 @@ class RequestHead:
     """The IP address that the connection comes from."""
     fields: dict[bytes, list[bytes]] = field(init=False, repr=False, compare=False)
     """The headers' values by their names in lower case: every check and the data path look here."""
+    chunked: bool = field(init=False, repr=False, compare=False)
+    """Its body comes in chunks."""
+    expects_continue: bool = field(init=False, repr=False, compare=False)
+    """The client waits for a 100 before it sends the body."""
     memo: Memo = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -51,6 +55,9 @@ class RequestHead:
             else:
                 fields[lower] = [value]
         object.__setattr__(self, "fields", fields)
+        object.__setattr__(self, "chunked", b"transfer-encoding" in fields)
+        expected = [value.lower() for value in fields.get(b"expect", ())]
+        object.__setattr__(self, "expects_continue", b"100-continue" in expected)
         object.__setattr__(self, "memo", Memo())
 
     @property

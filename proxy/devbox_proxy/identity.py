@@ -46,23 +46,35 @@ class Led:
     is needed, but the review's age.
     """
 
-    __slots__ = ("api", "credential", "digest", "forward", "keys", "pod", "review", "reviewed_at", "token", "uid")
+    __slots__ = (
+        "api",
+        "api_key",
+        "credential",
+        "credential_key",
+        "digest",
+        "forward",
+        "pod",
+        "review",
+        "reviewed_at",
+        "token",
+        "uid",
+    )
 
     def __init__(self, known: Known, digest: str, binding: Binding, forward: Forward) -> None:
         # Interned: of the same text there is one object, here and in the mirror, and it is found without being read.
         self.digest, self.uid = intern(digest), intern(forward.caller.pod_uid)
-        self.keys = intern(binding.gateway), intern(binding.credential)
+        self.api_key, self.credential_key = intern(binding.gateway), intern(binding.credential)
         self.forward = forward
         self.token: tuple[Route, Binding] | None = known.tokens.get(self.digest)
         self.pod: Pod | None = known.pods.get(self.uid)
         self.review: Review | None = known.reviews.get(self.uid)
         self.reviewed_at = 0.0 if self.review is None else self.review.at
-        self.api: Api | None = known.gateways.get(self.keys[0])
-        self.credential: Credential | None = known.credentials.get(self.keys[1])
+        self.api: Api | None = known.gateways.get(self.api_key)
+        self.credential: Credential | None = known.credentials.get(self.credential_key)
 
     def holds(self, known: Known, now: float, limits: Limits) -> bool:
         """To decide anew would come to the same, with no review to be renewed."""
-        age, uid, keys = now - self.reviewed_at, self.uid, self.keys
+        age, uid = now - self.reviewed_at, self.uid
         return (
             known.synced
             and age <= limits.review * limits.refresh
@@ -71,8 +83,8 @@ class Led:
             and known.tokens.get(self.digest) is self.token
             and known.pods.get(uid) is self.pod
             and known.reviews.get(uid) is self.review
-            and known.gateways.get(keys[0]) is self.api
-            and known.credentials.get(keys[1]) is self.credential
+            and known.gateways.get(self.api_key) is self.api
+            and known.credentials.get(self.credential_key) is self.credential
         )
 
 
@@ -125,7 +137,7 @@ def _lead(case: Case, head: RequestHead, found: Found, route: Route, binding: Bi
     forward = Forward(
         caller,
         credentials.prepare(head, found, access),
-        (*access.pool, caller.namespace),
+        access.pool_of(caller.namespace),
         audit.about(caller, head.method, head.path),
         admission.refresh(case, route, binding),
     )

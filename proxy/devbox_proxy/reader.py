@@ -4,6 +4,7 @@ Goes in: reads of one connection, cut anywhere. Comes out: calls on a `Sink`: a 
 Reads are cut at the borders of heads and bodies, so that each head is seen whole or from its start. Made by connection.py.
 """
 
+from sys import intern
 from time import monotonic as now
 from typing import Final, NamedTuple, Protocol
 
@@ -40,8 +41,6 @@ class Begun(NamedTuple):
     head: RequestHead
     length: bytes | None
     """Content-Length."""
-    chunked: bool
-    """Its body comes in chunks."""
     keep_alive: bool
     switching: bool
     """It asks for another protocol."""
@@ -155,7 +154,7 @@ class RequestReader:
         head = self._store.known(self._cut, data) if self._cut else None
         if head is None or self._cut is None:
             return False
-        self._sink.head_read(Begun(head, self._cut.length, chunked=False, keep_alive=True, switching=False, cut=None))
+        self._sink.head_read(Begun(head, self._cut.length, keep_alive=True, switching=False, cut=None))
         if self._cut.body_at < len(data):
             self._sink.body_read(data[self._cut.body_at :])
         self._sink.end_read()
@@ -241,15 +240,15 @@ class RequestReader:
         self._raw = self._body = 0
         parser = self._parser
         version = _VERSIONS.get(parser.get_http_version(), (0, 0))
-        head = RequestHead(parser.get_method().decode("ascii"), self._target, version, tuple(headers), self._peer)
+        head = RequestHead(intern(parser.get_method().decode("ascii")), self._target, version, tuple(headers), self._peer)
         lengths = head.values(b"content-length")
-        self._chunked = b"transfer-encoding" in head.fields
+        self._chunked = head.chunked
         # A head that is not sound is refused by the guard, and then nothing of its body is read.
         self._left = int(lengths[0]) if lengths and grammar.LENGTH.fullmatch(lengths[0]) and not self._chunked else 0
         length = lengths[0] if lengths else None
         # To HTTP/1.0 it would have to be promised, and it is not: such a client waits for the end of the connection.
         keep_alive = parser.should_keep_alive() and version == (1, 1)
-        self._sink.head_read(Begun(head, length, self._chunked, keep_alive, parser.should_upgrade(), self._cut))
+        self._sink.head_read(Begun(head, length, keep_alive, parser.should_upgrade(), self._cut))
 
     def on_body(self, data: bytes) -> None:
         self._left = max(0, self._left - len(data))

@@ -182,13 +182,8 @@ def outlives(what: Refusal, head: RequestHead, length: bytes | None) -> bool:
         and head.version == (1, 1)
         and b"transfer-encoding" not in head.fields
         and int(length or 0) <= DISCARDED
-        and not expects_continue(head)
+        and not head.expects_continue
     )
-
-
-def expects_continue(head: RequestHead) -> bool:
-    """The client waits for a 100 before it sends the body."""
-    return b"100-continue" in (value.lower() for value in head.values(b"expect"))
 
 
 def _removed(head: ResponseHead) -> frozenset[bytes]:
