@@ -5,7 +5,8 @@ other direction. Derived data: nothing is decided by it but whom to look at, and
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from .model import DevboxView, GatewayView, Key
 
@@ -67,27 +68,48 @@ def references(devbox: DevboxView, gateways: Mapping[Key, GatewayView | None]) -
     )  # fmt: skip
 
 
-@dataclass
 class Index:
-    """The references of every Devbox and GatewayConfig."""
+    """The references of every Devbox and GatewayConfig. What is asked for costs as much as there is in the answer, not as there are
+    Devboxes: most of it is asked for whenever one of them is looked at."""
 
-    devboxes: dict[Key, References] = field(default_factory=dict)
-    defaults: dict[Key, Source | None] = field(default_factory=dict)
-    """GatewayConfigs and their default credentials."""
-    ending: set[str] = field(default_factory=set)
-    """Namespaces that are being deleted: nothing can be made in them any more."""
+    def __init__(self) -> None:
+        self._devboxes: dict[Key, References] = {}
+        self._by: dict[_Fact, set[Key]] = {}
+        """The Devboxes of which something is true."""
+        self.devboxes: Mapping[Key, References] = MappingProxyType(self._devboxes)
+        self.defaults: dict[Key, Source | None] = {}
+        """GatewayConfigs and their default credentials."""
+        self.ending: set[str] = set()
+        """Namespaces that are being deleted: nothing can be made in them any more."""
+
+    def put(self, box: Key, refs: References | None) -> None:
+        """What a Devbox refers to now; None: it is gone."""
+        old = self._devboxes.get(box)
+        if old == refs:
+            return
+        if old is not None:
+            del self._devboxes[box]
+            for fact in _facts(box, old):
+                users = self._by[fact]
+                users.discard(box)
+                if not users:
+                    del self._by[fact]
+        if refs is not None:
+            self._devboxes[box] = refs
+            for fact in _facts(box, refs):
+                self._by.setdefault(fact, set()).add(box)
 
     def users_of_gateway(self, key: Key) -> list[Key]:
         """Devboxes that use the GatewayConfig, sorted, without those being deleted."""
-        return sorted(box for box, refs in self.devboxes.items() if refs.counts and key in refs.gateways)
+        return self._of(("gateway", *key))
 
     def users_of_egress(self, key: Key) -> list[Key]:
         """Devboxes that stand under the EgressPolicy, sorted, without those being deleted."""
-        return sorted(box for box, refs in self.devboxes.items() if refs.counts and key == refs.egress)
+        return self._of(("egress", *key))
 
     def users_of_secret(self, secret: Key) -> list[Key]:
         """Devboxes whose credentials come from the Secret."""
-        return sorted(box for box, refs in self.devboxes.items() if any(source.secret == secret for source in refs.sources))
+        return self._of(("Secret", *secret))
 
     def gateways_of_secret(self, secret: Key) -> list[Key]:
         """GatewayConfigs whose default credential comes from the Secret."""
@@ -95,26 +117,47 @@ class Index:
 
     def users_of_volume(self, namespace: str, kind: str, name: str) -> list[Key]:
         """Devboxes that mount the ConfigMap or claim."""
-        return sorted(box for box, refs in self.devboxes.items() if box[0] == namespace and (kind, name) in refs.volumes)
+        return self._of((kind, namespace, name))
 
     def devboxes_in(self, namespace: str) -> list[Key]:
         """Devboxes of a namespace."""
-        return sorted(box for box in self.devboxes if box[0] == namespace)
+        return self._of(("namespace", namespace))
 
-    def sources_in_use(self) -> set[Source]:
-        """What running devboxes need of Secrets."""
-        return {source for refs in self.devboxes.values() if refs.counts for source in refs.sources}
+    def sources_of(self, secret: Key) -> set[Source]:
+        """What running devboxes need of the Secret."""
+        users = [self._devboxes[box] for box in self._by.get(("Secret", *secret), ())]
+        return {source for refs in users if refs.counts for source in refs.sources if source.secret == secret}
 
     def secrets(self) -> set[Key]:
         """Every Secret that anything refers to."""
-        used = {source.secret for refs in self.devboxes.values() for source in refs.sources}
+        used = {source.secret for refs in self._devboxes.values() for source in refs.sources}
         return used | {source.secret for source in self.defaults.values() if source is not None}
 
     def namespaces(self) -> set[str]:
         """Where Devboxes are, and where Secrets that are referred to are."""
-        return {box[0] for box in self.devboxes} | {secret[0] for secret in self.secrets()}
+        return {box[0] for box in self._devboxes} | {secret[0] for secret in self.secrets()}
 
     def replace(self, devboxes: Mapping[Key, References], gateways: Iterable[GatewayView]) -> None:
         """Everything anew, from lists."""
-        self.devboxes = dict(devboxes)
+        for box in [box for box in self._devboxes if box not in devboxes]:
+            self.put(box, None)
+        for box, refs in devboxes.items():
+            self.put(box, refs)
         self.defaults = {gateway.key: source_of(gateway) for gateway in gateways}
+
+    def _of(self, fact: "_Fact") -> list[Key]:
+        return sorted(self._by.get(fact, ()))
+
+
+_Fact = tuple[str, ...]
+"""What is said of a Devbox, e.g. ("gateway", namespace, name)."""
+
+
+def _facts(box: Key, refs: References) -> set[_Fact]:
+    facts: set[_Fact] = {("namespace", box[0])}
+    facts |= {("Secret", *source.secret) for source in refs.sources}
+    facts |= {(kind, box[0], name) for kind, name in refs.volumes}
+    if refs.counts:
+        facts |= {("gateway", *key) for key in refs.gateways}
+        facts |= {("egress", *refs.egress)} if refs.egress is not None else set()
+    return facts

@@ -61,7 +61,7 @@ class Observer:
         keys = sorted({(b.gateway_ref.namespace or box.namespace, b.gateway_ref.name) for b in box.spec.gateways})
         gateways: Mapping[Key, GatewayView | None] = {key: self._watches.gateway(key) for key in keys}
         refs = references(devbox, gateways)
-        self._index.devboxes[devbox.key] = refs
+        self._index.put(devbox.key, refs)
         secrets: dict[Key, SecretView | Missing] = {}
         for key in sorted({source.secret for source in refs.sources}):
             secrets[key] = await self._watches.secret(key)

@@ -90,7 +90,7 @@ class DevboxReconciler:
         item = await self._observer.get(paths.devboxes(*key))
         before = self._index.devboxes.get(key)
         if item is None:
-            self._index.devboxes.pop(key, None)
+            self._index.put(key, None)
             self._wake_users(before, None)
             await self._delete_routes(key, keep=frozenset())
             self._queue.forget(WorkKey(Kind.DEVBOX, *key))

@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 
 from devbox_api import names
+from devbox_common.collector import settle
 from devbox_common.kube import ApiError, KubeApi, Object
 
 from . import admin, metrics, paths
@@ -47,6 +48,7 @@ async def run(settings: Settings) -> int:
         )
         leader = Leader(api, settings, held=elector.held, left=elector.left, take_signals=take_signals, owner=owner)
         runner = await admin.serve(_admin(leader, elector), settings.admin_port)
+        settle()
         work = asyncio.create_task(_work(api, settings, elector, leader))
         ending = asyncio.create_task(stop.wait())
         try:

@@ -30,9 +30,7 @@ class SourceReconciler:
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring the credentials of one Secret up to date."""
-        used = sorted(
-            (source for source in self._index.sources_in_use() if source.secret == key), key=lambda source: source.key or ""
-        )
+        used = sorted(self._index.sources_of(key), key=lambda source: source.key or "")
         wanted: dict[str, Object] = {}
         if used:
             secret = await self._watches.secret(key)

@@ -4,7 +4,6 @@ Goes in: the settings. Comes out: a gateway that serves until SIGTERM. Called by
 """
 
 import asyncio
-import gc
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import structlog
 import uvloop
 
+from devbox_common.collector import settle
 from devbox_common.kube import KubeApi
 
 from .admin import AdminPort
@@ -144,14 +144,3 @@ async def serve(settings: Settings, start: Start) -> None:
             task.cancel()
     audit.close()
     log.info("stopped")
-
-
-def settle() -> None:
-    """What is there at the start stays: the garbage collector need not look at it again, nor often at what comes and goes.
-
-    Requests make no cycles; what the collector is for are rare errors (docs/performance.md has the figures).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-    gc.enable()  # __main__.py turned it off

@@ -93,7 +93,7 @@ async def test_a_policy_has_a_document_before_anybody_uses_it(bench: Bench) -> N
 
 async def test_an_edit_is_one_write_and_wakes_nobody(bench: Bench, devbox: Any) -> None:
     view = devbox(spec={"egressPolicyRef": {"name": "web"}})
-    bench.index.devboxes[view.key] = references(view, {})
+    bench.index.put(view.key, references(view, {}))
     await bench.look(allowedHostnames=["github.com"])
     assert bench.added == [WorkKey(Kind.DEVBOX, "team-a", "agent")]
     assert bench.item is not None
@@ -106,7 +106,7 @@ async def test_an_edit_is_one_write_and_wakes_nobody(bench: Bench, devbox: Any) 
 
 async def test_a_policy_that_goes_takes_its_document_and_wakes_its_users(bench: Bench, devbox: Any) -> None:
     view = devbox(spec={"egressPolicyRef": {"name": "web"}})
-    bench.index.devboxes[view.key] = references(view, {})
+    bench.index.put(view.key, references(view, {}))
     await bench.look()
     bench.item = None
     bench.added.clear()

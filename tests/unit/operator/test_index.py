@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from devbox_operator.index import Index, Source, references
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from devbox_operator.index import Index, References, Source, references
 
 KEY = ("team-a", "anthropic")
 
@@ -32,7 +35,7 @@ def test_the_other_direction(devbox: Any, gateway: Any) -> None:
     assert index.users_of_gateway(KEY) == [("team-a", "agent")], "one that is being deleted does not count"
     assert index.users_of_secret(KEY) == [("team-a", "agent"), ("team-a", "two")]
     assert index.gateways_of_secret(KEY) == [KEY]
-    assert index.sources_in_use() == {Source("team-a", "anthropic", None)}
+    assert index.sources_of(KEY) == {Source("team-a", "anthropic", None)}
     assert index.devboxes_in("team-a") == [("team-a", "agent"), ("team-a", "two")]
     assert index.namespaces() == {"team-a"}
     index.replace({}, [])
@@ -49,6 +52,47 @@ def test_users_of_an_egress_policy(devbox: Any) -> None:
         devbox(name="c"),
         devbox(spec=spec, name="d", deleting=True),
     ):
-        index.devboxes[view.key] = references(view, {})
+        index.put(view.key, references(view, {}))
     assert index.users_of_egress(("team-a", "web")) == [("team-a", "a"), ("team-a", "b")]
     assert index.users_of_egress(("team-b", "web")) == []
+
+
+_keys = st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"]))
+_sources = st.builds(Source, st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"]), st.sampled_from([None, "k", "l"]))
+_volumes = st.tuples(st.sampled_from(["ConfigMap", "PersistentVolumeClaim"]), st.sampled_from(["x", "y"]))
+_references = st.builds(
+    References,
+    st.frozensets(_keys, max_size=2),
+    st.frozensets(_sources, max_size=2),
+    st.frozensets(_volumes, max_size=2),
+    st.none() | _keys,
+    st.booleans(),
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(_keys, st.none() | _references), max_size=8))
+def test_what_is_kept_for_look_ups_says_what_all_references_say(
+    changes: list[tuple[tuple[str, str], References | None]],
+) -> None:
+    index, all_of_them = Index(), dict[tuple[str, str], References]()
+    for box, refs in changes:
+        index.put(box, refs)
+        all_of_them.pop(box, None)
+        if refs is not None:
+            all_of_them[box] = refs
+    assert dict(index.devboxes) == all_of_them
+    for key in (("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")):
+        counted = {box: refs for box, refs in all_of_them.items() if refs.counts}
+        assert index.users_of_gateway(key) == sorted(box for box, refs in counted.items() if key in refs.gateways)
+        assert index.users_of_egress(key) == sorted(box for box, refs in counted.items() if refs.egress == key)
+        from_it = {box: {source for source in refs.sources if source.secret == key} for box, refs in all_of_them.items()}
+        assert index.users_of_secret(key) == sorted(box for box, sources in from_it.items() if sources)
+        assert index.sources_of(key) == {source for box in counted for source in from_it[box]}
+        for kind in ("ConfigMap", "PersistentVolumeClaim"):
+            mounting = [box for box, refs in all_of_them.items() if box[0] == key[0] and (kind, key[1]) in refs.volumes]
+            assert index.users_of_volume(key[0], kind, key[1]) == sorted(mounting)
+        assert index.devboxes_in(key[0]) == sorted(box for box in all_of_them if box[0] == key[0])
+    index.replace({}, [])
+    assert not index.devboxes
+    assert not index._by
