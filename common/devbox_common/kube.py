@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import aiohttp
 import orjson
@@ -64,6 +64,14 @@ class ApiError(Exception):
     def transient(self) -> bool:
         """Trying the same again later makes sense."""
         return self.status in (0, 429) or self.status >= 500
+
+
+class Page(NamedTuple):
+    """A part of a list."""
+
+    items: list[Object]
+    version: str
+    """The resourceVersion of the whole list."""
 
 
 class KubeApi:
@@ -127,16 +135,25 @@ class KubeApi:
     async def list(self, path: str, params: Mapping[str, str] | None = None) -> tuple[list[Object], str]:
         """All objects under `path` and the resourceVersion of the list. Raises `ApiError`."""
         items: list[Object] = []
+        version = ""
+        async for page in self.pages(path, params):
+            items += page.items
+            version = page.version
+        return items, version
+
+    async def pages(self, path: str, params: Mapping[str, str] | None = None) -> AsyncGenerator[Page]:
+        """The same, some hundred objects at a time: for whoever need not hold all of them as they came. Raises `ApiError`."""
         query = {"limit": str(PAGE), **(params or {})}
         while True:
-            page = await self.request("GET", path, params=query, timeout=60.0)
-            kind, version = str(page.get("kind", "List")).removesuffix("List"), page.get("apiVersion", "v1")
+            answer = await self.request("GET", path, params=query, timeout=60.0)
+            kind, version = str(answer.get("kind", "List")).removesuffix("List"), answer.get("apiVersion", "v1")
             # Items of a list carry neither kind nor apiVersion; a watch's events do. The same shape for both.
-            items.extend({"apiVersion": version, "kind": kind, **item} for item in page.get("items") or ())
-            token = page["metadata"].get("continue")
-            if not token:
-                return items, page["metadata"].get("resourceVersion", "")
-            query["continue"] = token
+            items = [{"apiVersion": version, "kind": kind, **item} for item in answer.get("items") or ()]
+            metadata = answer["metadata"]
+            yield Page(items, metadata.get("resourceVersion", ""))
+            if not metadata.get("continue"):
+                return
+            query["continue"] = metadata["continue"]
 
     async def watch(
         self,

@@ -116,8 +116,7 @@ class Mirror(Generic[T]):
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
 
     async def _list_and_watch(self) -> None:
-        items, version = await self._api.list(self._path, self._params)
-        self._replace(items, version)
+        version = await self._replace()
         self.synced.set()
         deadline = time.monotonic() + self._relist_seconds * random.uniform(0.8, 1.2)  # noqa: S311 (jitter)
         while (left := deadline - time.monotonic()) > 0:
@@ -143,15 +142,20 @@ class Mirror(Generic[T]):
         if error is not None and self._on_recovery is not None:
             self._on_recovery(error)
 
-    def _replace(self, items: list[Object], version: str) -> None:
-        self.last_event = time.monotonic()
+    async def _replace(self) -> str:
+        """Take a whole list, page by page: what it is made from is several times what is kept. Returns its version."""
+        listed, version = set[Key](), ""
+        async with contextlib.aclosing(self._api.pages(self._path, self._params)) as pages:
+            async for page in pages:
+                self.last_event = time.monotonic()
+                listed.update([self._take(item, deleted=False) for item in page.items])
+                version = page.version
         # What was written while the list was on its way comes with the watch.
-        gone = {key for key in self._objects if key not in self._noted or self._noted[key] <= int(version)}
-        for item in items:
-            gone.discard(self._take(item, deleted=False))
+        gone = {key for key in self._objects if key not in self._noted or self._noted[key] <= int(version)} - listed
         for key in gone:
             self._noted.pop(key, None)
             self._set(key, None)
+        return version
 
     def _take(self, item: Object, *, deleted: bool) -> Key:
         key = self._key(item)

@@ -30,6 +30,8 @@ class Api:
         self.answering = asyncio.Event()
         self.answering.set()
         self.page = 500
+        self.pages = 1 << 30
+        """Of a list, before it breaks."""
         self._watchers: list[asyncio.Queue[dict[str, Any] | None]] = []
 
     def put(self, name: str, **spec: object) -> None:
@@ -60,6 +62,8 @@ class Api:
             return await self._watch(request)
         self.lists += 1
         start = int(request.query.get("continue", "0"))
+        if start >= self.page * self.pages:
+            return web.json_response({"reason": "Expired", "message": "the list is too old"}, status=410)
         items = list(self.items.values())
         metadata = {"resourceVersion": str(self.version)}
         if start + self.page < len(items):
@@ -148,6 +152,23 @@ async def test_a_long_list_comes_in_pages(api: Api, client: KubeApi) -> None:
     async with running(mirror):
         assert len(mirror.objects) == 8
     assert api.lists == 3
+
+
+async def test_half_a_list_takes_nothing_away(api: Api, client: KubeApi) -> None:
+    api.page = 3
+    for number in range(8):
+        api.put(f"p{number}")
+    mirror = Mirror(client, PATH, spec, relist_seconds=0.2)
+    async with running(mirror):
+        await mirror.synced.wait()
+        api.pages = 2
+        api.delete("p1", silently=True)
+        lists = api.lists
+        await until(lambda: api.lists >= lists + 4)
+        assert len(mirror.objects) == 8, "what was not listed yet may be there"
+        api.pages = 1 << 30
+        await until(lambda: len(mirror.objects) == 7)
+        assert ("ns", "p1") not in mirror.objects
 
 
 async def test_what_was_deleted_while_the_watch_was_down_is_gone(api: Api, client: KubeApi) -> None:
