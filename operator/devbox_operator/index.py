@@ -81,9 +81,13 @@ class Index:
         """GatewayConfigs and their default credentials."""
         self.ending: set[str] = set()
         """Namespaces that are being deleted: nothing can be made in them any more."""
+        self._newer: set[Key] | None = None
+        """Devboxes that were looked at since lists began to be made; None while none are."""
 
     def put(self, box: Key, refs: References | None) -> None:
         """What a Devbox refers to now; None: it is gone."""
+        if self._newer is not None:
+            self._newer.add(box)
         old = self._devboxes.get(box)
         if old == refs:
             return
@@ -137,12 +141,15 @@ class Index:
         """Where Devboxes are, and where Secrets that are referred to are."""
         return {box[0] for box in self._devboxes} | {secret[0] for secret in self.secrets()}
 
+    def listing(self) -> None:
+        """Lists begin to be made: what is put from now on is newer than what they say."""
+        self._newer = set()
+
     def replace(self, devboxes: Mapping[Key, References], gateways: Iterable[GatewayView]) -> None:
         """Everything anew, from lists."""
-        for box in [box for box in self._devboxes if box not in devboxes]:
-            self.put(box, None)
-        for box, refs in devboxes.items():
-            self.put(box, refs)
+        newer, self._newer = self._newer or set(), None
+        for box in {*self._devboxes, *devboxes} - newer:
+            self.put(box, devboxes.get(box))
         self.defaults = {gateway.key: source_of(gateway) for gateway in gateways}
 
     def _of(self, fact: "_Fact") -> list[Key]:

@@ -4,7 +4,10 @@ Goes in: lists of all Devboxes, GatewayConfigs, EgressPolicies and pods. Comes o
 period, but for the first time), and the deletion of what belongs to nobody. Called by the queue (SWEEP).
 """
 
+import contextlib
 import random
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -14,12 +17,14 @@ from devbox_common.kube import KubeApi, Object
 
 from . import documents, metrics, paths
 from .apply import Writer
-from .index import Index, references
+from .index import Index, References, references
 from .keys import CERTIFICATES, FLOOR, Kind, WorkKey
 from .model import DevboxView, GatewayView, Key
 from .queue import WorkQueue
 from .settings import Settings
 from .watches import Watches
+
+V = TypeVar("V")
 
 log = structlog.get_logger()
 
@@ -43,14 +48,19 @@ class Sweeper:
 
     async def sweep(self) -> float | None:
         """All of it. Returns seconds until the next one."""
-        found = await self._list(paths.gatewayconfigs, GatewayView)
-        gateways = {view.key: view for view in found if isinstance(view, GatewayView)}
-        devboxes = [view for view in await self._list(paths.devboxes, DevboxView) if isinstance(view, DevboxView)]
-        self._index.replace({box.key: references(box, gateways) for box in devboxes}, gateways.values())
+        gateways, devboxes = dict[Key, GatewayView](), dict[Key, References]()
+        self._index.listing()
+        async for item in self._listed(paths.gatewayconfigs):
+            if (gateway := _parse(GatewayView.of, item)) is not None:
+                gateways[gateway.key] = gateway
+        async for item in self._listed(paths.devboxes):
+            if (box := _parse(DevboxView.of, item)) is not None:
+                devboxes[box.key] = references(box, gateways)
+        self._index.replace(devboxes, gateways.values())
         metrics.DEVBOXES.set(len(devboxes))
-        keys = {WorkKey(Kind.DEVBOX, *box.key) for box in devboxes}
-        keys |= {WorkKey(Kind.GATEWAY, *key) for key in gateways}
-        keys |= {WorkKey(Kind.EGRESS, *key) for key in await self._egress_policies()}
+        keys = {WorkKey(Kind.DEVBOX, *key) for key in devboxes} | {WorkKey(Kind.GATEWAY, *key) for key in gateways}
+        async for item in self._listed(paths.egresspolicies):  # what they say is for their own reconcile
+            keys.add(WorkKey(Kind.EGRESS, item["metadata"]["namespace"], item["metadata"]["name"]))
         keys |= {WorkKey(Kind.SOURCE, *secret) for secret in self._index.secrets()}
         for stored in self._watches.stored.objects.values():
             if stored.type == names.CREDENTIAL_TYPE:
@@ -70,30 +80,19 @@ class Sweeper:
         self._watches.prune()
         return period * random.uniform(0.9, 1.1)  # noqa: S311 (jitter)
 
-    async def _list(self, at: object, view: type[DevboxView] | type[GatewayView]) -> list[DevboxView | GatewayView]:
-        path = paths.devboxes if at is paths.devboxes else paths.gatewayconfigs
-        result: list[DevboxView | GatewayView] = []
+    async def _listed(self, path: Callable[[str], str], params: Mapping[str, str] | None = None) -> AsyncGenerator[Object]:
+        """All objects of a kind, none held longer than it is looked at: thousands of them as they come are hundreds of MiB."""
         for scope in self._settings.scopes:
-            items, _ = await self._api.list(path(scope))
-            result += [parsed for item in items if (parsed := _parse(view, item)) is not None]
-        return result
-
-    async def _egress_policies(self) -> set[Key]:
-        """All that there are; what they say is for their own reconcile."""
-        result: set[Key] = set()
-        for scope in self._settings.scopes:
-            items, _ = await self._api.list(paths.egresspolicies(scope))
-            result |= {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in items}
-        return result
+            async with contextlib.aclosing(self._api.pages(path(scope), params)) as pages:
+                async for page in pages:
+                    for item in page.items:
+                        yield item
 
     async def _routes(self) -> None:
         """Routes whose pod is gone. (Normally its Devbox's reconcile has deleted them long before.)"""
         # Those that are there before the pods are listed: a Route is made after its pod, and no clock has to say which came first.
         routes = [stored for stored in self._watches.stored.objects.values() if stored.type == names.ROUTE_TYPE]
-        live: set[str] = set()
-        for scope in self._settings.scopes:
-            items, _ = await self._api.list(paths.pods(scope), {"labelSelector": names.DEVBOX_LABEL})
-            live |= {item["metadata"]["uid"] for item in items}
+        live = {item["metadata"]["uid"] async for item in self._listed(paths.pods, {"labelSelector": names.DEVBOX_LABEL})}
         for stored in routes:
             if stored.name.removeprefix("route-") in live:
                 continue
@@ -102,8 +101,8 @@ class Sweeper:
             log.info("route_swept", route=stored.name)
 
 
-def _parse(view: type[DevboxView] | type[GatewayView], item: Object) -> DevboxView | GatewayView | None:
+def _parse(view: Callable[[Object], V], item: Object) -> V | None:
     try:
-        return view.of(item)
+        return view(item)
     except ValidationError:
         return None  # its own reconcile says what is wrong

@@ -43,6 +43,22 @@ def test_the_other_direction(devbox: Any, gateway: Any) -> None:
     assert not index.namespaces()
 
 
+def test_a_list_does_not_undo_what_was_seen_while_it_was_made(devbox: Any, gateway: Any) -> None:
+    old, new, went = devbox(), devbox(name="new"), devbox(name="went")
+    refs = references(old, {KEY: gateway()})
+    index = Index()
+    index.put(went.key, refs)
+    index.listing()
+    index.put(old.key, refs)
+    index.put(new.key, refs)
+    index.put(went.key, None)
+    index.replace({old.key: References(), went.key: refs}, [])
+    assert index.users_of_gateway(KEY) == [old.key, new.key]
+    index.listing()
+    index.replace({old.key: refs}, [])
+    assert index.users_of_gateway(KEY) == [old.key]
+
+
 def test_users_of_an_egress_policy(devbox: Any) -> None:
     index = Index()
     spec = {"egressPolicyRef": {"name": "web"}}

@@ -1,10 +1,11 @@
 """What the sweep puts into the queue."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from types import SimpleNamespace
 from typing import Any
 
 from devbox_api import names
+from devbox_common.kube import Page
 from devbox_operator import documents
 from devbox_operator.index import Index
 from devbox_operator.keys import Kind, WorkKey
@@ -17,8 +18,8 @@ Make = Callable[..., Any]
 class NoObjects:
     """An API server with no Devbox, GatewayConfig or pod."""
 
-    async def list(self, *_: Any) -> tuple[list[Any], str]:
-        return [], "1"
+    async def pages(self, path: str, *_: Any) -> AsyncGenerator[Page]:
+        yield Page([], "1")
 
 
 async def test_a_route_whose_devbox_went_while_nobody_worked_is_looked_at_at_once(settings: Any) -> None:
@@ -34,10 +35,10 @@ async def test_a_route_that_comes_while_pods_are_listed_is_left(settings: Any) -
     stored = {"route-1": route("route-1")}
 
     class Busy(NoObjects):
-        async def list(self, path: str, *_: Any) -> tuple[list[Any], str]:
+        async def pages(self, path: str, *_: Any) -> AsyncGenerator[Page]:
             if path.endswith("/pods"):
                 stored["route-2"] = route("route-2")
-            return [], "1"
+            yield Page([], "1")
 
     deleted: list[str] = []
     await sweeper(stored, Busy(), {}, deleted, settings).sweep()
