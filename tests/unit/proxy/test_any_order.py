@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Final
 
 import orjson
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from devbox_proxy.refusals import Refusal
@@ -38,12 +38,14 @@ CLIENT: Final = (
     b"GET /half HTT",
 )
 ACCEPT: Final = base64.b64encode(hashlib.sha1(f"{KEY}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest())  # noqa: S324 (RFC 6455)
+UNTIL_THE_END: Final = b"until the end"
+EVIL: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 API: Final = (
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
     b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\no",
-    b"HTTP/1.1 200 OK\r\n\r\nuntil the end",
+    b"HTTP/1.1 200 OK\r\n\r\n" + UNTIL_THE_END,
     b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
     b"HTTP/1.1 204 No Content\r\n\r\n",
     b"HTTP/1.1 100 Continue\r\n\r\n",
@@ -52,7 +54,7 @@ API: Final = (
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "
     + ACCEPT
     + b"\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+    EVIL,
     b"nonsense",
     b"more",
     b"k\r\n0\r\n\r\n",
@@ -218,7 +220,10 @@ class Stage(Play):
             api.resume_writing()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
+@example(
+    events=[("client", request("GET", "/a")), ("api", b"HTTP/1.1 200 OK\r\n\r\n" + UNTIL_THE_END), ("api", EVIL)], pending=False
+)
 @given(events=st.lists(EVENTS, max_size=14), pending=st.booleans())
 def test_whatever_comes_when_the_books_balance(events: list[tuple[str, bytes]], *, pending: bool) -> None:
     asyncio.run(_play(events, pending=pending))
@@ -234,7 +239,8 @@ async def _play(events: list[tuple[str, bytes]], *, pending: bool) -> None:
     assert b"sk-real" not in got
     assert b'"internal"' not in got
     if b" 101 " not in got:  # what goes through a tunnel is theirs
-        assert b"evil" not in got
+        # Behind a head without a length everything is body until the connection ends, whatever it looks like (RFC 9112 6.3).
+        assert b"evil" not in got.partition(UNTIL_THE_END)[0]
         assert not [one for one in stage.crowd.all if b"gws_" in b"".join(getattr(one.transport, "written", []))]
     if stage.client.transport is not None:
         stage.client.connection_lost(None)
