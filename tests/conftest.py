@@ -13,7 +13,9 @@ from devbox_demo.kubectl import Kubectl
 from devbox_demo.stage import RELEASE_NAMESPACE
 
 # How long an example takes says something about the machine alone.
-hypothesis.settings.register_profile("ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile(
+    "ours", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("ours")
 
 
