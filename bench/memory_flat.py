@@ -9,7 +9,6 @@ how much of a rise that is.
 import contextlib
 import json
 import statistics
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -18,16 +17,13 @@ from typing import Final
 
 from . import servers
 from .__main__ import listening
-from .memory_child import BadRun, Child, child, process
+from .memory_child import Child, child, process
 from .memory_load import CONNECTIONS
-from .memory_stage import OTHERS, OURS, Bench, Caller, Figure, Setting, cpu_seconds, setting
+from .memory_stage import ANSWER, AT_ONCE, OTHERS, OURS, Bench, Caller, Figure, Setting, cpu_seconds, setting, warm
 
 ROUNDS: Final = 5
-AT_ONCE: Final = 32
-"""Requests under way."""
 MOST_ALONE: Final = 5000
 """Connections of one devbox: with those of 10,000 others a process may have no more files where 20,000 is the limit."""
-ANSWER: Final = "bench.upstream"
 MANY, ALONE, ENVOY = _TITLES = ("devboxes", "one devbox, connections", "Envoy, connections")
 
 
@@ -66,8 +62,9 @@ async def devboxes(bench: Bench) -> list[Figure]:
             port = servers.PORTS["envoy"] if title == ENVOY else here.gateway.port
             arguments = [here.gateway.host, str(port), str(path)]
             load = await loads.enter_async_context(child("bench.memory_load", arguments, OTHERS, bench.say))
-            sides.append(Side(title, count, load, envoy if title == ENVOY else (lambda: cpu_seconds(here.process))))
-        await _warm(bench, here, sides)
+            sides.append(Side(title, count, load, envoy if title == ENVOY else (lambda: cpu_seconds(here.process.process))))
+        for side in sides:
+            await warm(here, side.load, side.count, side.count if side.title == MANY else 1)
         for number in range(2 if bench.quick else ROUNDS):
             bench.say(f"round {number + 1}")
             for side in sides:
@@ -87,17 +84,6 @@ def _loads(callers: list[Caller], counts: tuple[int, ...]) -> list[tuple[str, li
             alone = min(count, MOST_ALONE)
             result += [(ALONE, one * alone, alone), (ENVOY, callers[:count], count)]
     return [*result, (MANY, one, 1), (ENVOY, one, 1)]
-
-
-async def _warm(bench: Bench, here: Setting, sides: list[Side]) -> None:
-    """A first request of each devbox, which waits for its review, and a second one of each connection."""
-    bench.say(f"first requests of {sides[0].count:,} devboxes, about {sides[0].count / 100:.0f} s")
-    for side in sides:
-        count = max(CONNECTIONS, side.count)
-        await side.load.order("run", count=count, at_once=16)
-        if len(here.cluster.reviews) < sides[0].count:
-            raise BadRun("not every devbox was reviewed")
-        await side.load.order("run", count=count, at_once=AT_ONCE)
 
 
 def _figures(sides: list[Side]) -> list[Figure]:
@@ -123,5 +109,4 @@ async def _envoy(here: Setting) -> AsyncIterator[Callable[[], float]]:
     with (folder / "envoy.out").open("wb") as log:
         async with process([*OURS, *command], stdout=log, stderr=log) as running:
             await listening(servers.HOST, servers.PORTS["envoy"], folder / "envoy.out")
-            clock = (~running.pid << 3) | 2
-            yield lambda: time.clock_gettime(clock)
+            yield lambda: cpu_seconds(running)

@@ -11,8 +11,22 @@ from typing import Final
 
 from devbox_proxy.memory import TRIM_SECONDS
 
-from .memory_child import BadRun, Child
-from .memory_stage import MIB, Bench, Figure, Setting, cpu_seconds, forget_peak, mib, peak, setting
+from .memory_child import Child
+from .memory_stage import (
+    ANSWER,
+    AT_ONCE,
+    MIB,
+    REVIEWS_PER_SECOND,
+    Bench,
+    Figure,
+    Setting,
+    cpu_seconds,
+    forget_peak,
+    mib,
+    peak,
+    setting,
+    warm,
+)
 
 STREAMS: Final = 10_000
 STREAM_DEVBOXES: Final = 250
@@ -20,11 +34,7 @@ STREAM_DEVBOXES: Final = 250
 OWN_FILES: Final = 150
 """File descriptors that are no streams."""
 GIB: Final = 1 << 30
-AT_ONCE: Final = 32
-"""Requests under way, where the cost of one is measured."""
-ANSWER: Final = "bench.upstream"
 STREAM: Final = "bench.memory_upstream"
-REVIEWS_PER_SECOND: Final = 100
 
 
 async def streams(bench: Bench) -> list[Figure]:
@@ -48,16 +58,16 @@ async def _streams(bench: Bench, *, tls_down: bool, gib: float) -> list[Figure]:
         files, rss = process.open_files, process.rss
         more = [str(here.gateway.folder / "ca.crt")] if tls_down else []
         async with here.load("bench.memory_streams", here.callers_file(), *more) as load:
-            before = cpu_seconds(process)
+            before = cpu_seconds(process.process)
             opened = await load.order("open", count=count)
-            opening = cpu_seconds(process) - before
+            opening = cpu_seconds(process.process) - before
             await asyncio.sleep(2)
             held = 35 if bench.quick else 60
             bench.say(f"holding {count:,} streams for {held} s")
             forget_peak(process)
-            before = cpu_seconds(process)
+            before = cpu_seconds(process.process)
             kept = await load.order("hold", seconds=held)
-            cores, most = (cpu_seconds(process) - before) / held, peak(process)
+            cores, most = (cpu_seconds(process.process) - before) / held, peak(process)
             await load.order("close")
             left = await _closed(here, files)
             after = process.rss
@@ -115,9 +125,9 @@ async def bodies(bench: Bench) -> list[Figure]:
             ):
                 bench.say(f"{bench.gib:g} GiB {what}")
                 forget_peak(process)
-                before = cpu_seconds(process)
+                before = cpu_seconds(process.process)
                 done = await load.order(bytes=size, **order)
-                cpu, growth = cpu_seconds(process) - before, peak(process) - rss
+                cpu, growth = cpu_seconds(process.process) - before, peak(process) - rss
                 speed = f"{size / MIB / done['seconds']:,.0f} MiB/s, {cpu / bench.gib:.2f} s of CPU a GiB"
                 title = f"{bench.gib:g} GiB {what}, every byte compared: memory above one request's"
                 figures.append(Figure(title, f"{mib(growth)} ({speed})", growth / MIB, "≤ 8 MiB", growth <= 8 * MIB))
@@ -132,7 +142,7 @@ async def requests(bench: Bench) -> list[Figure]:
         setting(bench, 1, ANSWER) as here,
         here.load("bench.memory_load", here.callers_file()) as load,
     ):
-        await _warm(here, load)
+        await warm(here, load, len(here.callers), len(here.callers))
         for count in (1000, 10_000) if bench.quick else (1000, 10_000, 100_000):
             cost, _ = await _cost(here, load, count - done)
             first, memory[count] = first or cost, here.process.rss
@@ -155,7 +165,7 @@ async def reviews(bench: Bench) -> list[Figure]:
         here.load("bench.memory_load", here.callers_file()) as load,
     ):
         started = time.monotonic()
-        await _warm(here, load)
+        await warm(here, load, len(here.callers), len(here.callers))
         warmed = time.monotonic() - started
         rate = count / 30
         # Renewals begin when the oldest review has nine tenths of its age: what comes before says nothing.
@@ -166,9 +176,9 @@ async def reviews(bench: Bench) -> list[Figure]:
         seconds = 60 if bench.quick else 125
         bench.say(f"counting for {seconds} s")
         counting = asyncio.create_task(_each_second(here, seconds))
-        before, asked = cpu_seconds(here.process), len(here.cluster.reviews)
+        before, asked = cpu_seconds(here.process.process), len(here.cluster.reviews)
         done = await load.order("run", count=int(rate * seconds), rate=rate, may_be_refused=True)
-        cores = (cpu_seconds(here.process) - before) / done["seconds"]
+        cores = (cpu_seconds(here.process.process) - before) / done["seconds"]
         average = (len(here.cluster.reviews) - asked) / done["seconds"]
         most = max(await counting)
     title = f"TokenReviews with {count:,} active devboxes, over {seconds} s: "
@@ -194,19 +204,9 @@ async def _each_second(here: Setting, seconds: int) -> list[int]:
     return counts
 
 
-async def _warm(here: Setting, load: Child) -> None:
-    """A first request of each devbox, which waits for its review, and a second one: the first connections are closed by then."""
-    count, devboxes = len(here.callers), len(set(here.callers))
-    here.bench.say(f"first requests of {devboxes:,} devboxes, about {devboxes / REVIEWS_PER_SECOND:.0f} s")
-    await load.order("run", count=max(AT_ONCE, count), at_once=16)
-    if len(here.cluster.reviews) < devboxes:
-        raise BadRun("not every devbox was reviewed")
-    await load.order("run", count=max(AT_ONCE, count), at_once=AT_ONCE)
-
-
 async def _cost(here: Setting, load: Child, count: int) -> tuple[float, float]:
     """Seconds of CPU for each of `count` requests, and how many were done in a second."""
     here.process.output.clear()
-    before = cpu_seconds(here.process)
+    before = cpu_seconds(here.process.process)
     done = await load.order("run", count=count, at_once=AT_ONCE)
-    return (cpu_seconds(here.process) - before) / count, count / done["seconds"]
+    return (cpu_seconds(here.process.process) - before) / count, count / done["seconds"]

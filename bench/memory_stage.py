@@ -22,7 +22,7 @@ from tests.support.netns import GATEWAY
 
 from devbox_api import names
 
-from .memory_child import Child, child, process
+from .memory_child import BadRun, Child, child, process
 
 NAME: Final = "api.bench.example"
 UPSTREAM: Final = "10.203.1.1"
@@ -31,6 +31,11 @@ OURS: Final = ("taskset", "-c", "0")
 """The gateway has a core to itself; cluster, API and load share the other."""
 OTHERS: Final = ("taskset", "-c", "1")
 MIB: Final = 1 << 20
+AT_ONCE: Final = 32
+"""Requests under way, where the cost of one is measured."""
+ANSWER: Final = "bench.upstream"
+"""An API that answers at once."""
+REVIEWS_PER_SECOND: Final = 100
 _SIGNATURE: Final = "c2ln" * 85 + "cw"
 """As long as one of RSA-2048."""
 
@@ -162,9 +167,19 @@ async def _listening(process: asyncio.subprocess.Process) -> None:
     raise SystemExit("bench: the API did not start")
 
 
-def cpu_seconds(process: Process) -> float:
+async def warm(here: Setting, load: Child, count: int, devboxes: int) -> None:
+    """A first request on each of `count` connections, which waits for its devbox's review, and a second one: what was opened first
+    is closed by then. So many devboxes must have been reviewed after the first. Raises BadRun."""
+    here.bench.say(f"first requests of {devboxes:,} devboxes, about {devboxes / REVIEWS_PER_SECOND:.0f} s")
+    await load.order("run", count=max(AT_ONCE, count), at_once=16)
+    if len(here.cluster.reviews) < devboxes:
+        raise BadRun("not every devbox was reviewed")
+    await load.order("run", count=max(AT_ONCE, count), at_once=AT_ONCE)
+
+
+def cpu_seconds(process: asyncio.subprocess.Process) -> float:
     """Processor time of user and system so far, to the nanosecond: the clock of clock_getcpuclockid(3), as Linux numbers it."""
-    return time.clock_gettime((~process.process.pid << 3) | 2)
+    return time.clock_gettime((~process.pid << 3) | 2)
 
 
 def forget_peak(process: Process) -> None:
