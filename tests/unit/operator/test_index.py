@@ -86,7 +86,7 @@ _references = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(_keys, st.none() | _references), max_size=8))
 def test_what_is_kept_for_look_ups_says_what_all_references_say(
     changes: list[tuple[tuple[str, str], References | None]],

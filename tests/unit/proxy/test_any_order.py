@@ -220,7 +220,7 @@ class Stage(Play):
             api.resume_writing()
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @example(
     events=[("client", request("GET", "/a")), ("api", b"HTTP/1.1 200 OK\r\n\r\n" + UNTIL_THE_END), ("api", EVIL)], pending=False
 )

@@ -149,7 +149,7 @@ def mutated(hello: bytes, kind: str, at: int, value: bytes) -> bytes:
     return records(hello, at or 1)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(base=st.sampled_from([HELLO, OLD]), changes=st.lists(mutation, min_size=1, max_size=3))
 def test_no_other_name_than_openssl_sees_is_ever_read(
     server: Server, base: bytes, changes: list[tuple[str, int, bytes]]
@@ -169,7 +169,7 @@ def test_no_other_name_than_openssl_sees_is_ever_read(
         assert (name or "").lower() == (found.server_name or "").lower()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.binary(max_size=200), again=st.booleans())
 def test_noise_is_refused_and_nothing_else_happens(data: bytes, again: bool) -> None:
     for prefix in (b"", b"\x16\x03\x01", HELLO[:60]):

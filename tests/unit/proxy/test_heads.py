@@ -166,7 +166,7 @@ _pieces = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(_pieces, st.integers(0, 2**32))
 def test_with_heads_kept_and_without_the_api_gets_the_same(requests: list[bytes], seed: int) -> None:
     async def run(*, keeping: bool) -> bytes:

@@ -90,7 +90,7 @@ def same(one: Decision, other: Decision) -> bool:
     return one == other
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.sampled_from(sorted(CHANGES)), st.sampled_from([0.0, 5.0, 100.0, 300.0])), max_size=8))
 def test_whatever_has_changed(changes: list[tuple[str, float]]) -> None:
     world, before, now = known(), head(), NOW

@@ -64,7 +64,7 @@ HANDSHAKE = (
 SECRET = b"sk-real"
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True)
+@settings(max_examples=1500)
 @given(st.lists(header, max_size=6), target, auth, st.booleans())
 def test_one_credential_no_token_or_a_refusal(
     headers: list[tuple[bytes, bytes]], path: bytes, mechanism: Auth, handshake: bool
