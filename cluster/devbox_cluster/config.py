@@ -19,6 +19,11 @@ POD_CIDR: Final = "10.244.0.0/16"
 NODE_POD_CIDR: Final = "10.244.0.0/24"
 SERVICE_CIDR: Final = "10.96.0.0/16"
 SERVICE_ADDRESS: Final = "10.96.0.1"
+NODE_ADDRESS6: Final = "fd42:99::1"
+POD_CIDR6: Final = "fd42:244::/56"
+NODE_POD_CIDR6: Final = "fd42:244::/64"
+SERVICE_CIDR6: Final = "fd42:96::/112"
+"""The same over IPv6 (unique local addresses, RFC 4193): where the kernel has it, the cluster has both."""
 DNS_ADDRESS: Final = "10.96.0.10"
 API_PORT: Final = 6443
 API_SERVER: Final = f"https://{NODE_ADDRESS}:{API_PORT}"
@@ -43,6 +48,27 @@ RESOLVERS: Final = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.
 """The machine's name servers; systemd-resolved's own address, on loopback, would mean something else inside a pod."""
 
 
+LINK_LOCAL: Final = f"""
+table ip6 {CNI_NETWORK} {{
+  chain forward {{
+    type filter hook forward priority -10; policy accept;
+    iifname "{POD_DEVICE}" ip6 saddr fe80::/10 jump pods
+  }}
+  chain input {{
+    type filter hook input priority -10; policy accept;
+    iifname "{POD_DEVICE}" ip6 saddr fe80::/10 jump pods
+  }}
+  chain pods {{
+    icmpv6 type {{ mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report, nd-router-solicit,
+      nd-neighbor-solicit, nd-neighbor-advert }} accept
+    drop
+  }}
+}}
+"""
+"""nftables: what pods may send from the address that the kernel gives each device on its link. kube-router knows pods by the addresses
+in their status, so these pass every NetworkPolicy; here they serve to find neighbours, and for nothing else."""
+
+
 def etcd(state: Path) -> list[str]:
     """The database: on loopback, without fsync (what a test cluster loses in a power cut, it makes again)."""
     client, peer = f"http://127.0.0.1:{ETCD_PORT}", f"http://127.0.0.1:{ETCD_PEER_PORT}"
@@ -58,7 +84,12 @@ def etcd(state: Path) -> list[str]:
     ]
 
 
-def api_server(pki: Path) -> list[str]:
+def _each(ipv4: str, over_ipv6: str, ipv6: bool) -> str:
+    """One setting for the families that the cluster has; the first is the primary one."""
+    return f"{ipv4},{over_ipv6}" if ipv6 else ipv4
+
+
+def api_server(pki: Path, *, ipv6: bool) -> list[str]:
     """kube-apiserver with the default admission plugins and RBAC."""
     return [
         "kube-apiserver",
@@ -69,7 +100,7 @@ def api_server(pki: Path) -> list[str]:
         f"--advertise-address={NODE_ADDRESS}",
         # exec and logs would look the node's name up in DNS otherwise.
         "--kubelet-preferred-address-types=InternalIP",
-        f"--service-cluster-ip-range={SERVICE_CIDR}",
+        f"--service-cluster-ip-range={_each(SERVICE_CIDR, SERVICE_CIDR6, ipv6)}",
         f"--client-ca-file={pki}/ca.crt",
         f"--tls-cert-file={pki}/apiserver.crt",
         f"--tls-private-key-file={pki}/apiserver.key",
@@ -92,7 +123,7 @@ def api_server(pki: Path) -> list[str]:
     ]
 
 
-def controller_manager(pki: Path) -> list[str]:
+def controller_manager(pki: Path, *, ipv6: bool) -> list[str]:
     """kube-controller-manager; one node, so no leader election."""
     conf = pki / "controller-manager.conf"
     return [
@@ -107,7 +138,7 @@ def controller_manager(pki: Path) -> list[str]:
         f"--cluster-signing-key-file={pki}/ca.key",
         "--bind-address=127.0.0.1",
         "--allocate-node-cidrs",
-        f"--cluster-cidr={POD_CIDR}",
+        f"--cluster-cidr={_each(POD_CIDR, POD_CIDR6, ipv6)}",
         "--leader-elect=false",
     ]
 
@@ -125,7 +156,7 @@ def scheduler(pki: Path) -> list[str]:
     ]
 
 
-def kube_router(pki: Path) -> list[str]:
+def kube_router(pki: Path, *, ipv6: bool) -> list[str]:
     """NetworkPolicy, and nothing else of what kube-router can do: this kernel has no IPVS."""
     return [
         "kube-router",
@@ -136,29 +167,30 @@ def kube_router(pki: Path) -> list[str]:
         "--health-port=0",  # it would listen on every address
         f"--kubeconfig={pki}/admin.conf",
         f"--hostname-override={NODE}",
-        f"--service-cluster-ip-range={SERVICE_CIDR}",
+        f"--enable-ipv6={str(ipv6).lower()}",
+        *(f"--service-cluster-ip-range={one}" for one in _each(SERVICE_CIDR, SERVICE_CIDR6, ipv6).split(",")),
     ]
 
 
-def kubelet(state: Path, files: Path, pki: Path) -> list[str]:
+def kubelet(state: Path, files: Path, pki: Path, *, ipv6: bool) -> list[str]:
     """kubelet."""
     return [
         "kubelet",
         f"--config={files}/kubelet.yaml",
         f"--kubeconfig={pki}/kubelet.conf",
         f"--hostname-override={NODE}",
-        f"--node-ip={NODE_ADDRESS}",
+        f"--node-ip={_each(NODE_ADDRESS, NODE_ADDRESS6, ipv6)}",
         f"--root-dir={state / 'kubelet'}",
     ]
 
 
-def files(state: Path, run: Path, pki: Path) -> dict[str, str]:
+def files(state: Path, run: Path, pki: Path, *, ipv6: bool) -> dict[str, str]:
     """File name → content, for containerd, CNI, kubelet and kube-proxy."""
     return {
         "containerd.toml": _containerd(state, run),
-        "cni/10-pods.conflist": json.dumps(_cni(run), indent=2),
+        "cni/10-pods.conflist": json.dumps(_cni(run, ipv6=ipv6), indent=2),
         "kubelet.yaml": yaml.safe_dump(_kubelet(state, run, pki)),
-        "kube-proxy.yaml": yaml.safe_dump(_kube_proxy(pki)),
+        "kube-proxy.yaml": yaml.safe_dump(_kube_proxy(pki, ipv6=ipv6)),
     }
 
 
@@ -183,30 +215,25 @@ path = "{state}/containerd-opt"
 """
 
 
-def _cni(run: Path) -> dict[str, Any]:
-    return {
-        "cniVersion": "1.0.0",
-        "name": CNI_NETWORK,
-        "plugins": [
-            {
-                "type": "bridge",
-                "bridge": POD_DEVICE,
-                "isGateway": True,
-                "ipMasq": True,
-                "hairpinMode": True,
-                "ipam": {
-                    "type": "host-local",
-                    "ranges": [[{"subnet": NODE_POD_CIDR}]],
-                    "routes": [{"dst": "0.0.0.0/0"}],
-                    "dataDir": str(run / "cni"),
-                },
-            },
-            {"type": "portmap", "capabilities": {"portMappings": True}},
-            # The kernel gives every device an address on the link by itself, and kube-router, told of IPv4 alone, lets all IPv6 pass:
-            # pods would reach one another and the node past every NetworkPolicy.
-            {"type": "tuning", "sysctl": {"net.ipv6.conf.eth0.disable_ipv6": "1"}},
-        ],
+def _cni(run: Path, *, ipv6: bool) -> dict[str, Any]:
+    ranges, routes = [[{"subnet": NODE_POD_CIDR}]], [{"dst": "0.0.0.0/0"}]
+    if ipv6:
+        ranges.append([{"subnet": NODE_POD_CIDR6}])
+        routes.append({"dst": "::/0"})
+    bridge: dict[str, Any] = {
+        "type": "bridge",
+        "bridge": POD_DEVICE,
+        "isGateway": True,
+        "ipMasq": True,
+        "hairpinMode": True,
+        "ipam": {"type": "host-local", "ranges": ranges, "routes": routes, "dataDir": str(run / "cni")},
     }
+    plugins = [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}]
+    if not ipv6:
+        # The kernel gives every device an address on the link by itself, and kube-router, told of IPv4 alone, lets all IPv6 pass:
+        # pods would reach one another and the node past every NetworkPolicy.
+        plugins.append({"type": "tuning", "sysctl": {"net.ipv6.conf.eth0.disable_ipv6": "1"}})
+    return {"cniVersion": "1.0.0", "name": CNI_NETWORK, "plugins": plugins}
 
 
 def _kubelet(state: Path, run: Path, pki: Path) -> dict[str, Any]:
@@ -240,14 +267,14 @@ def _kubelet(state: Path, run: Path, pki: Path) -> dict[str, Any]:
     }
 
 
-def _kube_proxy(pki: Path) -> dict[str, Any]:
+def _kube_proxy(pki: Path, *, ipv6: bool) -> dict[str, Any]:
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "clientConnection": {"kubeconfig": f"{pki}/kube-proxy.conf"},
         # No IPVS in this kernel, and iptables mode is slower.
         "mode": "nftables",
-        "clusterCIDR": POD_CIDR,
+        "clusterCIDR": _each(POD_CIDR, POD_CIDR6, ipv6),
         "hostnameOverride": NODE,
         "healthzBindAddress": "127.0.0.1:10256",
         "conntrack": {"maxPerCore": 0},

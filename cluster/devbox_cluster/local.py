@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from . import binaries, config, packages, pki, sandboxes
 from .buildah import scratch_image, storage
 from .claim import Claim
 from .containerd import Containerd
-from .network import Network, traces
+from .network import Network, has_ipv6, traces
 from .paths import PROJECT, bin_dir, cache_dir, run_dir, state_dir
 from .processes import Processes
 from .progress import ClusterError, step
@@ -47,6 +48,11 @@ class LocalCluster:
         self.processes = Processes(self.run / "pid", self.state / "log")
         self.network = Network(self.run)
         self.containerd = Containerd(self.run)
+
+    @cached_property
+    def ipv6(self) -> bool:
+        """The cluster has both families, or IPv4 alone."""
+        return has_ipv6()
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         """kubectl as the cluster's admin."""
@@ -93,10 +99,10 @@ class LocalCluster:
         self._check_machine()
         self.claim.take()
         self._configure()
-        self.network.up()
+        self.network.up(ipv6=self.ipv6)
         with step("start etcd and the API server"):
             self._start("etcd", config.etcd(self.state))
-            self._start("kube-apiserver", config.api_server(self.pki))
+            self._start("kube-apiserver", config.api_server(self.pki, ipv6=self.ipv6))
             self.processes.wait("kube-apiserver", self._answers, 60)
         with step("start containerd and load the pause and DNS images"):
             self._start("containerd", ["containerd", "--config", str(self.files / "containerd.toml")])
@@ -112,7 +118,7 @@ class LocalCluster:
 
     def _configure(self) -> None:
         pki.ensure(self.pki)
-        for name, content in config.files(self.state, self.run, self.pki).items():
+        for name, content in config.files(self.state, self.run, self.pki, ipv6=self.ipv6).items():
             path = self.files / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
@@ -121,11 +127,11 @@ class LocalCluster:
     def _start_node(self) -> None:
         """Start those of the node's parts that do not run; wait until the node is ready."""
         commands = {
-            "kube-controller-manager": config.controller_manager(self.pki),
+            "kube-controller-manager": config.controller_manager(self.pki, ipv6=self.ipv6),
             "kube-scheduler": config.scheduler(self.pki),
-            "kubelet": config.kubelet(self.state, self.files, self.pki),
+            "kubelet": config.kubelet(self.state, self.files, self.pki, ipv6=self.ipv6),
             "kube-proxy": ["kube-proxy", f"--config={self.files}/kube-proxy.yaml"],
-            "kube-router": config.kube_router(self.pki),
+            "kube-router": config.kube_router(self.pki, ipv6=self.ipv6),
         }
         for name, command in commands.items():
             if name == "kube-router":

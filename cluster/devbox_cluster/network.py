@@ -9,13 +9,15 @@ import subprocess
 from pathlib import Path
 from typing import Any, Final
 
-from .config import NODE_ADDRESS, NODE_DEVICE, POD_DEVICE
+from .config import CNI_NETWORK, LINK_LOCAL, NODE_ADDRESS, NODE_ADDRESS6, NODE_DEVICE, POD_DEVICE
 from .progress import ClusterError
 
 NEEDED: Final = ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables")
 """Pods' packets are routed, and those between pods of one bridge pass the NetworkPolicy rules too."""
+NEEDED6: Final = ("net.ipv6.conf.all.forwarding", "net.bridge.bridge-nf-call-ip6tables")
 CHANGED: Final = (
     *NEEDED,
+    *NEEDED6,
     # by kubelet
     "kernel.keys.root_maxbytes",
     "kernel.keys.root_maxkeys",
@@ -24,16 +26,14 @@ CHANGED: Final = (
     "vm.overcommit_memory",
     "vm.panic_on_oom",
     # by kube-proxy and kube-router
-    "net.bridge.bridge-nf-call-ip6tables",
     "net.ipv4.conf.all.route_localnet",
-    "net.ipv6.conf.all.forwarding",
     "net.netfilter.nf_conntrack_tcp_timeout_close_wait",
     "net.netfilter.nf_conntrack_tcp_timeout_established",
 )
 """What is set back in the end."""
 RULE_PREFIXES: Final = ("KUBE-", "CNI-")
 SET_PREFIXES: Final = ("KUBE-", "kube-router-", "inet6:KUBE-", "inet6:kube-router-")
-PROXY_TABLES: Final = ("ip kube-proxy", "ip6 kube-proxy")
+TABLES: Final = ("ip kube-proxy", "ip6 kube-proxy", f"ip6 {CNI_NETWORK}")
 
 
 class Network:
@@ -42,8 +42,8 @@ class Network:
     def __init__(self, run: Path) -> None:
         self._before = run / "network.json"
 
-    def up(self) -> None:
-        """Make the node's address and let packets be forwarded. Raises ClusterError."""
+    def up(self, *, ipv6: bool) -> None:
+        """Make the node's addresses and let packets be forwarded. Raises ClusterError."""
         _run("modprobe", "br_netfilter", check=False)
         if not self._before.exists():
             before = {"sysctls": {name: _sysctl(name) for name in CHANGED}, "tables": _tables()}
@@ -55,6 +55,11 @@ class Network:
         _run("ip", "link", "set", NODE_DEVICE, "up")
         for name in NEEDED:
             _set_sysctl(name, "1")
+        if ipv6:
+            _run("ip", "addr", "replace", f"{NODE_ADDRESS6}/128", "dev", NODE_DEVICE, "nodad")
+            for name in NEEDED6:
+                _set_sysctl(name, "1")
+            _run("nft", "-f", "-", stdin=LINK_LOCAL)
 
     def down(self) -> None:
         """Remove devices, rules and sets that the cluster made, and set the sysctls back. Nothing, if `up` never ran."""
@@ -69,7 +74,7 @@ class Network:
         for _ in range(2):  # a set that another one holds goes in the second round
             for name in _sets():
                 _run("ipset", "destroy", name, check=False)
-        for table in PROXY_TABLES:
+        for table in TABLES:
             _run("nft", "delete", "table", *table.split(), check=False)
         for table in set(_tables()) - set(before["tables"]):
             if _is_empty(table):
@@ -80,11 +85,18 @@ class Network:
         self._before.unlink()
 
 
+def has_ipv6() -> bool:
+    """The kernel has IPv6, switched on, and can filter it. Changes nothing."""
+    return (
+        _sysctl("net.ipv6.conf.all.disable_ipv6") == "0" and not _run("nft", "-cf-", stdin=LINK_LOCAL, check=False).returncode
+    )
+
+
 def traces() -> list[str]:
     """Rules and cgroups such as any Kubernetes node has, ours or another's."""
     found = [f"{command} chain {name}" for command in ("iptables", "ip6tables") for name in _chains(_saved(command))]
     found += [f"ipset {name}" for name in _sets()]
-    found += [f"nftables table {table}" for table in _tables() if table in PROXY_TABLES]
+    found += [f"nftables table {table}" for table in _tables() if table in TABLES]
     found += [f"network device {name}" for name in (NODE_DEVICE, POD_DEVICE) if _device_exists(name)]
     return found
 

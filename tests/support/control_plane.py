@@ -98,7 +98,7 @@ class ControlPlane:
             ),
             # (The address that it advertises is nobody's here, and no component asks for it.)
             "kube-apiserver": _changed(
-                config.api_server(self.pki),
+                config.api_server(self.pki, ipv6=False),
                 {
                     "--etcd-servers": client_url,
                     "--secure-port": str(self.port),
@@ -107,7 +107,7 @@ class ControlPlane:
                 },
             ),
             "kube-controller-manager": _changed(
-                config.controller_manager(self.pki),
+                config.controller_manager(self.pki, ipv6=False),
                 {
                     "--kubeconfig": conf,
                     "--authentication-kubeconfig": conf,

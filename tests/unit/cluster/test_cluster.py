@@ -118,18 +118,18 @@ def test_the_output_of_the_run_before_is_kept(tmp_path: Path) -> None:
 
 def test_nothing_of_the_cluster_listens_to_other_machines() -> None:
     state, run, pki = Path("/state"), Path("/run/x"), Path("/state/pki")
-    assert f"--bind-address={config.NODE_ADDRESS}" in config.api_server(pki)
-    assert "--bind-address=127.0.0.1" in config.controller_manager(pki)
+    assert f"--bind-address={config.NODE_ADDRESS}" in config.api_server(pki, ipv6=True)
+    assert "--bind-address=127.0.0.1" in config.controller_manager(pki, ipv6=True)
     assert "--bind-address=127.0.0.1" in config.scheduler(pki)
-    assert "--health-port=0" in config.kube_router(pki)
-    files = config.files(state, run, pki)
+    assert "--health-port=0" in config.kube_router(pki, ipv6=True)
+    files = config.files(state, run, pki, ipv6=True)
     assert yaml.safe_load(files["kubelet.yaml"])["address"] == config.NODE_ADDRESS
     assert yaml.safe_load(files["kube-proxy.yaml"])["healthzBindAddress"].startswith("127.0.0.1:")
 
 
 def test_the_configuration_files_parse() -> None:
     state, run, pki = Path("/state"), Path("/run/x"), Path("/state/pki")
-    files = config.files(state, run, pki)
+    files = config.files(state, run, pki, ipv6=True)
     assert json.loads(files["cni/10-pods.conflist"])["plugins"][0]["bridge"] == config.POD_DEVICE
     assert yaml.safe_load(files["kubelet.yaml"])["failCgroupV1"] is False
     assert yaml.safe_load(files["kube-proxy.yaml"])["mode"] == "nftables"

@@ -15,12 +15,12 @@ def test_every_file_that_a_component_is_told_of_is_made(tmp_path: Path) -> None:
     pki.ensure(folder)
     assert folder.stat().st_mode & 0o077 == 0
     commands = [
-        config.api_server(folder),
-        config.controller_manager(folder),
+        config.api_server(folder, ipv6=True),
+        config.controller_manager(folder, ipv6=True),
         config.scheduler(folder),
-        config.kube_router(folder),
+        config.kube_router(folder, ipv6=True),
     ]
-    commands += [config.kubelet(tmp_path, tmp_path / "files", folder)]
+    commands += [config.kubelet(tmp_path, tmp_path / "files", folder, ipv6=True)]
     told = {word.partition("=")[2] for command in commands for word in command if f"={folder}/" in word}
     assert len(told) > 8
     assert [path for path in told if not Path(path).exists()] == []
