@@ -68,6 +68,10 @@ BAD = [
     ({"image": {"repository": "a"}, "upstreams": {"caBundle": "/etc/ca.crt"}}, "'/upstreams/caBundle'"),
     ({"image": {"repository": "a"}, "tokens": {"expirationSeconds": 60}}, "'/tokens/expirationSeconds'"),
     ({"image": {"repository": "a"}, "gateway": {"replicas": "two"}}, "'/gateway/replicas'"),
+    (
+        {"image": {"repository": "a"}, "service": {"ipFamilyPolicy": "DualStack"}},
+        "value must be one of 'SingleStack', 'PreferDualStack', 'RequireDualStack'",
+    ),
     ({"image": {"repository": "a"}, "egress": {"foreignPolicies": "Allow"}}, "value must be one of 'Refuse', 'Warn'"),
     ({"image": {"repository": "a"}, "egress": {"permittedCIDRs": ["10.0.0.1"]}}, "'/egress/permittedCIDRs/0'"),
     ({"image": {"repository": "a"}, "egress": {"requireEnforcement": "no"}}, "'/egress/requireEnforcement'"),
@@ -322,6 +326,15 @@ def test_the_gateways_egress_is_open_unless_rules_are_given(plain: list[Object])
     spec = one(render({"networkPolicy": {"gatewayEgress": rules}}), "NetworkPolicy", "devbox-gateway")["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert spec["egress"] == rules
+
+
+def test_the_gateway_has_an_address_of_every_family_that_pods_have(plain: list[Object]) -> None:
+    """devbox-init tries each; which is the first is the cluster's affair, so that an upgrade does not change it."""
+    spec = one(plain, "Service", "gateway")["spec"]
+    assert spec["ipFamilyPolicy"] == "PreferDualStack"
+    assert "ipFamilies" not in spec
+    single = render({"service": {"ipFamilyPolicy": "SingleStack"}})
+    assert one(single, "Service", "gateway")["spec"]["ipFamilyPolicy"] == "SingleStack"
 
 
 def test_the_gateways_ports(plain: list[Object]) -> None:
