@@ -15,6 +15,7 @@ from devbox_api.conditions import Reason
 
 from . import network
 from .conditions import Finding, bad, good
+from .initview import InitView
 from .model import PodView, PolicyView
 from .settings import Settings
 
@@ -47,16 +48,16 @@ def confinement(pod: PodView | None, policies: Sequence[PolicyView], settings: S
     if others:
         return Confinement(_foreign(pod, others, settings), blocks=settings.egress.foreign_policies == "Refuse")
     if pod.init is not None and pod.init.refused:
-        return Confinement(_not_enforced(pod, started=pod.init.finished), blocks=not pod.init.finished)
+        return Confinement(_not_enforced(pod, pod.init), blocks=not pod.init.finished)
     if not in_force:
         return Confinement(bad(Reason.WAITING, "the pod's NetworkPolicy is not there yet"), blocks=True)
     if pod.init is None:
         message = f"pod {pod.name} was made by an older version, which did not try whether NetworkPolicies work"
         return Confinement(Finding("Unknown", Reason.WAITING, message))
     if not pod.init.enforced:
-        return Confinement(
-            bad(Reason.WAITING, f"{names.INIT_CONTAINER} has not yet seen the pod's NetworkPolicy work"), blocks=True
-        )
+        look = f"kubectl -n {pod.namespace} logs {pod.name} -c {names.INIT_CONTAINER}"
+        message = f"{names.INIT_CONTAINER} has not yet seen the pod's NetworkPolicy work; what it waits for: {look}"
+        return Confinement(bad(Reason.WAITING, message), blocks=True)
     return Confinement(good(Reason.CONFINED))
 
 
@@ -71,17 +72,7 @@ def _foreign(pod: PodView, others: Sequence[str], settings: Settings) -> Finding
     )
 
 
-def _not_enforced(pod: PodView, *, started: bool) -> Finding:
-    found = (
-        f"pod {pod.name} reached the gateway's port {names.CANARY_PORT}, which no NetworkPolicy allows: the cluster's CNI does not "
-        "enforce NetworkPolicy, so that nothing confines devboxes; install a CNI that does"
-    )
-    if started:
-        return bad(
-            Reason.NOT_ENFORCED, f"{found}. The agent was started all the same: the chart says egress.requireEnforcement=false"
-        )
-    return bad(
-        Reason.NOT_ENFORCED,
-        f"{found}. The agent is not started; to start devboxes that may reach everything, set the chart's value "
-        "egress.requireEnforcement=false",
-    )
+def _not_enforced(pod: PodView, init: InitView) -> Finding:
+    """In the container's own words, which name the address family; its image is the release's."""
+    words = init.words or f"{names.INIT_CONTAINER} did not see NetworkPolicies work, and left no word on why"
+    return bad(Reason.NOT_ENFORCED, f"pod {pod.name}: {words}")

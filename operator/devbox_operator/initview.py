@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from devbox_api import names
 
+WORDS: Final = 800
+"""Characters of its last words that are shown: more than it ever says."""
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -22,7 +24,9 @@ class InitView:
     enforced: bool = False
     """It saw that the NetworkPolicies work."""
     refused: bool = False
-    """It saw that they don't, now or in its last run."""
+    """It saw that they don't, or could not see it over some address family; now or in its last run."""
+    words: str = ""
+    """What it said then: the reason, and what to do."""
 
     @classmethod
     def of(cls, spec: Mapping[str, Any], status: Mapping[str, Any]) -> "InitView | None":
@@ -34,9 +38,7 @@ class InitView:
         now = state.get("terminated")
         last = now or (found.get("lastState") or _NOTHING).get("terminated") or _NOTHING
         finished = now is not None and now.get("exitCode") == 0
-        enforced = finished and str(last.get("message") or "").strip().startswith(names.INIT_CONFINED)
-        return cls(
-            finished=finished,
-            enforced=enforced,
-            refused=(finished and not enforced) or last.get("exitCode") == names.INIT_NOT_ENFORCED,
-        )
+        said = " ".join(str(last.get("message") or "").split())
+        enforced = finished and said.startswith(names.INIT_CONFINED)
+        refused = (finished and not enforced) or last.get("exitCode") == names.INIT_NOT_ENFORCED
+        return cls(finished=finished, enforced=enforced, refused=refused, words=said[:WORDS] if refused else "")

@@ -12,8 +12,10 @@ from devbox_operator.settings import Egress, Settings
 
 OPEN = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]}
 ENDED: dict[str, Any] = {"exitCode": 0, "message": "confined: the gateway answers, and …"}
-ANYWAY: dict[str, Any] = {"exitCode": 0, "message": "not enforced: for 30 s …"}
-REFUSED: dict[str, Any] = {"exitCode": 3, "message": "not enforced: for 30 s …"}
+OPENED = "not enforced: for 30 s …"
+UNSEEN = "not seen: for 30 s …"
+ANYWAY: dict[str, Any] = {"exitCode": 0, "message": OPENED}
+REFUSED: dict[str, Any] = {"exitCode": 3, "message": OPENED}
 
 
 def said(state: dict[str, Any], last: dict[str, Any] | None = None) -> InitView | None:
@@ -25,11 +27,18 @@ def said(state: dict[str, Any], last: dict[str, Any] | None = None) -> InitView 
     ("state", "last", "expected"),
     [
         ({"terminated": ENDED}, None, InitView(finished=True, enforced=True)),
-        ({"terminated": ANYWAY}, None, InitView(finished=True, refused=True)),
+        ({"terminated": ANYWAY}, None, InitView(finished=True, refused=True, words=OPENED)),
         ({"terminated": {"exitCode": 0}}, None, InitView(finished=True, refused=True)),
-        ({"terminated": REFUSED}, None, InitView(refused=True)),
-        ({"waiting": {"reason": "CrashLoopBackOff"}}, {"terminated": REFUSED}, InitView(refused=True)),
-        ({"running": {}}, {"terminated": REFUSED}, InitView(refused=True)),
+        ({"terminated": REFUSED}, None, InitView(refused=True, words=OPENED)),
+        ({"terminated": {"exitCode": 3, "message": UNSEEN}}, None, InitView(refused=True, words=UNSEEN)),
+        ({"terminated": {"exitCode": 0, "message": UNSEEN}}, None, InitView(finished=True, refused=True, words=UNSEEN)),
+        (
+            {"terminated": {"exitCode": 3, "message": "a\n b" + 5000 * "c"}},
+            None,
+            InitView(refused=True, words="a b" + 797 * "c"),
+        ),
+        ({"waiting": {"reason": "CrashLoopBackOff"}}, {"terminated": REFUSED}, InitView(refused=True, words=OPENED)),
+        ({"running": {}}, {"terminated": REFUSED}, InitView(refused=True, words=OPENED)),
         ({"terminated": ENDED}, {"terminated": REFUSED}, InitView(finished=True, enforced=True)),
         ({"running": {}}, None, InitView()),
         ({"terminated": {"exitCode": 137, "message": "confined"}}, None, InitView()),
@@ -40,6 +49,9 @@ def said(state: dict[str, Any], last: dict[str, Any] | None = None) -> InitView 
         "not enforced, started anyway",
         "nothing said is no proof",
         "not enforced",
+        "not seen over a family",
+        "not seen, started anyway",
+        "on one line, and bounded",
         "and waits for its next run",
         "and tries again",
         "and healed",
@@ -101,10 +113,20 @@ def test_messages_say_what_to_do(devbox: Any, pod: Any, settings: Settings) -> N
     told = message(pod(devbox()), *others)
     assert "team-a/one, team-a/two" in told
     assert "serves this devbox nothing" in told
-    refused = message(pod(devbox(), init=InitView(refused=True), started=None))
-    assert "does not enforce NetworkPolicy" in refused
-    assert "egress.requireEnforcement=false" in refused
-    assert "started all the same" in message(pod(devbox(), init=InitView(finished=True, refused=True)))
+    assert "kubectl -n team-a logs agent" in message(pod(devbox(), init=InitView(), started=None))
+
+
+@pytest.mark.parametrize("words", [OPENED, UNSEEN])
+def test_what_is_not_enforced_is_told_in_the_init_containers_own_words(
+    devbox: Any, pod: Any, settings: Settings, words: str
+) -> None:
+    def message(**init: Any) -> str:
+        target = pod(devbox(), init=InitView(refused=True, **init), started=None)
+        return confinement.confinement(target, [], settings, in_force=True).finding.message
+
+    assert message(words=words).endswith(f": {words}")
+    assert message(words=words, finished=True).endswith(f": {words}")
+    assert "did not see NetworkPolicies work" in message(), "where its termination log could not be written"
 
 
 @pytest.mark.parametrize(
