@@ -210,8 +210,10 @@ REASONS: Final[dict[Reason, Meaning]] = {
     ),
     Reason.NOT_ENFORCED: Meaning(
         (_C.EGRESS_CONFINED,),
-        "The pod reached a port that no NetworkPolicy allows it: the cluster's CNI enforces none. The agent was not started.",
-        "Install a CNI that enforces NetworkPolicy; or accept that devboxes reach everything: egress.requireEnforcement=false.",
+        "Over IPv4 or IPv6 the pod reached a port that no NetworkPolicy allows it (the cluster's CNI enforces none there), or it has an "
+        "address of a family that the gateway's Service has none of, so that nobody can see it. The agent was not started.",
+        "What the message says: a CNI that enforces NetworkPolicy, service.ipFamilyPolicy, or no such addresses in pods; or accept that "
+        "devboxes reach everything: egress.requireEnforcement=false.",
     ),
     Reason.TOKEN_REFUSED: Meaning(
         (_C.TOKENS_ISSUED,), "The API server did not issue a token; the message is its own.", "Change what the message names."

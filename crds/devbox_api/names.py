@@ -38,7 +38,7 @@ HOME: Final = "/home/devbox"
 INIT_CONTAINER: Final = "devbox-init"
 """The container, and the command of the image: holds the agent back until confinement is seen to work."""
 INIT_NOT_ENFORCED: Final = 3
-"""Its exit code where the cluster enforces no NetworkPolicy."""
+"""Its exit code where the pod is not confined over some address family, or where that can't be seen. Its last words say which."""
 INIT_CONFINED: Final = "confined"
 """How its last words begin where it saw that the NetworkPolicies work. (It imports nothing of ours, and says so by itself.)"""
 

@@ -1,8 +1,8 @@
 """The command `devbox-init`.
 
 Goes in: where the gateway is, and what to do where policies are not enforced. Comes out: exit code 0 once the agent may start, 3
-where it may not; its last words are in the termination log, where the kubelet, and so the operator, finds them. It waits for as long
-as the gateway does not answer: that passes by itself.
+where it may not, since the pod is not confined over some address family or that can't be seen; its last words are in the termination
+log, where the kubelet, and so the operator, finds them. It waits for as long as the gateway does not answer: that passes by itself.
 """
 
 import argparse
@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from .judge import Judge, Verdict
+from .judge import Judge, State, Verdict
+from .kernel import families_in_use
 from .probe import watch
 
 NOT_ENFORCED: Final = 3
@@ -25,29 +26,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--gateway", required=True, help="the gateway's name, as in the hosts file")
     parser.add_argument("--data-port", type=int, default=443, help="the port that the pod's NetworkPolicy allows")
     parser.add_argument("--canary-port", type=int, default=8479, help="the port that it does not")
-    parser.add_argument("--seconds", type=float, default=30, help="how long the canary may go on answering")
+    parser.add_argument("--seconds", type=float, default=30, help="how long the canary may answer, or a family not be seen")
     parser.add_argument("--start-anyway", action="store_true", help="end well where policies are not enforced")
     parser.add_argument("--termination-log", type=Path, default=TERMINATION_LOG, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     # (As process 1 it would ignore the signal.)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     judge = Judge(options.seconds)
-    verdict = watch(options.gateway, options.data_port, options.canary_port, judge, lambda one: _say(one.value))
-    if verdict is Verdict.CONFINED:
-        _last("confined: the gateway answers, and its port that no NetworkPolicy allows does not", options.termination_log)
-        return 0
-    found = (
-        f"not enforced: for {options.seconds:g} s {options.gateway} answered on port {options.canary_port}, which no NetworkPolicy "
-        "allows: the cluster's CNI does not enforce NetworkPolicy"
-    )
-    if options.start_anyway:
-        _last(f"{found}. The agent starts all the same: egress.requireEnforcement=false", options.termination_log)
+    ports = options.data_port, options.canary_port
+    verdict = watch(options.gateway, *ports, judge, in_use=families_in_use, say=lambda one: _say(str(one)))
+    if verdict.state is State.CONFINED:
+        answers = f"over {verdict.over} the gateway answers, and its port that no NetworkPolicy allows does not"
+        _last(f"confined: {answers}", options.termination_log)
         return 0
     _last(
-        f"{found}. The agent is not started; the chart's value egress.requireEnforcement=false would start it, unconfined",
+        trouble(verdict, options.gateway, options.canary_port, options.seconds, start_anyway=options.start_anyway),
         options.termination_log,
     )
-    return NOT_ENFORCED
+    return 0 if options.start_anyway else NOT_ENFORCED
+
+
+def trouble(verdict: Verdict, gateway: str, canary_port: int, seconds: float, *, start_anyway: bool) -> str:
+    """Why the pod does not count as confined, and what to do: the operator shows it in the Devbox's status."""
+    over = verdict.over
+    if verdict.state is State.UNSEEN:
+        found = (
+            f"not seen: for {seconds:g} s the pod had an address of {over} and {gateway} none, so that nobody can see whether "
+            f"NetworkPolicies hold there; take {over} away from pods, or, where the cluster's Services can have it, give it to the "
+            "gateway's (the chart's value service.ipFamilyPolicy=PreferDualStack)"
+        )
+    else:
+        found = (
+            f"not enforced: for {seconds:g} s {gateway} answered over {over} on port {canary_port}, which no NetworkPolicy allows: "
+            f"the cluster's CNI does not enforce NetworkPolicy for {over}; install a CNI that does"
+        )
+    if start_anyway:
+        return f"{found}. The agent starts all the same: egress.requireEnforcement=false"
+    return f"{found}. The agent is not started; the chart's value egress.requireEnforcement=false would start it, unconfined"
 
 
 def _say(text: str) -> None:

@@ -1,47 +1,113 @@
-"""From rounds of two connection attempts to a verdict: is this pod confined?
+"""From rounds of connection attempts to a verdict: is this pod confined, over every address family that it uses?
 
-Goes in: round by round, did the gateway's data port answer, did the canary. Comes out: a `Verdict`. Pure. Called by probe.py.
+Goes in: round by round, what was seen of each family. Comes out: a `Verdict`. Pure. Called by probe.py.
 
 The data port is allowed by the pod's NetworkPolicy, the canary is not, and one process listens on both: so an answer from the first
 and none from the second is the policy at work, and not a network that is not there yet. How a canary fails to answer (reset,
-unreachable, silence) is the CNI's affair.
+unreachable, silence) is the CNI's affair. That it holds IPv4 says nothing of IPv6: each family in use has to show it by itself.
 """
 
-from enum import Enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
+
+from .families import Family
 
 ROUNDS: Final = 3
 """Running, that have to show confinement: some CNIs put a policy in force more than once while they start a pod."""
 
 
-class Verdict(Enum):
+@dataclass(frozen=True)
+class Seen:
+    """One family in one round."""
+
+    used: bool
+    """The pod has an address of it."""
+    named: bool
+    """So has the gateway, in the hosts file."""
+    data: bool
+    """The data port answered."""
+    canary: bool
+    """So did the canary."""
+
+
+class State(Enum):
     """What is known so far."""
 
-    WAITING = "the gateway does not answer yet"
-    OPEN = "the canary answers: no NetworkPolicy is in force yet"
-    CLOSING = "the gateway answers and the canary does not"
-    CONFINED = "confined"
-    NOT_ENFORCED = "not enforced"
+    WAITING = auto()
+    OPEN = auto()
+    UNSEEN = auto()
+    CLOSING = auto()
+    CONFINED = auto()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known so far, and of which families."""
+
+    state: State
+    families: tuple[Family, ...] = ()
+    late: bool = False
+    """It has been so for longer than it may."""
+
+    @property
+    def final(self) -> bool:
+        """Nothing is to be waited for."""
+        return self.late or self.state is State.CONFINED
+
+    @property
+    def over(self) -> str:
+        """The families, as words."""
+        return " and ".join(family.value for family in self.families)
+
+    def __str__(self) -> str:
+        match self.state:
+            case State.WAITING:
+                return f"the gateway does not answer yet over {self.over}" if self.families else "the pod has no address yet"
+            case State.OPEN:
+                return f"the canary answers over {self.over}: no NetworkPolicy is in force there yet"
+            case State.UNSEEN:
+                return f"the pod has an address of {self.over} and the gateway has none: there it can't be seen to be confined"
+            case State.CLOSING:
+                return f"the gateway answers and the canary does not, over {self.over}"
+            case State.CONFINED:
+                return "confined"
 
 
 class Judge:
     """Takes the rounds in their order."""
 
     def __init__(self, seconds: float) -> None:
-        """`seconds`: for so long the canary may go on answering."""
+        """`seconds`: for so long the canary may go on answering, and a family go without an address of the gateway."""
         self._seconds = seconds
-        self._passed = 0
-        self._open_since: float | None = None
+        self._passed: dict[Family, int] = {}
+        """Rounds running."""
+        self._open: dict[Family, float] = {}
+        self._unseen: dict[Family, float] = {}
+        """Since when."""
 
-    def take(self, began: float, *, data: bool, canary: bool) -> Verdict:
+    def take(self, began: float, seen: Mapping[Family, Seen]) -> Verdict:
         """One round, begun at that monotonic time."""
-        if canary:
-            self._passed = 0
-            self._open_since = began if self._open_since is None else self._open_since
-            return Verdict.NOT_ENFORCED if began - self._open_since >= self._seconds else Verdict.OPEN
-        self._open_since = None
-        if not data:
-            self._passed = 0
-            return Verdict.WAITING
-        self._passed += 1
-        return Verdict.CONFINED if self._passed >= ROUNDS else Verdict.CLOSING
+        used = [family for family, one in seen.items() if one.used]
+        # An answer of the canary counts over whatever family.
+        self._open = _since(self._open, began, (family for family, one in seen.items() if one.canary))
+        self._unseen = _since(self._unseen, began, (family for family in used if not seen[family].named))
+        self._passed = {family: self._passed.get(family, 0) + 1 for family in used if seen[family].data and not self._open}
+        if self._open:
+            return self._trouble(State.OPEN, self._open, began)
+        if self._unseen:
+            return self._trouble(State.UNSEEN, self._unseen, began)
+        silent = tuple(family for family in used if family not in self._passed)
+        if silent or not used:
+            return Verdict(State.WAITING, silent)
+        confined = all(self._passed[family] >= ROUNDS for family in used)
+        return Verdict(State.CONFINED if confined else State.CLOSING, tuple(used))
+
+    def _trouble(self, state: State, since: Mapping[Family, float], began: float) -> Verdict:
+        late = tuple(family for family, start in since.items() if began - start >= self._seconds)
+        return Verdict(state, late or tuple(since), late=bool(late))
+
+
+def _since(before: Mapping[Family, float], now: float, families: Iterable[Family]) -> dict[Family, float]:
+    return {family: before.get(family, now) for family in families}

@@ -1,6 +1,6 @@
 """The rounds: every quarter of a second, one TCP connection to each of the two ports of each of the gateway's addresses.
 
-Goes in: the gateway's name and ports, a judge. Comes out: the judge's verdict. Called by __main__.
+Goes in: the gateway's name and ports, what says which families are in use, a judge. Comes out: the judge's verdict. Called by __main__.
 
 Rounds overlap, since a policy that drops gives no answer to wait for: each attempt has a second of its own, and three rounds that
 show confinement take 1.5 s (half a second where policies reject) in place of three. Every round still speaks for its own moment: an
@@ -11,14 +11,17 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 
-from .judge import Judge, Verdict
+from .families import Family
+from .judge import Judge, Seen, Verdict
 
 EVERY: Final = 0.25
 PATIENCE: Final = 1.0
 """Seconds without an answer that are an answer."""
+
+FAMILIES: Final = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 
 Address = tuple[Any, ...]
 
@@ -27,6 +30,7 @@ class Attempt:
     """One connection."""
 
     def __init__(self, family: int, address: Address) -> None:
+        self.family = family
         self.answered = False
         self.socket: socket.socket | None = None
         """None once it is decided."""
@@ -62,16 +66,26 @@ class Round:
         yield from self.data
         yield from self.canary
 
-    def answered(self) -> tuple[bool, bool]:
-        """Did the data port, by any address; did the canary, by any address."""
-        return any(one.answered for one in self.data), any(one.answered for one in self.canary)
+    def seen(self, used: Collection[Family]) -> dict[Family, Seen]:
+        """Of each family, by any address. `used`: those that the pod has an address of."""
+        return {
+            family: Seen(
+                used=family in used,
+                named=any(one.family == number for one in self.data),
+                data=any(one.family == number and one.answered for one in self.data),
+                canary=any(one.family == number and one.answered for one in self.canary),
+            )
+            for family, number in FAMILIES.items()
+        }
 
     def decided(self, now: float) -> bool:
         """Nothing that could change it is outstanding, or its time is up."""
-        data, canary = self.answered()
-        if canary or now >= self.began + PATIENCE:
+        if now >= self.began + PATIENCE:
             return True
-        return all(one.socket is None for one in self.canary) and (data or all(one.socket is None for one in self.data))
+        if any(one.socket is not None for one in self.canary):
+            return False
+        waited = {one.family for one in self.data if one.socket is not None}
+        return any(one.answered for one in self.canary) or waited <= {one.family for one in self.data if one.answered}
 
     def close(self) -> None:
         """What is still outstanding did not answer."""
@@ -88,7 +102,15 @@ def addresses(host: str, port: int) -> list[tuple[int, Address]]:
         return []
 
 
-def watch(host: str, data_port: int, canary_port: int, judge: Judge, say: Callable[[Verdict], None]) -> Verdict:
+def watch(
+    host: str,
+    data_port: int,
+    canary_port: int,
+    judge: Judge,
+    *,
+    in_use: Callable[[], Collection[Family]],
+    say: Callable[[Verdict], None],
+) -> Verdict:
     """Until there is a verdict that ends it. `say` hears of each change."""
     rounds: deque[Round] = deque()
     last: Verdict | None = None
@@ -102,12 +124,12 @@ def watch(host: str, data_port: int, canary_port: int, judge: Judge, say: Callab
             _collect(rounds, max(0.0, min(due, rounds[0].began + PATIENCE) - now) if rounds else due - now)
             while rounds and rounds[0].decided(time.monotonic()):
                 done = rounds.popleft()
-                data, canary = done.answered()
                 done.close()
-                verdict = judge.take(done.began, data=data, canary=canary)
-                if verdict in (Verdict.CONFINED, Verdict.NOT_ENFORCED):
+                # (In use by now: a family that came during the round was not seen in it.)
+                verdict = judge.take(done.began, done.seen(in_use()))
+                if verdict.final:
                     return verdict
-                if verdict is not last:
+                if verdict != last:
                     last = verdict
                     say(verdict)
     finally:

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from devbox_init import __main__, probe
-from devbox_init.judge import Judge, Verdict
+from devbox_init.families import Family
+from devbox_init.judge import Judge, State, Verdict
+
+V4, V6 = Family.IPV4, Family.IPV6
 
 
 def listener(port: int = 0) -> socket.socket:
@@ -22,6 +25,14 @@ def listener(port: int = 0) -> socket.socket:
     made = socket.create_server(("127.0.0.1", port), backlog=128)
     made.settimeout(5)
     return made
+
+
+@pytest.fixture(autouse=True)
+def in_use(monkeypatch: pytest.MonkeyPatch) -> set[Family]:
+    """What the pod has addresses of: here, of the family that the gateway has. (test_pod.py has real ones.)"""
+    used = {V4}
+    monkeypatch.setattr(__main__, "families_in_use", lambda: frozenset(used))
+    return used
 
 
 @pytest.fixture
@@ -45,6 +56,19 @@ def nobody() -> int:
         return int(made.getsockname()[1])
 
 
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port as policies leave it that drop: a listener whose queue is full answers nothing."""
+    with ExitStack() as stack:
+        full = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0), backlog=0)))
+        for _ in range(8):
+            one = stack.enter_context(closing(socket.socket()))
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        time.sleep(0.2)
+        yield full.getsockname()[1]
+
+
 def run(tmp_path: Path, data: int, canary_port: int, *more: str) -> tuple[int, str]:
     """Exit code and last words."""
     log = tmp_path / "log"
@@ -62,20 +86,12 @@ def test_a_confined_pod_starts_within_a_second(tmp_path: Path, gateway: int, nob
 
 
 def test_a_canary_that_is_silent_costs_a_second_and_not_three(
-    tmp_path: Path, gateway: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, gateway: int, silent: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where policies drop: a listener whose queue is full answers nothing."""
     monkeypatch.setattr(probe, "PATIENCE", 0.6)
-    with ExitStack() as stack:
-        full = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0), backlog=0)))
-        for _ in range(8):
-            one = stack.enter_context(closing(socket.socket()))
-            one.setblocking(False)
-            one.connect_ex(full.getsockname())
-        time.sleep(0.2)
-        began = time.monotonic()
-        code, _ = run(tmp_path, gateway, full.getsockname()[1])
-        took = time.monotonic() - began
+    began = time.monotonic()
+    code, _ = run(tmp_path, gateway, silent)
+    took = time.monotonic() - began
     assert code == 0
     assert took < 3 * 0.6, f"rounds overlap: {took}"
 
@@ -112,16 +128,18 @@ def test_a_gateway_that_comes_late(nobody: int) -> None:
         port = later.getsockname()[1]
     heard: list[Verdict] = []
     found: list[Verdict] = []
-    thread = threading.Thread(
-        target=lambda: found.append(probe.watch("127.0.0.1", port, nobody, Judge(30), heard.append)), daemon=True
-    )
+
+    def watched() -> None:
+        found.append(probe.watch("127.0.0.1", port, nobody, Judge(30), in_use=lambda: [V4], say=heard.append))
+
+    thread = threading.Thread(target=watched, daemon=True)
     thread.start()
     time.sleep(1)
     assert not found
     with closing(listener(port)):
         thread.join(5)
-    assert found == [Verdict.CONFINED]
-    assert heard[0] is Verdict.WAITING
+    assert found == [Verdict(State.CONFINED, (V4,))]
+    assert heard[0] == Verdict(State.WAITING, (V4,))
 
 
 def test_a_name_that_is_not_in_the_hosts_file_is_no_gateway() -> None:
@@ -131,8 +149,39 @@ def test_a_name_that_is_not_in_the_hosts_file_is_no_gateway() -> None:
 def test_every_address_is_tried() -> None:
     """One family that is not confined is enough to be not confined."""
     families = {family for family, _ in probe.addresses("localhost", 80)}
-    assert families <= {socket.AF_INET, socket.AF_INET6}
+    assert families <= {*probe.FAMILIES.values()}
     assert probe.addresses("::1", 80) == [(socket.AF_INET6, ("::1", 80, 0, 0))]
+
+
+def test_a_family_without_an_address_of_the_gateway(tmp_path: Path, gateway: int, nobody: int, in_use: set[Family]) -> None:
+    in_use.add(V6)
+    code, words = run(tmp_path, gateway, nobody, "--seconds=0.6")
+    assert code == 3
+    assert words.startswith("not seen: for 0.6 s the pod had an address of IPv6 and 127.0.0.1 none")
+    assert "service.ipFamilyPolicy" in words
+    assert "egress.requireEnforcement=false" in words
+    code, words = run(tmp_path, gateway, nobody, "--seconds=0.6", "--start-anyway")
+    assert code == 0
+    assert words.startswith("not seen: ")
+    assert "starts all the same" in words
+
+
+def test_a_family_that_goes_away(tmp_path: Path, gateway: int, nobody: int, in_use: set[Family]) -> None:
+    in_use.add(V6)
+    going = threading.Timer(0.8, in_use.remove, [V6])
+    going.start()
+    code, words = run(tmp_path, gateway, nobody, "--seconds=5")
+    assert (code, words.split(":")[0]) == (0, "confined")
+
+
+def test_a_family_that_comes_while_the_last_round_is_on_its_way(
+    tmp_path: Path, gateway: int, silent: int, in_use: set[Family]
+) -> None:
+    """All that was tried was tried before it came."""
+    coming = threading.Timer(probe.PATIENCE - probe.EVERY, in_use.add, [V6])
+    coming.start()
+    code, words = run(tmp_path, gateway, silent, "--seconds=0.6")
+    assert (code, words.split(":")[0]) == (3, "not seen")
 
 
 def test_it_ends_when_it_is_told_to(nobody: int) -> None:
@@ -140,7 +189,7 @@ def test_it_ends_when_it_is_told_to(nobody: int) -> None:
     command = [sys.executable, "-m", "devbox_init", "--gateway=127.0.0.1", f"--data-port={nobody}", f"--canary-port={nobody}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().strip() == Verdict.WAITING.value
+        assert process.stdout.readline().strip(), "what it waits for; which families this machine has is no matter"
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(5) == 143
 
@@ -151,7 +200,19 @@ def test_it_and_the_operator_agree() -> None:
     from devbox_operator.initview import InitView
 
     assert names.INIT_NOT_ENFORCED == __main__.NOT_ENFORCED
-    assert Verdict.CONFINED.value == names.INIT_CONFINED
+    assert str(Verdict(State.CONFINED)) == names.INIT_CONFINED
     status = {"initContainerStatuses": [{"name": "devbox-init", "state": {"terminated": {"exitCode": 3}}}]}
     view = InitView.of({"initContainers": [{"name": "devbox-init"}]}, status)
     assert view == InitView(refused=True)
+
+
+@pytest.mark.parametrize("state", [State.OPEN, State.UNSEEN])
+def test_its_last_words_are_short_enough_to_be_shown_whole(state: State) -> None:
+    """With the longest namespace that there may be."""
+    from devbox_operator.conditions import NOTE
+    from devbox_operator.initview import WORDS
+
+    verdict = Verdict(state, (V4, V6), late=True)
+    words = __main__.trouble(verdict, f"gateway.{'n' * 51}.svc", 8479, 599.5, start_anyway=False)
+    assert len(words) <= WORDS
+    assert WORDS + len(f"pod {'d' * 63}: ") <= NOTE

@@ -1,33 +1,49 @@
 """When a pod counts as confined, and when as not: rounds in, verdict out."""
 
+import itertools
+
 import pytest
 
-from devbox_init.judge import Judge, Verdict
+from devbox_init.families import Family
+from devbox_init.judge import Judge, Seen, State, Verdict
 
-DATA, BOTH, CANARY, NEITHER = (True, False), (True, True), (False, True), (False, False)
+V4, V6 = Family.IPV4, Family.IPV6
+SHUT = Seen(used=True, named=True, data=True, canary=False)
+"""The gateway answers and the canary does not."""
+BOTH = Seen(used=True, named=True, data=True, canary=True)
+CANARY = Seen(used=True, named=True, data=False, canary=True)
+SILENT = Seen(used=True, named=True, data=False, canary=False)
+UNNAMED = Seen(used=True, named=False, data=False, canary=False)
+NAMED = Seen(used=False, named=True, data=False, canary=False)
+ABSENT = Seen(used=False, named=False, data=False, canary=False)
+LEAK = Seen(used=False, named=True, data=True, canary=True)
+"""An answer without an address that we know of."""
+
+Round = tuple[Seen, Seen]
 
 
-def last(rounds: list[tuple[bool, bool]], seconds: float = 30, every: float = 1.0) -> Verdict:
-    judge, verdict = Judge(seconds), Verdict.WAITING
-    for number, (data, canary) in enumerate(rounds):
-        verdict = judge.take(number * every, data=data, canary=canary)
+def last(rounds: list[Round], seconds: float = 30, every: float = 1.0) -> Verdict:
+    judge, verdict = Judge(seconds), Verdict(State.WAITING)
+    for number, (four, six) in enumerate(rounds):
+        verdict = judge.take(number * every, {V4: four, V6: six})
     return verdict
 
 
+@pytest.mark.parametrize("other", [ABSENT, NAMED], ids=["IPv4 alone", "IPv4 alone, a gateway with both"])
 @pytest.mark.parametrize(
-    ("rounds", "expected"),
+    ("rounds", "state", "late"),
     [
-        ([DATA, DATA, DATA], Verdict.CONFINED),
-        ([DATA, DATA], Verdict.CLOSING),
-        ([BOTH, DATA, DATA, DATA], Verdict.CONFINED),
-        ([DATA, DATA, BOTH, DATA, DATA], Verdict.CLOSING),
-        ([DATA, DATA, NEITHER, DATA], Verdict.CLOSING),
-        ([NEITHER] * 100, Verdict.WAITING),
-        ([BOTH] * 30, Verdict.OPEN),
-        ([BOTH] * 31, Verdict.NOT_ENFORCED),
-        ([CANARY] * 31, Verdict.NOT_ENFORCED),
-        ([*[BOTH] * 20, NEITHER, *[BOTH] * 20], Verdict.OPEN),
-        ([*[BOTH] * 20, DATA, *[BOTH] * 20], Verdict.OPEN),
+        ([SHUT, SHUT, SHUT], State.CONFINED, False),
+        ([SHUT, SHUT], State.CLOSING, False),
+        ([BOTH, SHUT, SHUT, SHUT], State.CONFINED, False),
+        ([SHUT, SHUT, BOTH, SHUT, SHUT], State.CLOSING, False),
+        ([SHUT, SHUT, SILENT, SHUT], State.CLOSING, False),
+        ([SILENT] * 100, State.WAITING, False),
+        ([BOTH] * 30, State.OPEN, False),
+        ([BOTH] * 31, State.OPEN, True),
+        ([CANARY] * 31, State.OPEN, True),
+        ([*[BOTH] * 20, SILENT, *[BOTH] * 20], State.OPEN, False),
+        ([*[BOTH] * 20, SHUT, *[BOTH] * 20], State.OPEN, False),
     ],
     ids=[
         "three rounds running",
@@ -43,5 +59,87 @@ def last(rounds: list[tuple[bool, bool]], seconds: float = 30, every: float = 1.
         "also after a round that passed",
     ],
 )
-def test_verdicts(rounds: list[tuple[bool, bool]], expected: Verdict) -> None:
-    assert last(rounds) is expected
+def test_one_family(rounds: list[Seen], state: State, late: bool, other: Seen) -> None:
+    assert last([(one, other) for one in rounds]) == Verdict(state, (V4,), late)
+    assert last([(other, one) for one in rounds]) == Verdict(state, (V6,), late), "and so it is the other way round"
+
+
+@pytest.mark.parametrize(
+    ("rounds", "expected"),
+    [
+        ([(SHUT, SHUT)] * 3, Verdict(State.CONFINED, (V4, V6))),
+        ([(SHUT, SHUT)] * 2, Verdict(State.CLOSING, (V4, V6))),
+        ([(SHUT, BOTH)] * 3, Verdict(State.OPEN, (V6,))),
+        ([(SHUT, BOTH)] * 31, Verdict(State.OPEN, (V6,), late=True)),
+        ([(SHUT, LEAK)] * 31, Verdict(State.OPEN, (V6,), late=True)),
+        ([(SHUT, SILENT)] * 100, Verdict(State.WAITING, (V6,))),
+        ([(SHUT, UNNAMED)] * 3, Verdict(State.UNSEEN, (V6,))),
+        ([(SHUT, UNNAMED)] * 31, Verdict(State.UNSEEN, (V6,), late=True)),
+        ([(UNNAMED, SHUT)] * 31, Verdict(State.UNSEEN, (V4,), late=True)),
+        ([*[(SHUT, UNNAMED)] * 20, (SHUT, ABSENT)], Verdict(State.CONFINED, (V4,))),
+        ([(SHUT, ABSENT), (SHUT, SHUT), (SHUT, SHUT)], Verdict(State.CLOSING, (V4, V6))),
+        ([(SHUT, ABSENT), *[(SHUT, SHUT)] * 3], Verdict(State.CONFINED, (V4, V6))),
+        ([(SHUT, ABSENT), (SHUT, SILENT), (SHUT, SILENT)], Verdict(State.WAITING, (V6,))),
+        ([(SHUT, ABSENT), (SHUT, UNNAMED), (SHUT, UNNAMED)], Verdict(State.UNSEEN, (V6,))),
+        ([(SHUT, SHUT), (SHUT, SILENT), *[(SHUT, SHUT)] * 2], Verdict(State.CLOSING, (V4, V6))),
+        ([*[(SHUT, SHUT)] * 2, (BOTH, SHUT), *[(SHUT, SHUT)] * 2], Verdict(State.CLOSING, (V4, V6))),
+        ([*[(BOTH, SHUT)] * 20, *[(SHUT, BOTH)] * 20], Verdict(State.OPEN, (V6,))),
+        ([(BOTH, BOTH)] * 31, Verdict(State.OPEN, (V4, V6), late=True)),
+        ([(BOTH, UNNAMED)] * 31, Verdict(State.OPEN, (V4,), late=True)),
+        ([(NAMED, NAMED)] * 100, Verdict(State.WAITING)),
+        ([(NAMED, ABSENT), (ABSENT, ABSENT), *[(SHUT, ABSENT)] * 3], Verdict(State.CONFINED, (V4,))),
+    ],
+    ids=[
+        "both fine",
+        "both have to show it three times",
+        "the canary answers over the second alone",
+        "and goes on",
+        "also where the pod has no address that we know of",
+        "the gateway is silent over the second, for however long",
+        "it has no address of the second",
+        "and gets none",
+        "nor one of the first",
+        "the pod's address goes away",
+        "one that comes late has to show it, too",
+        "and does",
+        "or does not",
+        "or can't",
+        "a second that fails in between begins anew",
+        "a canary of the first lets the second begin anew",
+        "each has its time",
+        "nothing is enforced at all",
+        "an open one is told first",
+        "no address yet",
+        "an address that comes",
+    ],
+)
+def test_two_families(rounds: list[Round], expected: Verdict) -> None:
+    assert last(rounds) == expected
+
+
+EVERY = [SHUT, BOTH, CANARY, SILENT, UNNAMED, NAMED, ABSENT, LEAK]
+
+
+def test_confined_means_each_family_in_use_was_seen_so_three_times_running() -> None:
+    """Every four rounds that there are of the two families, where one of them is something else in one round or from one on."""
+    for odd, place, other in itertools.product(EVERY, range(4), EVERY):
+        for row in ([odd if at == place else SHUT for at in range(4)], [odd if at >= place else SHUT for at in range(4)]):
+            for rounds in ([(one, other) for one in row], [(other, one) for one in row]):
+                recent = rounds[-3:]
+                used = [side for side in (0, 1) if recent[-1][side].used]
+                seen = used and all(one[side] == SHUT for one in recent for side in used)
+                shut = not any(one.canary for pair in recent for one in pair)
+                assert (last(rounds).state is State.CONFINED) == bool(seen and shut), rounds
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        (Verdict(State.WAITING), "the pod has no address yet"),
+        (Verdict(State.WAITING, (V6,)), "the gateway does not answer yet over IPv6"),
+        (Verdict(State.OPEN, (V4, V6)), "the canary answers over IPv4 and IPv6: no NetworkPolicy is in force there yet"),
+        (Verdict(State.CLOSING, (V4,)), "the gateway answers and the canary does not, over IPv4"),
+    ],
+)
+def test_it_says_what_it_waits_for(verdict: Verdict, words: str) -> None:
+    assert str(verdict) == words

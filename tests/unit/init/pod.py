@@ -1,0 +1,62 @@
+"""`python -m tests.unit.init.pod SCENE`, in a network of tests/support/netns.py: a pod's first seconds, with real addresses.
+
+Goes in: a `Scene` as JSON. Comes out, on standard output, as JSON: the exit code of `devbox-init`, its first and its last words. The
+gateway's ports are listeners of this process; a policy that is at work is a listener that is not there. Called by test_pod.py.
+"""
+
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+V4: Final = "10.203.0.1"
+V6: Final = "fd00:203::1"
+DATA: Final = 8443
+CANARY: Final = 8479
+NO_IPV6: Final = "ip -6 addr flush dev lo scope global"
+NO_IPV4: Final = f"ip addr del {V4}/24 dev lo"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the pod finds."""
+
+    named: tuple[str, ...] = (V4, V6)
+    """The gateway's addresses in the hosts file."""
+    data: tuple[str, ...] = (V4, V6)
+    """Where its data port answers."""
+    canary: tuple[str, ...] = ()
+    before: str = "true"
+    later: str = "true"
+    """Commands: before it starts, and once it has said something."""
+    arguments: tuple[str, ...] = ("--seconds=1",)
+
+
+def play(scene: Scene) -> tuple[int, str, str]:
+    """Exit code, first and last words."""
+    with ExitStack() as stack:
+        log = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "log"
+        with Path("/etc/hosts").open("a", encoding="ascii") as hosts:
+            hosts.writelines(f"{address} gateway.test\n" for address in scene.named)
+        for port, addresses in ((DATA, scene.data), (CANARY, scene.canary)):
+            for address in addresses:
+                family = socket.AF_INET6 if ":" in address else socket.AF_INET
+                stack.enter_context(socket.create_server((address, port), family=family, backlog=128))
+        subprocess.run(scene.before.split(), check=True)
+        ports = (f"--data-port={DATA}", f"--canary-port={CANARY}")
+        command = [sys.executable, "-m", "devbox_init", "--gateway=gateway.test", *ports, f"--termination-log={log}"]
+        with subprocess.Popen([*command, *scene.arguments], stdout=subprocess.PIPE, text=True) as agent:
+            assert agent.stdout is not None
+            first = agent.stdout.readline().strip()
+            subprocess.run(scene.later.split(), check=True)
+            agent.communicate(timeout=20)
+        return agent.returncode, first, log.read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(play(Scene(**json.loads(sys.argv[1])))))
