@@ -27,22 +27,25 @@ from .world import World, is_canary
 
 SECONDS: Final = 3
 TARGETS: Final = ("203.0.113.7", "140.82.112.3", "169.254.169.254", "10.200.1.1", "192.168.7.7")
+TARGETS6: Final = ("2001:db8::7", "fd12:3456::1")
 _BURST: Final = f"""
 import socket, sys, time
 targets = sys.argv[1:]
-udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-udp.setblocking(False)
+families = {{host: socket.AF_INET6 if ":" in host else socket.AF_INET for host in targets}}
+udps = {{family: socket.socket(family, socket.SOCK_DGRAM) for family in families.values()}}
+for udp in udps.values():
+    udp.setblocking(False)
 query = bytes.fromhex("abcd01000001000000000000") + b"\\x04leak\\x07example\\0\\0\\x01\\0\\x01"
 start, sent, held = time.monotonic(), 0, []
 while time.monotonic() - start < {SECONDS}:
     for host in targets:
         for port, data in ((9999, b"x"), (53, query)):
             try:
-                udp.sendto(data, (host, port))
+                udps[families[host]].sendto(data, (host, port))
                 sent += 1
             except OSError:
                 pass
-        tcp = socket.socket()
+        tcp = socket.socket(families[host])
         tcp.setblocking(False)
         sent += 1
         tcp.connect_ex((host, 443))
@@ -62,9 +65,11 @@ def command(targets: Sequence[str]) -> list[str]:
 def births(world: World, number: int = 50, controls: int = 10) -> list[Verdict]:
     """All at once."""
     inside = [world.neighbour.address, world.cluster_ip("kube-dns", "kube-system"), world.cluster_ip("kubernetes", "default")]
+    if world.neighbour.address6:
+        inside += [*TARGETS6, world.neighbour.address6]
     everything = [*TARGETS, *inside]
     mark = secrets.token_hex(3)
-    world.prove(everything, [world.devbox.address])
+    world.prove(everything, world.devbox.addresses)
     world.sinkhole.counters.reset()
     groups = {
         "devboxes": [f"d{mark}-{n}" for n in range(number)],
@@ -106,41 +111,52 @@ class Counted(NamedTuple):
         return f"{node} packets, {sinkhole} of them to the sinkhole"
 
 
-def _devboxes(world: World, name: str, born: dict[str, int], counted: Counted) -> Verdict:
+Born = dict[frozenset[str], int]
+"""A pod's addresses → how much its program says that it sent."""
+
+
+def _all(born: Born) -> set[str]:
+    return {address for addresses in born for address in addresses}
+
+
+def _pods(born: Born, packets: list[Packets]) -> str:
+    sources = {one.source for one in packets}
+    return f"{sum(not addresses.isdisjoint(sources) for addresses in born)} of {len(born)} pods"
+
+
+def _devboxes(world: World, name: str, born: Born, counted: Counted) -> Verdict:
     """Nothing may have been counted but what went to the gateway's two ports, and to the canary."""
     canary = world.canary_addresses()
-    leaks = [one for one in world.leaks(set(born), counted.node) if not is_canary(one, canary)]
-    arrived = counted.of(born).sinkhole
+    leaks = [one for one in world.leaks(_all(born), counted.node) if not is_canary(one, canary)]
+    arrived = counted.of(_all(born)).sinkhole
     shown = f"on the node: {listed(leaks)}; in the sinkhole: {listed(arrived)}; {sum(born.values())} tries"
     return Verdict(name, "0 packets past the gateway", shown, "", not leaks and not arrived and all(born.values()))
 
 
-def _canary(world: World, born: dict[str, int], counted: Counted) -> Verdict:
+def _canary(world: World, born: Born, counted: Counted) -> Verdict:
     canary = world.canary_addresses()
-    tried = [one for one in counted.of(born).node if is_canary(one, canary)]
-    sources = {one.source for one in tried}
-    shown = f"{sum(one.number for one in tried)} packets of {len(sources)} of {len(born)} pods"
+    tried = [one for one in counted.of(_all(born)).node if is_canary(one, canary)]
+    shown = f"{sum(one.number for one in tried)} packets of {_pods(born, tried)}"
     return Verdict("… devbox-init's own probes of the canary, before the policy was in force", "shown", shown, "", None)
 
 
-def _late(world: World, name: str, born: dict[str, int], counted: Counted) -> Verdict:
-    leaks = Counted(world.leaks(set(born), counted.node), counted.of(born).sinkhole)
-    sources = {one.source for one in leaks.node}
-    shown = f"{leaks.number}, of {len(sources)} of {len(born)} pods; {sum(born.values())} tries"
+def _late(world: World, name: str, born: Born, counted: Counted) -> Verdict:
+    leaks = Counted(world.leaks(_all(born), counted.node), counted.of(_all(born)).sinkhole)
+    shown = f"{leaks.number}, of {_pods(born, leaks.node)}; {sum(born.values())} tries"
     return Verdict(name, "shown", shown, "", None)
 
 
-def _free(world: World, name: str, born: dict[str, int], counted: Counted) -> Verdict:
-    """Something of each must have been counted, on the node and in the sinkhole, or the counting shows nothing."""
-    seen = Counted(world.leaks(set(born), counted.node), counted.of(born).sinkhole)
-    every = all({one.source for one in rows} == set(born) for rows in seen)
+def _free(world: World, name: str, born: Born, counted: Counted) -> Verdict:
+    """Something from each address must have been counted, on the node and in the sinkhole, or the counting shows nothing."""
+    seen = Counted(world.leaks(_all(born), counted.node), counted.of(_all(born)).sinkhole)
+    every = all({one.source for one in rows} == _all(born) for rows in seen)
     return Verdict(name, "packets of each", f"{seen.number}; {sum(born.values())} tries", "", every)
 
 
-def _sent(world: World, names: list[str], *, devboxes: bool) -> dict[str, int]:
-    """Address of each pod → how much its program says that it sent, once all have ended."""
+def _sent(world: World, names: list[str], *, devboxes: bool) -> Born:
+    """Of all of them, once all have ended."""
 
-    def attempt() -> dict[str, int]:
+    def attempt() -> Born:
         found = [one for one in world.kubectl.all("pods", world.home.name) if _owner(one, devboxes=devboxes) in names]
         running = [one for one in found if one["status"].get("phase") == "Running"]
         if len(running) < len(names):
@@ -150,7 +166,7 @@ def _sent(world: World, names: list[str], *, devboxes: bool) -> dict[str, int]:
             logged = world.kubectl("-n", world.home.name, "logs", one["metadata"]["name"], "-c", "devbox").out
             if (said := re.search(r"sent (\d+)", logged)) is None:
                 raise NotYet(f"{one['metadata']['name']} has not ended")
-            made[str(one["status"]["podIP"])] = int(said.group(1))
+            made[frozenset(pods.addresses(one["status"]))] = int(said.group(1))
         return made
 
     return wait_for("the first seconds of all", attempt, seconds=240, interval=2)

@@ -9,14 +9,20 @@ import asyncio
 import json
 import socket
 import sys
+from collections.abc import Callable
 from typing import Final
 
 from tests.support.dns_server import DnsServer
+
+from devbox_cluster.network import has_ipv6
 
 PORTS: Final = (22, 53, 80, 443, 853, 8443, 9999)
 BANNER: Final = b"devbox-probes: you should not be here\n"
 _PKTINFO: Final = 8
 """IP_PKTINFO, ip(7): which of all addresses a datagram was sent to, so that the answer comes from there."""
+
+_FREEBIND: Final = 78
+"""IPV6_FREEBIND, in6.h: it may answer from addresses that no device has."""
 
 
 class Zone:
@@ -55,17 +61,30 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dns
 def _datagrams(port: int, dns: DnsServer | None) -> None:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.IPPROTO_IP, _PKTINFO, 1)
-    sock.setblocking(False)
     sock.bind(("0.0.0.0", port))  # noqa: S104 (every address of a namespace of its own)
+    # struct in_pktinfo: interface, the address to send from, the address in the header
+    _echo(sock, dns, (socket.IPPROTO_IP, _PKTINFO), lambda info: bytes(4) + info[8:12] + bytes(4))
+
+
+def _datagrams6(port: int) -> None:
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    sock.setsockopt(socket.IPPROTO_IPV6, _FREEBIND, 1)
+    sock.bind(("::", port))
+    # struct in6_pktinfo: the address, interface
+    _echo(sock, None, (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO), lambda info: info[:16] + bytes(4))
+
+
+def _echo(sock: socket.socket, dns: DnsServer | None, kind: tuple[int, int], back: Callable[[bytes], bytes]) -> None:
+    sock.setblocking(False)
 
     def answer() -> None:
         data, ancillary, _, peer = sock.recvmsg(65536, 128)
         reply = data if dns is None else dns.answer(data)
-        sent_to = [value for level, kind, value in ancillary if (level, kind) == (socket.IPPROTO_IP, _PKTINFO)]
+        sent_to = [value for level, number, value in ancillary if (level, number) == kind]
         if reply is not None and sent_to:
-            # struct in_pktinfo: interface, the address to send from, the address in the header
-            info = bytes(4) + sent_to[0][8:12] + bytes(4)
-            sock.sendmsg([reply], [(socket.IPPROTO_IP, _PKTINFO, info)], 0, peer)
+            sock.sendmsg([reply], [(*kind, back(sent_to[0]))], 0, peer)
 
     asyncio.get_running_loop().add_reader(sock.fileno(), answer)
 
@@ -79,8 +98,10 @@ async def main() -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: DnsServer | None = server) -> None:
             await _serve(reader, writer, server)
 
-        await asyncio.start_server(serve, "0.0.0.0", port, backlog=4096)  # noqa: S104
+        await asyncio.start_server(serve, None, port, backlog=4096)
         _datagrams(port, server)
+        if has_ipv6():
+            _datagrams6(port)
     print("up", flush=True)  # noqa: T201
     await asyncio.Event().wait()
 

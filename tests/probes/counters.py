@@ -4,11 +4,12 @@ Goes in: nothing. Comes out: `Packets`, one row for each flow's key. The sets si
 after the filters of kube-router, so that a packet which a policy drops or rejects is not counted, and one that passes is, wherever
 it goes: the sinkhole, a pod, a Service (by then it is a pod's address), the API server, the node. Another set, in the sinkhole, counts
 what arrives there. What answers the
-other side (kubelet, for one) is not counted; what has no connection, such as a stray ACK, is. Called by sinkhole.py and by whoever judges.
+other side (kubelet, for one) is not counted; what has no connection, such as a stray ACK, is. Nor is what IPv6 needs to find
+neighbours, which never leaves the link. Called by sinkhole.py and by whoever judges.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from devbox_cluster import config
@@ -18,12 +19,16 @@ from .shell import INSIDE, NAMESPACE, nft, run
 _SETS: Final = """
   set ports4 { type ipv4_addr . ipv4_addr . inet_proto . inet_service; flags dynamic; size 65535; counter; }
   set others4 { type ipv4_addr . ipv4_addr . inet_proto; flags dynamic; size 65535; counter; }
-  set any6 { type ipv6_addr . ipv6_addr . inet_proto; flags dynamic; size 65535; counter; }
+  set ports6 { type ipv6_addr . ipv6_addr . inet_proto . inet_service; flags dynamic; size 65535; counter; }
+  set others6 { type ipv6_addr . ipv6_addr . inet_proto; flags dynamic; size 65535; counter; }
   chain count {
     ct direction reply return
+    icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } return
+    icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } return
     meta nfproto ipv4 meta l4proto { tcp, udp, sctp } update @ports4 { ip saddr . ip daddr . meta l4proto . th dport }
     meta nfproto ipv4 meta l4proto != { tcp, udp, sctp } update @others4 { ip saddr . ip daddr . meta l4proto }
-    meta nfproto ipv6 update @any6 { ip6 saddr . ip6 daddr . meta l4proto }
+    meta nfproto ipv6 meta l4proto { tcp, udp, sctp } update @ports6 { ip6 saddr . ip6 daddr . meta l4proto . th dport }
+    meta nfproto ipv6 meta l4proto != { tcp, udp, sctp } update @others6 { ip6 saddr . ip6 daddr . meta l4proto }
   }
 """
 _NODE: Final = f"""
@@ -37,8 +42,18 @@ table inet {NAMESPACE} {{
     type filter hook input priority 50; policy accept;
     iifname "{config.POD_DEVICE}" jump count
   }}
+  set links {{ type ipv6_addr . ipv6_addr . inet_proto; flags dynamic; size 65535; counter; }}
+  chain links_forwarded {{
+    type filter hook forward priority -20; policy accept;
+    iifname "{config.POD_DEVICE}" ip6 saddr fe80::/10 update @links {{ ip6 saddr . ip6 daddr . meta l4proto }}
+  }}
+  chain links_received {{
+    type filter hook input priority -20; policy accept;
+    iifname "{config.POD_DEVICE}" ip6 saddr fe80::/10 update @links {{ ip6 saddr . ip6 daddr . meta l4proto }}
+  }}
 }}
 """
+"""`links`: before any filter, what pods send from the address that the kernel gives their device, which the local cluster drops."""
 _SINKHOLE: Final = f"""
 table inet {NAMESPACE} {{
   {_SETS}
@@ -49,6 +64,8 @@ table inet {NAMESPACE} {{
 }}
 """
 _PROTOCOLS: Final = {"icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": 58, "icmpv6": 58, "sctp": 132}
+_COUNTED: Final = ("ports4", "others4", "ports6", "others6")
+_LINKS: Final = "links"
 _SERVICES: Final = "-n"
 """Numbers, not names, where nft would say `domain` for 53."""
 
@@ -80,26 +97,30 @@ class Counters:
 
     def reset(self) -> None:
         """Forget what was counted. (Not `nft reset`: whole keys go, since pods' addresses are used again.)"""
-        script = "\n".join(f"flush set inet {NAMESPACE} {name}" for name in ("ports4", "others4", "any6"))
-        nft(script)
+        script = "\n".join(f"flush set inet {NAMESPACE} {name}" for name in _COUNTED)
+        nft(f"{script}\nflush set inet {NAMESPACE} {_LINKS}")
         nft(script, where=INSIDE)
 
     def node(self) -> list[Packets]:
         """What passed the policies."""
-        return _read()
+        return _read(_COUNTED)
+
+    def links(self) -> list[Packets]:
+        """What came to the filters from an address on the link."""
+        return _read((_LINKS,))
 
     def sinkhole(self) -> list[Packets]:
         """What arrived in the sinkhole, by the address that the pod has."""
-        return _read(INSIDE)
+        return _read(_COUNTED, INSIDE)
 
 
-def _read(where: Iterable[str] = ()) -> list[Packets]:
-    return parsed(json.loads(run(*where, "nft", "-j", _SERVICES, "list", "table", "inet", NAMESPACE)))
+def _read(names: Container[str], where: Iterable[str] = ()) -> list[Packets]:
+    return parsed(json.loads(run(*where, "nft", "-j", _SERVICES, "list", "table", "inet", NAMESPACE)), names)
 
 
-def parsed(listed: Mapping[str, Any]) -> list[Packets]:
-    """The rows of nft's JSON."""
-    sets = [item["set"] for item in listed["nftables"] if "set" in item]
+def parsed(listed: Mapping[str, Any], names: Container[str]) -> list[Packets]:
+    """The rows of these sets in nft's JSON."""
+    sets = [item["set"] for item in listed["nftables"] if "set" in item and item["set"]["name"] in names]
     return [_packets(element["elem"]) for one in sets for element in one.get("elem", ())]
 
 

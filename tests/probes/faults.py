@@ -33,16 +33,18 @@ exec(sys.argv[2], inside.__dict__)
 sent = opened = 0
 def send():
     global sent
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.setblocking(False)
+    families = {host: socket.AF_INET6 if ":" in host else socket.AF_INET for host, _ in targets}
+    udps = {family: socket.socket(family, socket.SOCK_DGRAM) for family in families.values()}
+    for udp in udps.values():
+        udp.setblocking(False)
     held = []
     while True:
         for host, port in targets:
             try:
-                udp.sendto(b"probe", (host, 9999))
+                udps[families[host]].sendto(b"probe", (host, 9999))
             except OSError:
                 pass
-            tcp = socket.socket()
+            tcp = socket.socket(families[host])
             tcp.setblocking(False)
             tcp.connect_ex((host, port))
             held = [*held[-50:], tcp]
@@ -108,10 +110,12 @@ def under(world: World, name: str, fault: Callable[[], None], *, after: float = 
         (world.stranger.address, pods.PORT),
         (world.cluster_ip("kubernetes", "default"), 443),
     ]
+    if world.stranger.address6:
+        targets += [("2001:db8::7", 443), (world.stranger.address6, pods.PORT)]
     policy(world, "faults", allowedHostnames=[ALLOWED])
     world.home.devbox("agent", egressPolicyRef={"name": "faults"})
     gateways = set(world.gateway_pods())
-    world.prove([PUBLIC, *(host for host, _ in targets)], [world.devbox.address, *gateways])
+    world.prove([PUBLIC, *(host for host, _ in targets)], [*world.devbox.addresses, *gateways])
     counters = world.sinkhole.counters
     counters.reset()
     with sending(world.devbox, targets) as end, sending(world.control, targets) as end_control:
@@ -121,7 +125,7 @@ def under(world: World, name: str, fault: Callable[[], None], *, after: float = 
         time.sleep(after)
         goes_on = _of(world, world.control) > before
         (sent, opened), (sent_control, _) = end(), end_control()
-    leaks = world.leaks({world.devbox.address}, gone=gateways)
+    leaks = world.leaks(world.devbox.addresses, gone=gateways)
     gateways.update(world.gateway_pods())
     leaks += [one for one in counters.sinkhole() if one.source in gateways and one.port != 53 and one.destination != PUBLIC]
     control = f"{_of(world, world.control)} packets of {sent_control} tried"
@@ -130,7 +134,7 @@ def under(world: World, name: str, fault: Callable[[], None], *, after: float = 
 
 
 def _of(world: World, pod: Pod) -> int:
-    return sum(one.number for one in world.sinkhole.counters.node() if one.source == pod.address)
+    return sum(one.number for one in world.sinkhole.counters.node() if one.source in pod.addresses)
 
 
 def restart_kube_router() -> None:

@@ -16,6 +16,7 @@ import socket
 import ssl
 import struct
 import sys
+from pathlib import Path
 from typing import Any
 
 Probe = dict[str, Any]
@@ -41,10 +42,25 @@ def address(probe: Probe) -> tuple[int, Any]:
     return version, socket.getaddrinfo(probe["host"], probe.get("port", 0), version)[0][4]
 
 
+def own_global() -> str:
+    """The pod's IPv6 address that is not of the link alone."""
+    lines = [line.split() for line in Path("/proc/net/if_inet6").read_text(encoding="ascii").splitlines()]
+    (digits, *_) = (line[0] for line in lines if line[3] == "00" and line[5] == "eth0")
+    return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(digits))
+
+
+def opened(probe: Probe, family: int, kind: int) -> socket.socket:
+    """A socket; for a target on the link, from the pod's own address where the probe says so: the kernel takes the link's else."""
+    sock = socket.socket(family, kind)
+    sock.settimeout(SECONDS)
+    if probe.get("from_global"):
+        sock.bind((own_global(), 0))
+    return sock
+
+
 def tcp(probe: Probe) -> str:
     family, where = address(probe)
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
-        sock.settimeout(SECONDS)
+    with opened(probe, family, socket.SOCK_STREAM) as sock:
         sock.connect(where)
         if probe.get("dns"):
             sock.sendall(len(QUERY).to_bytes(2, "big") + QUERY)
@@ -54,8 +70,7 @@ def tcp(probe: Probe) -> str:
 
 def udp(probe: Probe) -> str:
     family, where = address(probe)
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(SECONDS)
+    with opened(probe, family, socket.SOCK_DGRAM) as sock:
         if probe["host"].startswith("ff0"):
             sock.sendto(QUERY, where)  # a group: who answers has another address
         else:
@@ -67,16 +82,19 @@ def udp(probe: Probe) -> str:
 
 def icmp(probe: Probe) -> str:
     """An echo request; where the kernel does not let plain users ping, by a raw socket."""
-    body = struct.pack("!BBHHH", 8, 0, 0, 1, 1)
-    body = body[:2] + struct.pack("!H", 0xFFFF ^ sum(struct.unpack("!4H", body))) + body[4:]
+    family, where = address(probe)
+    six = family == socket.AF_INET6
+    body = struct.pack("!BBHHH", 128 if six else 8, 0, 0, 1, 1)
+    if not six:  # (the kernel makes the sum of ICMPv6)
+        body = body[:2] + struct.pack("!H", 0xFFFF ^ sum(struct.unpack("!4H", body))) + body[4:]
     for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
         try:
-            sock = socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP)
+            sock = socket.socket(family, kind, socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP)
         except PermissionError:
             continue
         with sock:
             sock.settimeout(SECONDS)
-            sock.connect((probe["host"], 0))
+            sock.connect(where)
             sock.send(body)
             sock.recv(100)
         return "answered"
@@ -85,8 +103,9 @@ def icmp(probe: Probe) -> str:
 
 def raw(probe: Probe) -> str:
     """A packet of any protocol, made by hand."""
-    with socket.socket(socket.AF_INET, socket.SOCK_RAW, probe["protocol"]) as sock:
-        sock.sendto(probe["bytes"].encode("latin-1"), (probe["host"], 0))
+    family, where = address(probe)
+    with socket.socket(family, socket.SOCK_RAW, probe["protocol"]) as sock:
+        sock.sendto(probe["bytes"].encode("latin-1"), where)
     return "sent"
 
 

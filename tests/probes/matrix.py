@@ -5,54 +5,61 @@ while the control's was: a probe that would not have arrived in any case proves 
 __main__.py.
 """
 
-from ipaddress import ip_address
+from typing import NamedTuple
 
 from .counters import Packets, listed, total
+from .pods import Pod
 from .report import Verdict
-from .targets import Expected, Target, targets
-from .targets import addresses as probed
+from .targets import Expected, Target, addresses, targets
+from .targets6 import targets6
 from .world import World
 
 
 def direct(world: World) -> list[Verdict]:
     """Every direct probe."""
-    chosen = targets(world)
+    chosen = [*targets(world), *targets6(world)]
     probes = [{"name": one.name, **one.probe} for one in chosen]
-    world.sinkhole.proof(probed(world), world.devbox.address)
+    world.prove(addresses(chosen), world.devbox.addresses)
     counters = world.sinkhole.counters
     counters.reset()
     seen = world.devbox.run(probes)
-    sources = {world.devbox.address, _plain(world.devbox.link_local())}
+    sources = _sources(world.devbox)
     after = [one for one in counters.node() if one.source in sources]
     outside = [one for one in counters.sinkhole() if one.source in sources]
     counters.reset()
     control = world.control.run(probes)
-    controls = {world.control.address, _plain(world.control.link_local())}
-    arrived = [one for one in counters.node() if one.source in controls]
-    link_local = world.control.link_local()
-    verdicts = [_judge(one, (seen[one.name], control[one.name]), after, arrived, link_local) for one in chosen]
+    controls = _sources(world.control)
+    arrived = Arrived(*([one for one in rows if one.source in controls] for rows in (counters.node(), counters.links())))
+    verdicts = [_judge(one, (seen[one.name], control[one.name]), after, arrived) for one in chosen]
     return [*verdicts, _nothing_else(world, after, outside, chosen), nothing_escaped(world)]
 
 
-def _judge(
-    target: Target, words: tuple[str, str], after: list[Packets], arrived: list[Packets], link_local: str | None
-) -> Verdict:
+class Arrived(NamedTuple):
+    """What was counted of the control."""
+
+    passed: list[Packets]
+    """Behind the filters."""
+    link: list[Packets]
+    """In front of them, from its address on the link; without ports."""
+
+
+def _judge(target: Target, words: tuple[str, str], after: list[Packets], arrived: Arrived) -> Verdict:
     seen, control = words
 
     def here(packets: Packets) -> bool:
         if target.arrives is None:
             return False
-        addresses, protocol, port = target.arrives
-        return packets.destination in addresses and (packets.protocol, packets.port) == (protocol, port)
+        to, protocol, port = target.arrives
+        # (The same place is probed from both of a pod's IPv6 addresses.)
+        fitting = (target.expected is Expected.LINK) == packets.source.startswith("fe80:")
+        return fitting and packets.destination in to and (packets.protocol, packets.port) == (protocol, port)
 
-    mine, theirs = total(after, here), total(arrived, here)
+    def tried(packets: Packets) -> bool:
+        return target.arrives is not None and packets.destination in target.arrives[0] and packets.protocol == target.arrives[1]
+
+    mine, theirs = total(after, here), total(arrived.passed, here)
     held: bool | None
     match target.expected:
-        case Expected.CUT if "IPv6" in target.name and link_local is None:
-            held = mine == 0 and seen == "no route" and control == "no route"
-            return Verdict(
-                target.name, "pods have no IPv6 at all", f"{seen}; {mine} packets", f"{control}; {theirs} packets", held
-            )
         case Expected.CUT:
             held = mine == 0 and theirs > 0 and seen != "answered"
         case Expected.CNI:
@@ -65,11 +72,16 @@ def _judge(
             held = seen == "no route" and control == "no route" and mine == 0
         case Expected.OWN:
             held = seen == control and mine == 0
+        case Expected.LINK:
+            dropped = total(arrived.link, tried)
+            held = mine == theirs == 0 and dropped > 0 and "answered" not in words
+            control += f"; {dropped} dropped"
     return Verdict(target.name, target.expected.value, f"{seen}; {mine} packets", f"{control}; {theirs} packets", held)
 
 
-def _plain(address: str | None) -> str:
-    return str(ip_address(address)) if address else "none"
+def _sources(pod: Pod) -> set[str]:
+    link = pod.link_local()
+    return pod.addresses | ({link} if link else set())
 
 
 def _nothing_else(world: World, after: list[Packets], outside: list[Packets], chosen: list[Target]) -> Verdict:

@@ -12,7 +12,10 @@ ZONE: Final = "probe.example"
 PUBLIC: Final = "140.82.112.3"
 KEPT_PUBLIC: Final = "140.82.112.4"
 OTHER_PUBLIC: Final = "1.1.1.1"
+PUBLIC6: Final = "2606:4700:4700::1111"
 ALLOWED: Final = f"allowed-ok.{ZONE}"
+ALLOWED6: Final = f"allowed-6.{ZONE}"
+"""Has an IPv6 address alone."""
 KEPT: Final = f"kept.{ZONE}"
 LEADS_TO: Final = {
     "to-loopback": "127.0.0.1",
@@ -32,12 +35,17 @@ LEADS_TO: Final = {
     "to-api-server": "10.99.0.1",
     "to-service": "10.96.0.1",
     "to-link-local6": "fe80::1",
+    "to-node6": "fd42:99::1",
+    "to-service6": "fd42:96::1",
+    "to-bridge6": "fd42:244::1",
+    "to-metadata6": "fd00:ec2::254",
 }
 """Allowed by name, and by the address they lead to never."""
 REBINDS: Final = f"rebinds.{ZONE}"
 MIXED: Final = f"mixed.{ZONE}"
 ANSWERS: Final[dict[str, list[list[str]]]] = {
     ALLOWED: [[PUBLIC]],
+    ALLOWED6: [[PUBLIC6]],
     KEPT: [[KEPT_PUBLIC]],
     f"forbidden.{ZONE}": [[OTHER_PUBLIC]],
     f"sub.{ALLOWED}": [[OTHER_PUBLIC]],

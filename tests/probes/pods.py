@@ -6,6 +6,7 @@ Goes in: a namespace. Comes out: objects, and `Pod`s to run probes in. Called by
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,7 +42,14 @@ class Pod:
     namespace: str
     name: str
     address: str
+    address6: str | None = None
+    """None in a cluster without IPv6."""
     container: str = "devbox"
+
+    @property
+    def addresses(self) -> set[str]:
+        """Those that its status knows."""
+        return {self.address} | ({self.address6} if self.address6 else set())
 
     def run(self, probes: Sequence[Mapping[str, Any]], *, timeout: float = 120) -> dict[str, str]:
         """Try each probe from this pod; probe's name → what the pod saw."""
@@ -60,7 +68,7 @@ class Pod:
         for line in lines.out.splitlines():
             digits, *_, device = line.split()
             if device == "eth0" and digits.startswith("fe80"):
-                return ":".join(digits[i : i + 4] for i in range(0, 32, 4))
+                return str(IPv6Address(bytes.fromhex(digits)))
         return None
 
 
@@ -87,8 +95,18 @@ def manifest(name: str, command: Sequence[str], *, root: bool = False, labels: M
 
 def service(name: str, port: int) -> Object:
     """A Service in front of a listening pod."""
-    spec = {"selector": {"app": name}, "ports": [{"name": "tcp", "port": port, "targetPort": PORT}]}
+    spec = {
+        "ipFamilyPolicy": "PreferDualStack",
+        "selector": {"app": name},
+        "ports": [{"name": "tcp", "port": port, "targetPort": PORT}],
+    }
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+def addresses(status: Mapping[str, Any]) -> list[str]:
+    """Of a pod's status, IPv4 first; as the kernel writes them."""
+    found = [ip_address(one["ip"]) for one in status.get("podIPs") or ()]
+    return [str(one) for one in sorted(found, key=lambda one: one.version)]
 
 
 def running(kubectl: Kubectl, namespace: str, name: str, *, seconds: float = 60) -> Pod:
@@ -99,6 +117,6 @@ def running(kubectl: Kubectl, namespace: str, name: str, *, seconds: float = 60)
         status = (found or {}).get("status", {})
         if status.get("phase") != "Running" or not status.get("podIP"):
             raise NotYet(f"it is {status.get('phase')}")
-        return Pod(kubectl, namespace, name, status["podIP"])
+        return Pod(kubectl, namespace, name, *addresses(status))
 
     return wait_for(f"pod {name}", attempt, seconds=seconds)

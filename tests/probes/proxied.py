@@ -6,7 +6,6 @@ Called by the integration tests and by __main__.py; needs a release with the for
 """
 
 import time
-from ipaddress import ip_address
 from typing import Any, Final, NamedTuple
 
 from devbox_api import names as api
@@ -15,7 +14,7 @@ from devbox_demo.stage import RELEASE_NAMESPACE
 
 from .counters import listed
 from .matrix import nothing_escaped
-from .names import ALLOWED, ANSWERS, LEADS_TO, MIXED, OTHER_PUBLIC, PUBLIC, REBINDS, ZONE
+from .names import ALLOWED, ALLOWED6, ANSWERS, LEADS_TO, MIXED, OTHER_PUBLIC, PUBLIC, PUBLIC6, REBINDS, ZONE
 from .pods import Pod, running
 from .report import Verdict
 from .shell import ProbeError
@@ -30,6 +29,7 @@ BAD_BYTES: Final = "400 malformed_request"
 NOT_THIS_HOST: Final = "403 host_not_allowed"
 NOT_THIS_PORT: Final = "403 port_not_allowed"
 NOT_THIS_ADDRESS: Final = "403 address_not_allowed"
+UNREACHABLE: Final = "502 upstream_unreachable"
 LOOK_UPS: Final = 3
 CACHED_SECONDS: Final = 6.0
 """CoreDNS keeps an answer for 5 s (cluster/manifests/coredns.yaml)."""
@@ -57,7 +57,7 @@ class Tunnel(NamedTuple):
 def tunnels(world: World) -> list[Tunnel]:
     """All of them but the one that rebinds, which takes several."""
     gateway = world.cluster_ip("gateway", RELEASE_NAMESPACE)
-    (pod, *_) = world.gateway_pods()
+    (pod, *_) = every = world.gateway_pods()
     service = api.gateway_host(RELEASE_NAMESPACE)
     upper = ALLOWED.upper()
     return [
@@ -99,6 +99,13 @@ def tunnels(world: World) -> list[Tunnel]:
         Tunnel("the gateway's admin port, by its pod", f"{pod}:8080", NOT_THIS_ADDRESS, sni=""),
         Tunnel("the API server", f"{config.NODE_ADDRESS}:6443", NOT_THIS_ADDRESS, sni="kubernetes"),
         Tunnel("the API server, by name", "kubernetes.default.svc.cluster.local:443", NOT_THIS_HOST),
+        # Without IPv6, the name has no address that can be reached.
+        Tunnel("an allowed host that has an IPv6 address alone", f"{ALLOWED6}:443", OPEN if world.ipv6 else UNREACHABLE),
+        *(
+            Tunnel(f"the gateway's pod, by its address {one}", f"[{one}]:8443", NOT_THIS_ADDRESS, sni="")
+            for one in every
+            if ":" in one
+        ),
         *(
             Tunnel(f"an allowed name that leads to {to}", f"{name}.{ZONE}:443", NOT_THIS_ADDRESS)
             for name, to in LEADS_TO.items()
@@ -111,7 +118,7 @@ def proxied(world: World) -> list[Verdict]:
     need_proxy(world)
     devbox = _devbox(world)
     leads_to = [address for answers in ANSWERS.values() for addresses in answers for address in addresses]
-    world.prove([one for one in leads_to if ip_address(one).version == 4], [devbox.address, *world.gateway_pods()])
+    world.prove(leads_to, [*devbox.addresses, *world.gateway_pods()])
     world.sinkhole.counters.reset()
     chosen = tunnels(world)
     seen = devbox.run([one.probe for one in chosen])
@@ -149,28 +156,29 @@ def _rebinding(devbox: Pod) -> Verdict:
 
 
 def _dialled(world: World) -> Verdict:
-    """What the gateway's pods dialled in all of this: the allowed host's address, and nothing that a policy can't open."""
+    """What the gateway's pods dialled in all of this: the allowed hosts' addresses, and nothing that a policy can't open."""
     gateways = set(world.gateway_pods())
     packets = [one for one in world.sinkhole.counters.sinkhole() if one.source in gateways and one.port != 53]
-    bad = [one for one in packets if one.destination != PUBLIC]
-    good = sum(one.number for one in packets if one.destination == PUBLIC)
+    wanted = [PUBLIC, *([PUBLIC6] if world.ipv6 else [])]
+    bad = [one for one in packets if one.destination not in wanted]
+    good = {address: sum(one.number for one in packets if one.destination == address) for address in wanted}
     return Verdict(
         "what the gateway dialled",
-        f"{PUBLIC} alone",
+        f"{' and '.join(wanted)} alone",
         f"{listed(bad)} elsewhere",
-        f"{good} packets to {PUBLIC}",
-        good > 0 and not bad,
+        "; ".join(f"{number} packets to {address}" for address, number in good.items()),
+        all(good.values()) and not bad,
     )
 
 
 def _direct(world: World, devbox: Pod) -> Verdict:
-    leaks = world.leaks({devbox.address})
+    leaks = world.leaks(devbox.addresses)
     return Verdict("what the devbox sent past the gateway", "0 packets", listed(leaks), "", not leaks)
 
 
 def _devbox(world: World) -> Pod:
     """A devbox with the policy of these probes."""
-    allowed = [ALLOWED, REBINDS, MIXED, *(f"{name}.{ZONE}" for name in LEADS_TO)]
+    allowed = [ALLOWED, ALLOWED6, REBINDS, MIXED, *(f"{name}.{ZONE}" for name in LEADS_TO)]
     policy(world, POLICY, allowedHostnames=allowed)
     world.home.devbox("proxied", egressPolicyRef={"name": POLICY})
     return running(world.kubectl, world.home.name, world.home.ready("proxied"))

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from devbox_cluster import config
+from devbox_cluster.network import has_ipv6
 from devbox_cluster.paths import cache_dir
 
 from .counters import Counters
@@ -29,9 +30,14 @@ PEER: Final = "dbxprobe1"
 NEAR: Final = "100.127.255.1"
 FAR: Final = "100.127.255.2"
 """The two ends of the link; in the range for carriers' own networks, which no probe uses."""
+NEAR6: Final = "fd42:7f::1"
+FAR6: Final = "fd42:7f::2"
+NEAR_MAC: Final = "02:00:00:00:7f:01"
+FAR_MAC: Final = "02:00:00:00:7f:02"
 TABLE: Final = 8479
 PRIORITY: Final = 100
 OWN: Final = (config.NODE_POD_CIDR, f"{config.NODE_ADDRESS}/32")
+OWN6: Final = (config.NODE_POD_CIDR6, f"{config.NODE_ADDRESS6}/128", "fe80::/10", "ff00::/8")
 """What pods reach on the node as ever. Service addresses have become pods' by the time that packets are routed."""
 
 _GUARD: Final = f"""
@@ -43,6 +49,7 @@ table inet {NAMESPACE}-guard {{
   chain source {{
     type nat hook postrouting priority 90; policy accept;
     oifname "{DEVICE}" ip saddr {config.NODE_POD_CIDR} snat ip to ip saddr
+    oifname "{DEVICE}" ip6 saddr {config.NODE_POD_CIDR6} snat ip6 to ip6 saddr
   }}
 }}
 """
@@ -56,8 +63,9 @@ class Sinkhole:
     counters: Counters
 
     def proof(self, addresses: Sequence[str], source: str) -> None:
-        """Raises ProbeError unless the kernel itself says that a pod's packets to each address go into the sinkhole."""
-        for address in addresses:
+        """Raises ProbeError unless the kernel itself says that a pod's packets to each address (of `source`'s family) go into the
+        sinkhole."""
+        for address in (one for one in addresses if (":" in one) == (":" in source)):
             route = ip(f"route get {address} from {source} iif {config.POD_DEVICE}")
             if f"dev {DEVICE}" not in route:
                 raise ProbeError(f"packets to {address} would go elsewhere: {route.strip()}")
@@ -96,7 +104,7 @@ def _make() -> None:
     # The lock first, the rule last: at no moment is there a way out.
     nft(_GUARD)
     ip(f"netns add {NAMESPACE}")
-    ip(f"link add {DEVICE} type veth peer name {PEER} netns {NAMESPACE}")
+    ip(f"link add {DEVICE} address {NEAR_MAC} type veth peer name {PEER} address {FAR_MAC} netns {NAMESPACE}")
     ip(f"addr add {NEAR}/30 dev {DEVICE}")
     ip(f"link set {DEVICE} up")
     for line in (
@@ -116,13 +124,37 @@ def _make() -> None:
         ip(f"route add throw {own} table {TABLE}")
     ip(f"route add default via {FAR} dev {DEVICE} table {TABLE}")
     ip(f"rule add iif {config.POD_DEVICE} lookup {TABLE} priority {PRIORITY}")
+    if has_ipv6():
+        _make6()
+
+
+def _make6() -> None:
+    # Where every address is the namespace's own, answers to neighbour discovery would be, too: so it is told.
+    ip(f"-6 addr add {NEAR6}/126 dev {DEVICE} nodad")
+    ip(f"-6 neigh add {FAR6} lladdr {FAR_MAC} dev {DEVICE} nud permanent")
+    for line in (
+        f"addr add {FAR6}/126 dev {PEER} nodad",
+        f"neigh add {NEAR6} lladdr {NEAR_MAC} dev {PEER} nud permanent",
+        "route add local ::/0 dev lo",
+        f"route add default via {NEAR6}",
+        f"rule add to {config.POD_CIDR6} lookup main priority 10",
+        f"rule add to {NEAR6} lookup main priority 10",
+        "rule add lookup local priority 20",
+        "rule del lookup local priority 0",
+    ):
+        ip(f"-n {NAMESPACE} -6 {line}")
+    for own in OWN6:
+        ip(f"-6 route add throw {own} table {TABLE}")
+    ip(f"-6 route add default via {FAR6} dev {DEVICE} table {TABLE}")
+    ip(f"-6 rule add iif {config.POD_DEVICE} lookup {TABLE} priority {PRIORITY}")
 
 
 def remove() -> None:
     """Everything that a run made, whether it ended well or not; programs in the namespace are ended by their pids."""
-    while f"lookup {TABLE}" in ip("rule show"):
-        ip(f"rule del iif {config.POD_DEVICE} lookup {TABLE} priority {PRIORITY}")
-    ip(f"route flush table {TABLE}", check=False)
+    for family in ("-4", "-6"):
+        while f"lookup {TABLE}" in ip(f"{family} rule show", check=False):
+            ip(f"{family} rule del iif {config.POD_DEVICE} lookup {TABLE} priority {PRIORITY}")
+        ip(f"{family} route flush table {TABLE}", check=False)
     if NAMESPACE in ip("netns list").split():
         for pid in ip(f"netns pids {NAMESPACE}").split():
             with contextlib.suppress(ProcessLookupError):

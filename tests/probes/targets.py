@@ -4,9 +4,8 @@ Goes in: a `World`. Comes out: `Target`s, each with what is expected and with th
 matrix.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
-from ipaddress import ip_address
 from typing import Any, Final, NamedTuple
 
 from devbox_cluster import config
@@ -14,7 +13,7 @@ from devbox_demo import upstream as standin
 from devbox_demo.stage import RELEASE_NAMESPACE
 
 from .pods import PORT
-from .world import World, node_link_local
+from .world import World
 
 OUTSIDE: Final = {
     "metadata address": "169.254.169.254",
@@ -27,11 +26,6 @@ OUTSIDE: Final = {
     "private 192.168.0.0/16": "192.168.7.7",
     "carriers' 100.64.0.0/10": "100.64.3.3",
 }
-OUTSIDE6: Final = {
-    "IPv6 fd00::/8": "fd12:3456::1",
-    "IPv6 2001:db8::/32": "2001:db8::7",
-    "IPv6 the internet": "2606:4700:4700::1111",
-}
 
 
 class Expected(Enum):
@@ -40,7 +34,8 @@ class Expected(Enum):
     CUT = "no packet passes the policy"
     OPEN = "it answers"
     FORBIDDEN = "the kernel refuses the socket"
-    NOWHERE = "no route"
+    NOWHERE = "no route: pods have no IPv6"
+    LINK = "the node drops it, whoever sends it"
     OWN = "inside the pod"
     CNI = "as the CNI has it (docs/confinement.md)"
 
@@ -56,23 +51,21 @@ class Target(NamedTuple):
 
 
 def targets(world: World) -> list[Target]:
-    """All of them, for this cluster."""
-    return [*_cluster(world), *_gateway(world), *_outside(), *_kernel(world), *_ipv6(world)]
+    """Those over IPv4."""
+    return [*_cluster(world), *_gateway(world), *_outside(), *_kernel(world)]
 
 
-def addresses(world: World) -> list[str]:
-    """Those that have to be routed into the sinkhole before anything is sent."""
-    found = [address for one in targets(world) if one.arrives is not None for address in one.arrives[0]]
-    inside = (config.NODE_ADDRESS, "10.244.0.")
-    return sorted({one for one in found if ip_address(one).version == 4 and not one.startswith(inside)})
+def addresses(chosen: Iterable[Target]) -> list[str]:
+    """Where their packets would arrive."""
+    return sorted({address for one in chosen if one.arrives is not None for address in one.arrives[0]})
 
 
-def _tcp(name: str, host: str, port: int, arrives: tuple[str, int] | None = None, expected: Expected = Expected.CUT) -> Target:
+def tcp(name: str, host: str, port: int, arrives: tuple[str, int] | None = None, expected: Expected = Expected.CUT) -> Target:
     to, at = arrives or (host, port)
     return Target(name, {"kind": "tcp", "host": host, "port": port}, expected, ((to,), "tcp", at))
 
 
-def _udp(name: str, host: str, port: int, arrives: tuple[str, int] | None = None, **more: Any) -> Target:
+def udp(name: str, host: str, port: int, arrives: tuple[str, int] | None = None, **more: Any) -> Target:
     to, at = arrives or (host, port)
     return Target(name, {"kind": "udp", "host": host, "port": port, **more}, Expected.CUT, ((to,), "udp", at))
 
@@ -84,43 +77,43 @@ def _cluster(world: World) -> Iterator[Target]:
     upstream = world.kubectl.get("pod", world.home.upstream.pod, standin.NAMESPACE)
     assert upstream is not None
     upstream_pod = upstream["status"]["podIP"]
-    yield _tcp("another pod, same namespace", world.neighbour.address, PORT)
-    yield _udp("another pod, same namespace, UDP", world.neighbour.address, PORT)
-    yield _tcp("a pod of another namespace", world.stranger.address, PORT)
-    yield _tcp("a Service", world.cluster_ip("neighbour", world.home.name), 80, (world.neighbour.address, PORT))
-    yield _tcp("the API server's Service", world.cluster_ip("kubernetes", "default"), 443, (node, config.API_PORT))
-    yield _tcp("the API server", node, config.API_PORT)
-    yield _tcp("the node: kubelet 10250", node, 10250)
-    yield _tcp("the node: kubelet, read-only 10255", node, 10255)
-    yield _tcp("the node: kube-proxy 10256", node, 10256)
-    yield _tcp("the node: ssh 22", node, 22)
-    yield _tcp("the node: its address on the bridge", "10.244.0.1", 10250)
-    yield _tcp("the node: a port of the NodePort range", node, 31999, None, Expected.CNI)
-    yield _udp("the node: UDP 8472", node, 8472)
-    yield _udp("DNS, UDP, by the Service", dns, 53, (dns_pod, 53), dns=True)
+    yield tcp("another pod, same namespace", world.neighbour.address, PORT)
+    yield udp("another pod, same namespace, UDP", world.neighbour.address, PORT)
+    yield tcp("a pod of another namespace", world.stranger.address, PORT)
+    yield tcp("a Service", world.cluster_ip("neighbour", world.home.name), 80, (world.neighbour.address, PORT))
+    yield tcp("the API server's Service", world.cluster_ip("kubernetes", "default"), 443, (node, config.API_PORT))
+    yield tcp("the API server", node, config.API_PORT)
+    yield tcp("the node: kubelet 10250", node, 10250)
+    yield tcp("the node: kubelet, read-only 10255", node, 10255)
+    yield tcp("the node: kube-proxy 10256", node, 10256)
+    yield tcp("the node: ssh 22", node, 22)
+    yield tcp("the node: its address on the bridge", "10.244.0.1", 10250)
+    yield tcp("the node: a port of the NodePort range", node, 31999, None, Expected.CNI)
+    yield udp("the node: UDP 8472", node, 8472)
+    yield udp("DNS, UDP, by the Service", dns, 53, (dns_pod, 53), dns=True)
     yield Target(
         "DNS, TCP, by the Service", {"kind": "tcp", "host": dns, "port": 53, "dns": True}, Expected.CUT, ((dns_pod,), "tcp", 53)
     )
-    yield _udp("DNS, UDP, a public resolver", "8.8.8.8", 53, dns=True)
+    yield udp("DNS, UDP, a public resolver", "8.8.8.8", 53, dns=True)
     yield Target(
         "DNS, TCP, a public resolver",
         {"kind": "tcp", "host": "8.8.8.8", "port": 53, "dns": True},
         Expected.CUT,
         (("8.8.8.8",), "tcp", 53),
     )
-    yield _tcp("DNS over TLS, a public resolver", "8.8.8.8", 853)
-    yield _tcp("the upstream, by its Service", world.home.upstream.address, 443, (upstream_pod, 8443))
-    yield _tcp("the upstream's pod", upstream_pod, 8443)
+    yield tcp("DNS over TLS, a public resolver", "8.8.8.8", 853)
+    yield tcp("the upstream, by its Service", world.home.upstream.address, 443, (upstream_pod, 8443))
+    yield tcp("the upstream's pod", upstream_pod, 8443)
 
 
 def _gateway(world: World) -> Iterator[Target]:
     service = world.cluster_ip("gateway", RELEASE_NAMESPACE)
-    (pod, *_) = pods = world.gateway_pods()
+    (pod, *_) = pods = [one for one in world.gateway_pods() if ":" not in one]
     ports = world.gateway_service_ports()
     data = {"kind": "tcp", "host": service, "port": 443}
     yield Target("the gateway's Service, data 443", data, Expected.OPEN, (tuple(pods), "tcp", 8443))
-    yield _tcp("the gateway's pod, data 8443", pod, 8443, None, Expected.OPEN)
-    yield _tcp("the gateway's admin port 8080", pod, 8080)
+    yield tcp("the gateway's pod, data 8443", pod, 8443, None, Expected.OPEN)
+    yield tcp("the gateway's admin port 8080", pod, 8080)
     if 3128 in ports:
         probe = {"kind": "tcp", "host": service, "port": 3128}
         yield Target("the gateway's Service, forward proxy 3128", probe, Expected.OPEN, (tuple(pods), "tcp", 3128))
@@ -128,14 +121,14 @@ def _gateway(world: World) -> Iterator[Target]:
     canary = tuple(pods) if 8479 in ports else (service,)
     probe = {"kind": "tcp", "host": service, "port": 8479}
     yield Target("the canary 8479, by the Service", probe, Expected.CUT, (canary, "tcp", 8479))
-    yield _tcp("the canary 8479, by the pod", pod, 8479)
+    yield tcp("the canary 8479, by the pod", pod, 8479)
 
 
 def _outside() -> Iterator[Target]:
     for name, host in OUTSIDE.items():
-        yield _tcp(f"{name}, TCP 443", host, 443)
-        yield _udp(f"{name}, UDP 9999", host, 9999)
-    yield _udp("QUIC, UDP 443", "203.0.113.8", 443)
+        yield tcp(f"{name}, TCP 443", host, 443)
+        yield udp(f"{name}, UDP 9999", host, 9999)
+    yield udp("QUIC, UDP 443", "203.0.113.8", 443)
 
 
 def _kernel(world: World) -> Iterator[Target]:
@@ -152,15 +145,3 @@ def _kernel(world: World) -> Iterator[Target]:
     yield Target("an AF_PACKET socket", {"kind": "packet"}, Expected.FORBIDDEN)
     yield Target("the pod's own loopback", {"kind": "loopback"}, Expected.OWN)
     yield Target("kubelet's loopback port, on 127.0.0.1", {"kind": "tcp", "host": "127.0.0.1", "port": 10248}, Expected.OWN)
-
-
-def _ipv6(world: World) -> Iterator[Target]:
-    for name, host in OUTSIDE6.items():
-        yield Target(name, {"kind": "tcp", "host": host, "port": 443}, Expected.NOWHERE, ((host,), "tcp", 0))
-    links = {"another pod": (world.neighbour.link_local(), PORT), "the node": (node_link_local(), 10250)}
-    for name, (address, port) in links.items():
-        host = address or "fe80::1"
-        where = ((str(ip_address(host)),), "tcp", 0)
-        yield Target(f"IPv6 on the link: {name}", {"kind": "tcp", "host": f"{host}%eth0", "port": port}, Expected.CUT, where)
-    group = {"kind": "udp", "host": "ff02::1%eth0", "port": 53, "dns": True}
-    yield Target("IPv6 on the link: everybody's DNS port", group, Expected.CUT, (("ff02::1",), "udp", 0))

@@ -75,7 +75,7 @@ def tightened(world: World, number: int = TUNNELS) -> list[Verdict]:
     policy(world, "tightened", allowedHostnames=[ALLOWED, KEPT])
     world.home.devbox("tightened", egressPolicyRef={"name": "tightened"})
     pod = running(world.kubectl, world.home.name, world.home.ready("tightened"))
-    world.prove([PUBLIC, KEPT_PUBLIC], [pod.address, *world.gateway_pods()])
+    world.prove([PUBLIC, KEPT_PUBLIC], [*pod.addresses, *world.gateway_pods()])
     world.sinkhole.counters.reset()
     with _program(pod, number) as (stdin, stdout):
         opened = int(stdout.readline())
@@ -87,7 +87,7 @@ def tightened(world: World, number: int = TUNNELS) -> list[Verdict]:
         after = _to_the_lost_host(world)
         _tell(stdin)
         kept, again = json.loads(stdout.readline())
-    leaks = world.leaks({pod.address})
+    leaks = world.leaks(pod.addresses)
     cut = f"{opened} open, {sent} writes; {left} left; the last cut after {last:.2f} s"
     refused = again.startswith("403")
     return [

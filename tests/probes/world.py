@@ -33,6 +33,13 @@ NODE_PORTS: Final = range(30000, 32768)
 """kube-router's filter for packets to the node itself begins with a rule that lets these pass."""
 
 
+CLUSTER: Final = (
+    *(config.POD_CIDR, config.SERVICE_CIDR, f"{config.NODE_ADDRESS}/32"),
+    *(config.POD_CIDR6, config.SERVICE_CIDR6, f"{config.NODE_ADDRESS6}/128"),
+)
+"""Its own ranges."""
+
+
 @dataclass(frozen=True)
 class World:
     """Everything in place."""
@@ -59,10 +66,20 @@ class World:
         """Its address."""
         return str(self.service(name, namespace)["spec"]["clusterIP"])
 
+    def cluster_ip6(self, name: str, namespace: str) -> str | None:
+        """Its address over IPv6, if it has one."""
+        return next((one for one in self.service(name, namespace)["spec"]["clusterIPs"] if ":" in one), None)
+
+    @property
+    def ipv6(self) -> bool:
+        """Pods have both families."""
+        return self.devbox.address6 is not None
+
     def gateway_pods(self) -> list[str]:
-        """Addresses of the gateway's pods that serve."""
+        """Addresses of the gateway's pods that serve, those over IPv4 first."""
         found = self.kubectl.all("pods", RELEASE_NAMESPACE, GATEWAY)
-        return [one["status"]["podIP"] for one in found if one["status"].get("podIP")]
+        every = [address for one in found for address in pods.addresses(one["status"])]
+        return sorted(every, key=lambda one: ":" in one)
 
     def gateway_service_ports(self) -> set[int]:
         """Which ports the Service has: 3128 and 8479 come with the forward proxy."""
@@ -77,7 +94,7 @@ class World:
 
     def canary_addresses(self) -> set[str]:
         """Where the canary listens: the gateway's pods, and its Service."""
-        return {*self.gateway_pods(), self.cluster_ip("gateway", RELEASE_NAMESPACE)}
+        return {*self.gateway_pods(), *self.service("gateway", RELEASE_NAMESPACE)["spec"]["clusterIPs"]}
 
     def prove(self, addresses: Iterable[str], sources: Iterable[str]) -> None:
         """Before anything is sent from these pods to addresses out of the cluster. Raises ProbeError."""
@@ -89,10 +106,9 @@ class World:
 def in_cluster(address: str) -> bool:
     """A pod's, a Service's or the node's own; or none that packets leave a machine for."""
     parsed = ip_address(address)
-    ranges = (config.POD_CIDR, config.SERVICE_CIDR, f"{config.NODE_ADDRESS}/32")
-    return (
-        parsed.is_loopback or parsed.is_multicast or parsed.is_unspecified or any(parsed in ip_network(one) for one in ranges)
-    )
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed  # (sockets send to that one)
+    own = parsed.is_loopback or parsed.is_multicast or parsed.is_unspecified or parsed in ip_network("fe80::/10")
+    return own or any(parsed in ip_network(one) for one in CLUSTER)
 
 
 def is_canary(packets: Packets, addresses: set[str]) -> bool:
@@ -101,11 +117,8 @@ def is_canary(packets: Packets, addresses: set[str]) -> bool:
 
 
 def is_allowed(packets: Packets, gateways: set[str]) -> bool:
-    """To the gateway's two ports; to a port of the node that kube-router opens to all pods by itself (docs/confinement.md); or
-    the kernel's own neighbour and router discovery, which never leaves the link."""
-    if packets.destination == config.NODE_ADDRESS and packets.port in NODE_PORTS:
-        return True
-    if packets.protocol in ("icmpv6", "ipv6-icmp") and ip_address(packets.destination).is_multicast:
+    """To the gateway's two ports; or to a port of the node that kube-router opens to all pods by itself (docs/confinement.md)."""
+    if packets.destination in (config.NODE_ADDRESS, config.NODE_ADDRESS6) and packets.port in NODE_PORTS:
         return True
     return packets.destination in gateways and packets.protocol == "tcp" and packets.port in GATEWAY_PORTS
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.probes.catcher import Zone
 from tests.probes.counters import Packets, parsed
-from tests.probes.names import KEPT_PUBLIC, OTHER_PUBLIC, PUBLIC
+from tests.probes.names import KEPT_PUBLIC, OTHER_PUBLIC, PUBLIC, PUBLIC6
 from tests.probes.report import Verdict, failed
 from tests.probes.world import in_cluster, is_allowed, is_canary
 
@@ -26,7 +26,9 @@ GATEWAYS = {"10.244.0.9"}
         ("203.0.113.7", "tcp", 443, False),
         ("10.99.0.1", "tcp", 31999, True),
         ("10.99.0.1", "tcp", 10250, False),
-        ("ff02::2", "icmpv6", 0, True),
+        ("fd42:99::1", "tcp", 31999, True),
+        ("fd42:244::a", "tcp", 8443, False),
+        ("ff02::2", "icmpv6", 0, False),
         ("ff02::1", "udp", 0, False),
         ("fe80::1", "icmpv6", 0, False),
     ],
@@ -55,12 +57,16 @@ def test_probes_of_the_canary_are_told_apart_by_address_protocol_and_port(
 
 
 def test_what_leaves_the_cluster_needs_a_proof() -> None:
-    assert not any(in_cluster(one) for one in (PUBLIC, KEPT_PUBLIC, OTHER_PUBLIC, "169.254.169.254", "10.200.1.1"))
-    assert all(in_cluster(one) for one in ("10.244.0.9", "10.96.0.1", "10.99.0.1", "127.0.0.1", "224.0.0.1"))
+    outside = (PUBLIC, KEPT_PUBLIC, OTHER_PUBLIC, "169.254.169.254", "10.200.1.1")
+    assert not any(in_cluster(one) for one in (*outside, PUBLIC6, "fd12:3456::1", "64:ff9b::a9fe:a9fe", "::ffff:1.1.1.1"))
+    inside = ("10.244.0.9", "10.96.0.1", "10.99.0.1", "127.0.0.1", "224.0.0.1")
+    assert all(
+        in_cluster(one) for one in (*inside, "fd42:244::9", "fd42:96::1", "fd42:99::1", "::1", "fe80::1", "::ffff:127.0.0.1")
+    )
 
 
 def test_the_dial_check_takes_the_allowed_hosts_for_public() -> None:
-    assert permitted("allowed", [PUBLIC, KEPT_PUBLIC, OTHER_PUBLIC], Policy(), frozenset())
+    assert permitted("allowed", [PUBLIC, KEPT_PUBLIC, OTHER_PUBLIC, PUBLIC6], Policy(), frozenset())
 
 
 @pytest.mark.parametrize(
@@ -69,13 +75,14 @@ def test_the_dial_check_takes_the_allowed_hosts_for_public() -> None:
         (["10.244.0.5", "203.0.113.7", "tcp", 443], Packets("10.244.0.5", "203.0.113.7", "tcp", 443, 3)),
         (["10.244.0.5", "203.0.113.7", "icmp"], Packets("10.244.0.5", "203.0.113.7", "icmp", 0, 3)),
         (["10.244.0.5", "203.0.113.7", 253], Packets("10.244.0.5", "203.0.113.7", "253", 0, 3)),
+        (["fd42:244::5", "2001:db8::7", "tcp", 443], Packets("fd42:244::5", "2001:db8::7", "tcp", 443, 3)),
         (["fe80::5", "fe80::6", 6], Packets("fe80::5", "fe80::6", "tcp", 0, 3)),
     ],
 )
 def test_the_kernels_sets_are_read(concat: list[Any], expected: Packets) -> None:
     element = {"elem": {"val": {"concat": concat}, "counter": {"packets": 3, "bytes": 1}}}
-    listed = {"nftables": [{"metainfo": {}}, {"set": {"name": "empty"}}, {"set": {"name": "one", "elem": [element]}}]}
-    assert parsed(listed) == [expected]
+    sets = [{"set": {"name": "empty"}}, *({"set": {"name": name, "elem": [element]}} for name in ("one", "other"))]
+    assert parsed({"nftables": [{"metainfo": {}}, *sets]}, ("empty", "one")) == [expected]
 
 
 def test_a_name_that_rebinds_has_another_answer_each_time() -> None:
