@@ -26,7 +26,10 @@ from devbox_demo.upstream import Upstream
 
 OPENS = "opens-everything"
 """A NetworkPolicy of this name is trusted by the release that the tests install: it shows what a CNI would that enforces none."""
-PERMITTED = (config.SERVICE_CIDR, config.POD_CIDR, f"{config.NODE_ADDRESS}/32")
+PERMITTED = (
+    *(config.SERVICE_CIDR, config.POD_CIDR, f"{config.NODE_ADDRESS}/32"),
+    *(config.SERVICE_CIDR6, config.POD_CIDR6, f"{config.NODE_ADDRESS6}/128"),
+)
 """Ranges of the cluster's own that the release lets EgressPolicies open: what stays closed in them does so for another reason."""
 SECONDS = 420
 """For a test with its fixtures: the first one may have to build images and install."""
@@ -57,6 +60,12 @@ def cluster() -> Kubectl:
     except CommandError as error:
         pytest.fail(f"the local cluster does not answer; run: make cluster\n{error}", pytrace=False)
     return made
+
+
+@pytest.fixture(scope="session")
+def dual_stack(cluster: Kubectl) -> bool:
+    """Pods have an address of both families: the local cluster's, where the machine's kernel has IPv6."""
+    return all(len(one["spec"].get("podCIDRs", ())) > 1 for one in cluster.all("nodes"))
 
 
 @pytest.fixture(scope="session")

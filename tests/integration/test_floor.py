@@ -23,30 +23,32 @@ DOMAIN: Final = "svc.cluster.local"
 REFUSED: Final = "403 address_not_allowed"
 
 
-def cluster_ip(cluster: Kubectl, name: str, namespace: str) -> str:
-    """A Service's address."""
+def cluster_ips(cluster: Kubectl, name: str, namespace: str) -> list[str]:
+    """A Service's addresses."""
     found = cluster.get("service", name, namespace)
     assert found is not None
-    return str(found["spec"]["clusterIP"])
+    return list(found["spec"]["clusterIPs"])
 
 
 def targets(cluster: Kubectl) -> list[str]:
     """`host:port` of everything that must stay closed, by address and by name."""
     gateways = [one["status"] for one in cluster.all("pods", RELEASE_NAMESPACE, "app.kubernetes.io/component=gateway")]
+    own = (names.SERVICE_PORT, names.EGRESS_PORT, names.CANARY_PORT)
     services = [
-        (cluster_ip(cluster, names.SERVICE, RELEASE_NAMESPACE), (names.SERVICE_PORT, names.EGRESS_PORT, names.CANARY_PORT)),
-        (cluster_ip(cluster, "kubernetes", "default"), (443,)),
+        *((address, own) for address in cluster_ips(cluster, names.SERVICE, RELEASE_NAMESPACE)),
+        *((address, (443,)) for address in cluster_ips(cluster, "kubernetes", "default")),
         (f"{names.SERVICE}.{RELEASE_NAMESPACE}.{DOMAIN}", (names.SERVICE_PORT, names.EGRESS_PORT)),
         (f"kubernetes.default.{DOMAIN}", (443,)),
     ]
     # Of every pod of the gateway: which one serves the CONNECT is not the devbox's to say.
     pods = [
-        (one["podIP"], (names.DATA_PORT, names.EGRESS_PORT, names.CANARY_PORT, names.ADMIN_PORT))
+        (address["ip"], (names.DATA_PORT, names.EGRESS_PORT, names.CANARY_PORT, names.ADMIN_PORT))
         for one in gateways
-        if one.get("podIP")
+        for address in one.get("podIPs", ())
     ]
-    nodes = [(address, (API_PORT, KUBELET_PORT)) for address in {one["hostIP"] for one in gateways}]
-    return [f"{host}:{port}" for host, ports in (*services, *pods, *nodes) for port in ports]
+    nodes = [(address, (API_PORT, KUBELET_PORT)) for address in {host["ip"] for one in gateways for host in one["hostIPs"]}]
+    every = ((f"[{host}]" if ":" in host else host, ports) for host, ports in (*services, *pods, *nodes))
+    return [f"{host}:{port}" for host, ports in every for port in ports]
 
 
 def probe(target: str) -> dict[str, Any]:
