@@ -25,6 +25,10 @@ OnChange = Callable[[Key, T | None, T | None], None]
 
 RELIST_SECONDS: Final = 300.0
 BACKOFF_SECONDS: Final = (0.1, 0.3, 1.0, 2.0, 5.0)
+SELDOM_SECONDS: Final = (*BACKOFF_SECONDS, 30.0, RELIST_SECONDS)
+"""For what the API server may well never have."""
+LACKING: Final = (403, 404)
+"""It does not serve the kind, or not to us."""
 
 log = structlog.get_logger()
 
@@ -44,11 +48,14 @@ class Mirror(Generic[T]):
         on_recovery: Callable[[ApiError], None] | None = None,
         group: Callable[[Key, T], Hashable] | None = None,
         relist_seconds: float = RELIST_SECONDS,
+        optional: bool = False,
     ) -> None:
         """`convert` returns None for objects to leave out; if it raises, the object is left out and the fact is logged.
 
         `on_change(key, old, new)` is called synchronously, after `objects` holds the new state. `group(key, object)`: what `within`
         finds it by; the namespace if it is not given. `on_recovery(error)`: the watch is live again, and `error` is why it was not.
+        `optional`: the kind is one that the API server need not have, or show us. That it has not is an answer, too: `synced` is set,
+        nothing changes in `objects`, and the question comes back ever more seldom.
         """
         self._api = api
         self._path = path
@@ -57,6 +64,7 @@ class Mirror(Generic[T]):
         self._on_recovery = on_recovery
         self._group = group or (lambda key, _: key[0])
         self._relist_seconds = relist_seconds
+        self._optional = optional
         self._params: dict[str, str] = {}
         if label_selector:
             self._params["labelSelector"] = label_selector
@@ -97,13 +105,18 @@ class Mirror(Generic[T]):
         """List, then watch, for ever; every failure is retried with a back-off and ends with a new list where needed."""
         failures = 0
         while True:
+            pauses: tuple[float, ...] = BACKOFF_SECONDS
             try:
                 await self._list_and_watch()
                 failures = 0
             except ApiError as error:
-                self.last_error = error
+                before, self.last_error = self.last_error, error
                 failures = 0 if error.status == 410 else failures + 1
-                log.warning("watch_failed", path=self._path, status=error.status, reason=error.reason, tries=failures)
+                if lacking := self._optional and error.status in LACKING:
+                    pauses = SELDOM_SECONDS
+                    self.synced.set()
+                if not lacking or before is None or before.status != error.status:
+                    log.warning("watch_failed", path=self._path, status=error.status, reason=error.reason, tries=failures)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 # Something in between answered in the API server's place. (The text may quote an object, which may be a Secret.)
                 self.last_error = ApiError(0, "BadAnswer", "what came is not what an API server says")
@@ -112,7 +125,7 @@ class Mirror(Generic[T]):
             finally:
                 self._live = False
             if failures:
-                pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS)) - 1]
+                pause = pauses[min(failures, len(pauses)) - 1]
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
 
     async def _list_and_watch(self) -> None:

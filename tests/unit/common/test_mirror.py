@@ -9,10 +9,12 @@ import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from structlog.testing import capture_logs
 
+from devbox_common import mirror as mirror_module
 from devbox_common.access import Access
 from devbox_common.kube import ApiError, KubeApi
-from devbox_common.mirror import Mirror
+from devbox_common.mirror import RELIST_SECONDS, SELDOM_SECONDS, Mirror
 
 PATH = "/api/v1/pods"
 
@@ -26,6 +28,8 @@ class Api:
         self.lists = 0
         self.queries: list[dict[str, str]] = []
         self.failing = False
+        self.lacking = 0
+        """The status with which the kind is not there, or not for us."""
         self.nonsense = False
         self.answering = asyncio.Event()
         self.answering.set()
@@ -56,6 +60,8 @@ class Api:
         self.queries.append(dict(request.query))
         if self.failing:
             return web.json_response({"reason": "InternalError", "message": "broken"}, status=500)
+        if self.lacking:
+            return web.Response(status=self.lacking, text="404 page not found")
         if self.nonsense:
             return web.json_response({"kind": "PodList"})
         if request.query.get("watch"):
@@ -213,6 +219,52 @@ async def test_it_tells_when_it_is_live_again_and_why_it_was_not(api: Api, clien
         api.failing = False
         await until(lambda: mirror.live)
         assert told == [500]
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_kind_that_is_not_there_is_an_answer_where_it_is_optional(api: Api, client: KubeApi, status: int) -> None:
+    api.put("a")
+    api.lacking = status
+    needed, optional = Mirror(client, PATH, spec), Mirror(client, PATH, spec, optional=True)
+    tasks = [asyncio.create_task(mirror.run()) for mirror in (needed, optional)]
+    with capture_logs() as lines:
+        await until(lambda: optional.synced.is_set() and len([line for line in lines if line["tries"] == 3]) > 0)
+    assert not needed.synced.is_set()
+    assert len(lines) == 4, "one that was told is not told again"
+    api.lacking = 0
+    await until(lambda: list(optional.objects) == [("ns", "a")] and optional.live)
+    api.lacking = status
+    api.send({"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}})
+    await until(lambda: not optional.live and optional.last_error is not None and optional.last_error.status == status)
+    assert list(optional.objects) == [("ns", "a")], "what is known is kept"
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_server_that_is_away_is_no_answer_optional_or_not(api: Api, client: KubeApi) -> None:
+    api.failing = True
+    mirror = Mirror(client, PATH, spec, optional=True)
+    task = asyncio.create_task(mirror.run())
+    await until(lambda: mirror.last_error is not None)
+    assert not mirror.synced.is_set()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_is_not_there_is_asked_for_ever_more_seldom(
+    api: Api, client: KubeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert SELDOM_SECONDS[-2:] == (30, RELIST_SECONDS), "in the end as often as everything is listed anew"
+    monkeypatch.setattr(mirror_module, "BACKOFF_SECONDS", (0.001,))
+    monkeypatch.setattr(mirror_module, "SELDOM_SECONDS", (0.001, 0.001, 60.0))
+    api.lacking = 404
+    task = asyncio.create_task(Mirror(client, PATH, spec, optional=True).run())
+    await until(lambda: len(api.queries) == 3)
+    await asyncio.sleep(0.3)
+    assert len(api.queries) == 3
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_an_answer_that_is_no_list_does_not_end_it(api: Api, client: KubeApi) -> None:
