@@ -164,6 +164,9 @@ class Egress(Document):
 
 
 class Floor(Document):
-    """Addresses that no upstream may ever have: nodes and the API server."""
+    """What the dial check has to know of the cluster."""
 
     addresses: tuple[str, ...]
+    """That nothing may ever lead to: nodes, the API server and the gateway."""
+    ranges: tuple[str, ...] = ()
+    """Of pods and Services: they count as private, whatever class their addresses are of."""

@@ -10,9 +10,11 @@ from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final, Protocol
 
 from devbox_common.hosts import any_matches
+from devbox_common.ranges import Address, Network, Ranges
 
+from .floor import Floor
 from .lookups import Lookups
-from .policies import Address, EgressPolicy, Network, networks, within
+from .policies import EgressPolicy, networks, within
 from .settings import Egress, Upstreams
 from .targets import Target
 
@@ -40,14 +42,14 @@ class Unready(Refused):
 
 
 class Reach(Protocol):
-    """How far names may lead beyond public addresses. Nothing lifts the floor."""
+    """How far names may lead beyond public addresses that are not the cluster's own. Nothing lifts the floor."""
 
     @property
     def advice(self) -> str:
-        """What has to name a private address."""
+        """What has to name an address that is private or the cluster's own."""
 
     def lifts(self, host: str, address: Address) -> bool:
-        """This host may lead to this private address."""
+        """This host may lead to such an address."""
 
     def override(self, host: str) -> tuple[str, int | None] | None:
         """Address and port (None: the one that is asked for) that the administrator put in the host's place."""
@@ -111,15 +113,15 @@ class WayOut:
         return _override(self.overrides, host)
 
 
-def permitted(host: str, addresses: Iterable[str], reach: Reach, floor: frozenset[str]) -> list[str]:
+def permitted(host: str, addresses: Iterable[str], reach: Reach, floor: Floor) -> list[str]:
     """The addresses as they may be dialled. Raises Refused if there is none or if a single one may not be."""
     checked = []
     for text in addresses:
         address = ip_address(text.partition("%")[0])
-        if why := _below_floor(address, floor):
+        if why := _below_floor(address, floor.addresses):
             raise Refused(f"{host} has the address {address}: {why}")
-        if not _public(address) and not reach.lifts(host, address):
-            raise Refused(f"{host} has the private address {address}; name it in {reach.advice}")
+        if (whose := _not_public(address, floor.ranges)) and not reach.lifts(host, address):
+            raise Refused(f"{host} has {whose} {address}; name it in {reach.advice}")
         checked.append(text)
     if not checked:
         raise Refused(f"{host} has no address")
@@ -127,7 +129,7 @@ def permitted(host: str, addresses: Iterable[str], reach: Reach, floor: frozense
 
 
 def _below_floor(address: Address, floor: frozenset[str]) -> str | None:
-    """What nothing lifts."""
+    """Why nothing lifts it."""
     for inner in (address, *_embedded(address)):
         if inner.is_loopback or inner.is_unspecified:
             return "the gateway itself"
@@ -140,10 +142,15 @@ def _below_floor(address: Address, floor: frozenset[str]) -> str | None:
     return None
 
 
-def _public(address: Address) -> bool:
-    # Python takes the site-local fec0::/10 (private before RFC 3879) for global.
+def _not_public(address: Address, own: Ranges) -> str | None:
+    """What it is that has to be named. Public addresses of the cluster's own lead to its pods and Services, and to nobody else."""
     every = (address, *_embedded(address))
-    return all(inner.is_global and not inner.is_reserved and not getattr(inner, "is_site_local", False) for inner in every)
+    if any(inner in own for inner in every):
+        return "the cluster's own address"
+    # Python takes the site-local fec0::/10 (private before RFC 3879) for global.
+    if any(not inner.is_global or inner.is_reserved or getattr(inner, "is_site_local", False) for inner in every):
+        return "the private address"
+    return None
 
 
 def _embedded(address: Address) -> list[IPv4Address]:
@@ -180,8 +187,8 @@ def _address_and_port(text: str) -> tuple[str, int | None]:
 class Resolver:
     """Names to checked addresses, once for each dial: what is checked is what is dialled."""
 
-    def __init__(self, reach: Reach, floor: Callable[[], frozenset[str] | None], *, own_host: str = "") -> None:
-        """`floor`: what nothing lifts, None while it is not known; `own_host`: the gateway's name."""
+    def __init__(self, reach: Reach, floor: Callable[[], Floor | None], *, own_host: str = "") -> None:
+        """`floor`: where names may not lead, None while it is not known; `own_host`: the gateway's name."""
         self._reach = reach
         self._floor = floor
         self._own_host = own_host
@@ -204,7 +211,7 @@ class Resolver:
         try:
             floor = self._known_floor()
             if way_out.override(target.host) is not None:
-                return _below_floor(ip_address(address), floor) is None
+                return _below_floor(ip_address(address), floor.addresses) is None
             permitted(target.host, [address], way_out, floor)
         except Refused:
             return False
@@ -218,13 +225,13 @@ class Resolver:
         if override is not None:
             # The administrator named this very address; only the floor stands above that.
             address, other_port = override
-            if why := _below_floor(ip_address(address), floor):
+            if why := _below_floor(ip_address(address), floor.addresses):
                 raise Refused(f"the address override of {host}, {address}: {why}")
             return [(address, other_port or port)]
         addresses = await self._lookups.addresses(asked)
         return [(address, port) for address in permitted(host, addresses, reach, floor)]
 
-    def _known_floor(self) -> frozenset[str]:
+    def _known_floor(self) -> Floor:
         floor = self._floor()
         if floor is None:
             raise Unready("the operator has not written the floor document yet")

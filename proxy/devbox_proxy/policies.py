@@ -5,13 +5,11 @@ state.py; read by egress.py for every CONNECT, and by destinations.py's dial che
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import ip_network
 
 from devbox_api.route import Egress
 from devbox_common.hosts import any_matches
-
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+from devbox_common.ranges import Address, Network
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -89,12 +89,8 @@ async def serve(settings: Settings, start: Start) -> None:
     limits = Limits(identity.review_seconds, identity.not_live_seconds, identity.outage_seconds)
     audit = AuditLog(settings.audit.queue, drop=settings.audit.on_overflow == "Drop")
     async with await KubeApi.connect() as api, asyncio.TaskGroup() as tasks:
-        state = State(api, settings.credentials_namespace, settings.watch_namespaces)
-
-        def floor() -> frozenset[str] | None:
-            return None if state.floor is None else state.floor | start.own_addresses
-
-        resolver = Resolver(start.policy, floor, own_host=start.own_host)
+        state = State(api, settings.credentials_namespace, settings.watch_namespaces, start.own_addresses)
+        resolver = Resolver(start.policy, lambda: state.floor, own_host=start.own_host)
         upstreams = Upstreams(resolver, settings.timeouts, start.trust)
         reviewer = Reviewer(api, state.known)
         waiting = Waiting(state, reviewer, identity.wait_seconds)
@@ -109,7 +105,7 @@ async def serve(settings: Settings, start: Start) -> None:
             bounds=settings.limits,
         )
         # Names of devboxes' choosing have threads of their own: they hold up no API.
-        outward = Resolver(start.way_out, floor, own_host=start.own_host)
+        outward = Resolver(start.way_out, lambda: state.floor, own_host=start.own_host)
         forwarder = Forwarder(gateway, state, waiting, outward, limits=limits, settings=settings.egress, way_out=start.way_out)
         admin = AdminPort(gateway, state, settings.listen.host, settings.listen.admin)
         data = DataPort(

@@ -7,7 +7,6 @@ run.py (run) and server.py (wait).
 import asyncio
 import base64
 import time
-from ipaddress import ip_address
 from sys import intern
 from typing import Final
 
@@ -21,6 +20,7 @@ from devbox_common.kube import KubeApi, Object
 from devbox_common.mirror import Key, Mirror
 from devbox_common.redacted import Redacted
 
+from . import floor
 from .credentials import Credential
 from .gateways import compile_gateway
 from .policies import compile_egress
@@ -37,10 +37,18 @@ log = structlog.get_logger()
 class State:
     """`known`, kept current by list+watch mirrors."""
 
-    def __init__(self, api: KubeApi, credentials_namespace: str, watch_namespaces: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        api: KubeApi,
+        credentials_namespace: str,
+        watch_namespaces: tuple[str, ...],
+        own_addresses: frozenset[str] = frozenset(),
+    ) -> None:
+        """`own_addresses`: where this pod is, before it stands in the floor document with the others."""
         self.known = Known()
-        self.floor: frozenset[str] | None = None
-        """Addresses of nodes, the API server and the gateway; None until the operator has written them."""
+        self.floor: floor.Floor | None = None
+        """None until the operator has written it."""
+        self._own_addresses = own_addresses
         self._changed = asyncio.Event()
         self._documents: Mirror[Object] = Mirror(
             api, f"/api/v1/namespaces/{credentials_namespace}/secrets", _whole, on_change=self._on_document
@@ -121,8 +129,8 @@ class State:
                 raise ValueError("not a header's value")
             self.known.credentials[name] = Credential(name, metadata["resourceVersion"], Redacted(value), parse_grant(grant))
         elif kind == names.FLOOR_TYPE:
-            addresses = Floor.model_validate_json(_data(secret, names.FLOOR_KEY)).addresses
-            self.floor = frozenset(str(ip_address(address)) for address in addresses)
+            document = Floor.model_validate_json(_data(secret, names.FLOOR_KEY))
+            self.floor = floor.compile_floor(document, self._own_addresses)
 
     def _forget(self, name: str) -> None:
         self.known.gateways.pop(name, None)

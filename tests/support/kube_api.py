@@ -75,9 +75,9 @@ class Cluster:
         data = {key: base64.b64encode(value).decode()}
         self.put("secrets", name, type=kind, data=data, metadata={"annotations": annotations or {}})
 
-    def floor(self, addresses: Iterable[str] = ("10.96.0.1",)) -> None:
-        """The addresses that no gateway may lead to."""
-        document = {"version": 1, "addresses": sorted(addresses)}
+    def floor(self, addresses: Iterable[str] = ("10.96.0.1",), ranges: Iterable[str] = ()) -> None:
+        """The addresses that no gateway may lead to, and the cluster's own ranges."""
+        document = {"version": 1, "addresses": sorted(addresses), "ranges": sorted(ranges)}
         self.secret(names.FLOOR_NAME, names.FLOOR_TYPE, names.FLOOR_KEY, orjson.dumps(document))
 
     def policy(self, name: str = "policy", **fields: Any) -> str:

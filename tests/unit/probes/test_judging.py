@@ -10,6 +10,7 @@ from tests.probes.report import Verdict, failed
 from tests.probes.world import in_cluster, is_allowed, is_canary
 
 from devbox_proxy.destinations import Policy, permitted
+from devbox_proxy.floor import Floor
 
 GATEWAYS = {"10.244.0.9"}
 
@@ -66,7 +67,7 @@ def test_what_leaves_the_cluster_needs_a_proof() -> None:
 
 
 def test_the_dial_check_takes_the_allowed_hosts_for_public() -> None:
-    assert permitted("allowed", [PUBLIC, KEPT_PUBLIC, OTHER_PUBLIC, PUBLIC6], Policy(), frozenset())
+    assert permitted("allowed", [PUBLIC, KEPT_PUBLIC, OTHER_PUBLIC, PUBLIC6], Policy(), Floor())
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,19 @@ from dataclasses import replace
 
 import pytest
 
+from devbox_api import route
 from devbox_api.route import Egress
 from devbox_proxy.destinations import Policy, Refused, Resolver, WayOut, permitted
+from devbox_proxy.floor import Floor, compile_floor
 from devbox_proxy.policies import compile_egress, networks
 from devbox_proxy.run import own_addresses
 from devbox_proxy.settings import Egress as EgressSettings
 from devbox_proxy.settings import Upstreams
 from devbox_proxy.targets import parse
 
-FLOOR = frozenset({"10.99.0.1", "203.0.113.9"})
+FLOOR = Floor(frozenset({"10.99.0.1", "203.0.113.9"}))
+OWN = compile_floor(route.Floor(addresses=("34.118.224.1",), ranges=("34.118.224.0/20", "2600:1f14:1::/56", "172.20.0.0/16")))
+"""Of a cluster whose pods and Services have public addresses."""
 OPEN = Policy(networks(("0.0.0.0/0", "::/0")), allowed_hosts=("*.example",))
 
 
@@ -134,6 +138,78 @@ async def test_the_forward_proxy_looks_up_the_very_name_and_an_address_not_at_al
     assert asked == ["db.example."]
     assert resolver.permits(name, "10.1.0.1", way_out())
     assert not resolver.permits(name, "10.1.0.1", way_out(cidrs=()))
+    resolver.close()
+
+
+OWN_ADDRESSES = [
+    *("34.118.224.2", "34.118.239.255", "2600:1f14:1::", "2600:1f14:1:ff:ffff::1", "172.20.0.7"),
+    # Within IPv6: mapped, NAT64, 6to4, ISATAP.
+    *("::ffff:34.118.224.2", "64:ff9b::2276:e002", "2002:2276:e002::", "2606:4700::5efe:2276:e002"),
+]
+
+
+@pytest.mark.parametrize("address", OWN_ADDRESSES)
+def test_a_public_address_of_a_pod_or_service_counts_as_private(address: str) -> None:
+    lifted = networks((address,))
+    for closed, lifting in (
+        (Policy(), Policy(allowed_hosts=("pod.example",))),
+        (Policy(networks(("34.0.0.0/20", "2600:1f14:2::/48"))), Policy(lifted)),
+        (way_out(), way_out(*(tuple(map(str, lifted)),) * 2)),
+        (way_out(permitted_cidrs=(address,)), way_out((address,), (address,))),
+        (way_out(cidrs=(address,)), way_out((address,), (address,))),
+    ):
+        with pytest.raises(Refused, match=f"has the cluster's own address .*; name it in {closed.advice}"):
+            permitted("pod.example", ["93.184.216.34", address], closed, OWN)
+        assert permitted("pod.example", [address], lifting, OWN) == [address]
+
+
+@pytest.mark.parametrize(
+    "address", ["34.118.223.255", "34.118.240.0", "2600:1f14:0:ffff::1", "2600:1f14:1:100::", "2002:2276:f000::"]
+)
+def test_what_lies_beside_the_clusters_ranges_is_as_public_as_before(address: str) -> None:
+    assert permitted("api.example", [address], Policy(), OWN) == [address]
+    assert permitted("api.example", [address], way_out(), OWN) == [address]
+
+
+def test_whoever_lifts_the_clusters_ranges_lifts_no_floor() -> None:
+    with pytest.raises(Refused, match="a node or the API server"):
+        permitted("a.example", ["34.118.224.1"], OPEN, OWN)
+
+
+async def test_no_name_leads_to_the_clusters_own_and_what_is_open_ends_when_a_range_becomes_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    floor = Floor()
+    resolver = Resolver(Policy(), lambda: floor)
+
+    async def addresses(host: str) -> list[str]:
+        return ["34.118.224.2"]
+
+    monkeypatch.setattr(resolver._lookups, "addresses", addresses)
+    name, literal = (parse(text) for text in (b"pod.example:443", b"34.118.224.2:443"))
+    assert name and literal  # noqa: PT018
+    everything = way_out(permitted_cidrs=(), cidrs=("0.0.0.0/0",))
+    for target in (name, literal):
+        assert await resolver.target(target, everything) == [("34.118.224.2", 443)]
+        assert resolver.permits(target, "34.118.224.2", everything)
+    assert await resolver.resolve("pod.example", 443) == [("34.118.224.2", 443)]
+    floor = OWN
+    for target in (name, literal):
+        with pytest.raises(Refused):
+            await resolver.target(target, everything)
+        assert not resolver.permits(target, "34.118.224.2", everything)
+        assert resolver.permits(target, "34.118.224.2", way_out(("34.118.224.0/20",), ("34.118.224.0/20",)))
+    with pytest.raises(Refused):
+        await resolver.resolve("pod.example", 443)
+    resolver.close()
+
+
+async def test_an_override_may_lead_to_the_clusters_own() -> None:
+    overrides = {"api.example": "34.118.224.2:8443", "node.example": "34.118.224.1"}
+    resolver = Resolver(Policy.of(Upstreams(address_overrides=overrides)), lambda: OWN)
+    assert await resolver.resolve("api.example", 443) == [("34.118.224.2", 8443)]
+    with pytest.raises(Refused):
+        await resolver.resolve("node.example", 443)
     resolver.close()
 
 

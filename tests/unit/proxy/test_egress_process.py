@@ -89,7 +89,8 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 async def proxied() -> AsyncIterator[Proxied]:
     cluster = Cluster()
     cluster.pod()
-    policy = cluster.policy(hostnames=[NAME, "nowhere.invalid"], cidrs=["10.0.0.0/8", "127.0.0.0/8"])
+    cluster.floor(ranges=["34.118.224.0/20"])
+    policy = cluster.policy(hostnames=[NAME, "nowhere.invalid"], cidrs=["10.0.0.0/8", "34.0.0.0/8", "127.0.0.0/8"])
     token = cluster.agent.bind_egress(policy)
     with socket.socket() as probe:
         probe.bind((own_address(), 0))
@@ -163,6 +164,7 @@ async def test_what_may_not_be_reached_is_not_dialled(proxied: Proxied) -> None:
     for target, status in (
         ("127.0.0.1:443", b"403 address_not_allowed"),  # permitted by policy and settings, and below the floor
         ("10.0.0.1:443", b"403 address_not_allowed"),
+        ("34.118.224.2:443", b"403 address_not_allowed"),  # public, and the cluster's own
         ("2130706433:443", b"403 address_not_allowed"),
         ("other.example:443", b"403 host_not_allowed"),
         (f"{NAME}:22", b"403 port_not_allowed"),

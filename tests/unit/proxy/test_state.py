@@ -1,14 +1,17 @@
 """What the gateway makes of the objects it mirrors: whole ones are known at once, broken ones fail closed."""
 
 import base64
+from ipaddress import ip_address
 from typing import Any
 
 import orjson
 import pytest
 
 from devbox_api import names
+from devbox_api.route import Floor as Document
 from devbox_common.access import Access
 from devbox_common.kube import KubeApi
+from devbox_proxy.floor import Floor, compile_floor
 from devbox_proxy.state import State, pod_of
 
 from .test_identity import BINDING, ROUTE
@@ -143,15 +146,35 @@ async def test_without_a_grant_a_credential_goes_nowhere(state: State) -> None:
         assert not state.known.credentials["credential-1"].granted_to("api.example")
 
 
-async def test_the_floor_is_unknown_until_it_is_written(state: State) -> None:
-    def floor(*addresses: str) -> dict[str, Any]:
-        return secret(names.FLOOR_TYPE, names.FLOOR_KEY, orjson.dumps({"version": 1, "addresses": addresses}))
+def floor(*addresses: str, **fields: Any) -> dict[str, Any]:
+    return secret(names.FLOOR_TYPE, names.FLOOR_KEY, orjson.dumps({"version": 1, "addresses": addresses, **fields}))
 
+
+async def test_the_floor_is_unknown_until_it_is_written(state: State) -> None:
     assert state.floor is None
     put(state, "floor", floor("10.0.0.1", "FD00:0::1"))
-    assert state.floor == {"10.0.0.1", "fd00::1"}, "addresses are compared as such, not as text"
+    known = Floor(frozenset({"10.0.0.1", "fd00::1"}))
+    assert state.floor == known, "addresses are compared as such, not as text; an older operator writes no ranges"
     put(state, "floor", floor("no address"), floor("10.0.0.1"))
-    assert state.floor == {"10.0.0.1", "fd00::1"}
+    assert state.floor == known
+    put(state, "floor", floor("10.0.0.1", ranges=["34.118.0.0"]), floor("10.0.0.1"))
+    put(state, "floor", floor("10.0.0.1", ranges=["no range"]), floor("10.0.0.1"))
+    assert state.floor == compile_floor(Document(addresses=("10.0.0.1",), ranges=("34.118.0.0/32",))), (
+        "what can't be read changes nothing"
+    )
+
+
+async def test_the_floor_has_the_clusters_ranges_and_where_this_pod_is() -> None:
+    api = KubeApi(Access("http://127.0.0.1:1"))
+    await api.close()
+    state = State(api, "credentials", (), frozenset({"10.0.0.9"}))
+    put(state, "floor", floor("10.0.0.1", ranges=["34.118.224.0/20", "2600:1F14:1:0::/56"], newer="ignored"))
+    assert state.floor is not None
+    assert state.floor.addresses == {"10.0.0.1", "10.0.0.9"}
+    assert ip_address("34.118.224.2") in state.floor.ranges
+    assert ip_address("2600:1f14:1::7") in state.floor.ranges
+    put(state, "floor", floor("10.0.0.1"), floor("10.0.0.1"))
+    assert state.floor == Floor(frozenset({"10.0.0.1", "10.0.0.9"})), "ranges go as they come"
 
 
 def pod(uid: str, **status: Any) -> dict[str, Any]:

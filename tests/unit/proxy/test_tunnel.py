@@ -18,6 +18,7 @@ from devbox_proxy.connect import CHALLENGES, ConnectConnection
 from devbox_proxy.destinations import Resolver, WayOut
 from devbox_proxy.egress import Grant
 from devbox_proxy.far_side import FarSide
+from devbox_proxy.floor import Floor
 from devbox_proxy.forwarder import Forwarder
 from devbox_proxy.gateway import Gateway
 from devbox_proxy.policies import compile_egress
@@ -65,7 +66,7 @@ class Play:
         limits = Limits(review=1e12)
         bounds = Bounds(head_seconds=20, write_stall_seconds=100)
         self.gateway = Gateway(state, waiting, cast(Any, None), self.log, limits=limits, public_url="https://g", bounds=bounds)
-        resolver = Resolver(WayOut(), frozenset)
+        resolver = Resolver(WayOut(), Floor)
         self.forwarder = Dials(
             self.gateway, state, waiting, resolver, limits=limits, settings=Egress(**settings), way_out=WayOut()
         )

@@ -10,6 +10,7 @@ from devbox_common.redacted import Redacted
 from devbox_proxy import relay
 from devbox_proxy.credentials import UpstreamRequest, parse_endpoint
 from devbox_proxy.destinations import Policy, Resolver
+from devbox_proxy.floor import Floor
 from devbox_proxy.policies import networks
 from devbox_proxy.pool import Upstreams, tls_context
 from devbox_proxy.redact import Redactor
@@ -115,7 +116,7 @@ replying = answering(b"200 OK\r\nContent-Length: 2", b"ok")
     ],
 )
 async def test_an_endpoint_that_is_an_address_is_checked_like_a_name(host: str, policy: Policy) -> None:
-    async with raw_api(replying) as server, upstreams(Resolver(policy, frozenset)) as pools:
+    async with raw_api(replying) as server, upstreams(Resolver(policy, Floor)) as pools:
         with pytest.raises(UpstreamError) as caught:
             await ask(pools, request(f"http://{host}:{server.port}"))
         assert caught.value.refusal is Refusal.ENDPOINT_REFUSED
