@@ -108,7 +108,7 @@ REASONS: Final[dict[Reason, Meaning]] = {
     ),
     Reason.ENDPOINT_REFUSED: Meaning(
         (_C.ACCEPTED,),
-        "The gateway may not lead to this endpoint: its address is private, or one that is never allowed.",
+        "The gateway may not lead to this endpoint: its address is private, the cluster's own, or one that is never allowed.",
         "Name the host or its range in the chart's upstreams.allowedHosts or upstreams.allowedCIDRs.",
     ),
     Reason.CA_BUNDLE_INVALID: Meaning(
@@ -179,7 +179,8 @@ REASONS: Final[dict[Reason, Meaning]] = {
     ),
     Reason.RANGE_NOT_PERMITTED: Meaning(
         (_C.ACCEPTED,),
-        "A range of spec.allowedCIDRs is private, and not one that the gateway may lead to; the rest of the policy works.",
+        "A range of spec.allowedCIDRs is private or the cluster's own, and not one that the gateway may lead to; the rest of the policy "
+        "works.",
         "Name it in the chart's egress.permittedCIDRs, or remove it.",
     ),
     Reason.POD_REFUSED: Meaning(

@@ -73,8 +73,8 @@ class EgressPolicySpec(ApiModel):
     allowed_cidrs: tuple[Range, ...] = Field(
         default=(), alias="allowedCIDRs", max_length=64, json_schema_extra=rules(list_type="set")
     )
-    """Ranges that may be dialled by address, and that allowed hosts may lead to. Private ones count as far as the chart's
-    egress.permittedCIDRs says."""
+    """Ranges that may be dialled by address, and that allowed hosts may lead to. Private ones, and those of the cluster's own pods and
+    Services, count as far as the chart's egress.permittedCIDRs says."""
     description: str | None = Field(default=None, max_length=1024)
     """For people."""
 

@@ -27,6 +27,7 @@ from devbox_api.route import (
 )
 from devbox_api.traffic import seconds, whole
 from devbox_common.kube import Object
+from devbox_common.ranges import Network
 from devbox_common.redacted import Redacted
 
 from .credentials import Resolved
@@ -169,9 +170,9 @@ def credential(resolved: Resolved, version: str, allowed_hosts: str, namespace: 
     return body
 
 
-def floor(addresses: Iterable[str], namespace: str) -> Object:
-    """`floor`: addresses that nothing may lead to."""
-    document = Floor(addresses=tuple(sorted(set(addresses))))
+def floor(addresses: Iterable[str], ranges: Iterable[Network], namespace: str) -> Object:
+    """`floor`: addresses that nothing may lead to, and the cluster's own ranges (floor.py has them sorted)."""
+    document = Floor(addresses=tuple(sorted(set(addresses))), ranges=tuple(map(str, ranges)))
     return _secret(namespace, names.FLOOR_NAME, names.FLOOR_TYPE, (names.FLOOR_KEY, _json(document)))
 
 

@@ -4,6 +4,7 @@ Goes in: a key. Comes out: status, and `egress-<UID>` in the credentials namespa
 devbox that is given another policy finds it in place. An edit is one write, whoever stands under it. Called by the queue.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from devbox_api import names
 from devbox_api.conditions import ConditionType, Reason
 from devbox_api.egresspolicy import EgressPolicyStatus
 from devbox_api.route import Egress
+from devbox_common.ranges import Network
 
 from . import documents, endpoints, paths
 from .apply import Writer
@@ -69,7 +71,7 @@ class EgressReconciler:
             await self._store.drop(key)
         else:
             await self._store.put(key, documents.egress(document, self._settings.credentials_namespace))
-        later = await self._status(view, accepted(document, self._settings))
+        later = await self._status(view, accepted(document, self._settings, self._observer.ranges()))
         # What it says is no news for the Devboxes; another policy is.
         self._news.tell(key, view.policy.uid, self._index.users_of_egress(key))
         return later
@@ -95,9 +97,9 @@ def _document(view: EgressView) -> Egress | None:
         return None
 
 
-def accepted(document: Egress | None, settings: Settings) -> Finding:
-    """The condition Accepted. A range that the gateway does not lead to takes nothing from the rest of the policy."""
+def accepted(document: Egress | None, settings: Settings, ranges: Iterable[Network]) -> Finding:
+    """The condition Accepted. `ranges`: the cluster's own. A range that the gateway does not lead to takes nothing from the rest."""
     if document is None:
         return bad(Reason.INVALID, "spec.allowedCIDRs holds what is no range of addresses; write e.g. 203.0.113.0/24")
-    refused = endpoints.refused_ranges(document.cidrs, settings.egress.permitted_cidrs)
+    refused = endpoints.refused_ranges(document.cidrs, settings.egress.permitted_cidrs, ranges)
     return bad(Reason.RANGE_NOT_PERMITTED, f"spec.allowedCIDRs: {refused}") if refused else good(Reason.ACCEPTED)

@@ -88,7 +88,8 @@ class GatewayReconciler:
     def _accepted(self, view: GatewayView) -> Finding:
         host = names.gateway_host(self._settings.release_namespace)
         spec = view.config.spec
-        why = endpoints.refusal(spec.endpoint, self._settings.upstreams, self._observer.floor(), host)
+        floor, ranges = self._observer.floor(), self._observer.ranges()
+        why = endpoints.refusal(spec.endpoint, self._settings.upstreams, floor, ranges, host)
         if why is not None:
             return bad(Reason.ENDPOINT_REFUSED, why)
         try:

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 
 from devbox_api import names
 from devbox_common.kube import ApiError, KubeApi, Object
+from devbox_common.ranges import Network
 
-from . import paths
+from . import floor, paths
 from .index import Index, references
 from .model import (
     DevboxView,
@@ -110,8 +111,16 @@ class Observer:
 
     def floor(self) -> frozenset[str]:
         """Addresses of nodes, API server and gateway, and of the Services of the last two."""
-        groups = (group for mirror in self._watches.floor for group in mirror.objects.values())
+        groups = [group for mirror in self._watches.floor for group in mirror.objects.values()]
+        groups += [node.addresses for node in self._watches.nodes.objects.values()]
         return frozenset(address for group in groups for address in group)
+
+    def ranges(self) -> tuple[Network, ...]:
+        """Of the cluster's pods and Services: what Nodes and ServiceCIDRs say, and what the settings add."""
+        groups = [node.pod_cidrs for node in self._watches.nodes.objects.values()]
+        groups += self._watches.service_cidrs.objects.values()
+        seen = frozenset(cidr for group in groups for cidr in group)
+        return floor.collapsed(seen.union(map(str, self._settings.cluster_cidrs)))
 
     async def _labels(self, namespace: str, gateways: Mapping[Key, GatewayView | None]) -> Mapping[str, str]:
         """The namespace's labels, where a selector asks for them."""

@@ -3,6 +3,7 @@
 from devbox_api import names
 
 DEVBOXES = f"/apis/{names.API_VERSION}"
+SERVICE_CIDRS = "/apis/networking.k8s.io/v1/servicecidrs"
 
 
 def of(prefix: str, plural: str, namespace: str = "", name: str = "") -> str:

@@ -92,6 +92,8 @@ class Settings(SettingsModel):
     """The name is part of every devbox's environment and of the certificate (`names.gateway_host`)."""
     watch_namespaces: tuple[str, ...] = ()
     """Empty: all."""
+    cluster_cidrs: tuple[Network, ...] = Field(default=(), alias="clusterCIDRs")
+    """Ranges of pods and Services, besides those that Nodes and ServiceCIDRs say. They reach the gateway with the floor document."""
     tokens: Tokens = Tokens()
     certificates: Certificates = Certificates()
     upstreams: Upstreams = Upstreams()

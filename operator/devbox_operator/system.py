@@ -1,7 +1,7 @@
 """What the release needs of itself: the CA, the gateway's certificate, the bundle for devboxes, and the floor.
 
-Goes in: the two Secrets of the release namespace, the addresses of nodes and API server. Comes out: those Secrets, `floor` in the
-credentials namespace, the bundle's text. Called by the queue (CERTIFICATES, FLOOR).
+Goes in: the two Secrets of the release namespace, the addresses of nodes and API server, the cluster's own ranges. Comes out: those
+Secrets, `floor` in the credentials namespace, the bundle's text. Called by the queue (CERTIFICATES, FLOOR).
 """
 
 import base64
@@ -87,13 +87,16 @@ class SystemReconciler:
         return min(due - now, LONGEST_WAIT) / timedelta(seconds=1)
 
     async def floor(self) -> float | None:
-        """The addresses that no endpoint may ever have."""
+        """The addresses that nothing may lead to, and the cluster's own ranges. Conditions of GatewayConfigs and EgressPolicies tell of
+        both."""
         namespace = self._settings.credentials_namespace
-        body = documents.floor(self._observer.floor(), namespace)
+        body = documents.floor(self._observer.floor(), self._observer.ranges(), namespace)
         if not documents.equal(body, self._watches.stored.objects.get((namespace, names.FLOOR_NAME))):
             await self._writer.apply(paths.secrets(namespace, names.FLOOR_NAME), body)
             for gateway in sorted(self._index.defaults):
                 self._queue.add(WorkKey(Kind.GATEWAY, *gateway))
+            for policy in self._watches.egresspolicies():
+                self._queue.add(WorkKey(Kind.EGRESS, *policy))
         return None
 
     async def _ca(self, now: datetime) -> Pair:

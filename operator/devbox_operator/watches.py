@@ -17,7 +17,7 @@ from devbox_api import names
 from devbox_common.kube import ApiError, KubeApi, Object
 from devbox_common.mirror import Mirror
 
-from . import documents, network, paths
+from . import documents, floor, network, paths
 from .index import Index
 from .keys import CERTIFICATES, FLOOR, Kind, WorkKey
 from .model import (
@@ -63,7 +63,7 @@ class Watches:
         self.service: Mirror[tuple[str, ...]] = Mirror(
             api,
             paths.core("services", release),
-            _cluster_ips,
+            floor.cluster_ips,
             field_selector=f"metadata.name={service}",
             on_change=lambda *_: self._system_changed(),
         )
@@ -76,15 +76,19 @@ class Watches:
             Mirror(
                 api,
                 paths.endpointslices(release),
-                _slice_addresses,
+                floor.slice_addresses,
                 label_selector=f"kubernetes.io/service-name={service}",
                 on_change=lambda *_: add(FLOOR),
             ),
-            self._named(paths.core("services", "default"), "kubernetes", _cluster_ips, lambda *_: add(FLOOR)),
-            self._named(paths.endpointslices("default"), "kubernetes", _slice_addresses, lambda *_: add(FLOOR)),
-            Mirror(api, paths.core("nodes"), _node_addresses, on_change=lambda *_: add(FLOOR)),
+            self._named(paths.core("services", "default"), "kubernetes", floor.cluster_ips, lambda *_: add(FLOOR)),
+            self._named(paths.endpointslices("default"), "kubernetes", floor.slice_addresses, lambda *_: add(FLOOR)),
         ]
-        """Whose addresses nothing may lead to: the gateway, the API server, the nodes. What a Service leads to counts as it does."""
+        """Whose addresses nothing may lead to, with the nodes: the gateway, the API server. What a Service leads to counts as it does."""
+        self.nodes: Mirror[floor.NodeView] = Mirror(api, paths.core("nodes"), floor.node, on_change=lambda *_: add(FLOOR))
+        self.service_cidrs: Mirror[tuple[str, ...]] = Mirror(
+            api, paths.SERVICE_CIDRS, floor.service_cidrs, on_change=lambda *_: add(FLOOR), optional=True
+        )
+        """Kubernetes has them from 1.33 on."""
         self._pods = self._scoped(
             paths.pods, PodView.of, self._pod_changed, names.DEVBOX_LABEL, group=lambda key, pod: (key[0], pod.devbox)
         )
@@ -124,8 +128,14 @@ class Watches:
     async def start(self) -> None:
         """Start what is always watched, and wait until each was listed. Raises `ApiError` where one can't be."""
         groups = (self._policies, self._pods, self._gateways, self._egress, self.accounts, self.bundles, *self.volumes.values())
-        mirrors: list[Mirror[Any]] = [self.stored, *self.certificates, *self.floor]
+        mirrors: list[Mirror[Any]] = [self.stored, *self.certificates, *self.floor, self.nodes]
         mirrors += [mirror for group in groups for mirror in group.values()]
+        await self._begin(mirrors)
+        # By now the API server knows our rights. (One that has just started refuses everything, and is asked again by those that need an
+        # answer.) A refusal means that there is nothing to see.
+        await self._begin([self.service_cidrs])
+
+    async def _begin(self, mirrors: list[Mirror[Any]]) -> None:
         for mirror in mirrors:
             self._run(mirror)
         for mirror in mirrors:
@@ -178,6 +188,10 @@ class Watches:
         """An EgressPolicy, or why there is none."""
         mirror = self.of_scope(self._egress, key[0])
         return (mirror.objects.get(key) if mirror else None) or NOT_FOUND
+
+    def egresspolicies(self) -> list[Key]:
+        """All of them, sorted."""
+        return sorted(key for mirror in self._egress.values() for key in mirror.objects)
 
     def policies(self, devbox: Key) -> tuple[PolicyView, ...]:
         """The NetworkPolicies that say of the Devbox's pods what ours says, and those of others that may select them."""
@@ -356,17 +370,3 @@ def _policy_uid(found: EgressView | Missing | None) -> str | None:
 
 def _whole(item: Object) -> Object:
     return item
-
-
-def _cluster_ips(item: Object) -> tuple[str, ...]:
-    ips = (item.get("spec") or {}).get("clusterIPs") or ()
-    return tuple(ip for ip in ips if ip and ip != "None")
-
-
-def _node_addresses(item: Object) -> tuple[str, ...]:
-    addresses = (item.get("status") or {}).get("addresses") or ()
-    return tuple(a["address"] for a in addresses if a.get("type") in ("InternalIP", "ExternalIP"))
-
-
-def _slice_addresses(item: Object) -> tuple[str, ...]:
-    return tuple(address for endpoint in item.get("endpoints") or () for address in endpoint.get("addresses") or ())

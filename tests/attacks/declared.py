@@ -45,7 +45,7 @@ def why_not(endpoint: str, floor: frozenset[str], gateway_host: str, *, allow_in
         messages = [rule["message"] for rule in schema.get("x-kubernetes-validations", []) if "http://" in rule["rule"]]
         if messages:
             return f"the CRD: {messages[0]}"
-    said = refusal(endpoint, Upstreams(), floor, gateway_host)
+    said = refusal(endpoint, Upstreams(), floor, (), gateway_host)
     return f"the operator: {said}" if said else None
 
 

@@ -201,6 +201,7 @@ OPERATOR: list[Question] = [
     ("create", "secrets", f"{SPACE}-credentials", True),
     ("create", "secrets", "kube-system", False),
     ("list", "nodes", "", True),
+    ("watch", "servicecidrs.networking.k8s.io", "", True),
     ("watch", "namespaces", "", True),
     ("delete", "nodes", "", False),
     ("create", "roles.rbac.authorization.k8s.io", "install-a", False),

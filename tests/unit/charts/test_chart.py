@@ -59,6 +59,8 @@ BAD = [
     ({"image": {"repository": "a"}, "rbac": {"sourceSecrets": "Some"}}, "value must be one of 'All', 'Named'"),
     ({"image": {"repository": "a"}, "audit": {"onOverflow": "Wait"}}, "value must be one of 'Refuse', 'Drop'"),
     ({"image": {"repository": "a"}, "watchNamespaces": ["Team_A"]}, "'/watchNamespaces/0'"),
+    ({"image": {"repository": "a"}, "clusterCIDRs": ["2001:db8::1"]}, "'/clusterCIDRs/0'"),
+    ({"image": {"repository": "a"}, "clusterCIDRs": "10.0.0.0/8"}, "'/clusterCIDRs': got string, want array"),
     ({"image": {"repository": "a"}, "upstreams": {"allowedCIDRs": ["10.0.0.1"]}}, "'/upstreams/allowedCIDRs/0'"),
     ({"image": {"repository": "a"}, "upstreams": {"allowedHosts": ["*"]}}, "'/upstreams/allowedHosts/0'"),
     (
@@ -239,11 +241,18 @@ class TestRights:
             (f"{NAMESPACE}-credentials", ["secrets"], ["get", "list", "watch"]),
         ]
 
-    def test_watched_namespaces_leave_the_cluster_two_reads_and_the_token_review(self) -> None:
+    def test_watched_namespaces_leave_the_cluster_three_reads_and_the_token_review(self) -> None:
         objects = render({"watchNamespaces": ["team-a", "team-b"]})
         for account, expected in (
             ("devbox-gateway", [(["tokenreviews"], ["create"])]),
-            ("devbox-operator", [(["namespaces"], ["get", "list", "watch"]), (["nodes"], ["list", "watch"])]),
+            (
+                "devbox-operator",
+                [
+                    (["namespaces"], ["get", "list", "watch"]),
+                    (["nodes"], ["list", "watch"]),
+                    (["servicecidrs"], ["list", "watch"]),
+                ],
+            ),
         ):
             cluster_wide = [(rule["resources"], rule["verbs"]) for _, _, rule in _rules(objects, {"ClusterRole"}, account)]
             assert cluster_wide == expected

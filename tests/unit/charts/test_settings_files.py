@@ -22,6 +22,7 @@ EVERYTHING: dict[str, Any] = {
     "image": {"repository": "registry.example/devbox-gateway", "pullSecrets": ["registry"]},
     "watchNamespaces": ["team-a", "team-b"],
     "rbac": {"sourceSecrets": "Named"},
+    "clusterCIDRs": ["34.118.224.0/20", "2600:1f14:1::/56"],
     "upstreams": {
         "allowedCIDRs": ["10.20.0.0/16", "fd00::/8"],
         "allowedHosts": ["models.corp.example", "*.internal.example"],
@@ -82,6 +83,7 @@ def test_every_value_arrives(tmp_path: Path) -> None:
         "credentialsNamespace": "gw-credentials",
         "serviceName": "gateway",
         "watchNamespaces": ["team-a", "team-b"],
+        "clusterCIDRs": EVERYTHING["clusterCIDRs"],
         "tokens": {"expirationSeconds": 3600, "renewFraction": 0.5},
         "certificates": {"leafDays": 30},
         "upstreams": {key: value for key, value in EVERYTHING["upstreams"].items() if key != "caBundle"},

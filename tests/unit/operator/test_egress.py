@@ -1,5 +1,6 @@
 """One EgressPolicy, against an API server in memory: its document, its status, and whom it wakes."""
 
+from ipaddress import ip_network
 from typing import Any
 
 import orjson
@@ -7,6 +8,7 @@ import pytest
 
 from devbox_api import names
 from devbox_api.conditions import Reason
+from devbox_common.ranges import Network
 from devbox_operator import documents
 from devbox_operator.apply import Writer
 from devbox_operator.egress import EgressReconciler, accepted
@@ -45,6 +47,7 @@ class Bench:
     def __init__(self, settings: Settings) -> None:
         self.item: dict[str, Any] | None = None
         self.added: list[WorkKey] = []
+        self.own: tuple[Network, ...] = ()
         self.index = Index()
         mirror = type("Mirror", (), {"objects": {}, "within": lambda self, _: self.objects})()
         self.api = Api(mirror.objects)
@@ -52,6 +55,9 @@ class Bench:
         queue = type("Queue", (), {"add": lambda _, key: self.added.append(key), "forget": lambda *_: None})()
         shared: Any = {"watches": watches, "observer": self, "queue": queue, "index": self.index, "settings": settings}
         self.reconciler = EgressReconciler(writer=Writer(self.api, lambda: True), **shared)  # type: ignore[arg-type]
+
+    def ranges(self) -> tuple[Network, ...]:
+        return self.own
 
     async def get(self, path: str) -> dict[str, Any] | None:
         assert path == PLACE
@@ -130,8 +136,22 @@ async def test_what_was_stored_before_a_rule_existed_is_not_written(bench: Bench
 
 def test_a_private_range_is_told_and_takes_nothing_from_the_rest(egress: Any, settings: Settings) -> None:
     document = documents.egress_document(egress(allowedHostnames=["github.com"], allowedCIDRs=["10.20.0.0/16"]).policy)
-    finding = accepted(document, settings)
+    finding = accepted(document, settings, ())
     assert (finding.status, finding.reason) == ("False", Reason.RANGE_NOT_PERMITTED)
     assert "egress.permittedCIDRs: [10.20.0.0/16]" in finding.message
     permitted = Egress.model_validate({"permittedCIDRs": ["10.0.0.0/8"]})
-    assert accepted(document, settings.model_copy(update={"egress": permitted})).status == "True"
+    assert accepted(document, settings.model_copy(update={"egress": permitted}), ()).status == "True"
+
+
+async def test_a_public_range_of_the_clusters_own_is_told_as_a_private_one_is(bench: Bench) -> None:
+    def message() -> str:
+        assert bench.item is not None
+        (found,) = (c["message"] for c in bench.item["status"]["conditions"] if c["type"] == "Accepted")
+        return str(found)
+
+    await bench.look(allowedCIDRs=["34.118.224.0/20"])
+    assert "34.118.224.0/20" not in message()
+    bench.own = (ip_network("34.118.0.0/16"),)
+    await bench.again()
+    assert "34.118.224.0/20 is the cluster's own" in message()
+    assert "egress.permittedCIDRs: [34.118.224.0/20]" in message()

@@ -13,6 +13,7 @@ releaseNamespace: devbox-gateway-system
 credentialsNamespace: devbox-gateway-system-credentials
 serviceName: gateway
 watchNamespaces: ["a", "b"]
+clusterCIDRs: ["2001:db8:1::/56"]
 tokens: {expirationSeconds: 3600, renewFraction: 0.5}
 certificates: {leafDays: 30}
 upstreams:
@@ -40,6 +41,7 @@ def test_the_charts_file(tmp_path: Path) -> None:
     settings = load(Settings, path)
     assert settings.scopes == ("a", "b")
     assert str(settings.upstreams.allowed_cidrs[0]) == "10.96.152.13/32"
+    assert [str(network) for network in settings.cluster_cidrs] == ["2001:db8:1::/56"]
     assert (settings.tokens.expiration_seconds, settings.admin_port) == (3600, 8080)
 
 
@@ -49,6 +51,7 @@ def test_the_charts_file(tmp_path: Path) -> None:
         ("workers: 0", "workers"),
         ("tokens: {expirationSeconds: 60}", "tokens.expirationSeconds"),
         ("upstreams: {allowedCIDRs: [10.1.2.3/8]}", "not a range of addresses; write e.g. 10.20.0.0/16"),
+        ("clusterCIDRs: [2001:db8::1/56]", "clusterCIDRs"),
         ("typo: 1", "typo"),
         ("sourceSecrets: Some", "sourceSecrets"),
         ("image: {pullSecrets: []}", "image.reference"),

@@ -1,0 +1,63 @@
+"""What the floor document is made of: what is kept of Nodes, Services and ServiceCIDRs, and few ranges where there are many nodes."""
+
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from devbox_operator.floor import NodeView, cluster_ips, collapsed, node, service_cidrs, slice_addresses
+
+
+def test_a_node_has_addresses_and_the_ranges_of_its_pods() -> None:
+    addresses = [
+        {"type": "InternalIP", "address": "10.0.0.1"},
+        {"type": "ExternalIP", "address": "203.0.113.9"},
+        {"type": "Hostname", "address": "node-1"},
+    ]
+    both = {"podCIDR": "34.118.1.0/24", "podCIDRs": ["34.118.1.0/24", "2600:1f14:1::/80"]}
+    assert node({"spec": both, "status": {"addresses": addresses}}) == NodeView(
+        ("10.0.0.1", "203.0.113.9"), ("2600:1f14:1::/80", "34.118.1.0/24")
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "cidrs"),
+    [
+        ({"podCIDR": "34.118.1.0/24"}, ("34.118.1.0/24",)),
+        ({"podCIDRs": ["34.118.1.0/24"]}, ("34.118.1.0/24",)),
+        ({"podCIDR": "", "podCIDRs": None}, ()),
+        ({}, ()),
+        (None, ()),
+    ],
+)
+def test_a_node_may_say_less(spec: Any, cidrs: tuple[str, ...]) -> None:
+    assert node({"spec": spec}) == NodeView((), cidrs)
+
+
+def test_services_slices_and_their_ranges() -> None:
+    assert service_cidrs({"spec": {"cidrs": ["34.118.224.0/20", "2600:1f14:2::/108"]}}) == (
+        "34.118.224.0/20",
+        "2600:1f14:2::/108",
+    )
+    assert service_cidrs({}) == ()
+    assert cluster_ips({"spec": {"clusterIPs": ["10.96.0.1", "None", ""]}}) == ("10.96.0.1",)
+    assert slice_addresses({"endpoints": [{"addresses": ["10.0.0.7"]}, {}]}) == ("10.0.0.7",)
+
+
+def texts(*cidrs: str) -> list[str]:
+    return list(map(str, collapsed(frozenset(cidrs))))
+
+
+def test_the_ranges_of_thousands_of_nodes_are_one() -> None:
+    nodes = [f"10.{number >> 8}.{number & 255}.0/24" for number in range(4096)]
+    assert texts(*nodes, "10.1.0.0/16", "2600:1f14:1::/80", "2600:1f14:1:0:1::/80") == ["10.0.0.0/12", "2600:1f14:1::/79"]
+    assert texts(*nodes[1:]) == [f"10.0.{2**n}.0/{24 - n}" for n in range(8)] + [f"10.{2**n}.0.0/{16 - n}" for n in range(4)]
+
+
+def test_a_range_that_can_not_be_read_takes_none_of_the_others_away() -> None:
+    collapsed.cache_clear()
+    with capture_logs() as lines:
+        assert texts("34.118.1.0/24", "nonsense", "10.0.0.0/33", "") == ["34.118.1.0/24"]
+        texts("34.118.1.0/24", "nonsense", "10.0.0.0/33", "")
+    assert [line["range"] for line in lines] == ["", "10.0.0.0/33", "nonsense"], "each is told once, not with every look"
+    assert texts("34.118.1.7/24") == ["34.118.1.0/24"], "bits behind the length are no reason to leave a range open"

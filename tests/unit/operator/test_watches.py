@@ -1,0 +1,209 @@
+"""What the operator watches, against an API server in memory: where the cluster's own ranges are seen, and whom a change wakes."""
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, cast
+
+import orjson
+import pytest
+
+from devbox_api import names
+from devbox_api.conditions import Reason
+from devbox_common.kube import ApiError, Page
+from devbox_operator import paths, watches
+from devbox_operator.gateways import GatewayReconciler
+from devbox_operator.index import Index
+from devbox_operator.keys import FLOOR, Kind, WorkKey
+from devbox_operator.observe import Observer
+from devbox_operator.settings import Settings
+from devbox_operator.system import SystemReconciler
+from devbox_operator.watches import Watches
+
+POLICIES = "/apis/devbox-gateway.io/v1alpha1/egresspolicies"
+
+
+class Api:
+    """Lists, and watches that say what the test sends."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, list[dict[str, Any]]] = {}
+        self.errors: dict[str, list[int]] = {}
+        """Statuses of the next answers; the last one stays."""
+        self.asked: list[str] = []
+        self.events: dict[str, asyncio.Queue[dict[str, Any]]] = {}
+
+    async def pages(self, path: str, _: Any) -> AsyncGenerator[Page]:
+        self.asked.append(path)
+        if statuses := self.errors.get(path):
+            raise ApiError(statuses.pop(0) if len(statuses) > 1 else statuses[0], "Error", "no")
+        yield Page(self.items.get(path, []), "1")
+
+    async def watch(self, path: str, _: str, __: Any, *, opened: Any) -> AsyncGenerator[dict[str, Any]]:
+        opened()
+        queue = self.events.setdefault(path, asyncio.Queue())
+        while True:
+            yield await queue.get()
+
+    def send(self, path: str, item: dict[str, Any], kind: str = "ADDED") -> None:
+        self.events[path].put_nowait({"type": kind, "object": item})
+
+
+def thing(name: str, **fields: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "resourceVersion": "2"}, **fields}
+
+
+def node(name: str, *cidrs: str, address: str = "10.0.0.1") -> dict[str, Any]:
+    return thing(name, spec={"podCIDRs": cidrs}, status={"addresses": [{"type": "InternalIP", "address": address}]})
+
+
+class World:
+    """Watches, and what stands on them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.api = Api()
+        self.added: list[WorkKey] = []
+        self.index = Index()
+        self.watches = Watches(self.api, settings, self.index, self.added.append)  # type: ignore[arg-type]
+        self.observer = Observer(self.api, self.watches, self.index, settings)  # type: ignore[arg-type]
+
+    def ranges(self) -> list[str]:
+        return list(map(str, self.observer.ranges()))
+
+
+@pytest.fixture
+async def world(settings: Settings) -> AsyncIterator[World]:
+    world = World(settings)
+    world.api.items[paths.core("nodes")] = [
+        node("a", "34.118.0.0/24", "2600:1f14:1::/80"),
+        node("b", "34.118.1.0/24", "nonsense"),
+    ]
+    world.api.items[paths.SERVICE_CIDRS] = [thing("kubernetes", spec={"cidrs": ["34.120.0.0/20"]})]
+    yield world
+    await world.watches.stop()
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 (conditions of several kinds)
+            await asyncio.sleep(0.01)
+
+
+async def test_the_clusters_ranges_are_those_of_nodes_and_services(world: World) -> None:
+    await world.watches.start()
+    assert world.ranges() == ["34.118.0.0/23", "34.120.0.0/20", "2600:1f14:1::/80"]
+    assert "10.0.0.1" in world.observer.floor(), "a range that can't be read does not take the node's address away"
+
+
+async def test_what_the_settings_name_is_added(settings: Settings) -> None:
+    named = Settings.model_validate(
+        {**settings.model_dump(by_alias=True), "clusterCIDRs": ["2600:1f14:8::/56", "34.118.0.0/16"]}
+    )
+    world = World(named)
+    world.api.items[paths.core("nodes")] = [node("a", "34.118.1.0/24")]
+    await world.watches.start()
+    assert world.ranges() == ["34.118.0.0/16", "2600:1f14:8::/56"]
+    await world.watches.stop()
+
+
+async def test_an_endpoint_within_them_is_told(world: World, settings: Settings, gateway: Any) -> None:
+    await world.watches.start()
+    parts: dict[str, Any] = {"observer": world.observer, "watches": world.watches, "index": world.index}
+    reconciler = GatewayReconciler(writer=cast(Any, None), queue=cast(Any, None), settings=settings, **parts)
+    for endpoint, reason in (("https://34.118.1.7", Reason.ENDPOINT_REFUSED), ("https://34.118.2.7", Reason.ACCEPTED)):
+        assert reconciler._accepted(gateway(spec={"endpoint": endpoint})).reason == reason
+
+
+@pytest.mark.parametrize("status", [403, 404], ids=["rights of an older release", "Kubernetes before 1.33"])
+async def test_a_cluster_without_service_cidrs_is_one_like_others(world: World, status: int) -> None:
+    world.api.errors[paths.SERVICE_CIDRS] = [status]
+    began = time.monotonic()
+    await world.watches.start()
+    assert time.monotonic() - began < 2
+    assert world.ranges() == ["34.118.0.0/23", "2600:1f14:1::/80"]
+    await asyncio.sleep(0.5)
+    assert world.api.asked.count(paths.SERVICE_CIDRS) <= 4
+
+
+async def test_service_cidrs_that_come_later_are_seen(world: World) -> None:
+    world.api.errors[paths.SERVICE_CIDRS] = [404]
+    await world.watches.start()
+    world.added.clear()
+    del world.api.errors[paths.SERVICE_CIDRS]
+    await until(lambda: world.ranges() == ["34.118.0.0/23", "34.120.0.0/20", "2600:1f14:1::/80"])
+    assert FLOOR in world.added
+
+
+async def test_a_refusal_of_everything_at_the_start_of_an_api_server_hides_no_range(world: World) -> None:
+    """What is needed is asked for again; what may lack is asked for after it."""
+    refusing = [403, 403]
+    real = world.api.pages
+
+    async def pages(path: str, params: Any) -> AsyncGenerator[Page]:
+        if path == paths.core("nodes") and refusing:
+            refusing.pop()
+            raise ApiError(403, "Forbidden", "no")
+        if path == paths.SERVICE_CIDRS and refusing:
+            raise ApiError(403, "Forbidden", "no")
+        async for page in real(path, params):
+            yield page
+
+    world.api.pages = pages  # type: ignore[method-assign, assignment]
+    await world.watches.start()
+    assert "34.120.0.0/20" in world.ranges()
+
+
+async def test_nodes_are_needed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "SYNC_SECONDS", 0.2)
+    world.api.errors[paths.core("nodes")] = [403]
+    with pytest.raises(ApiError, match="403"):
+        await world.watches.start()
+
+
+async def test_a_nodes_range_that_changes_is_the_floors_affair_and_nothing_else_of_it_is(world: World) -> None:
+    await world.watches.start()
+    await until(lambda: paths.core("nodes") in world.api.events)
+    world.added.clear()
+    same = node("a", "34.118.0.0/24", "2600:1f14:1::/80")
+    world.api.send(paths.core("nodes"), {**same, "status": {**same["status"], "conditions": []}})
+    world.api.send(paths.core("nodes"), node("c", "34.118.8.0/24"))
+    await until(lambda: "34.118.8.0/24" in world.ranges())
+    assert world.added == [FLOOR]
+
+
+async def test_conditions_that_rest_on_ranges_are_looked_at_when_those_change(world: World, settings: Settings) -> None:
+    policy = {"metadata": {"name": "web", "namespace": "team-a", "uid": "eg-1", "generation": 1}, "spec": {}}
+    broken = {"metadata": {"name": "old", "namespace": "team-a", "uid": "eg-2"}, "spec": {"allowedCIDRs": ["nonsense"]}}
+    world.api.items[POLICIES] = [policy, broken]
+    await world.watches.start()
+    world.index.defaults = {("team-a", "anthropic"): None}
+    written: list[dict[str, Any]] = []
+
+    class Writer:
+        async def apply(self, _: str, body: dict[str, Any]) -> None:
+            metadata = {**body["metadata"], "uid": "f", "resourceVersion": str(len(written) + 3)}
+            written.append(orjson.loads(base64.b64decode(body["data"][names.FLOOR_KEY])))
+            world.watches.stored.note({**body, "metadata": metadata})
+
+    queue = type("Queue", (), {"add": lambda _, key: world.added.append(key)})()
+    shared: Any = {"observer": world.observer, "watches": world.watches, "index": world.index, "writer": Writer()}
+    system = SystemReconciler(settings=settings, queue=queue, owner=None, **shared)
+    expected = [
+        WorkKey(Kind.GATEWAY, "team-a", "anthropic"),
+        *(WorkKey(Kind.EGRESS, "team-a", name) for name in ("old", "web")),
+    ]
+    world.added.clear()
+    await system.floor()
+    assert written[-1]["ranges"] == ["34.118.0.0/23", "34.120.0.0/20", "2600:1f14:1::/80"]
+    assert world.added == expected
+    world.added.clear()
+    await system.floor()
+    assert (len(written), world.added) == (1, []), "the steady state writes nothing and wakes nobody"
+    await until(lambda: paths.SERVICE_CIDRS in world.api.events)
+    world.api.send(paths.SERVICE_CIDRS, thing("more", spec={"cidrs": ["34.121.0.0/20"]}))
+    await until(lambda: FLOOR in world.added)
+    world.added.clear()
+    await system.floor()
+    assert "34.121.0.0/20" in written[-1]["ranges"]
+    assert world.added == expected
