@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.probes.names import OWN_RANGE
 from tests.support import NAMESPACES, apis_service
 from tests.support import registries as running_registries
 from tests.support.workspace import Workspace
@@ -99,6 +100,7 @@ def release(cluster: Kubectl, image_references: dict[str, str], upstream: Upstre
     """The chart of this work tree, installed and serving."""
     with _one_at_a_time():
         values = apis_service.values(upstream, apis_service.apply(cluster), running_registries.address(cluster))
+        values["clusterCIDRs"] = [OWN_RANGE]
         values["egress"] |= {"trustedPolicies": [OPENS], "enforcementSeconds": 5, "permittedCIDRs": list(PERMITTED)}
         staging.install(cluster, image_references["devbox-gateway"], values)
 

@@ -19,6 +19,7 @@ from devbox_demo import stage, upstream
 from devbox_demo.kubectl import Kubectl
 from devbox_demo.upstream import Upstream
 
+from .names import OWN_RANGE
 from .parts import PARTS
 from .report import RESULT, failed, show, write
 from .shell import ProbeError
@@ -49,7 +50,8 @@ def _install(kubectl: Kubectl) -> Upstream:
     references = images.ensure()
     address, ca = upstream.deploy(kubectl, references["demo"])
     standin = upstream.connect(kubectl, address, ca)
-    stage.install(kubectl, references["devbox-gateway"], upstream.gateway_values(address, ca))
+    values = {**upstream.gateway_values(address, ca), "clusterCIDRs": [OWN_RANGE]}
+    stage.install(kubectl, references["devbox-gateway"], values)
     return standin
 
 

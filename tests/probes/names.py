@@ -12,6 +12,8 @@ ZONE: Final = "probe.example"
 PUBLIC: Final = "140.82.112.3"
 KEPT_PUBLIC: Final = "140.82.112.4"
 OTHER_PUBLIC: Final = "1.1.1.1"
+OWN_RANGE: Final = "9.9.9.0/24"
+"""Public, and by the release's `clusterCIDRs` the cluster's own."""
 PUBLIC6: Final = "2606:4700:4700::1111"
 ALLOWED: Final = f"allowed-ok.{ZONE}"
 ALLOWED6: Final = f"allowed-6.{ZONE}"
@@ -39,6 +41,8 @@ LEADS_TO: Final = {
     "to-service6": "fd42:96::1",
     "to-bridge6": "fd42:244::1",
     "to-metadata6": "fd00:ec2::254",
+    "to-own-public": "9.9.9.9",
+    "to-own-public-embedded": "64:ff9b::909:909",
 }
 """Allowed by name, and by the address they lead to never."""
 REBINDS: Final = f"rebinds.{ZONE}"
