@@ -56,7 +56,7 @@ class ConnectConnection(Side):
         self.tunnel: Tunnel | None = None
         self._forwarder = forwarder
         self._on_lost = on_lost
-        self._reader = HeadReader()
+        self._reader = HeadReader(forwarder.settings.head_bytes)
         self._request: ConnectRequest | None = None
         """The one that is decided about."""
         self._early = b""
@@ -148,7 +148,7 @@ class ConnectConnection(Side):
                 self.abort_connection()
         elif self.tunnel is not None:
             self.tunnel.check(present)
-        elif self._request is None and present - self._since > self._forwarder.gateway.bounds.head_seconds:
+        elif self._request is None and present - self._since > self._forwarder.settings.head_seconds:
             if self._reader.begun:
                 self._refuse(Refuse(Refusal.REQUEST_TIMEOUT))
             else:

@@ -36,9 +36,11 @@ class ConnectRequest(NamedTuple):
 class HeadReader:
     """Bytes until the empty line."""
 
-    __slots__ = ("_data", "_searched")
+    __slots__ = ("_data", "_most", "_searched")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        """`most`: bytes of a head, with its empty line."""
+        self._most = most
         self._data = bytearray()
         self._searched = 0
 
@@ -58,7 +60,7 @@ class HeadReader:
         # Looked at as it comes: who ends lines otherwise would wait for an answer until the time-out.
         if not buffer[:1].isalpha() or _BARE.search(buffer, max(0, start - 1), head_ends):
             return Refusal.MALFORMED_REQUEST
-        if head_ends > grammar.MAX_HEAD:
+        if head_ends > self._most:
             return Refusal.HEAD_TOO_LARGE
         if end < 0:
             self._searched = len(buffer)
@@ -71,8 +73,6 @@ class HeadReader:
 def read(head: bytes, peer: str) -> ConnectRequest | Refusal:
     """One head, without its last empty line."""
     first, *lines = head.split(b"\r\n")
-    if len(first) > grammar.MAX_LINE:
-        return Refusal.TARGET_TOO_LONG
     line = _LINE.fullmatch(first)
     if line is None:
         return Refusal.MALFORMED_REQUEST
@@ -120,8 +120,6 @@ def _fields(lines: list[bytes]) -> dict[bytes, list[bytes]] | Refusal:
         return Refusal.HEAD_TOO_LARGE
     fields: dict[bytes, list[bytes]] = {}
     for line in lines:
-        if len(line) > grammar.MAX_FIELD:
-            return Refusal.HEAD_TOO_LARGE
         name, colon, value = line.partition(b":")
         # No regular expression: one that takes spaces away at an end is slow where there are thousands of them.
         if not colon or not name or name.translate(None, grammar.TOKEN_CHARACTERS) or grammar.CONTROL.search(value):

@@ -50,7 +50,8 @@ class Refusal(Enum):
         414, "the path and query are too long; 8 KiB together are allowed, if the chart's limits say nothing else"
     )
     HEAD_TOO_LARGE = _Row(
-        431, "a header may have 8 KiB, all of them 32 KiB, and there may be 100, if the chart's limits say nothing else"
+        431,
+        "a header may have 8 KiB, all together 32 KiB, of which there may be 100; a CONNECT 4 KiB; if the chart's values say nothing else",
     )
     REQUEST_TIMEOUT = _Row(408, "the request came too slowly")
     BODY_TOO_LARGE = _Row(413, "the body is longer than the GatewayConfig, or the gateway, allows")

@@ -114,6 +114,10 @@ class Egress(SettingsModel):
     """Let TLS begin that names no server."""
     tunnels: Count = 8192
     tunnels_per_devbox: Count = 256
+    head_bytes: Size = 4096
+    """Of a CONNECT, with all its headers. A token in it has about 1,300."""
+    head_seconds: Seconds = 5
+    """For a CONNECT's head, and for the first one to begin."""
     connect_seconds: Seconds = 10
     """For the name, and for a connection to one of its addresses."""
     hello_seconds: Seconds = 10

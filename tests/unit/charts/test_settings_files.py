@@ -36,6 +36,8 @@ EVERYTHING: dict[str, Any] = {
         "allowNoSNI": True,
         "tunnelsPerDevbox": 3,
         "tunnels": 30,
+        "headBytes": 8192,
+        "headSeconds": 3,
         "connectSeconds": 4,
         "helloSeconds": 5,
         "idleSeconds": 6,

@@ -64,7 +64,7 @@ class Play:
         waiting = Waiting(cast(Any, None), cast(Any, SimpleNamespace(renew=lambda *s: self.renewed.append(s))), 1.0)
         state = cast(Any, SimpleNamespace(known=self.world))
         limits = Limits(review=1e12)
-        bounds = Bounds(head_seconds=20, write_stall_seconds=100)
+        bounds = Bounds(write_stall_seconds=100)
         self.gateway = Gateway(state, waiting, cast(Any, None), self.log, limits=limits, public_url="https://g", bounds=bounds)
         resolver = Resolver(WayOut(), Floor)
         self.forwarder = Dials(
@@ -291,11 +291,13 @@ async def test_deadlines() -> None:
     idle.check(1701)
     assert idle.ended() == "idle"
     silent = Play()
-    silent.check(21)
+    silent.check(4)
+    assert not silent.to_client.aborted
+    silent.check(6)
     assert silent.to_client.aborted
     slow = Play()
     slow.send(b"CONNECT a")
-    slow.check(21)
+    slow.check(6)
     assert slow.to_client.take().startswith(b"HTTP/1.1 408 ")
 
 
