@@ -1,39 +1,69 @@
-"""To checked addresses, one after the other: the part of a dial that both ports share.
+"""To checked addresses, without waiting for one that is dead: the part of a dial that both ports share.
 
-Goes in: addresses that were checked, and how to connect to one. Comes out: the first that answers, or an OSError. Called by pool.py
-(connections to APIs) and forwarder.py (tunnels).
+Goes in: addresses that were checked, and what to make of a connected socket. Comes out: what was made of the first that answers, or an
+OSError. Called by pool.py (connections to APIs) and forwarder.py (tunnels), which bound the time of it all.
+
+Attempts overlap as in RFC 8305 (Happy Eyeballs): where a host has addresses of both families and one family leads nowhere, a connection
+comes a quarter of a second later, and not once its time is over.
 """
 
 import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
+
+import aiohappyeyeballs
 
 Pair = tuple[str, int]
 C = TypeVar("C")
 
+ATTEMPT_SECONDS: Final = 0.25
+"""After so long without an answer the next address is tried beside it (RFC 8305 5)."""
+OF_A_FAMILY: Final = 4
+"""So many addresses of each are tried: the names of devboxes' choosing may have any number of silent ones."""
 
-async def first(pairs: Sequence[Pair], seconds: float, connect: Callable[[Pair], Awaitable[C]]) -> C:
-    """The first address that answers; each has its part of the time, so that a dead one leaves some for the next."""
-    for number, pair in enumerate(pairs, 1):
+
+async def first(pairs: Sequence[Pair], seconds: float, make: Callable[[socket.socket, Pair], Awaitable[C]]) -> C:
+    """What `make` makes of a connected socket, which from then on is its own. Where that fails, or takes its part of `seconds`, the
+    other addresses are tried. Raises OSError; a TLS error at once, since another address would say the same."""
+    left = _some(pairs)
+    while left:
+        plain, pair = await _connected(left)
+        left.remove(pair)
         try:
-            async with asyncio.timeout(seconds / len(pairs)):
-                return await connect(pair)
+            async with asyncio.timeout(seconds / (len(left) + 1)):
+                return await make(plain, pair)
         except OSError as error:  # a TimeoutError is one
-            if isinstance(error, ssl.SSLError) or number == len(pairs):
+            if isinstance(error, ssl.SSLError) or not left:
                 raise
     raise OSError("no address")
 
 
-async def plain_socket(pair: Pair) -> socket.socket:
-    """Connected to this very address: it was checked, and no name is looked up again. Raises OSError."""
-    plain = socket.socket(socket.AF_INET6 if ":" in pair[0] else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        plain.setblocking(False)
+def _some(pairs: Sequence[Pair]) -> list[Pair]:
+    families: dict[int, list[Pair]] = {}
+    for pair in pairs:
+        families.setdefault(_family(pair), []).append(pair)
+    return [pair for pair in pairs if pair in families[_family(pair)][:OF_A_FAMILY]]
+
+
+def _family(pair: Pair) -> int:
+    return socket.AF_INET6 if ":" in pair[0] else socket.AF_INET
+
+
+async def _connected(pairs: Sequence[Pair]) -> tuple[socket.socket, Pair]:
+    """To one of these very addresses: they were checked, and no name is looked up again. Raises OSError."""
+    made: dict[socket.socket, Pair] = {}
+
+    def new(info: tuple[int, int, int, str, Pair]) -> socket.socket:
+        plain = socket.socket(info[0], socket.SOCK_STREAM)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(plain, pair)
-    except BaseException:
-        plain.close()
-        raise
-    return plain
+        made[plain] = info[4]
+        return plain
+
+    infos = [(_family(pair), int(socket.SOCK_STREAM), socket.IPPROTO_TCP, "", pair) for pair in pairs]
+    try:
+        plain = await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=ATTEMPT_SECONDS, socket_factory=new)
+    except RuntimeError as error:  # some of uvloop's are
+        raise OSError(str(error)) from None
+    return plain, made[plain]

@@ -5,6 +5,7 @@ run.py; called by connect.py and tunnel.py. What it has in common with requests 
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic as now
@@ -17,7 +18,7 @@ from .admission import Caller, Refuse, Subject
 from .audit import AuditFull, End
 from .connect_head import ConnectRequest
 from .destinations import Refused, Resolver, Unready, WayOut
-from .dialling import Pair, first, plain_socket
+from .dialling import Pair, first
 from .egress import Decision, Grant
 from .gateway import Gateway
 from .refusals import Refusal
@@ -113,8 +114,7 @@ class Forwarder:
         target, seconds = grant.target, self.settings.connect_seconds
         way_out = replace(self._way_out, policy=grant.policy)
 
-        async def connect(pair: Pair) -> tuple[Any, str]:
-            plain = await plain_socket(pair)
+        async def connect(plain: socket.socket, pair: Pair) -> tuple[Any, str]:
             try:
                 _, protocol = await asyncio.get_running_loop().create_connection(make, sock=plain)
             except BaseException:

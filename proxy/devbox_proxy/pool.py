@@ -6,6 +6,7 @@ settings, the credential with its version, and the caller's namespace (identity.
 """
 
 import asyncio
+import socket
 import ssl
 from collections import OrderedDict
 from pathlib import Path
@@ -16,7 +17,7 @@ import certifi
 
 from .credentials import UpstreamRequest
 from .destinations import Refused, Resolver, Unready
-from .dialling import Pair, first, plain_socket
+from .dialling import first
 from .refusals import Refusal
 from .settings import Timeouts
 from .upstream import TlsUpstreamConnection, UpstreamConnection, UpstreamError
@@ -101,7 +102,7 @@ class Upstreams:
         try:
             async with asyncio.timeout(seconds):
                 pairs = await self._resolver.resolve(endpoint.host, endpoint.port)
-                return await first(pairs, seconds, lambda address: self._connect(key, endpoint.host, address, trust))
+                return await first(pairs, seconds, lambda plain, _: self._connect(key, endpoint.host, plain, trust))
         except Unready as error:
             raise UpstreamError(Refusal.NOT_READY, str(error)) from None
         except Refused as error:
@@ -114,9 +115,8 @@ class Upstreams:
             raise UpstreamError(Refusal.UPSTREAM_UNREACHABLE, type(error).__name__) from None
 
     async def _connect(
-        self, key: tuple[str, ...], host: str, address: Pair, trust: ssl.SSLContext | None
+        self, key: tuple[str, ...], host: str, plain: socket.socket, trust: ssl.SSLContext | None
     ) -> UpstreamConnection:
-        plain = await plain_socket(address)
         kind: Any = UpstreamConnection if trust is None else TlsUpstreamConnection  # of no class of asyncio's, for speed
         try:
             made: tuple[Any, UpstreamConnection] = await asyncio.get_running_loop().create_connection(
