@@ -37,7 +37,12 @@ def ensure_tools() -> None:
 
 def ensure_components() -> None:
     """The parts of the local cluster."""
-    _build("go", "Kubernetes, kube-router and CoreDNS", ["./kubernetes", "./kube-router", "./coredns"], "8 to 16 min")
+    _build(
+        "go",
+        "Kubernetes, kube-router and CoreDNS",
+        ["./kubernetes", "./kube-router", "./coredns", "./source-guard"],
+        "8 to 16 min",
+    )
     for name in COMPONENTS:
         link = bin_dir() / name
         if not link.is_symlink():

@@ -44,29 +44,33 @@ PORTS: Final = {
 """What must be free before the cluster starts."""
 PAUSE_IMAGE: Final = "localhost/pause:1"
 CNI_NETWORK: Final = "devbox-gateway"
+CNI_PLUGINS: Final = Path("/usr/lib/cni")
+"""Where Debian has them."""
+SOURCE_GUARD_PLUGIN: Final = "source-guard"
 RESOLVERS: Final = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
 """The machine's name servers; systemd-resolved's own address, on loopback, would mean something else inside a pod."""
 
 
-LINK_LOCAL: Final = f"""
-table ip6 {CNI_NETWORK} {{
-  chain forward {{
-    type filter hook forward priority -10; policy accept;
-    iifname "{POD_DEVICE}" ip6 saddr fe80::/10 jump pods
-  }}
-  chain input {{
-    type filter hook input priority -10; policy accept;
-    iifname "{POD_DEVICE}" ip6 saddr fe80::/10 jump pods
-  }}
+SOURCE_GUARD: Final = f"""
+table bridge {CNI_NETWORK} {{
+  set ports {{ type ifname; }}
+  set sources {{ type ifname . ipv6_addr; }}
   chain pods {{
-    icmpv6 type {{ mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report, nd-router-solicit,
+    type filter hook prerouting priority -300; policy accept;
+    iifname @ports ether type ip6 jump ipv6
+  }}
+  chain ipv6 {{
+    iifname . ip6 saddr @sources accept
+    ip6 saddr {{ fe80::/10, :: }} icmpv6 type {{ mld-listener-report, mld-listener-done, mld2-listener-report, nd-router-solicit,
       nd-neighbor-solicit, nd-neighbor-advert }} accept
     drop
   }}
 }}
 """
-"""nftables: what pods may send from the address that the kernel gives each device on its link. kube-router knows pods by the addresses
-in their status, so these pass every NetworkPolicy; here they serve to find neighbours, and for nothing else."""
+"""nftables: over IPv6 a pod sends from the addresses that the CNI gave it, and from no others; the plugin source-guard (cluster/go) fills
+the sets. kube-router knows pods by those addresses, so whatever comes from another passes every NetworkPolicy: from the one on the link,
+which the kernel gives each device (it serves to find neighbours, and for nothing else), and from any that a program likes: for IPv6 the
+kernel lets everybody choose (IPV6_FREEBIND), while for IPv4 it looks whether the address is its own."""
 
 
 def etcd(state: Path) -> list[str]:
@@ -206,7 +210,7 @@ sandbox_image = "{PAUSE_IMAGE}"
 restrict_oom_score_adj = true
 netns_mounts_under_state_dir = true
 [plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "/usr/lib/cni"
+bin_dir = "{state}/cni"
 conf_dir = "{state}/files/cni"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
@@ -229,7 +233,9 @@ def _cni(run: Path, *, ipv6: bool) -> dict[str, Any]:
         "ipam": {"type": "host-local", "ranges": ranges, "routes": routes, "dataDir": str(run / "cni")},
     }
     plugins = [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}]
-    if not ipv6:
+    if ipv6:
+        plugins.append({"type": SOURCE_GUARD_PLUGIN, "bridge": POD_DEVICE, "table": CNI_NETWORK})
+    else:
         # The kernel gives every device an address on the link by itself, and kube-router, told of IPv4 alone, lets all IPv6 pass:
         # pods would reach one another and the node past every NetworkPolicy.
         plugins.append({"type": "tuning", "sysctl": {"net.ipv6.conf.eth0.disable_ipv6": "1"}})

@@ -122,6 +122,11 @@ class LocalCluster:
             path = self.files / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
+        plugins = self.state / "cni"
+        shutil.rmtree(plugins, ignore_errors=True)
+        plugins.mkdir()
+        for program in (*config.CNI_PLUGINS.iterdir(), bin_dir() / config.SOURCE_GUARD_PLUGIN):
+            (plugins / program.name).symlink_to(program)
         self.run.mkdir(mode=0o700, exist_ok=True)
 
     def _start_node(self) -> None:

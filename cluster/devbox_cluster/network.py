@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Final
 
-from .config import CNI_NETWORK, LINK_LOCAL, NODE_ADDRESS, NODE_ADDRESS6, NODE_DEVICE, POD_DEVICE
+from .config import CNI_NETWORK, NODE_ADDRESS, NODE_ADDRESS6, NODE_DEVICE, POD_DEVICE, SOURCE_GUARD
 from .progress import ClusterError
 
 NEEDED: Final = ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables")
@@ -33,7 +33,7 @@ CHANGED: Final = (
 """What is set back in the end."""
 RULE_PREFIXES: Final = ("KUBE-", "CNI-")
 SET_PREFIXES: Final = ("KUBE-", "kube-router-", "inet6:KUBE-", "inet6:kube-router-")
-TABLES: Final = ("ip kube-proxy", "ip6 kube-proxy", f"ip6 {CNI_NETWORK}")
+TABLES: Final = ("ip kube-proxy", "ip6 kube-proxy", f"bridge {CNI_NETWORK}")
 
 
 class Network:
@@ -59,7 +59,7 @@ class Network:
             _run("ip", "addr", "replace", f"{NODE_ADDRESS6}/128", "dev", NODE_DEVICE, "nodad")
             for name in NEEDED6:
                 _set_sysctl(name, "1")
-            _run("nft", "-f", "-", stdin=LINK_LOCAL)
+            _run("nft", "-f", "-", stdin=SOURCE_GUARD)
 
     def down(self) -> None:
         """Remove devices, rules and sets that the cluster made, and set the sysctls back. Nothing, if `up` never ran."""
@@ -88,7 +88,7 @@ class Network:
 def has_ipv6() -> bool:
     """The kernel has IPv6, switched on, and can filter it. Changes nothing."""
     return (
-        _sysctl("net.ipv6.conf.all.disable_ipv6") == "0" and not _run("nft", "-cf-", stdin=LINK_LOCAL, check=False).returncode
+        _sysctl("net.ipv6.conf.all.disable_ipv6") == "0" and not _run("nft", "-cf-", stdin=SOURCE_GUARD, check=False).returncode
     )
 
 

@@ -9,7 +9,7 @@ neighbours, which never leaves the link. Called by sinkhole.py and by whoever ju
 """
 
 import json
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from devbox_cluster import config
@@ -42,18 +42,18 @@ table inet {NAMESPACE} {{
     type filter hook input priority 50; policy accept;
     iifname "{config.POD_DEVICE}" jump count
   }}
-  set links {{ type ipv6_addr . ipv6_addr . inet_proto; flags dynamic; size 65535; counter; }}
-  chain links_forwarded {{
-    type filter hook forward priority -20; policy accept;
-    iifname "{config.POD_DEVICE}" ip6 saddr fe80::/10 update @links {{ ip6 saddr . ip6 daddr . meta l4proto }}
-  }}
-  chain links_received {{
-    type filter hook input priority -20; policy accept;
-    iifname "{config.POD_DEVICE}" ip6 saddr fe80::/10 update @links {{ ip6 saddr . ip6 daddr . meta l4proto }}
+}}
+"""
+_TRIED: Final = f"""
+table bridge {NAMESPACE} {{
+  set others6 {{ type ipv6_addr . ipv6_addr . inet_proto; flags dynamic; size 65535; counter; }}
+  chain came {{
+    type filter hook prerouting priority -400; policy accept;
+    ether type ip6 update @others6 {{ ip6 saddr . ip6 daddr . meta l4proto }}
   }}
 }}
 """
-"""`links`: before any filter, what pods send from the address that the kernel gives their device, which the local cluster drops."""
+"""In front of every filter, the local cluster's source guard among them: what pods send over IPv6, without ports."""
 _SINKHOLE: Final = f"""
 table inet {NAMESPACE} {{
   {_SETS}
@@ -65,7 +65,6 @@ table inet {NAMESPACE} {{
 """
 _PROTOCOLS: Final = {"icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": 58, "icmpv6": 58, "sctp": 132}
 _COUNTED: Final = ("ports4", "others4", "ports6", "others6")
-_LINKS: Final = "links"
 _SERVICES: Final = "-n"
 """Numbers, not names, where nft would say `domain` for 53."""
 
@@ -93,34 +92,35 @@ class Counters:
     def install(self) -> None:
         """Make the sets, empty."""
         nft(_NODE)
+        nft(_TRIED)
         nft(_SINKHOLE, where=INSIDE)
 
     def reset(self) -> None:
         """Forget what was counted. (Not `nft reset`: whole keys go, since pods' addresses are used again.)"""
         script = "\n".join(f"flush set inet {NAMESPACE} {name}" for name in _COUNTED)
-        nft(f"{script}\nflush set inet {NAMESPACE} {_LINKS}")
+        nft(f"{script}\nflush set bridge {NAMESPACE} others6")
         nft(script, where=INSIDE)
 
     def node(self) -> list[Packets]:
         """What passed the policies."""
-        return _read(_COUNTED)
+        return _read("inet")
 
-    def links(self) -> list[Packets]:
-        """What came to the filters from an address on the link."""
-        return _read((_LINKS,))
+    def tried(self) -> list[Packets]:
+        """What came to the node over IPv6, whatever became of it. Without ports."""
+        return _read("bridge")
 
     def sinkhole(self) -> list[Packets]:
         """What arrived in the sinkhole, by the address that the pod has."""
-        return _read(_COUNTED, INSIDE)
+        return _read("inet", INSIDE)
 
 
-def _read(names: Container[str], where: Iterable[str] = ()) -> list[Packets]:
-    return parsed(json.loads(run(*where, "nft", "-j", _SERVICES, "list", "table", "inet", NAMESPACE)), names)
+def _read(family: str, where: Iterable[str] = ()) -> list[Packets]:
+    return parsed(json.loads(run(*where, "nft", "-j", _SERVICES, "list", "table", family, NAMESPACE)))
 
 
-def parsed(listed: Mapping[str, Any], names: Container[str]) -> list[Packets]:
-    """The rows of these sets in nft's JSON."""
-    sets = [item["set"] for item in listed["nftables"] if "set" in item and item["set"]["name"] in names]
+def parsed(listed: Mapping[str, Any]) -> list[Packets]:
+    """The rows of nft's JSON."""
+    sets = [item["set"] for item in listed["nftables"] if "set" in item]
     return [_packets(element["elem"]) for one in sets for element in one.get("elem", ())]
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 Probe = dict[str, Any]
 SECONDS = 2.5
+FREEBIND = 78  # IPV6_FREEBIND, in6.h
 WORDS = {
     errno.ECONNREFUSED: "refused",
     errno.ENETUNREACH: "no route",
@@ -50,11 +51,12 @@ def own_global() -> str:
 
 
 def opened(probe: Probe, family: int, kind: int) -> socket.socket:
-    """A socket; for a target on the link, from the pod's own address where the probe says so: the kernel takes the link's else."""
+    """A socket; bound to the address that the probe says, whether that is the pod's or not."""
     sock = socket.socket(family, kind)
     sock.settimeout(SECONDS)
-    if probe.get("from_global"):
-        sock.bind((own_global(), 0))
+    if source := probe.get("from"):
+        sock.setsockopt(socket.IPPROTO_IPV6, FREEBIND, 1)
+        sock.bind((own_global() if source == "own" else source, 0))
     return sock
 
 
@@ -138,6 +140,12 @@ def packet(probe: Probe) -> str:
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as sock:
         sock.bind(("eth0", 0))
     return "opened"
+
+
+def vsock(probe: Probe) -> str:
+    """To the machine that this one is a guest of; opened and no more."""
+    with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM):
+        return "opened"
 
 
 def loopback(probe: Probe) -> str:

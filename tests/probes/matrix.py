@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .counters import Packets, listed, total
 from .pods import Pod
 from .report import Verdict
-from .targets import Expected, Target, addresses, targets
+from .targets import LINK, Expected, Target, addresses, targets
 from .targets6 import targets6
 from .world import World
 
@@ -23,14 +23,15 @@ def direct(world: World) -> list[Verdict]:
     counters = world.sinkhole.counters
     counters.reset()
     seen = world.devbox.run(probes)
-    sources = _sources(world.devbox)
+    sources = _sources(world.devbox, chosen)
     after = [one for one in counters.node() if one.source in sources]
     outside = [one for one in counters.sinkhole() if one.source in sources]
     counters.reset()
     control = world.control.run(probes)
-    controls = _sources(world.control)
-    arrived = Arrived(*([one for one in rows if one.source in controls] for rows in (counters.node(), counters.links())))
-    verdicts = [_judge(one, (seen[one.name], control[one.name]), after, arrived) for one in chosen]
+    sources = _sources(world.control, chosen)
+    arrived = Arrived(*([one for one in rows if one.source in sources] for rows in (counters.node(), counters.tried())))
+    own = world.devbox.addresses | world.control.addresses
+    verdicts = [_judge(one, (seen[one.name], control[one.name]), after, arrived, own) for one in chosen]
     return [*verdicts, _nothing_else(world, after, outside, chosen), nothing_escaped(world)]
 
 
@@ -39,30 +40,35 @@ class Arrived(NamedTuple):
 
     passed: list[Packets]
     """Behind the filters."""
-    link: list[Packets]
-    """In front of them, from its address on the link; without ports."""
+    tried: list[Packets]
+    """In front of them; without ports."""
 
 
-def _judge(target: Target, words: tuple[str, str], after: list[Packets], arrived: Arrived) -> Verdict:
+def _judge(target: Target, words: tuple[str, str], after: list[Packets], arrived: Arrived, own: set[str]) -> Verdict:
     seen, control = words
 
     def here(packets: Packets) -> bool:
         if target.arrives is None:
             return False
         to, protocol, port = target.arrives
-        # (The same place is probed from both of a pod's IPv6 addresses.)
-        fitting = (target.expected is Expected.LINK) == packets.source.startswith("fe80:")
-        return fitting and packets.destination in to and (packets.protocol, packets.port) == (protocol, port)
+        return from_there(packets) and packets.destination in to and (packets.protocol, packets.port) == (protocol, port)
+
+    def from_there(packets: Packets) -> bool:
+        """(The same place is probed from several addresses.)"""
+        if target.source == LINK:
+            return packets.source.startswith(LINK)
+        return packets.source == target.source if target.source else packets.source in own
 
     def tried(packets: Packets) -> bool:
-        return target.arrives is not None and packets.destination in target.arrives[0] and packets.protocol == target.arrives[1]
+        to, protocol, _ = target.arrives or ((), "", 0)
+        return from_there(packets) and packets.destination in to and packets.protocol == protocol
 
     mine, theirs = total(after, here), total(arrived.passed, here)
     held: bool | None
     match target.expected:
         case Expected.CUT:
             held = mine == 0 and theirs > 0 and seen != "answered"
-        case Expected.CNI:
+        case Expected.CNI | Expected.RUNTIME:
             held = None
         case Expected.OPEN:
             held = seen == "answered" and control == "answered"
@@ -72,16 +78,17 @@ def _judge(target: Target, words: tuple[str, str], after: list[Packets], arrived
             held = seen == "no route" and control == "no route" and mine == 0
         case Expected.OWN:
             held = seen == control and mine == 0
-        case Expected.LINK:
-            dropped = total(arrived.link, tried)
-            held = mine == theirs == 0 and dropped > 0 and "answered" not in words
-            control += f"; {dropped} dropped"
+        case Expected.NEVER:
+            sent = total(arrived.tried, tried)
+            held = mine == theirs == 0 and sent > 0 and "answered" not in words
+            control += f"; {sent} tried"
     return Verdict(target.name, target.expected.value, f"{seen}; {mine} packets", f"{control}; {theirs} packets", held)
 
 
-def _sources(pod: Pod) -> set[str]:
+def _sources(pod: Pod, chosen: list[Target]) -> set[str]:
+    """Where its packets may come from. (The pods whose addresses it takes in vain are silent meanwhile, but for the node.)"""
     link = pod.link_local()
-    return pod.addresses | ({link} if link else set())
+    return pod.addresses | ({link} if link else set()) | {one.source for one in chosen if one.source not in ("", LINK)}
 
 
 def _nothing_else(world: World, after: list[Packets], outside: list[Packets], chosen: list[Target]) -> Verdict:

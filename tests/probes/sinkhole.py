@@ -161,8 +161,8 @@ def remove() -> None:
                 os.kill(int(pid), signal.SIGKILL)
         ip(f"netns del {NAMESPACE}")
     ip(f"link del {DEVICE}", check=False)
-    for table in (NAMESPACE, f"{NAMESPACE}-guard"):
-        run("nft", "delete", "table", "inet", table, check=False)
+    for table in (f"inet {NAMESPACE}", f"inet {NAMESPACE}-guard", f"bridge {NAMESPACE}"):
+        run("nft", "delete", "table", *table.split(), check=False)
 
 
 @contextlib.contextmanager

@@ -28,6 +28,9 @@ OUTSIDE: Final = {
 }
 
 
+LINK: Final = "fe80:"
+
+
 class Expected(Enum):
     """What has to come of a probe."""
 
@@ -35,9 +38,10 @@ class Expected(Enum):
     OPEN = "it answers"
     FORBIDDEN = "the kernel refuses the socket"
     NOWHERE = "no route: pods have no IPv6"
-    LINK = "the node drops it, whoever sends it"
+    NEVER = "the node drops it, whoever sends it"
     OWN = "inside the pod"
     CNI = "as the CNI has it (docs/confinement.md)"
+    RUNTIME = "as the container runtime has it (docs/confinement.md)"
 
 
 class Target(NamedTuple):
@@ -48,6 +52,8 @@ class Target(NamedTuple):
     expected: Expected
     arrives: tuple[tuple[str, ...], str, int] | None = None
     """Addresses (a Service has several pods), protocol and port behind Services: the counters' key."""
+    source: str = ""
+    """The address that it is sent from, `LINK` for the one that the kernel gives the device; empty: the pod's own."""
 
 
 def targets(world: World) -> list[Target]:
@@ -143,5 +149,6 @@ def _kernel(world: World) -> Iterator[Target]:
     raw = {"kind": "raw", "host": "203.0.113.11", "protocol": 253, "bytes": "probe"}
     yield Target("a raw socket", raw, Expected.FORBIDDEN, (("203.0.113.11",), "253", 0))
     yield Target("an AF_PACKET socket", {"kind": "packet"}, Expected.FORBIDDEN)
+    yield Target("an AF_VSOCK socket", {"kind": "vsock"}, Expected.RUNTIME)
     yield Target("the pod's own loopback", {"kind": "loopback"}, Expected.OWN)
     yield Target("kubelet's loopback port, on 127.0.0.1", {"kind": "tcp", "host": "127.0.0.1", "port": 10248}, Expected.OWN)

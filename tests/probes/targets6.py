@@ -13,9 +13,11 @@ from devbox_demo.stage import RELEASE_NAMESPACE
 
 from . import pods
 from .pods import PORT
-from .targets import Expected, Target, tcp, udp
+from .targets import LINK, Expected, Target, tcp, udp
 from .world import World, node_link_local
 
+NOBODY: Final = "2001:db8:1::1"
+UNUSED: Final = f"{config.NODE_POD_CIDR6.partition('/')[0]}abcd"
 OUTSIDE: Final = {
     "IPv6: the internet (documentation 2001:db8::/32)": "2001:db8::7",
     "IPv6: the internet (2606:4700:4700::1111)": "2606:4700:4700::1111",
@@ -30,7 +32,7 @@ def targets6(world: World) -> list[Target]:
     """All of them, for this cluster."""
     if not world.ipv6:
         return [*_nowhere(world)]
-    return [*_cluster(world), *_gateway(world), *_outside(), *_kernel(world), *_link(world)]
+    return [*_cluster(world), *_gateway(world), *_outside(), *_kernel(world), *_link(world), *_spoofed(world)]
 
 
 def _nowhere(world: World) -> Iterator[Target]:
@@ -106,9 +108,32 @@ def _link(world: World) -> Iterator[Target]:
     for name, host, port, protocol in places:
         assert host is not None, f"{name} has no address on the link"
         probe: dict[str, Any] = {"kind": protocol, "host": f"{host}%eth0", "port": port, "dns": protocol == "udp"}
-        yield Target(f"IPv6, on the link: {name}", probe, Expected.LINK, ((host,), protocol, port))
-        probe = {**probe, "from_global": True}
+        yield Target(f"IPv6, on the link: {name}", probe, Expected.NEVER, ((host,), protocol, port), LINK)
+        probe = {**probe, "from": "own"}
         yield Target(f"IPv6, on the link: {name}, from the pod's own address", probe, Expected.CUT, ((host,), protocol, port))
+
+
+def _spoofed(world: World) -> Iterator[Target]:
+    """From addresses that are not the pod's, which for IPv6 the kernel lets every program choose (IPV6_FREEBIND)."""
+    (gateway, *_) = [one for one in world.gateway_pods() if ":" in one]
+    stranger, neighbour = _of(world.stranger), _of(world.neighbour)
+    outside = "2001:db8::a"
+    for name, source, (protocol, host, port) in (
+        ("nobody's address: a pod of another namespace, UDP", NOBODY, ("udp", stranger, PORT)),
+        ("nobody's address: a pod of another namespace, TCP", NOBODY, ("tcp", stranger, PORT)),
+        ("nobody's address: the internet, UDP", NOBODY, ("udp", outside, 9999)),
+        ("nobody's address: the internet, TCP", NOBODY, ("tcp", outside, 443)),
+        ("nobody's address: the node, TCP 10250", NOBODY, ("tcp", config.NODE_ADDRESS6, 10250)),
+        ("nobody's address: the gateway's data port", NOBODY, ("tcp", gateway, api.DATA_PORT)),
+        ("nobody's address: everybody on the link", NOBODY, ("udp", "ff02::1", 53)),
+        ("an unused address of the pods' range: the internet, UDP", UNUSED, ("udp", outside, 9999)),
+        ("another pod's address: the internet, UDP", neighbour, ("udp", outside, 9999)),
+        ("the node's address: another pod, UDP", config.NODE_ADDRESS6, ("udp", stranger, PORT)),
+        ("the node's address: the gateway's admin port", config.NODE_ADDRESS6, ("tcp", gateway, api.ADMIN_PORT)),
+    ):
+        zone = "%eth0" if host.startswith("ff02") else ""
+        probe = {"kind": protocol, "host": f"{host}{zone}", "port": port, "from": source}
+        yield Target(f"IPv6, from {name}", probe, Expected.NEVER, ((host,), protocol, port), source)
 
 
 def _of(pod: pods.Pod) -> str:

@@ -24,6 +24,8 @@ def test_without_ipv6_pods_have_none_that_no_policy_would_hold() -> None:
 def test_with_ipv6_every_part_is_told_of_both_families() -> None:
     plugins = _plugins(ipv6=True)
     assert "tuning" not in plugins
+    assert list(plugins)[-1] == "source-guard", "it has to see what the others made"
+    assert plugins["source-guard"]["table"] in config.SOURCE_GUARD
     ranges = [one["subnet"] for (one,) in plugins["bridge"]["ipam"]["ranges"]]
     assert ranges == [config.NODE_POD_CIDR, config.NODE_POD_CIDR6]
     router = config.kube_router(PKI, ipv6=True)
