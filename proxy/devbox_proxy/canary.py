@@ -7,6 +7,8 @@ NetworkPolicy of a devbox opens, while the ports beside it can be reached. Start
 import asyncio
 from typing import Final, cast
 
+from .server import BACKLOG
+
 SONG: Final = b"devbox-gateway: a devbox that reads this is not confined\n"
 
 
@@ -20,7 +22,9 @@ class _Canary(asyncio.Protocol):
 
 async def canary(host: str, port: int) -> asyncio.Server:
     """Listening."""
-    return await asyncio.get_running_loop().create_server(_Canary, host or None, port, backlog=128)
+    # With the data port's backlog: while this process takes no connections, the kernel answers for both ports, until a queue is full. Were
+    # the canary's the shorter one, it would fall silent beside a data port that answers, which is what a policy at work looks like.
+    return await asyncio.get_running_loop().create_server(_Canary, host or None, port, backlog=BACKLOG)
 
 
 def port_of(server: asyncio.Server) -> int:

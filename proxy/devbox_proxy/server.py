@@ -25,6 +25,7 @@ SWEEP_SECONDS: Final = 0.5
 """How often every connection's deadlines are looked at: cheaper than a timer for each, and near enough."""
 HANDSHAKE_SECONDS: Final = 10.0
 BACKLOG: Final = 1024
+"""Connections that the kernel takes before this process does; the canary's port has as many."""
 SPARE: Final = 64
 """Connections to the forward proxy beyond the tunnels that there may be: they are told so."""
 
