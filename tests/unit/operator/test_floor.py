@@ -1,11 +1,14 @@
 """What the floor document is made of: what is kept of Nodes, Services and ServiceCIDRs, and few ranges where there are many nodes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from devbox_api.route import Floor
 from devbox_operator.floor import NodeView, cluster_ips, collapsed, node, service_cidrs, slice_addresses
+from devbox_proxy.floor import compile_floor
 
 
 def test_a_node_has_addresses_and_the_ranges_of_its_pods() -> None:
@@ -42,6 +45,46 @@ def test_services_slices_and_their_ranges() -> None:
     assert service_cidrs({}) == ()
     assert cluster_ips({"spec": {"clusterIPs": ["10.96.0.1", "None", ""]}}) == ("10.96.0.1",)
     assert slice_addresses({"endpoints": [{"addresses": ["10.0.0.7"]}, {}]}) == ("10.0.0.7",)
+
+
+def of_node(*addresses: str) -> tuple[str, ...]:
+    return node({"status": {"addresses": [{"type": "InternalIP", "address": one} for one in addresses]}}).addresses
+
+
+def of_service(*addresses: str) -> tuple[str, ...]:
+    return cluster_ips({"spec": {"clusterIPs": list(addresses)}})
+
+
+def of_slice(*addresses: str) -> tuple[str, ...]:
+    return slice_addresses({"addressType": "FQDN", "endpoints": [{"addresses": [one]} for one in addresses]})
+
+
+@pytest.mark.parametrize("read", [of_node, of_service, of_slice])
+def test_what_is_no_address_keeps_no_gateway_from_the_others(read: Callable[..., tuple[str, ...]]) -> None:
+    """A gateway refuses a document with a single one as a whole."""
+    name = f"{read.__name__}.internal"
+    with capture_logs() as lines:
+        found = read(name, "10.0.0.1", "010.0.0.2", "", "2001:DB8:0::0001")
+        read(name, "10.0.0.1")
+    assert found == ("10.0.0.1", "2001:db8::1")
+    told = [line["address"] for line in lines if line["event"] == "address_unreadable"]
+    assert told.count(name) == 1, "each is told once, not with every look"
+    assert compile_floor(Floor(addresses=found)).addresses == set(found), "gateway and operator write an address alike"
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("2001:DB8:0:0::1", "2001:db8::1"),
+        ("fd00:0000::00Aa", "fd00::aa"),
+        ("fd00::1%eth0", "fd00::1"),
+        ("::ffff:10.0.0.5", "10.0.0.5"),
+        ("::FFFF:0a00:0005", "10.0.0.5"),
+    ],
+    ids=["zeros and case", "zeros in front", "a zone is of that node alone", "IPv4 in IPv6", "in hexadecimal"],
+)
+def test_an_address_is_written_as_the_gateway_compares_it(text: str, address: str) -> None:
+    assert of_node(text) == of_service(text) == of_slice(text) == (address,)
 
 
 def texts(*cidrs: str) -> list[str]:
