@@ -4,7 +4,8 @@ Goes in: round by round, what was seen of each family. Comes out: a `Verdict`. P
 
 The data port is allowed by the pod's NetworkPolicy, the canary is not, and one process listens on both: so an answer from the first
 and none from the second is the policy at work, and not a network that is not there yet. How a canary fails to answer (reset,
-unreachable, silence) is the CNI's affair. That it holds IPv4 says nothing of IPv6: each family in use has to show it by itself.
+unreachable, silence) is the CNI's affair. That it holds IPv4 says nothing of IPv6: each family in use has to show it by itself. What
+fails in the pod itself is no answer of the network's, and nothing is concluded from a round with such an error.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,6 +31,8 @@ class Seen:
     """The data port answered."""
     canary: bool
     """So did the canary."""
+    errors: tuple[str, ...] = ()
+    """What failed in the pod itself, so that the network was not asked."""
 
 
 class State(Enum):
@@ -38,6 +41,7 @@ class State(Enum):
     WAITING = auto()
     OPEN = auto()
     UNSEEN = auto()
+    FAILING = auto()
     CLOSING = auto()
     CONFINED = auto()
 
@@ -50,6 +54,8 @@ class Verdict:
     families: tuple[Family, ...] = ()
     late: bool = False
     """It has been so for longer than it may."""
+    errors: tuple[str, ...] = ()
+    """What failed in the pod itself."""
 
     @property
     def final(self) -> bool:
@@ -69,6 +75,9 @@ class Verdict:
                 return f"the canary answers over {self.over}: no NetworkPolicy is in force there yet"
             case State.UNSEEN:
                 return f"the pod has an address of {self.over} and the gateway has none: there it can't be seen to be confined"
+            case State.FAILING:
+                errors = ", ".join(self.errors)
+                return f"connections over {self.over} fail in the pod itself ({errors}): that says nothing of the network"
             case State.CLOSING:
                 return f"the gateway answers and the canary does not, over {self.over}"
             case State.CONFINED:
@@ -93,11 +102,16 @@ class Judge:
         # An answer of the canary counts over whatever family.
         self._open = _since(self._open, began, (family for family, one in seen.items() if one.canary))
         self._unseen = _since(self._unseen, began, (family for family in used if not seen[family].named))
-        self._passed = {family: self._passed.get(family, 0) + 1 for family in used if seen[family].data and not self._open}
+        failing = tuple(family for family in used if seen[family].errors)
+        passed = [family for family in used if seen[family].data] if not (self._open or failing) else []
+        self._passed = {family: self._passed.get(family, 0) + 1 for family in passed}
         if self._open:
             return self._trouble(State.OPEN, self._open, began)
         if self._unseen:
             return self._trouble(State.UNSEEN, self._unseen, began)
+        if failing:
+            errors = sorted({error for family in failing for error in seen[family].errors})
+            return Verdict(State.FAILING, failing, errors=tuple(errors))
         silent = tuple(family for family in used if family not in self._passed)
         if silent or not used:
             return Verdict(State.WAITING, silent)

@@ -7,6 +7,7 @@ show confinement take 1.5 s (half a second where policies reject) in place of th
 attempt that a policy came too late for is answered, and the count begins anew.
 """
 
+import errno
 import selectors
 import socket
 import time
@@ -23,6 +24,23 @@ PATIENCE: Final = 1.0
 
 FAMILIES: Final = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 
+NETWORK_SAYS: Final = frozenset(
+    {
+        errno.ECONNREFUSED,  # a reset, port-unreachable
+        errno.ECONNRESET,
+        errno.ETIMEDOUT,
+        errno.ENETUNREACH,  # net-unreachable, net-prohibited, ICMPv6 no-route
+        errno.EHOSTUNREACH,  # host-unreachable, host-prohibited, admin-prohibited, ICMPv6 address-unreachable
+        errno.EHOSTDOWN,  # host-unknown
+        errno.ENONET,  # host-isolated
+        errno.ENOPROTOOPT,  # protocol-unreachable
+        errno.EACCES,  # ICMPv6 admin-prohibited, policy-fail, reject-route
+        errno.EPERM,  # a CNI's eBPF program at connect()
+    }
+)
+"""Errors that are the network's word, as Linux makes them of what comes back (icmp_err_convert, icmpv6_err_convert). All others are the
+pod's own: no port or no address to call from, no file descriptor, no memory. They may hit one port and spare the other."""
+
 Address = tuple[Any, ...]
 
 
@@ -32,25 +50,41 @@ class Attempt:
     def __init__(self, family: int, address: Address) -> None:
         self.family = family
         self.answered = False
+        self.error = ""
+        """What failed in the pod itself: then nothing is known of the network."""
         self.socket: socket.socket | None = None
         """None once it is decided."""
         try:
             self.socket = socket.socket(family, socket.SOCK_STREAM)
             self.socket.setblocking(False)
-            self.socket.connect(address)
-        except BlockingIOError:
+        except OSError as error:  # whatever it is, nobody was asked
+            self.error = _name(error.errno)
+            self.end()
             return
-        except OSError:
-            self.end(answered=False)
+        try:
+            self.socket.connect(address)
+        except OSError as error:
+            if error.errno != errno.EINPROGRESS:
+                self.conclude(error.errno)
         else:
-            self.end(answered=True)
+            self.conclude(0)
 
-    def end(self, *, answered: bool) -> None:
+    def conclude(self, code: int | None) -> None:
+        """It came to this error; 0 is a connection."""
+        self.answered = code == 0
+        if code != 0 and code not in NETWORK_SAYS:
+            self.error = _name(code)
+        self.end()
+
+    def end(self) -> None:
         """It is decided."""
-        self.answered = answered
         if self.socket is not None:
             self.socket.close()
             self.socket = None
+
+
+def _name(code: int | None) -> str:
+    return errno.errorcode.get(code or 0, f"error {code}")
 
 
 class Round:
@@ -58,8 +92,12 @@ class Round:
 
     def __init__(self, host: str, data_port: int, canary_port: int, now: float) -> None:
         self.began = now
-        self.data = [Attempt(*where) for where in addresses(host, data_port)]
-        self.canary = [Attempt(*where) for where in addresses(host, canary_port)]
+        # Both ports of what one look-up found: a second one that failed would be a canary that does not answer.
+        found = addresses(host, data_port)
+        self.data = [Attempt(family, where) for family, where in found]
+        self.canary = [Attempt(family, (where[0], canary_port, *where[2:])) for family, where in found]
+        # From here on, since it may have taken long to get here, and the last one has its time, too.
+        self.until = time.monotonic() + PATIENCE
 
     def attempts(self) -> Iterator[Attempt]:
         """All."""
@@ -74,13 +112,14 @@ class Round:
                 named=any(one.family == number for one in self.data),
                 data=any(one.family == number and one.answered for one in self.data),
                 canary=any(one.family == number and one.answered for one in self.canary),
+                errors=tuple(sorted({one.error for one in self.attempts() if one.family == number and one.error})),
             )
             for family, number in FAMILIES.items()
         }
 
-    def decided(self, now: float) -> bool:
-        """Nothing that could change it is outstanding, or its time is up."""
-        if now >= self.began + PATIENCE:
+    def decided(self, looked: float) -> bool:
+        """Nothing that could change it is outstanding, or its time was up when answers were last looked for."""
+        if looked >= self.until:
             return True
         if any(one.socket is not None for one in self.canary):
             return False
@@ -91,7 +130,7 @@ class Round:
         """What is still outstanding did not answer."""
         for one in self.attempts():
             if one.socket is not None:
-                one.end(answered=False)
+                one.end()
 
 
 def addresses(host: str, port: int) -> list[tuple[int, Address]]:
@@ -121,8 +160,10 @@ def watch(
             if now >= due:
                 rounds.append(Round(host, data_port, canary_port, now))
                 due = now + EVERY
-            _collect(rounds, max(0.0, min(due, rounds[0].began + PATIENCE) - now) if rounds else due - now)
-            while rounds and rounds[0].decided(time.monotonic()):
+            looked = time.monotonic()
+            _collect(rounds, max(0.0, min([due, *(one.until for one in rounds)]) - looked))
+            # (Of that moment: an answer that came after it was not too late, it was not seen yet.)
+            while rounds and rounds[0].decided(looked):
                 done = rounds.popleft()
                 done.close()
                 # (In use by now: a family that came during the round was not seen in it.)
@@ -148,5 +189,4 @@ def _collect(rounds: deque[Round], seconds: float) -> None:
             time.sleep(seconds)
             return
         for key, _ in selector.select(seconds):
-            error = key.data.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            key.data.end(answered=error == 0)
+            key.data.conclude(key.data.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))

@@ -6,6 +6,7 @@ gateway's ports are listeners of this process; a policy that is at work is a lis
 
 import json
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,8 @@ V4: Final = "10.203.0.1"
 V6: Final = "fd00:203::1"
 DATA: Final = 8443
 CANARY: Final = 8479
+PORTS: Final = 100
+"""To call from, where they are few: more than a test takes, and no more than a listener's queue."""
 NO_IPV6: Final = "ip -6 addr flush dev lo scope global"
 NO_IPV4: Final = f"ip addr del {V4}/24 dev lo"
 
@@ -31,6 +34,8 @@ class Scene:
     data: tuple[str, ...] = (V4, V6)
     """Where its data port answers."""
     canary: tuple[str, ...] = ()
+    full: bool = False
+    """At first there is no port left to call the canary from, and the data port can be called."""
     before: str = "true"
     later: str = "true"
     """Commands: before it starts, and once it has said something."""
@@ -48,14 +53,28 @@ def play(scene: Scene) -> tuple[int, str, str]:
                 family = socket.AF_INET6 if ":" in address else socket.AF_INET
                 stack.enter_context(socket.create_server((address, port), family=family, backlog=128))
         subprocess.run(scene.before.split(), check=True)
+        held = stack.enter_context(_all_ports_taken(scene.canary)) if scene.full else None
         ports = (f"--data-port={DATA}", f"--canary-port={CANARY}")
         command = [sys.executable, "-m", "devbox_init", "--gateway=gateway.test", *ports, f"--termination-log={log}"]
         with subprocess.Popen([*command, *scene.arguments], stdout=subprocess.PIPE, text=True) as agent:
             assert agent.stdout is not None
             first = agent.stdout.readline().strip()
+            if held is not None:
+                held.close()
             subprocess.run(scene.later.split(), check=True)
             agent.communicate(timeout=20)
         return agent.returncode, first, log.read_text(encoding="utf-8")
+
+
+def _all_ports_taken(addresses: tuple[str, ...]) -> ExitStack:
+    """Connections to the canary's addresses from every port that there is: from the same ones other addresses can be called."""
+    Path("/proc/sys/net/ipv4/ip_local_port_range").write_text(f"40000 {40000 + PORTS - 1}", encoding="ascii")
+    with ExitStack() as stack:
+        for address in addresses * PORTS:
+            one = stack.enter_context(socket.create_connection((address, CANARY)))
+            # It ends by a reset, and the port is free.
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return stack.pop_all()
 
 
 if __name__ == "__main__":

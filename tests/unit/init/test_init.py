@@ -1,5 +1,6 @@
 """`devbox-init` against real sockets: listeners that stand for the gateway's two ports, and ports that nobody listens on."""
 
+import errno
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,6 +146,88 @@ def test_a_gateway_that_comes_late(nobody: int) -> None:
 
 def test_a_name_that_is_not_in_the_hosts_file_is_no_gateway() -> None:
     assert probe.addresses("gateway.invalid", 443) == []
+
+
+def calling(monkeypatch: pytest.MonkeyPatch, port: int, code: int) -> None:
+    """Connections to that port end at once with this error."""
+
+    class Socket(socket.socket):
+        def connect(self, address: Any) -> None:
+            if address[1] == port:
+                raise OSError(code, os.strerror(code))
+            super().connect(address)
+
+    monkeypatch.setattr("devbox_init.probe.socket.socket", Socket)
+
+
+def judged(data: int, canary_port: int, seconds: float = 0.9) -> State:
+    """What is known when so much time is over."""
+    heard: list[Verdict] = []
+
+    class Over(Exception):
+        pass
+
+    began = time.monotonic()
+
+    def in_use() -> list[Family]:
+        if time.monotonic() - began > seconds:
+            raise Over
+        return [V4]
+
+    try:
+        return probe.watch("127.0.0.1", data, canary_port, Judge(30), in_use=in_use, say=heard.append).state
+    except Over:
+        return heard[-1].state
+
+
+PODS_OWN = "EMFILE ENFILE ENOBUFS ENOMEM EADDRNOTAVAIL EADDRINUSE EAGAIN EINVAL EAFNOSUPPORT EINTR EPROTO".split()
+NETWORKS = "ECONNREFUSED ECONNRESET EHOSTUNREACH ENETUNREACH ENOPROTOOPT EHOSTDOWN ENONET EACCES EPERM ETIMEDOUT".split()
+
+
+@pytest.mark.parametrize(
+    ("name", "state"), [*((one, State.FAILING) for one in PODS_OWN), *((one, State.CONFINED) for one in NETWORKS)]
+)
+def test_only_the_networks_word_is_a_canary_that_is_silent(
+    gateway: int, canary: int, monkeypatch: pytest.MonkeyPatch, name: str, state: State
+) -> None:
+    calling(monkeypatch, canary, getattr(errno, name))
+    assert judged(gateway, canary) is state
+
+
+def test_a_socket_that_can_not_be_made_is_no_answer_whatever_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """(A seccomp profile may say EPERM.)"""
+
+    def refused(*_: object) -> socket.socket:
+        raise PermissionError(errno.EPERM, "no")
+
+    monkeypatch.setattr("devbox_init.probe.socket.socket", refused)
+    attempt = probe.Attempt(socket.AF_INET, ("127.0.0.1", 1))
+    assert (attempt.answered, attempt.error, attempt.socket) == (False, "EPERM", None)
+
+
+def test_both_ports_are_those_of_one_look_up(gateway: int, canary: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hosts file that can't be read for a moment would be a canary that does not answer."""
+    real = probe.addresses
+    monkeypatch.setattr(probe, "addresses", lambda host, port: [] if port == canary else real(host, port))
+    assert judged(gateway, canary) is State.OPEN
+
+
+def test_a_slow_pod_gives_the_canary_its_time_all_the_same(gateway: int, silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is where the processor is short: an attempt that begins late, and an answer that came while nobody looked."""
+    monkeypatch.setattr(probe, "PATIENCE", 0.3)
+    real = probe.addresses
+
+    def slow(host: str, port: int) -> list[tuple[int, probe.Address]]:
+        time.sleep(0.4)
+        return real(host, port)
+
+    monkeypatch.setattr(probe, "addresses", slow)
+    began = time.monotonic()
+    with closing(probe.Round("127.0.0.1", gateway, silent, began)) as one:
+        made = time.monotonic()
+        assert not one.decided(made)
+        assert not one.decided(made + 0.2)
+        assert one.decided(made + 0.3)
 
 
 def test_every_address_is_tried() -> None:

@@ -1,6 +1,7 @@
 """When a pod counts as confined, and when as not: rounds in, verdict out."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,10 @@ SILENT = Seen(used=True, named=True, data=False, canary=False)
 UNNAMED = Seen(used=True, named=False, data=False, canary=False)
 NAMED = Seen(used=False, named=True, data=False, canary=False)
 ABSENT = Seen(used=False, named=False, data=False, canary=False)
+FAILED = Seen(used=True, named=True, data=True, canary=False, errors=("EMFILE",))
+"""The data port answered, and one to the canary could not be called."""
+HALF = Seen(used=True, named=True, data=True, canary=True, errors=("EMFILE",))
+UNCALLED = Seen(used=False, named=True, data=False, canary=False, errors=("EADDRNOTAVAIL",))
 LEAK = Seen(used=False, named=True, data=True, canary=True)
 """An answer without an address that we know of."""
 
@@ -117,7 +122,44 @@ def test_two_families(rounds: list[Round], expected: Verdict) -> None:
     assert last(rounds) == expected
 
 
-EVERY = [SHUT, BOTH, CANARY, SILENT, UNNAMED, NAMED, ABSENT, LEAK]
+def failing(*families: Family, errors: tuple[str, ...] = ("EMFILE",)) -> Verdict:
+    return Verdict(State.FAILING, families, errors=errors)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "expected"),
+    [
+        ([(FAILED, ABSENT)] * 100, failing(V4)),
+        ([*[(SHUT, ABSENT)] * 2, (FAILED, ABSENT)], failing(V4)),
+        ([*[(SHUT, ABSENT)] * 2, (FAILED, ABSENT), *[(SHUT, ABSENT)] * 2], Verdict(State.CLOSING, (V4,))),
+        ([(FAILED, ABSENT), *[(SHUT, ABSENT)] * 3], Verdict(State.CONFINED, (V4,))),
+        ([*[(SHUT, SHUT)] * 2, (SHUT, FAILED), *[(SHUT, SHUT)] * 2], Verdict(State.CLOSING, (V4, V6))),
+        ([(SHUT, UNCALLED)] * 3, Verdict(State.CONFINED, (V4,))),
+        ([(UNCALLED, SHUT)] * 3, Verdict(State.CONFINED, (V6,))),
+        ([(HALF, ABSENT)] * 31, Verdict(State.OPEN, (V4,), late=True)),
+        ([*[(BOTH, ABSENT)] * 20, (FAILED, ABSENT), *[(BOTH, ABSENT)] * 20], Verdict(State.OPEN, (V4,))),
+        ([(FAILED, UNNAMED)] * 31, Verdict(State.UNSEEN, (V6,), late=True)),
+        ([(FAILED, replace(SHUT, errors=("EINVAL",)))], failing(V4, V6, errors=("EINVAL", "EMFILE"))),
+    ],
+    ids=[
+        "no proof, for however long",
+        "nor the third one",
+        "it begins anew",
+        "and may pass then",
+        "over both families",
+        "one that the pod has no address of is not asked for",
+        "whichever that is",
+        "an answer is an answer, beside whatever error",
+        "it is no answer either: the time counts anew",
+        "a family without an address of the gateway is told first",
+        "what failed is told",
+    ],
+)
+def test_what_fails_in_the_pod_itself_says_nothing(rounds: list[Round], expected: Verdict) -> None:
+    assert last(rounds) == expected
+
+
+EVERY = [SHUT, BOTH, CANARY, SILENT, UNNAMED, NAMED, ABSENT, LEAK, FAILED, HALF, UNCALLED]
 
 
 def test_confined_means_each_family_in_use_was_seen_so_three_times_running() -> None:
@@ -128,7 +170,7 @@ def test_confined_means_each_family_in_use_was_seen_so_three_times_running() -> 
                 recent = rounds[-3:]
                 used = [side for side in (0, 1) if recent[-1][side].used]
                 seen = used and all(one[side] == SHUT for one in recent for side in used)
-                shut = not any(one.canary for pair in recent for one in pair)
+                shut = not any(one.canary or (one.used and one.errors) for pair in recent for one in pair)
                 assert (last(rounds).state is State.CONFINED) == bool(seen and shut), rounds
 
 
@@ -138,6 +180,7 @@ def test_confined_means_each_family_in_use_was_seen_so_three_times_running() -> 
         (Verdict(State.WAITING), "the pod has no address yet"),
         (Verdict(State.WAITING, (V6,)), "the gateway does not answer yet over IPv6"),
         (Verdict(State.OPEN, (V4, V6)), "the canary answers over IPv4 and IPv6: no NetworkPolicy is in force there yet"),
+        (failing(V4), "connections over IPv4 fail in the pod itself (EMFILE): that says nothing of the network"),
         (Verdict(State.CLOSING, (V4,)), "the gateway answers and the canary does not, over IPv4"),
     ],
 )

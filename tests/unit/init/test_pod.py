@@ -83,3 +83,12 @@ def test_an_answer_over_one_family_is_none_over_the_other() -> None:
     code, first, _ = played(Scene(data=(V4,), later=NO_IPV6))
     assert first == "the gateway does not answer yet over IPv6"
     assert code == 0, "and it waits for as long as the pod has that address"
+
+
+@pytest.mark.parametrize(("address", "family"), [(V4, "IPv4"), (V6, "IPv6")])
+def test_a_pod_that_can_not_call_the_canary_knows_nothing_of_it(address: str, family: str) -> None:
+    """Its ports are used up for that one destination, and no policy is there at all."""
+    other = NO_IPV6 if family == "IPv4" else NO_IPV4
+    code, first, words = played(Scene(named=(address,), data=(address,), canary=(address,), before=other, full=True))
+    assert first == f"connections over {family} fail in the pod itself (EADDRNOTAVAIL): that says nothing of the network"
+    assert (code, words.split(":")[0]) == (3, "not enforced"), "once it can be called it answers"
