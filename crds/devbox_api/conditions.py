@@ -211,8 +211,9 @@ REASONS: Final[dict[Reason, Meaning]] = {
     ),
     Reason.NOT_ENFORCED: Meaning(
         (_C.EGRESS_CONFINED,),
-        "Over IPv4 or IPv6 the pod reached a port that no NetworkPolicy allows it (the cluster's CNI enforces none there), or it has an "
-        "address of a family that the gateway's Service has none of, so that nobody can see it. The agent was not started.",
+        "Over IPv4 or IPv6 the pod reached a port that no NetworkPolicy allows it (the cluster's CNI enforces none there); or nobody can "
+        "see it, since the pod has an address of a family that the gateway's Service has none of, or addresses on a second network "
+        "device. The agent was not started.",
         "What the message says: a CNI that enforces NetworkPolicy, service.ipFamilyPolicy, or no such addresses in pods; or accept that "
         "devboxes reach everything: egress.requireEnforcement=false.",
     ),

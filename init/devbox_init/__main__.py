@@ -1,8 +1,9 @@
 """The command `devbox-init`.
 
 Goes in: where the gateway is, and what to do where policies are not enforced. Comes out: exit code 0 once the agent may start, 3
-where it may not, since the pod is not confined over some address family or that can't be seen; its last words are in the termination
-log, where the kubelet, and so the operator, finds them. It waits for as long as the gateway does not answer: that passes by itself.
+where it may not, since the pod is not confined over some address family, or that can't be seen of one or of a second device; its last
+words are in the termination log, where the kubelet, and so the operator, finds them. It waits for as long as the gateway does not
+answer: that passes by itself.
 """
 
 import argparse
@@ -26,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--gateway", required=True, help="the gateway's name, as in the hosts file")
     parser.add_argument("--data-port", type=int, default=443, help="the port that the pod's NetworkPolicy allows")
     parser.add_argument("--canary-port", type=int, default=8479, help="the port that it does not")
-    parser.add_argument("--seconds", type=float, default=30, help="how long the canary may answer, or a family not be seen")
+    parser.add_argument(
+        "--seconds", type=float, default=30, help="how long the canary may answer, or a family or device not be seen"
+    )
     parser.add_argument("--start-anyway", action="store_true", help="end well where policies are not enforced")
     parser.add_argument("--termination-log", type=Path, default=TERMINATION_LOG, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -49,7 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def trouble(verdict: Verdict, gateway: str, canary_port: int, seconds: float, *, start_anyway: bool) -> str:
     """Why the pod does not count as confined, and what to do: the operator shows it in the Devbox's status."""
     over = verdict.over
-    if verdict.state is State.UNSEEN:
+    if verdict.state is State.UNSEEN and verdict.devices:
+        found = (
+            f"not seen: for {seconds:g} s the pod had addresses on more than one network device, {verdict.on}, and a connection takes one "
+            "of them, so that nobody can see whether NetworkPolicies hold on the others; take the second network away from devboxes: "
+            "whatever gives it to their pods (a default network of Multus, a webhook, a setting of the CNI such as ENABLE_V4_EGRESS)"
+        )
+    elif verdict.state is State.UNSEEN:
         found = (
             f"not seen: for {seconds:g} s the pod had an address of {over} and {gateway} none, so that nobody can see whether "
             f"NetworkPolicies hold there; take {over} away from pods, or, where the cluster's Services can have it, give it to the "

@@ -1,6 +1,7 @@
-"""The families in use, asked of the kernel. It takes no right and no other program, and gVisor answers it, too.
+"""The families in use and their devices, asked of the kernel. It takes no right and no other program, and gVisor answers it, too.
 
-Goes in: nothing. Comes out: the `Family`s of which the pod has an address now. Called by probe.py, once a round: addresses may come late.
+Goes in: nothing. Comes out: the `Family`s of which the pod has an address now, and on which devices. Called by probe.py, once a round:
+addresses may come late.
 """
 
 import fcntl
@@ -10,7 +11,7 @@ from array import array
 from pathlib import Path
 from typing import Final
 
-from .families import IFREQ, Family, uses_ipv4, uses_ipv6
+from .families import IFREQ, Family, devices_ipv4, devices_ipv6
 
 _IF_INET6: Final = Path("/proc/net/if_inet6")
 _SIOCGIFCONF: Final = 0x8912
@@ -18,10 +19,10 @@ _IFCONF: Final = "iP"
 """`struct ifconf`: how many bytes, and where."""
 
 
-def families_in_use() -> frozenset[Family]:
-    """Of all devices together."""
-    found = {Family.IPV4: uses_ipv4(_ifconf()), Family.IPV6: uses_ipv6(_if_inet6())}
-    return frozenset(family for family, used in found.items() if used)
+def families_in_use() -> dict[Family, frozenset[str]]:
+    """Each with the devices that have an address of it."""
+    found = {Family.IPV4: devices_ipv4(_ifconf()), Family.IPV6: devices_ipv6(_if_inet6())}
+    return {family: devices for family, devices in found.items() if devices}
 
 
 def _if_inet6() -> str:

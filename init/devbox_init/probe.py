@@ -1,6 +1,7 @@
 """The rounds: every quarter of a second, one TCP connection to each of the two ports of each of the gateway's addresses.
 
-Goes in: the gateway's name and ports, what says which families are in use, a judge. Comes out: the judge's verdict. Called by __main__.
+Goes in: the gateway's name and ports, what says which families are in use on which devices, a judge. Comes out: the judge's verdict.
+Called by __main__.
 
 Rounds overlap, since a policy that drops gives no answer to wait for: each attempt has a second of its own, and three rounds that
 show confinement take 1.5 s (half a second where policies reject) in place of three. Every round still speaks for its own moment: an
@@ -12,10 +13,10 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
-from .families import Family
+from .families import Family, ways_out
 from .judge import Judge, Seen, Verdict
 
 EVERY: Final = 0.25
@@ -147,7 +148,7 @@ def watch(
     canary_port: int,
     judge: Judge,
     *,
-    in_use: Callable[[], Collection[Family]],
+    in_use: Callable[[], Mapping[Family, Collection[str]]],
     say: Callable[[Verdict], None],
 ) -> Verdict:
     """Until there is a verdict that ends it. `say` hears of each change."""
@@ -167,7 +168,8 @@ def watch(
                 done = rounds.popleft()
                 done.close()
                 # (In use by now: a family that came during the round was not seen in it.)
-                verdict = judge.take(done.began, done.seen(in_use()))
+                used = in_use()
+                verdict = judge.take(done.began, done.seen(used), ways_out(used.values()))
                 if verdict.final:
                     return verdict
                 if verdict != last:

@@ -24,7 +24,7 @@ class InitView:
     enforced: bool = False
     """It saw that the NetworkPolicies work."""
     refused: bool = False
-    """It saw that they don't, or could not see it over some address family; now or in its last run."""
+    """It saw that they don't, or could not see it over some address family or device; now or in its last run."""
     words: str = ""
     """What it said then: the reason, and what to do."""
 

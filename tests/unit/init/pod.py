@@ -22,6 +22,8 @@ CANARY: Final = 8479
 PORTS: Final = 100
 """To call from, where they are few: more than a test takes, and no more than a listener's queue."""
 NO_IPV6: Final = "ip -6 addr flush dev lo scope global"
+DEVICES: Final = "ip link add eth0 type veth peer name net1 && ip link set eth0 up && ip link set net1 up"
+"""Two of them; each has an fe80:: address by itself."""
 NO_IPV4: Final = f"ip addr del {V4}/24 dev lo"
 
 
@@ -52,7 +54,7 @@ def play(scene: Scene) -> tuple[int, str, str]:
             for address in addresses:
                 family = socket.AF_INET6 if ":" in address else socket.AF_INET
                 stack.enter_context(socket.create_server((address, port), family=family, backlog=128))
-        subprocess.run(scene.before.split(), check=True)
+        subprocess.run(["sh", "-c", scene.before], check=True)
         held = stack.enter_context(_all_ports_taken(scene.canary)) if scene.full else None
         ports = (f"--data-port={DATA}", f"--canary-port={CANARY}")
         command = [sys.executable, "-m", "devbox_init", "--gateway=gateway.test", *ports, f"--termination-log={log}"]
@@ -61,7 +63,7 @@ def play(scene: Scene) -> tuple[int, str, str]:
             first = agent.stdout.readline().strip()
             if held is not None:
                 held.close()
-            subprocess.run(scene.later.split(), check=True)
+            subprocess.run(["sh", "-c", scene.later], check=True)
             agent.communicate(timeout=20)
         return agent.returncode, first, log.read_text(encoding="utf-8")
 

@@ -30,10 +30,10 @@ def listener(port: int = 0) -> socket.socket:
 
 
 @pytest.fixture(autouse=True)
-def in_use(monkeypatch: pytest.MonkeyPatch) -> set[Family]:
+def in_use(monkeypatch: pytest.MonkeyPatch) -> dict[Family, set[str]]:
     """What the pod has addresses of: here, of the family that the gateway has. (test_pod.py has real ones.)"""
-    used = {V4}
-    monkeypatch.setattr(__main__, "families_in_use", lambda: frozenset(used))
+    used = {V4: {"eth0"}}
+    monkeypatch.setattr(__main__, "families_in_use", lambda: dict(used))
     return used
 
 
@@ -132,7 +132,7 @@ def test_a_gateway_that_comes_late(nobody: int) -> None:
     found: list[Verdict] = []
 
     def watched() -> None:
-        found.append(probe.watch("127.0.0.1", port, nobody, Judge(30), in_use=lambda: [V4], say=heard.append))
+        found.append(probe.watch("127.0.0.1", port, nobody, Judge(30), in_use=lambda: {V4: {"eth0"}}, say=heard.append))
 
     thread = threading.Thread(target=watched, daemon=True)
     thread.start()
@@ -169,10 +169,10 @@ def judged(data: int, canary_port: int, seconds: float = 0.9) -> State:
 
     began = time.monotonic()
 
-    def in_use() -> list[Family]:
+    def in_use() -> dict[Family, set[str]]:
         if time.monotonic() - began > seconds:
             raise Over
-        return [V4]
+        return {V4: {"eth0"}}
 
     try:
         return probe.watch("127.0.0.1", data, canary_port, Judge(30), in_use=in_use, say=heard.append).state
@@ -237,8 +237,10 @@ def test_every_address_is_tried() -> None:
     assert probe.addresses("::1", 80) == [(socket.AF_INET6, ("::1", 80, 0, 0))]
 
 
-def test_a_family_without_an_address_of_the_gateway(tmp_path: Path, gateway: int, nobody: int, in_use: set[Family]) -> None:
-    in_use.add(V6)
+def test_a_family_without_an_address_of_the_gateway(
+    tmp_path: Path, gateway: int, nobody: int, in_use: dict[Family, set[str]]
+) -> None:
+    in_use[V6] = {"eth0"}
     code, words = run(tmp_path, gateway, nobody, "--seconds=0.6")
     assert code == 3
     assert words.startswith("not seen: for 0.6 s the pod had an address of IPv6 and 127.0.0.1 none")
@@ -250,19 +252,31 @@ def test_a_family_without_an_address_of_the_gateway(tmp_path: Path, gateway: int
     assert "starts all the same" in words
 
 
-def test_a_family_that_goes_away(tmp_path: Path, gateway: int, nobody: int, in_use: set[Family]) -> None:
-    in_use.add(V6)
-    going = threading.Timer(0.8, in_use.remove, [V6])
+def test_a_second_device(tmp_path: Path, gateway: int, nobody: int, in_use: dict[Family, set[str]]) -> None:
+    in_use[V4] = {"eth0", "net1"}
+    code, words = run(tmp_path, gateway, nobody, "--seconds=0.6")
+    assert code == 3
+    assert words.startswith("not seen: for 0.6 s the pod had addresses on more than one network device, eth0 and net1, and")
+    assert "take the second network away" in words
+    code, words = run(tmp_path, gateway, nobody, "--seconds=0.6", "--start-anyway")
+    assert code == 0
+    assert words.startswith("not seen: ")
+    assert "starts all the same" in words
+
+
+def test_a_family_that_goes_away(tmp_path: Path, gateway: int, nobody: int, in_use: dict[Family, set[str]]) -> None:
+    in_use[V6] = {"eth0"}
+    going = threading.Timer(0.8, in_use.pop, [V6])
     going.start()
     code, words = run(tmp_path, gateway, nobody, "--seconds=5")
     assert (code, words.split(":")[0]) == (0, "confined")
 
 
 def test_a_family_that_comes_while_the_last_round_is_on_its_way(
-    tmp_path: Path, gateway: int, silent: int, in_use: set[Family]
+    tmp_path: Path, gateway: int, silent: int, in_use: dict[Family, set[str]]
 ) -> None:
     """All that was tried was tried before it came."""
-    coming = threading.Timer(probe.PATIENCE - probe.EVERY, in_use.add, [V6])
+    coming = threading.Timer(probe.PATIENCE - probe.EVERY, in_use.update, [{V6: {"eth0"}}])
     coming.start()
     code, words = run(tmp_path, gateway, silent, "--seconds=0.6")
     assert (code, words.split(":")[0]) == (3, "not seen")
@@ -290,13 +304,19 @@ def test_it_and_the_operator_agree() -> None:
     assert view == InitView(refused=True)
 
 
-@pytest.mark.parametrize("state", [State.OPEN, State.UNSEEN])
-def test_its_last_words_are_short_enough_to_be_shown_whole(state: State) -> None:
-    """With the longest namespace that there may be."""
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        Verdict(State.OPEN, (V4, V6), late=True),
+        Verdict(State.UNSEEN, (V4, V6), late=True),
+        Verdict(State.UNSEEN, late=True, devices=tuple(f"device-{number:08}" for number in range(99))),
+    ],
+)
+def test_its_last_words_are_short_enough_to_be_shown_whole(verdict: Verdict) -> None:
+    """With the longest namespace that there may be, and the longest names of devices."""
     from devbox_operator.conditions import NOTE
     from devbox_operator.initview import WORDS
 
-    verdict = Verdict(state, (V4, V6), late=True)
     words = __main__.trouble(verdict, f"gateway.{'n' * 51}.svc", 8479, 599.5, start_anyway=False)
     assert len(words) <= WORDS
     assert WORDS + len(f"pod {'d' * 63}: ") <= NOTE

@@ -159,6 +159,67 @@ def test_what_fails_in_the_pod_itself_says_nothing(rounds: list[Round], expected
     assert last(rounds) == expected
 
 
+@pytest.mark.parametrize(
+    ("devices", "expected"),
+    [
+        (["eth0"] * 3, Verdict(State.CONFINED, (V4, V6))),
+        ([""] * 3, Verdict(State.CONFINED, (V4, V6))),
+        (["eth0 net1"] * 30, Verdict(State.UNSEEN, devices=("eth0", "net1"))),
+        (["eth0 net1"] * 31, Verdict(State.UNSEEN, late=True, devices=("eth0", "net1"))),
+        ([*["eth0"] * 2, "eth0 net1"], Verdict(State.UNSEEN, devices=("eth0", "net1"))),
+        ([*["eth0 net1"] * 20, *["eth0"] * 2], Verdict(State.CLOSING, (V4, V6))),
+        ([*["eth0 net1"] * 20, *["eth0"] * 3], Verdict(State.CONFINED, (V4, V6))),
+        ([*["eth0 net1"] * 20, "eth0", *["eth0 net1"] * 20], Verdict(State.UNSEEN, devices=("eth0", "net1"))),
+        ([*["eth0 net1"] * 20, *["eth0 net1 net2"] * 11], Verdict(State.UNSEEN, late=True, devices=("eth0", "net1", "net2"))),
+        ([*["eth0 net1"] * 20, *["eth0 net2"] * 11], Verdict(State.UNSEEN, late=True, devices=("eth0", "net2"))),
+    ],
+    ids=[
+        "one",
+        "loopback's alone",
+        "two, which may pass",
+        "and do not",
+        "a second one that comes late",
+        "and one that goes: what was seen beside it does not count",
+        "what is seen after it does",
+        "the time counts anew",
+        "a third one, which is no better",
+        "nor another one",
+    ],
+)
+def test_more_than_one_device(devices: list[str], expected: Verdict) -> None:
+    assert on(devices, [(SHUT, SHUT)] * len(devices)) == expected
+
+
+def on(devices: list[str], rounds: list[Round]) -> Verdict:
+    judge, verdict = Judge(30), Verdict(State.WAITING)
+    for number, (names, (four, six)) in enumerate(zip(devices, rounds, strict=True)):
+        verdict = judge.take(float(number), {V4: four, V6: six}, names.split())
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("devices", "rounds", "expected"),
+    [
+        (["eth0 net1"] * 31, [(SHUT, BOTH)] * 31, Verdict(State.OPEN, (V6,), late=True)),
+        (["eth0 v4if0"] * 31, [(UNNAMED, SHUT)] * 31, Verdict(State.UNSEEN, late=True, devices=("eth0", "v4if0"))),
+        (
+            [*["eth0"] * 10, *["eth0 v4if0"] * 21],
+            [(UNNAMED, SHUT)] * 31,
+            Verdict(State.UNSEEN, (V4,), late=True),
+        ),
+        (["eth0 net1"] * 31, [(SILENT, SILENT)] * 31, Verdict(State.UNSEEN, late=True, devices=("eth0", "net1"))),
+    ],
+    ids=[
+        "what is open is told first",
+        "the device before the family that it brings",
+        "unless that is over time alone",
+        "it does not take a gateway to see it",
+    ],
+)
+def test_a_second_device_and_other_trouble(devices: list[str], rounds: list[Round], expected: Verdict) -> None:
+    assert on(devices, rounds) == expected
+
+
 EVERY = [SHUT, BOTH, CANARY, SILENT, UNNAMED, NAMED, ABSENT, LEAK, FAILED, HALF, UNCALLED]
 
 
@@ -180,6 +241,14 @@ def test_confined_means_each_family_in_use_was_seen_so_three_times_running() -> 
         (Verdict(State.WAITING), "the pod has no address yet"),
         (Verdict(State.WAITING, (V6,)), "the gateway does not answer yet over IPv6"),
         (Verdict(State.OPEN, (V4, V6)), "the canary answers over IPv4 and IPv6: no NetworkPolicy is in force there yet"),
+        (
+            Verdict(State.UNSEEN, (V6,)),
+            "the pod has an address of IPv6 and the gateway has none: there it can't be seen to be confined",
+        ),
+        (
+            Verdict(State.UNSEEN, devices=("eth0", "net1")),
+            "the pod has addresses on eth0 and net1: on one of them alone it can be seen to be confined",
+        ),
         (failing(V4), "connections over IPv4 fail in the pod itself (EMFILE): that says nothing of the network"),
         (Verdict(State.CLOSING, (V4,)), "the gateway answers and the canary does not, over IPv4"),
     ],

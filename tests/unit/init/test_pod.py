@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 from tests.support import netns
-from tests.unit.init.pod import CANARY, NO_IPV4, NO_IPV6, V4, V6, Scene
+from tests.unit.init.pod import CANARY, DEVICES, NO_IPV4, NO_IPV6, V4, V6, Scene
 
 pytestmark = pytest.mark.skipif(not netns.possible(), reason="no network of its own can be made here")
 ROOT = Path(__file__).resolve().parents[3]
+FIRST = "ip addr add 10.204.0.2/24 dev eth0"
+ALIAS = "ip addr add 10.204.0.3/24 dev eth0 label eth0:1"
+SECOND = "ip addr add 10.205.0.2/24 dev net1"
+SECOND6 = "ip addr add fd00:205::2/64 dev net1 nodad"
 
 
 def played(scene: Scene) -> tuple[int, str, str]:
@@ -30,6 +34,12 @@ def played(scene: Scene) -> tuple[int, str, str]:
         (Scene(before=NO_IPV6, data=(V4,)), "IPv4"),
         (Scene(before=NO_IPV4, named=(V6,), data=(V6,)), "IPv6"),
         (Scene(named=(V4,), later=NO_IPV6, arguments=("--seconds=10",)), "IPv4"),
+        (Scene(before=DEVICES), "IPv4 and IPv6"),
+        (Scene(before=f"{DEVICES} && {FIRST} && {ALIAS}"), "IPv4 and IPv6"),
+        (
+            Scene(before=f"{DEVICES} && {FIRST} && {SECOND}", later="ip link del net1", arguments=("--seconds=10",)),
+            "IPv4 and IPv6",
+        ),
     ],
     ids=[
         "both",
@@ -37,6 +47,9 @@ def played(scene: Scene) -> tuple[int, str, str]:
         "a gateway with both, a pod with IPv4 alone",
         "IPv6 alone",
         "a family that is not seen goes away by itself",
+        "devices without an address",
+        "a device with two",
+        "a second device that goes away by itself",
     ],
 )
 def test_it_starts_the_agent_where_every_family_of_the_pod_is_confined(scene: Scene, over: str) -> None:
@@ -60,6 +73,8 @@ def test_it_starts_the_agent_where_every_family_of_the_pod_is_confined(scene: Sc
             Scene(named=(V4,), data=(V4,), before=NO_IPV6, later=f"ip -6 addr add {V6}/64 dev lo nodad"),
             "for 1 s the pod had an address of IPv6 and gateway.test none",
         ),
+        (Scene(before=f"{DEVICES} && {FIRST} && {SECOND}"), "addresses on more than one network device, eth0 and net1, and"),
+        (Scene(before=f"{DEVICES} && {FIRST} && {SECOND6}"), "addresses on more than one network device, eth0 and net1, and"),
     ],
     ids=[
         "a CNI that enforces for IPv4 alone",
@@ -69,6 +84,8 @@ def test_it_starts_the_agent_where_every_family_of_the_pod_is_confined(scene: Sc
         "a Service of IPv4 alone",
         "and of IPv6 alone",
         "an address that comes late",
+        "a second device",
+        "and of the other family",
     ],
 )
 def test_it_does_not_where_one_is_open_or_not_seen(scene: Scene, words: str) -> None:
