@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from . import names
 from .gatewayconfig import flatten
+from .podmetadata import PodMetadata
 from .schema import ApiModel, Column, Kind, cel, rules
 from .shared import CONDITIONS, Condition, NamespaceName, ObjectName, Quantity, SecretRef
 
@@ -191,33 +192,6 @@ class Volume(ApiModel):
     persistent_volume_claim: ClaimReference | None = None
     config_map: LocalObjectReference | None = None
     """A ConfigMap of this namespace with the label devbox-gateway.io/mountable=true."""
-
-
-class PodMetadata(ApiModel):
-    """Labels and annotations for the pod, outside the prefixes of Kubernetes and of the operator."""
-
-    labels: dict[str, Annotated[str, Field(max_length=63)]] = Field(
-        default={},
-        max_length=32,
-        json_schema_extra=rules(
-            cel(
-                "self.all(k, !k.contains('devbox-gateway.io/') && !k.contains('kubernetes.io/') && !k.contains('k8s.io/'))",
-                "labels with devbox-gateway.io, kubernetes.io or k8s.io are not yours to set; choose another prefix",
-            )
-        ),
-    )
-    annotations: dict[str, Annotated[str, Field(max_length=4096)]] = Field(
-        default={},
-        max_length=32,
-        json_schema_extra=rules(
-            cel(
-                "self.all(k, !k.contains('devbox-gateway.io/') && !k.contains('kubernetes.io/') && !k.contains('k8s.io/')"
-                " && !k.contains('istio.io/') && !k.contains('linkerd.io/') && !k.contains('cni.cncf.io/') "
-                "&& !k.contains('cni.projectcalico.org/') && !k.contains('ovn.org/') && !k.contains('cilium.io/'))",
-                "annotations that steer Kubernetes, a mesh or the network could open the devbox; choose another prefix",
-            )
-        ),
-    )
 
 
 def _aliases_of(gateway: str) -> str:
