@@ -194,17 +194,18 @@ class Resolver:
         self._own_host = own_host
         self._lookups = Lookups()
 
-    async def resolve(self, host: str, port: int) -> list[tuple[str, int]]:
-        """Address and port pairs to try in turn. Raises Refused, or OSError where DNS has no answer."""
-        return await self._resolve(host, host, port, self._reach)
+    async def resolve(self, host: str, port: int, owner: str) -> list[tuple[str, int]]:
+        """Address and port pairs to try in turn. `owner`: whose lookup it is (lookups.py). Raises Refused, or OSError where DNS has no
+        answer."""
+        return await self._resolve(host, host, port, self._reach, owner)
 
-    async def target(self, target: Target, way_out: WayOut) -> list[tuple[str, int]]:
+    async def target(self, target: Target, way_out: WayOut, owner: str) -> list[tuple[str, int]]:
         """The same for a CONNECT. A name is asked for as it is: no search list of ours stands behind it, so what is asked is what was
         decided about."""
         if target.address is not None:
             floor = self._known_floor()
             return [(address, target.port) for address in permitted(target.host, [target.host], way_out, floor)]
-        return await self._resolve(target.host, f"{target.host}.", target.port, way_out)
+        return await self._resolve(target.host, f"{target.host}.", target.port, way_out, owner)
 
     def permits(self, target: Target, address: str, way_out: WayOut) -> bool:
         """An address that was dialled for a CONNECT may still be."""
@@ -217,7 +218,7 @@ class Resolver:
             return False
         return True
 
-    async def _resolve(self, host: str, asked: str, port: int, reach: Reach) -> list[tuple[str, int]]:
+    async def _resolve(self, host: str, asked: str, port: int, reach: Reach, owner: str) -> list[tuple[str, int]]:
         floor = self._known_floor()
         if host.rstrip(".") == self._own_host:
             raise Refused(f"{host} is the gateway itself")
@@ -228,7 +229,7 @@ class Resolver:
             if why := _below_floor(ip_address(address), floor.addresses):
                 raise Refused(f"the address override of {host}, {address}: {why}")
             return [(address, other_port or port)]
-        addresses = await self._lookups.addresses(asked)
+        addresses = await self._lookups.addresses(asked, owner)
         return [(address, port) for address in permitted(host, addresses, reach, floor)]
 
     def _known_floor(self) -> Floor:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .connect import ConnectConnection
 
 DIALS_PER_DEVBOX: Final = 32
-"""Names and dials of one devbox at a time; more wait. Silent servers of one must not take the threads of all (lookups.py)."""
+"""Names and dials of one devbox at a time; more wait. That a silent server's name takes a thread for longer, lookups.py counts."""
 
 log = structlog.get_logger()
 
@@ -124,7 +124,8 @@ class Forwarder:
 
         try:
             async with self._turns.turn(grant.caller.pod_uid), asyncio.timeout(seconds):
-                return await first(await self._resolver.target(target, way_out), seconds, connect)
+                pairs = await self._resolver.target(target, way_out, grant.caller.pod_uid)
+                return await first(pairs, seconds, connect)
         except Unready as error:
             refuse, detail = Refuse(Refusal.NOT_READY, grant.caller), str(error)
         except Refused as error:

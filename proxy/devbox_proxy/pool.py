@@ -101,7 +101,8 @@ class Upstreams:
         trust = self._trusting(request.ca_bundle) if endpoint.scheme == "https" else None
         try:
             async with asyncio.timeout(seconds):
-                pairs = await self._resolver.resolve(endpoint.host, endpoint.port)
+                # For the caller's namespace (the key's last part), whose GatewayConfigs name such hosts.
+                pairs = await self._resolver.resolve(endpoint.host, endpoint.port, key[-1])
                 return await first(pairs, seconds, lambda plain, _: self._connect(key, endpoint.host, plain, trust))
         except Unready as error:
             raise UpstreamError(Refusal.NOT_READY, str(error)) from None

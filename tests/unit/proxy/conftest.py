@@ -33,7 +33,7 @@ class Loopback:
     def __init__(self, port: int) -> None:
         self.port = port
 
-    async def resolve(self, host: str, port: int) -> list[tuple[str, int]]:
+    async def resolve(self, host: str, port: int, owner: str) -> list[tuple[str, int]]:
         return [("127.0.0.1", self.port)]
 
 

@@ -85,9 +85,9 @@ def test_one_bad_address_among_good_ones_refuses_the_host() -> None:
 async def test_an_override_is_dialled_but_not_below_the_floor() -> None:
     policy = Policy.of(Upstreams(address_overrides={"api.anthropic.com": "10.96.1.2:8443", "a.example": "10.99.0.1"}))
     resolver = Resolver(policy, lambda: FLOOR)
-    assert await resolver.resolve("api.anthropic.com", 443) == [("10.96.1.2", 8443)]
+    assert await resolver.resolve("api.anthropic.com", 443, "n") == [("10.96.1.2", 8443)]
     with pytest.raises(Refused):
-        await resolver.resolve("a.example", 443)
+        await resolver.resolve("a.example", 443, "n")
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1:x", "example.com", "10.0.0.300", ""])
@@ -124,17 +124,17 @@ async def test_the_forward_proxy_looks_up_the_very_name_and_an_address_not_at_al
     resolver = Resolver(Policy(), lambda: FLOOR, own_host="gateway.system.svc")
     asked: list[str] = []
 
-    async def addresses(host: str) -> list[str]:
+    async def addresses(host: str, owner: str) -> list[str]:
         asked.append(host)
         return ["93.184.216.34", "10.1.0.1"]
 
     monkeypatch.setattr(resolver._lookups, "addresses", addresses)
     name, literal, own = (parse(text) for text in (b"db.example:443", b"10.1.0.1:443", b"gateway.system.svc:443"))
     assert name and literal and own  # noqa: PT018
-    assert await resolver.target(name, way_out()) == [("93.184.216.34", 443), ("10.1.0.1", 443)]
-    assert await resolver.target(literal, way_out()) == [("10.1.0.1", 443)]
+    assert await resolver.target(name, way_out(), "pod") == [("93.184.216.34", 443), ("10.1.0.1", 443)]
+    assert await resolver.target(literal, way_out(), "pod") == [("10.1.0.1", 443)]
     with pytest.raises(Refused):
-        await resolver.target(own, way_out(("0.0.0.0/0",), ("0.0.0.0/0",)))
+        await resolver.target(own, way_out(("0.0.0.0/0",), ("0.0.0.0/0",)), "pod")
     assert asked == ["db.example."]
     assert resolver.permits(name, "10.1.0.1", way_out())
     assert not resolver.permits(name, "10.1.0.1", way_out(cidrs=()))
@@ -182,7 +182,7 @@ async def test_no_name_leads_to_the_clusters_own_and_what_is_open_ends_when_a_ra
     floor = Floor()
     resolver = Resolver(Policy(), lambda: floor)
 
-    async def addresses(host: str) -> list[str]:
+    async def addresses(host: str, owner: str) -> list[str]:
         return ["34.118.224.2"]
 
     monkeypatch.setattr(resolver._lookups, "addresses", addresses)
@@ -190,26 +190,26 @@ async def test_no_name_leads_to_the_clusters_own_and_what_is_open_ends_when_a_ra
     assert name and literal  # noqa: PT018
     everything = way_out(permitted_cidrs=(), cidrs=("0.0.0.0/0",))
     for target in (name, literal):
-        assert await resolver.target(target, everything) == [("34.118.224.2", 443)]
+        assert await resolver.target(target, everything, "pod") == [("34.118.224.2", 443)]
         assert resolver.permits(target, "34.118.224.2", everything)
-    assert await resolver.resolve("pod.example", 443) == [("34.118.224.2", 443)]
+    assert await resolver.resolve("pod.example", 443, "n") == [("34.118.224.2", 443)]
     floor = OWN
     for target in (name, literal):
         with pytest.raises(Refused):
-            await resolver.target(target, everything)
+            await resolver.target(target, everything, "pod")
         assert not resolver.permits(target, "34.118.224.2", everything)
         assert resolver.permits(target, "34.118.224.2", way_out(("34.118.224.0/20",), ("34.118.224.0/20",)))
     with pytest.raises(Refused):
-        await resolver.resolve("pod.example", 443)
+        await resolver.resolve("pod.example", 443, "n")
     resolver.close()
 
 
 async def test_an_override_may_lead_to_the_clusters_own() -> None:
     overrides = {"api.example": "34.118.224.2:8443", "node.example": "34.118.224.1"}
     resolver = Resolver(Policy.of(Upstreams(address_overrides=overrides)), lambda: OWN)
-    assert await resolver.resolve("api.example", 443) == [("34.118.224.2", 8443)]
+    assert await resolver.resolve("api.example", 443, "n") == [("34.118.224.2", 8443)]
     with pytest.raises(Refused):
-        await resolver.resolve("node.example", 443)
+        await resolver.resolve("node.example", 443, "n")
     resolver.close()
 
 

@@ -27,10 +27,10 @@ class Resolver:
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
-        self.asked: list[tuple[Target, WayOut]] = []
+        self.asked: list[tuple[Target, WayOut, str]] = []
 
-    async def target(self, target: Target, way_out: WayOut) -> list[tuple[str, int]]:
-        self.asked.append((target, way_out))
+    async def target(self, target: Target, way_out: WayOut, owner: str) -> list[tuple[str, int]]:
+        self.asked.append((target, way_out, owner))
         if isinstance(self.answer, Exception):
             raise self.answer
         if self.answer is None:
@@ -75,9 +75,10 @@ async def test_the_first_address_that_answers_is_the_one() -> None:
         assert address == f"127.0.0.1:{port}"
         assert isinstance(far, FarSide)
         far.abort_connection()
-        ((target, way_out),) = cast(Any, one._resolver).asked
+        ((target, way_out, owner),) = cast(Any, one._resolver).asked
         assert target == granted.target
         assert way_out.policy is granted.policy
+        assert owner == granted.caller.pod_uid
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ KEY = ("pool",)
 class Anywhere:
     """In place of the dial check, for APIs on loopback."""
 
-    async def resolve(self, host: str, port: int) -> list[tuple[str, int]]:
+    async def resolve(self, host: str, port: int, owner: str) -> list[tuple[str, int]]:
         return [("127.0.0.1", port)]
 
 
@@ -123,6 +123,21 @@ async def test_an_endpoint_that_is_an_address_is_checked_like_a_name(host: str, 
         assert server.connections == 0
 
 
+async def test_a_lookup_is_the_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver(Policy(), Floor)
+    owners: list[str] = []
+
+    async def addresses(host: str, owner: str) -> list[str]:
+        owners.append(owner)
+        raise OSError("no such name")
+
+    monkeypatch.setattr(resolver._lookups, "addresses", addresses)
+    async with upstreams(resolver) as pools:
+        with pytest.raises(UpstreamError):
+            await ask(pools, request("http://api.example"), ("http://api.example", "config", "credential", "1", "", "team-a"))
+    assert owners == ["team-a"]
+
+
 async def test_a_connection_with_bytes_of_the_request_left_is_not_kept() -> None:
     async with upstreams() as pools:
         for unsent, kept in ((1, False), (0, True)):
@@ -137,7 +152,7 @@ async def test_a_connection_with_bytes_of_the_request_left_is_not_kept() -> None
 
 async def test_a_dead_address_leaves_time_for_the_next() -> None:
     class Two:
-        async def resolve(self, host: str, port: int) -> list[tuple[str, int]]:
+        async def resolve(self, host: str, port: int, owner: str) -> list[tuple[str, int]]:
             return [("127.0.0.1", 9), ("127.0.0.1", port)]
 
     async with raw_api(replying) as server, upstreams(Two()) as pools:
