@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from devbox_cluster.paths import bin_dir
+from devbox_proxy.lookups import SECONDS
 
 Object = dict[str, Any]
 Render = Callable[..., list[Object]]
@@ -143,6 +144,14 @@ def test_pods_are_restricted_and_spread(plain: list[Object], name: str) -> None:
     }
     assert all(spread["whenUnsatisfiable"] == "ScheduleAnyway" for spread in pod["topologySpreadConstraints"])
     assert one(plain, "PodDisruptionBudget", name)["spec"]["selector"] == deployment["selector"]
+
+
+def test_the_gateway_gives_a_silent_name_server_up_before_a_request_does(plain: list[Object]) -> None:
+    pod = one(plain, "Deployment", "devbox-gateway")["spec"]["template"]["spec"]
+    options = {option["name"]: int(option["value"]) for option in pod["dnsConfig"]["options"]}
+    assert options["timeout"] * options["attempts"] < SECONDS
+    assert "dnsPolicy" not in pod
+    assert "nameservers" not in pod["dnsConfig"]
 
 
 def test_the_gateway_is_told_its_own_addresses(plain: list[Object]) -> None:
