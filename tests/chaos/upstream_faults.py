@@ -12,6 +12,7 @@ from time import monotonic as now
 from typing import Final
 
 from tests.support.kube_api import Devbox
+from tests.support.silent import silent
 
 from .api import BODY, EVENT, Ask, Way, early, reset, until
 from .client import Answer, Client, Tally, Target, load
@@ -53,15 +54,12 @@ async def _bad_addresses() -> AsyncIterator[dict[str, Target]]:
         await reader.read(1)
         reset(writer)
 
-    with socket.socket() as deaf, socket.socket() as filler, socket.socket() as shut:
-        deaf.bind((API_ADDRESS, 0))
-        deaf.listen(0)
-        filler.connect(deaf.getsockname())  # now its queue is full, and the kernel drops what else wants to come
+    with silent(API_ADDRESS) as deaf, socket.socket() as shut:
         shut.bind((API_ADDRESS, 0))  # nobody listens
         servers = [await asyncio.start_server(each, API_ADDRESS, 0) for each in (mute, rude)]
         muted, ruder = (server.sockets[0].getsockname() for server in servers)
         try:
-            yield {DEAF: deaf.getsockname(), MUTE: muted, SHUT: shut.getsockname(), RUDE: ruder}
+            yield {DEAF: deaf, MUTE: muted, SHUT: shut.getsockname(), RUDE: ruder}
         finally:
             for server in servers:
                 server.close()

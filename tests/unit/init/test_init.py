@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.silent import silent as silent_port
 
 from devbox_init import __main__, probe
 from devbox_init.families import Family
@@ -60,15 +61,9 @@ def nobody() -> int:
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """A port as policies leave it that drop: a listener whose queue is full answers nothing."""
-    with ExitStack() as stack:
-        full = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0), backlog=0)))
-        for _ in range(8):
-            one = stack.enter_context(closing(socket.socket()))
-            one.setblocking(False)
-            one.connect_ex(full.getsockname())
-        time.sleep(0.2)
-        yield full.getsockname()[1]
+    """A port as policies leave it that drop."""
+    with silent_port("127.0.0.1") as (_, port):
+        yield port
 
 
 def run(tmp_path: Path, data: int, canary_port: int, *more: str) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import aiohappyeyeballs
 import pytest
+from tests.support.silent import silent
 
 from devbox_proxy import dialling
 from devbox_proxy.dialling import Pair, first
@@ -22,19 +23,6 @@ def listening(host: str) -> Iterator[Pair]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family) as server:
         yield host, server.getsockname()[1]
-
-
-@contextlib.contextmanager
-def silent(host: str) -> Iterator[Pair]:
-    """One that says nothing: its queue is full, and the kernel drops what else comes."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, 0), family=family, backlog=0) as server, contextlib.ExitStack() as held:
-        where = server.getsockname()[:2]
-        for _ in range(4):
-            one = held.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            one.setblocking(False)
-            one.connect_ex(where)
-        yield where
 
 
 def closed(host: str) -> Pair:
