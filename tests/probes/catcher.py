@@ -92,6 +92,7 @@ def _echo(sock: socket.socket, dns: DnsServer | None, kind: tuple[int, int], bac
 async def main() -> None:
     """Serve until killed."""
     dns = DnsServer(Zone(json.loads(sys.stdin.readline())))
+    ipv6 = has_ipv6()
     for port in PORTS:
         server = dns if port == 53 else None
 
@@ -100,7 +101,7 @@ async def main() -> None:
 
         await asyncio.start_server(serve, None, port, backlog=4096)
         _datagrams(port, server)
-        if has_ipv6():
+        if ipv6:
             _datagrams6(port)
     print("up", flush=True)  # noqa: T201
     await asyncio.Event().wait()

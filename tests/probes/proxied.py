@@ -57,7 +57,7 @@ class Tunnel(NamedTuple):
 def tunnels(world: World) -> list[Tunnel]:
     """All of them but the one that rebinds, which takes several."""
     gateway = world.cluster_ip("gateway", RELEASE_NAMESPACE)
-    (pod, *_) = every = world.gateway_pods()
+    (pod, *_) = world.gateway_pods(4)
     service = api.gateway_host(RELEASE_NAMESPACE)
     upper = ALLOWED.upper()
     return [
@@ -103,8 +103,7 @@ def tunnels(world: World) -> list[Tunnel]:
         Tunnel("an allowed host that has an IPv6 address alone", f"{ALLOWED6}:443", OPEN if world.ipv6 else UNREACHABLE),
         *(
             Tunnel(f"the gateway's pod, by its address {one}", f"[{one}]:8443", NOT_THIS_ADDRESS, sni="")
-            for one in every
-            if ":" in one
+            for one in world.gateway_pods(6)
         ),
         *(
             Tunnel(f"an allowed name that leads to {to}", f"{name}.{ZONE}:443", NOT_THIS_ADDRESS)

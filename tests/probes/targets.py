@@ -4,7 +4,7 @@ Goes in: a `World`. Comes out: `Target`s, each with what is expected and with th
 matrix.py.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
@@ -28,6 +28,7 @@ OUTSIDE: Final = {
 }
 
 
+QUIC: Final = ("QUIC, UDP 443", "203.0.113.8")
 LINK: Final = "fe80:"
 
 
@@ -58,7 +59,7 @@ class Target(NamedTuple):
 
 def targets(world: World) -> list[Target]:
     """Those over IPv4."""
-    return [*_cluster(world), *_gateway(world), *_outside(), *_kernel(world)]
+    return [*_cluster(world), *_gateway(world), *outside(OUTSIDE, QUIC), *_kernel(world)]
 
 
 def addresses(chosen: Iterable[Target]) -> list[str]:
@@ -114,7 +115,7 @@ def _cluster(world: World) -> Iterator[Target]:
 
 def _gateway(world: World) -> Iterator[Target]:
     service = world.cluster_ip("gateway", RELEASE_NAMESPACE)
-    (pod, *_) = pods = [one for one in world.gateway_pods() if ":" not in one]
+    (pod, *_) = pods = world.gateway_pods(4)
     ports = world.gateway_service_ports()
     data = {"kind": "tcp", "host": service, "port": 443}
     yield Target("the gateway's Service, data 443", data, Expected.OPEN, (tuple(pods), "tcp", 8443))
@@ -130,11 +131,13 @@ def _gateway(world: World) -> Iterator[Target]:
     yield tcp("the canary 8479, by the pod", pod, 8479)
 
 
-def _outside() -> Iterator[Target]:
-    for name, host in OUTSIDE.items():
+def outside(places: Mapping[str, str], quic: tuple[str, str]) -> Iterator[Target]:
+    """Out of the cluster; places as name → address."""
+    for name, host in places.items():
         yield tcp(f"{name}, TCP 443", host, 443)
         yield udp(f"{name}, UDP 9999", host, 9999)
-    yield udp("QUIC, UDP 443", "203.0.113.8", 443)
+    name, host = quic
+    yield udp(name, host, 443)
 
 
 def _kernel(world: World) -> Iterator[Target]:

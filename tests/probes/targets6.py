@@ -13,7 +13,7 @@ from devbox_demo.stage import RELEASE_NAMESPACE
 
 from . import pods
 from .pods import PORT
-from .targets import LINK, Expected, Target, tcp, udp
+from .targets import LINK, Expected, Target, outside, tcp, udp
 from .world import World, node_link_local
 
 NOBODY: Final = "2001:db8:1::1"
@@ -27,12 +27,14 @@ OUTSIDE: Final = {
     "IPv6: site-local fec0::/10": "fec0::1",
 }
 
+QUIC: Final = ("IPv6: QUIC, UDP 443", "2001:db8::8")
+
 
 def targets6(world: World) -> list[Target]:
     """All of them, for this cluster."""
     if not world.ipv6:
         return [*_nowhere(world)]
-    return [*_cluster(world), *_gateway(world), *_outside(), *_kernel(world), *_link(world), *_spoofed(world)]
+    return [*_cluster(world), *_gateway(world), *outside(OUTSIDE, QUIC), *_kernel(world), *_link(world), *_spoofed(world)]
 
 
 def _nowhere(world: World) -> Iterator[Target]:
@@ -69,7 +71,7 @@ def _cluster(world: World) -> Iterator[Target]:
 def _gateway(world: World) -> Iterator[Target]:
     service = world.cluster_ip6("gateway", RELEASE_NAMESPACE)
     assert service is not None, "the gateway's Service has no IPv6 address"
-    (pod, *_) = every = [one for one in world.gateway_pods() if ":" in one]
+    (pod, *_) = every = world.gateway_pods(6)
     for name, port, at in (("data", api.SERVICE_PORT, api.DATA_PORT), ("forward proxy", api.EGRESS_PORT, api.EGRESS_PORT)):
         probe = {"kind": "tcp", "host": service, "port": port}
         yield Target(f"IPv6: the gateway's Service, {name} {port}", probe, Expected.OPEN, (tuple(every), "tcp", at))
@@ -78,13 +80,6 @@ def _gateway(world: World) -> Iterator[Target]:
     canary = {"kind": "tcp", "host": service, "port": api.CANARY_PORT}
     yield Target("IPv6: the canary 8479, by the Service", canary, Expected.CUT, (tuple(every), "tcp", api.CANARY_PORT))
     yield tcp("IPv6: the canary 8479, by the pod", pod, api.CANARY_PORT)
-
-
-def _outside() -> Iterator[Target]:
-    for name, host in OUTSIDE.items():
-        yield tcp(f"{name}, TCP 443", host, 443)
-        yield udp(f"{name}, UDP 9999", host, 9999)
-    yield udp("IPv6: QUIC, UDP 443", "2001:db8::8", 443)
 
 
 def _kernel(world: World) -> Iterator[Target]:
@@ -115,19 +110,19 @@ def _link(world: World) -> Iterator[Target]:
 
 def _spoofed(world: World) -> Iterator[Target]:
     """From addresses that are not the pod's, which for IPv6 the kernel lets every program choose (IPV6_FREEBIND)."""
-    (gateway, *_) = [one for one in world.gateway_pods() if ":" in one]
+    (gateway, *_) = world.gateway_pods(6)
     stranger, neighbour = _of(world.stranger), _of(world.neighbour)
-    outside = "2001:db8::a"
+    internet = "2001:db8::a"
     for name, source, (protocol, host, port) in (
         ("nobody's address: a pod of another namespace, UDP", NOBODY, ("udp", stranger, PORT)),
         ("nobody's address: a pod of another namespace, TCP", NOBODY, ("tcp", stranger, PORT)),
-        ("nobody's address: the internet, UDP", NOBODY, ("udp", outside, 9999)),
-        ("nobody's address: the internet, TCP", NOBODY, ("tcp", outside, 443)),
+        ("nobody's address: the internet, UDP", NOBODY, ("udp", internet, 9999)),
+        ("nobody's address: the internet, TCP", NOBODY, ("tcp", internet, 443)),
         ("nobody's address: the node, TCP 10250", NOBODY, ("tcp", config.NODE_ADDRESS6, 10250)),
         ("nobody's address: the gateway's data port", NOBODY, ("tcp", gateway, api.DATA_PORT)),
         ("nobody's address: everybody on the link", NOBODY, ("udp", "ff02::1", 53)),
-        ("an unused address of the pods' range: the internet, UDP", UNUSED, ("udp", outside, 9999)),
-        ("another pod's address: the internet, UDP", neighbour, ("udp", outside, 9999)),
+        ("an unused address of the pods' range: the internet, UDP", UNUSED, ("udp", internet, 9999)),
+        ("another pod's address: the internet, UDP", neighbour, ("udp", internet, 9999)),
         ("the node's address: another pod, UDP", config.NODE_ADDRESS6, ("udp", stranger, PORT)),
         ("the node's address: the gateway's admin port", config.NODE_ADDRESS6, ("tcp", gateway, api.ADMIN_PORT)),
     ):

@@ -75,11 +75,11 @@ class World:
         """Pods have both families."""
         return self.devbox.address6 is not None
 
-    def gateway_pods(self) -> list[str]:
-        """Addresses of the gateway's pods that serve, those over IPv4 first."""
+    def gateway_pods(self, *versions: int) -> list[str]:
+        """Addresses of the gateway's pods that serve, of IP versions 4 and 6 or of the one that is asked for."""
         found = self.kubectl.all("pods", RELEASE_NAMESPACE, GATEWAY)
         every = [address for one in found for address in pods.addresses(one["status"])]
-        return sorted(every, key=lambda one: ":" in one)
+        return [one for one in every if ip_address(one).version in (versions or (4, 6))]
 
     def gateway_service_ports(self) -> set[int]:
         """Which ports the Service has: 3128 and 8479 come with the forward proxy."""
