@@ -52,6 +52,9 @@ def _with(pair: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    # A ticket comes unasked behind TLS 1.3's handshake. Clients that read in one thread and write in another (websockets.sync, so the
+    # OpenAI SDK's sessions) then now and then wait for ever inside OpenSSL; and with P-256 resuming saves the gateway nothing.
+    context.num_tickets = 0
     _load(context, pair)
     return context
 

@@ -97,3 +97,17 @@ async def test_files_that_change_while_they_are_read_do_no_harm(tmp_path: Path, 
 def test_without_a_certificate_there_is_no_start(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"tls\.crt"):
         Certificate(Tls(cert_file=tmp_path / "tls.crt", key_file=tmp_path / "tls.key"))
+
+
+def test_nothing_comes_behind_the_handshake(tmp_path: Path) -> None:
+    """A session ticket there stops clients that read and write in two threads (docs/clients.md)."""
+    pair = make_certificates((HOST,))
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = Certificate(write(tmp_path, pair)).context.wrap_bio(to_server, to_client, server_side=True)
+    client = ssl.create_default_context(cadata=pair.ca).wrap_bio(to_client, to_server, server_hostname=HOST)
+    for end in (client, server, client):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    server.do_handshake()
+    assert client.version() == "TLSv1.3"
+    assert to_client.pending == 0
