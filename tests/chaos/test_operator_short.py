@@ -1,4 +1,4 @@
-"""The short form of the operator's faults, all on one control plane: `make chaos-short`."""
+"""The short form of the operator's faults, on one control plane for each worker: `make chaos-short`."""
 
 import asyncio
 from collections.abc import Iterator
@@ -17,7 +17,6 @@ pytestmark = [
         not inside(),
         reason="needs a network of its own: make chaos-short, or python -m tests.support.netns .venv/bin/pytest tests/chaos",
     ),
-    pytest.mark.xdist_group("operator"),
     # The proxies are aiohttp servers in this process, and cut in the midst of things: a connection that was just being accepted then is
     # closed when it is collected. (What is judged runs in processes of its own.)
     pytest.mark.filterwarnings(r"ignore:Exception ignored in. <(socket|function _SelectorTransport)"),
