@@ -18,6 +18,7 @@ from aiohttp import hdrs
 from devbox_api import names
 
 from .access import Access, find
+from .guarded import Guarded, NotSentError
 from .sockets import Sockets
 
 Object = dict[str, Any]
@@ -116,20 +117,27 @@ class KubeApi:
         body: Mapping[str, Any] | Sequence[Any] | None = None,
         content_type: str = "application/json",
         timeout: float = 10.0,  # noqa: ASYNC109 (a network time-out, not a scope)
+        may_send: Callable[[], bool] | None = None,
     ) -> Object:
-        """Send one request and return the JSON answer. Raises `ApiError`; `timeout` in seconds, for the whole exchange."""
+        """Send one request and return the JSON answer. Raises `ApiError`; `timeout` in seconds, for the whole exchange.
+
+        `may_send()` is asked when a request that has a body is about to go out; raises `NotSentError` if it says no.
+        """
+        data = None if body is None else Guarded(orjson.dumps(body), may_send)
         try:
             async with self._session.request(
                 method,
                 self._base + path,
                 params=params,
-                data=None if body is None else orjson.dumps(body),
+                data=data,
                 headers=await self._headers(content_type if body is not None else None),
                 timeout=aiohttp.ClientTimeout(total=timeout),
                 allow_redirects=False,
             ) as response:
                 return _decode(response, await response.read())
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            if data is not None and data.withheld:
+                raise NotSentError from None
             raise _unreachable(error) from None
 
     async def list(self, path: str, params: Mapping[str, str] | None = None) -> tuple[list[Object], str]:
@@ -198,10 +206,10 @@ class KubeApi:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _unreachable(error) from None
 
-    async def apply(self, path: str, body: Object, *, params: Mapping[str, str] | None = None) -> Object:
-        """Server-side apply as `names.FIELD_MANAGER`, taking fields over from other managers."""
-        query = {"fieldManager": names.FIELD_MANAGER, "force": "true", **(params or {})}
-        return await self.request("PATCH", path, params=query, body=body, content_type=APPLY_PATCH)
+    async def apply(self, path: str, body: Object, *, may_send: Callable[[], bool] | None = None) -> Object:
+        """Server-side apply as `names.FIELD_MANAGER`, taking fields over from other managers. `may_send`: as `request` has it."""
+        query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
+        return await self.request("PATCH", path, params=query, body=body, content_type=APPLY_PATCH, may_send=may_send)
 
     async def _headers(self, content_type: str | None) -> dict[str, str]:
         headers: dict[str, str] = {} if content_type is None else {hdrs.CONTENT_TYPE: content_type}

@@ -1,10 +1,10 @@
 """The command `devbox-operator`."""
 
+import asyncio
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
 import click
-import uvloop
 
 from devbox_common import log
 from devbox_common.access import NoAccess
@@ -29,7 +29,8 @@ def run(config: Path, log_level: log.Level) -> None:
     log.configure("operator", log_level)
     try:
         settings = load(Settings, config)
-        raise SystemExit(uvloop.run(run_operator(settings)))
+        # (Not uvloop: it sends what is written at the end of its round, when the Lease may be somebody else's.)
+        raise SystemExit(asyncio.run(run_operator(settings)))
     except (SettingsError, NoAccess) as error:
         click.echo(f"devbox-operator: {error}", err=True)
         raise SystemExit(2) from None

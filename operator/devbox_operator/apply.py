@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
+from devbox_common.guarded import NotSentError
 from devbox_common.kube import JSON_PATCH, MERGE_PATCH, ApiError, KubeApi, Object
 
 from . import metrics
@@ -27,8 +28,8 @@ class Writer:
         left: Callable[[], float] | None = None,
         note: Callable[[Object], None] = lambda _: None,
     ) -> None:
-        """`held()` is asked before every write; `left()`: seconds that it may take; `note(object)` is told what the API server has
-        now, so that the next look need not wait for the watch to say so."""
+        """`held()` is asked before every write, and again when its bytes are about to go out; `left()`: seconds that it may take;
+        `note(object)` is told what the API server has now, so that the next look need not wait for the watch to say so."""
         self._api = api
         self._held = held
         self._left = left or (lambda: 60.0)
@@ -37,12 +38,12 @@ class Writer:
     async def apply(self, path: str, body: Object) -> Object:
         """Server-side apply; with metadata.resourceVersion or uid in the body it fails (409) on any other object."""
         self._start("apply", body)
-        return self._noted(await self._in_time(self._api.apply(path, body)))
+        return self._noted(await self._in_time(self._api.apply(path, body, may_send=self._held)))
 
     async def create(self, collection: str, body: Object) -> Object:
         """POST."""
         self._start("create", body)
-        return self._noted(await self._in_time(self._api.request("POST", collection, body=body)))
+        return self._noted(await self._in_time(self._request("POST", collection, body=body)))
 
     async def delete(self, path: str, *, uid: str | None = None, kind: str = "") -> bool:
         """DELETE, of that very object if `uid` is given; False if it was gone already."""
@@ -51,7 +52,7 @@ class Writer:
         if uid:
             options["preconditions"] = {"uid": uid}
         try:
-            await self._in_time(self._api.request("DELETE", path, body=options))
+            await self._in_time(self._request("DELETE", path, body=options))
         except ApiError as error:
             if error.not_found or (error.conflict and uid):
                 return False  # gone, or another object of that name
@@ -61,18 +62,21 @@ class Writer:
     async def merge(self, path: str, body: Object, *, kind: str) -> Object:
         """Merge patch; metadata.resourceVersion in the body is a precondition."""
         self._start("patch", {"kind": kind})
-        return await self._in_time(self._api.request("PATCH", path, body=body, content_type=MERGE_PATCH))
+        return await self._in_time(self._request("PATCH", path, body=body, content_type=MERGE_PATCH))
 
     async def patch(self, path: str, operations: Sequence[Mapping[str, Any]], *, kind: str) -> Object:
         """JSON patch."""
         self._start("patch", {"kind": kind})
-        return self._noted(await self._in_time(self._api.request("PATCH", path, body=operations, content_type=JSON_PATCH)))
+        return self._noted(await self._in_time(self._request("PATCH", path, body=operations, content_type=JSON_PATCH)))
 
     async def strategic(self, path: str, body: Object, *, kind: str) -> Object:
         """Strategic merge patch: lists with a merge key (ownerReferences by uid) are added to."""
         self._start("patch", {"kind": kind})
-        request = self._api.request("PATCH", path, body=body, content_type="application/strategic-merge-patch+json")
+        request = self._request("PATCH", path, body=body, content_type="application/strategic-merge-patch+json")
         return self._noted(await self._in_time(request))
+
+    def _request(self, method: str, path: str, **options: Any) -> Coroutine[Any, Any, Object]:
+        return self._api.request(method, path, may_send=self._held, **options)
 
     def _noted(self, answer: Object) -> Object:
         self._note(answer)
@@ -82,6 +86,8 @@ class Writer:
         try:
             async with asyncio.timeout(max(0.0, self._left())):
                 return await request
+        except NotSentError:
+            raise NotLeadingError("the Lease ended before the request went out") from None
         except TimeoutError:
             raise NotLeadingError("the Lease ended before the API server answered") from None
 

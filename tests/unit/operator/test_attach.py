@@ -48,7 +48,7 @@ class Api:
             raise ApiError(0, "Unreachable", "cut")
         self.writes.append(what)
 
-    async def apply(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def apply(self, path: str, body: dict[str, Any], **_: object) -> dict[str, Any]:
         self._write(f"apply {path.rsplit('/', 2)[1]}")
         wanted = body["metadata"].get("resourceVersion")
         if wanted and self.objects.get(path, {"metadata": {"resourceVersion": None}})["metadata"]["resourceVersion"] != wanted:
@@ -179,7 +179,7 @@ async def test_a_route_that_changed_meanwhile_is_not_overwritten(bench: Bench) -
     bench.api.now += timedelta(days=25)
     original = bench.api.apply
 
-    async def another_writer_first(path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def another_writer_first(path: str, body: dict[str, Any], **_: object) -> dict[str, Any]:
         if path == ROUTE:
             bench.api._store(ROUTE, bench.api.objects[ROUTE])
         return await original(path, body)

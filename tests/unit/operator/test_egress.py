@@ -28,7 +28,7 @@ class Api:
     def __init__(self, stored: dict[tuple[str, str], StoredView]) -> None:
         self.stored, self.writes = stored, list[tuple[str, str, Any]]()
 
-    async def apply(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def apply(self, path: str, body: dict[str, Any], **_: object) -> dict[str, Any]:
         self.writes.append(("apply", path, body))
         metadata = {**body["metadata"], "uid": "s-1", "resourceVersion": "1"}
         self.stored[(metadata["namespace"], metadata["name"])] = StoredView.of({**body, "metadata": metadata})

@@ -1,10 +1,12 @@
 """The elector, with a Lease in memory and a clock that the test moves."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from devbox_common.guarded import NotSentError
 from devbox_common.kube import ApiError
 from devbox_operator.apply import NotLeadingError, Writer
 from devbox_operator.lease import MARGIN, Elector
@@ -161,6 +163,23 @@ async def test_a_write_does_not_outlive_the_lease() -> None:
     writer = Writer(Silent(), lambda: True, lambda: 0.05)  # type: ignore[arg-type]
     with pytest.raises(NotLeadingError):
         await writer.create("/api/v1/pods", {})
+
+
+async def test_a_write_whose_turn_comes_too_late_is_not_sent(leases: Leases, clock: Clock) -> None:
+    """As when the process was stopped in between."""
+
+    class Late:
+        async def request(self, *_: Any, may_send: Callable[[], bool], **__: Any) -> dict[str, Any]:
+            assert may_send()
+            clock.now += 13
+            if not may_send():
+                raise NotSentError
+            return {}
+
+    first = elector(leases, "a", clock)
+    await first.acquire()
+    with pytest.raises(NotLeadingError):
+        await Writer(Late(), first.held).create("/api/v1/pods", {})  # type: ignore[arg-type]
 
 
 async def test_what_is_left_ends_when_another_may_start(leases: Leases, clock: Clock) -> None:

@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from devbox_common.access import Access
+from devbox_common.guarded import NotSentError
 from devbox_common.kube import ApiError
 from devbox_operator import patient
 from devbox_operator.patient import PatientApi
@@ -74,3 +75,10 @@ async def test_a_clear_answer_is_taken(api: PatientApi, busy: Busy, status: int)
     with pytest.raises(ApiError):
         await api.request("GET", "/x")
     assert len(busy.methods) == 1
+
+
+async def test_a_write_that_is_asked_again_has_to_be_allowed_again(api: PatientApi, busy: Busy) -> None:
+    busy.statuses = [429]
+    with pytest.raises(NotSentError):
+        await api.request("POST", "/x", body={}, may_send=lambda: not busy.methods)
+    assert busy.methods == ["POST"]
