@@ -21,6 +21,8 @@ pytestmark = [
     # closed when it is collected. (What is judged runs in processes of its own.)
     pytest.mark.filterwarnings(r"ignore:Exception ignored in. <(socket|function _SelectorTransport)"),
 ]
+LOG_CHARACTERS = 4000
+"""Of each operator, where a demand was missed."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,11 @@ def run(release: Release, name: str) -> list[str]:
         async with stage(release) as made:
             return await STAGED[name](made, False)
 
+    before = len(release.operators)
     rows = asyncio.run(staged())  # (uvloop can't close a loop whose connections were cut in the midst of a TLS handshake.)
     print(table(rows))  # noqa: T201 (shown for a test that fails, and by -rP)
     assert rows
-    return [f"{row.fault}: {row.measured}, where it is to be {row.demand}" for row in rows if row.held is False]
+    missed = [f"{row.fault}: {row.measured}, where it is to be {row.demand}" for row in rows if row.held is False]
+    for operator in release.operators[before:] if missed else ():
+        print(f"the end of {operator.log.name}:\n{operator.log.read_text(errors='replace')[-LOG_CHARACTERS:]}")  # noqa: T201
+    return missed

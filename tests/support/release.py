@@ -105,7 +105,8 @@ class Release:
         self._sources = sources
         self.token = ""
         self._count = 0
-        self._operators: list[Operator] = []
+        self.operators: list[Operator] = []
+        """All that were started."""
 
     async def authorise(self) -> None:
         """A token of the operator's service account."""
@@ -141,7 +142,7 @@ class Release:
                 cwd=PROJECT,
             )
         operator = Operator(process, port, base.with_suffix(".log"))
-        self._operators.append(operator)
+        self.operators.append(operator)
         return operator
 
     def helm(self, *arguments: str, stdin: str | None = None) -> None:
@@ -155,10 +156,10 @@ class Release:
 
     def end(self) -> None:
         """Kill the operators that still run."""
-        for operator in self._operators:
+        for operator in self.operators:
             if operator.alive:
                 operator.kill()
-        self._operators.clear()
+        self.operators.clear()
 
     async def expire_lease(self, api: KubeApi) -> None:
         """As if the time of a holder that was killed had passed."""
