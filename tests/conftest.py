@@ -19,6 +19,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ours")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Messages of TLS have random bytes: as part of a test's name they would give each worker of pytest-xdist tests of its own."""
+    return argname if isinstance(val, bytes) and len(val) > 40 else None
+
+
 @pytest.fixture(scope="session")
 def project_root() -> Path:
     """The work tree."""
