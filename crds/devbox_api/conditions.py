@@ -125,8 +125,8 @@ REASONS: Final[dict[Reason, Meaning]] = {
     ),
     Reason.NAMESPACE_NOT_ALLOWED: Meaning(
         (_C.CREDENTIALS_RESOLVED,),
-        "The GatewayConfig lives in another namespace and does not allow this one.",
-        "Its owner widens spec.allowedNamespaces.",
+        "The GatewayConfig lives in another namespace, and does not allow this one or does not exist.",
+        "Its owner widens spec.allowedNamespaces, or you correct gatewayRef.",
     ),
     Reason.NO_CREDENTIAL: Meaning(
         (_C.CREDENTIALS_RESOLVED,),
@@ -134,7 +134,7 @@ REASONS: Final[dict[Reason, Meaning]] = {
         "Set secretRef on the devbox's gateway, or spec.credential on the GatewayConfig.",
     ),
     Reason.SECRET_NOT_FOUND: Meaning(
-        (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED), "The Secret does not exist.", "Create it; nothing else is needed."
+        (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED), "The Secret does not exist.", "Create it, with its grant."
     ),
     Reason.KEY_NOT_FOUND: Meaning(
         (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),

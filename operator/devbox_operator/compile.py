@@ -103,6 +103,8 @@ def _bindings(snapshot: Snapshot, release_namespace: str) -> list[WantedBinding]
             continue
         resolved = credentials.resolve(source, snapshot.secrets, endpoint, release_namespace)
         if isinstance(resolved, Problem):
+            if source.namespace != namespace:
+                resolved = credentials.concealed(resolved, binding, gateway)
             result.append(WantedBinding(binding.name, endpoint, problem=resolved))
         else:
             result.append(WantedBinding(binding.name, endpoint, gateway_name(gateway.config.uid), resolved.name))

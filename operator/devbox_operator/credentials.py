@@ -56,12 +56,13 @@ def gateway_for(binding: DevboxGateway, snapshot: Snapshot) -> GatewayView | Pro
     key = (binding.gateway_ref.namespace or namespace, binding.gateway_ref.name)
     where = f"gateway {binding.name}: GatewayConfig {key[0]}/{key[1]}"
     gateway = snapshot.gateways.get(key)
-    if gateway is None:
+    if gateway is None and key[0] == namespace:
         return Problem(Reason.GATEWAY_NOT_FOUND, f"{where} does not exist; create it, or correct gatewayRef")
-    if not allows(gateway.config.spec.allowed_namespaces, key[0], namespace, snapshot.labels):
+    # (Of another namespace: that there is none is told to those alone whom it would allow, so to nobody.)
+    if gateway is None or not allows(gateway.config.spec.allowed_namespaces, key[0], namespace, snapshot.labels):
         return Problem(
             Reason.NAMESPACE_NOT_ALLOWED,
-            f"{where} does not allow devboxes of namespace {namespace}; its owner widens spec.allowedNamespaces, "
+            f"{where} does not exist, or does not allow devboxes of namespace {namespace}; its owner widens spec.allowedNamespaces, "
             "e.g. {from: Selector, selector: {matchLabels: {kubernetes.io/metadata.name: " + namespace + "}}}",
         )
     for condition in gateway.config.status.conditions:
@@ -115,17 +116,25 @@ def source_for(binding: DevboxGateway, namespace: str, gateway: GatewayView) -> 
 def resolve(
     source: Source, secrets: Mapping[Key, SecretView | Missing], endpoint: str, release_namespace: str
 ) -> Resolved | Problem:
-    """The credential, if the Secret exists, is granted to the endpoint's host, and holds a usable value."""
+    """The credential, if the Secret exists, is granted to the endpoint's host, and holds a usable value.
+
+    The grant comes first: of a Secret that its owner did not give away nothing is told, not even what its keys are called."""
     secret = secrets.get(source.secret, NOT_FOUND)
     if isinstance(secret, str):
         return _unreadable(source, secret, release_namespace)
     host = host_of(endpoint)
-    key = key_in(source, secret)
-    if isinstance(key, Problem):
-        return key
     if not hosts.any_matches(hosts.parse_grant(secret.allowed_hosts), host):
         return Problem(Reason.SECRET_NOT_GRANTED, not_granted(source.secret, secret.allowed_hosts, host))
     return in_secret(source, secret)
+
+
+def concealed(problem: Problem, binding: DevboxGateway, gateway: GatewayView) -> Problem:
+    """The problem as a Devbox of another namespace is told of it: its author may use the GatewayConfig, and see no Secret there."""
+    return Problem(
+        problem.reason,
+        f"gateway {binding.name}: the credential of GatewayConfig {'/'.join(gateway.key)} can't be used; its owner finds out why in that "
+        "object's condition CredentialResolved",
+    )
 
 
 def key_in(source: Source, secret: SecretView) -> str | Problem:

@@ -66,7 +66,7 @@ class GatewayReconciler:
             await report_invalid(self._writer, "GatewayConfig", paths.gatewayconfigs(*key), item, error)
             return None
         self._index.defaults[key] = source_of(view)
-        config, users, now = view.config, self._index.users_of_gateway(key), datetime.now(UTC)
+        config, users, now = view.config, self._users(view), datetime.now(UTC)
         accepted = self._accepted(view)
         await self._document(view, wanted=bool(users) and accepted.status == "True" and not view.deleting)
         findings = {
@@ -84,6 +84,13 @@ class GatewayReconciler:
         later = await self._statuses.counted(regarding, paths.gatewayconfigs(*key), config.status, status, now)
         self._news.tell(key, (config.uid, config.generation, accepted.status), self._index.users_of_gateway(key))
         return later
+
+    def _users(self, view: GatewayView) -> list[Key]:
+        """The Devboxes that count as users: where no other namespace is allowed in, its Devboxes hold up no deletion and are not named.
+        (What a selector selects would take a look at each of their namespaces.)"""
+        users, allowed = self._index.users_of_gateway(view.key), view.config.spec.allowed_namespaces
+        shared = allowed is not None and allowed.from_ != "Same"
+        return users if shared else [user for user in users if user[0] == view.key[0]]
 
     def _accepted(self, view: GatewayView) -> Finding:
         host = names.gateway_host(self._settings.release_namespace)

@@ -16,7 +16,7 @@ from devbox_operator.conditions import Regarding, events, merge
 from devbox_operator.credentials import Problem
 from devbox_operator.initview import InitView
 from devbox_operator.lifecycle import Create, Keep
-from devbox_operator.model import INVALID, NOT_FOUND, PolicyView, System
+from devbox_operator.model import FORBIDDEN, INVALID, NOT_FOUND, PolicyView, System
 from devbox_operator.settings import Settings
 from devbox_operator.status import Outcome, devbox_status, difference
 
@@ -59,6 +59,31 @@ def test_every_problem_is_told_with_the_first_ones_reason(snapshot: Any, devbox:
     assert "GatewayConfig team-a/nobody does not exist" in found.message
     assert conditions(status)["Ready"] == ("False", "SecretNotFound")
     assert conditions(status)["Stalled"] == ("True", "SecretNotFound")
+
+
+def test_a_devbox_of_another_namespace_is_told_nothing_of_the_secrets_there(
+    snapshot: Any, devbox: Any, gateway: Any, secret: Any, settings: Settings
+) -> None:
+    gateways = [{"name": "A", "gatewayRef": {"name": "anthropic", "namespace": "shared"}}]
+    config = gateway(
+        namespace="shared", spec={"allowedNamespaces": {"from": "All"}, "credential": {"secretRef": {"name": "vault"}}}
+    )
+    granted = {"prod-eu": "sk-1", "internal-billing": "sk-2"}
+    states = [
+        NOT_FOUND,
+        FORBIDDEN,
+        *(secret(granted, name="vault", grant=hosts) for hosts in ("api.anthropic.com", "db.corp.example")),
+    ]
+    for state in states:
+        shot = snapshot(
+            devbox(spec={"gateways": gateways}),
+            gateways={("shared", "anthropic"): config},
+            secrets={("shared", "vault"): state},
+        )
+        (problem,) = compile_devbox(shot, settings).problems
+        told = [word for word in ("vault", "prod-eu", "billing", "corp.example") if word in problem.message]
+        assert not told, (problem.reason, told)
+        assert "shared/anthropic" in problem.message
 
 
 @pytest.mark.parametrize(

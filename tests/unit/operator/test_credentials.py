@@ -94,6 +94,16 @@ def test_the_message_of_a_missing_grant_is_the_line_to_type(secret: Any, grant: 
     )
 
 
+@pytest.mark.parametrize("grant", [None, "", "api.openai.com"])
+@pytest.mark.parametrize("key", [None, "no-such-key", "prod-eu"])
+def test_of_a_secret_that_is_not_granted_no_key_is_named(secret: Any, grant: str | None, key: str | None) -> None:
+    data = {"prod-eu": "sk-1", "internal-billing": "two\nlines"}
+    problem = resolve(secret(data, grant=grant), Source("team-a", "anthropic", key))
+    assert isinstance(problem, Problem)
+    assert problem.reason == Reason.SECRET_NOT_GRANTED, "the same whatever the keys are"
+    assert not [name for name in data if name in problem.message]
+
+
 @pytest.mark.parametrize("grant", ["api.anthropic.com", "x.example, API.Anthropic.com", "*.anthropic.com"])
 def test_a_grant_covers_the_host(secret: Any, grant: str) -> None:
     assert isinstance(resolve(secret(grant=grant)), Resolved)
@@ -152,6 +162,20 @@ def test_problems_of_the_gateway_itself(snapshot: Any, gateway: Any, devbox: Any
     none = credentials.source_for(binding, "team-a", gateway(spec={"credential": None}))
     assert isinstance(none, Problem)
     assert none.reason == Reason.NO_CREDENTIAL
+
+
+def test_whether_another_namespace_has_a_gatewayconfig_is_not_told_to_those_it_does_not_allow(
+    devbox: Any, gateway: Any, snapshot: Any
+) -> None:
+    gateways = [{"name": "ANTHROPIC", "gatewayRef": {"name": "anthropic", "namespace": "shared"}}]
+    view, key = devbox(spec={"gateways": gateways}), ("shared", "anthropic")
+    binding = view.box.spec.gateways[0]
+    endpoint = {"endpoint": "https://10.1.2.3"}
+    there = credentials.gateway_for(binding, snapshot(view, gateways={key: gateway(spec=endpoint, namespace="shared")}))
+    absent = credentials.gateway_for(binding, snapshot(view, gateways={key: None}))
+    assert isinstance(there, Problem)
+    assert there == absent
+    assert there.reason == Reason.NAMESPACE_NOT_ALLOWED
 
 
 def test_the_devboxes_own_secret_comes_before_the_gateways(devbox: Any, gateway: Any) -> None:
