@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import time
 from typing import Annotated
 
@@ -71,8 +72,8 @@ def native_command() -> None:
 @app.command()
 def env() -> None:
     """Print shell lines that make kubectl and helm use the cluster: eval "$(python -m devbox_cluster env)"."""
-    typer.echo(f"export KUBECONFIG={kubeconfig()}")
-    typer.echo(f"export PATH={bin_dir()}:{os.environ.get('PATH', '')}")
+    for name, value in (("KUBECONFIG", str(kubeconfig())), ("PATH", f"{bin_dir()}:{os.environ.get('PATH', '')}")):
+        typer.echo(f"export {name}={shlex.quote(value)}")
 
 
 def main() -> None:

@@ -10,6 +10,8 @@ from typing import Final, Literal, get_args
 import orjson
 import structlog
 
+from .shown import json_visible
+
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 
@@ -53,5 +55,6 @@ def _named(component: str) -> structlog.typing.Processor:
 
 
 def _dump(value: object, **_: object) -> str:
-    # default=str: a Redacted, an exception or a path shows its text, which for a Redacted is `<redacted>`.
-    return orjson.dumps(value, default=str).decode()
+    # default=str: a Redacted, an exception or a path shows its text, which for a Redacted is `<redacted>`. JSON itself escapes C0 alone;
+    # a line is read in terminals, too, and what it says may be somebody else's words.
+    return json_visible(orjson.dumps(value, default=str).decode())

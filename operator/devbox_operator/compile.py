@@ -7,8 +7,10 @@ and the next step of its life. Called by reconcile.py, which carries it out.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_common.kube import Object
+from devbox_common.shown import command
 
 from . import credentials, init, lifecycle, pod
 from .credentials import Problem
@@ -138,6 +140,6 @@ def _volumes(snapshot: Snapshot) -> Problem | None:
             return Problem(
                 Reason.VOLUME_NOT_MOUNTABLE,
                 f"{kind} {namespace}/{name} is not allowed in devboxes; its owner runs: "
-                f"kubectl -n {namespace} label {kinds[kind]} {name} devbox-gateway.io/mountable=true",
+                + command("kubectl", "-n", namespace, "label", kinds[kind], name, f"{names.MOUNTABLE_LABEL}=true"),
             )
     return None

@@ -13,21 +13,23 @@ from devbox_api import names
 from devbox_api.conditions import ConditionType, Reason
 from devbox_api.shared import Condition
 from devbox_common.kube import Object
+from devbox_common.shown import lines, one_line
 
 from .credentials import Problem
 from .model import content_hash, format_time
 
 Status = Literal["True", "False", "Unknown"]
 MOST: Final = 32768
-"""Characters of a message."""
+"""Bytes of a message."""
 NOTE: Final = 1024
-"""Characters of an Event's note."""
+"""Bytes of an Event's note."""
 QUIET: Final = frozenset(
     {Reason.WAITING, Reason.PROGRESSING, Reason.POD_PENDING, Reason.POD_NOT_READY, Reason.SYSTEM_NOT_READY, Reason.UP_TO_DATE}
 )
 """Reasons that pass by themselves: no Event."""
 SUMMARIES: Final = frozenset({ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED})
 """Types that repeat what another one says."""
+_CUT: Final = "… (too long to be shown whole)"
 
 
 @dataclass(frozen=True)
@@ -52,20 +54,22 @@ Findings = Mapping[ConditionType, Finding]
 
 
 def good(reason: Reason, message: str = "") -> Finding:
-    """True."""
-    return Finding("True", reason, message)
+    """True. The message is one line: names and others' words in it can't begin one of their own."""
+    return Finding("True", reason, one_line(message))
 
 
 def bad(reason: Reason, message: str) -> Finding:
-    """False."""
-    return Finding("False", reason, message)
+    """False. The message is one line, as in `good`."""
+    return Finding("False", reason, one_line(message))
 
 
 def from_problems(problems: Sequence[Problem], fine: Finding) -> Finding:
-    """False with the first problem's reason and everybody's message; `fine` if there is none."""
+    """False with the first problem's reason and everybody's message, a line each, since one may end in a command; `fine` if there is
+    none."""
     if not problems:
         return fine
-    return bad(problems[0].reason, "; ".join(dict.fromkeys(problem.message for problem in problems)))
+    messages = dict.fromkeys(one_line(problem.message) for problem in problems)
+    return Finding("False", problems[0].reason, "\n".join(messages))
 
 
 def summarise(findings: dict[ConditionType, Finding], needed: Iterable[ConditionType], stalled: bool) -> None:
@@ -77,7 +81,7 @@ def summarise(findings: dict[ConditionType, Finding], needed: Iterable[Condition
     if obstacle is None:
         findings |= {ConditionType.READY: good(Reason.READY), ConditionType.RECONCILING: done, ConditionType.STALLED: done}
         return
-    findings[ConditionType.READY] = bad(obstacle.reason, obstacle.message)
+    findings[ConditionType.READY] = Finding("False", obstacle.reason, obstacle.message)
     if stalled:
         findings[ConditionType.RECONCILING] = Finding("False", obstacle.reason)
         findings[ConditionType.STALLED] = Finding("True", obstacle.reason, obstacle.message)
@@ -98,12 +102,22 @@ def merge(old: Iterable[Condition], findings: Findings, generation: int, now: da
                 type=kind,
                 status=finding.status,
                 reason=finding.reason,
-                message=finding.message[:MOST],
+                message=cut(lines(finding.message), MOST),
                 last_transition_time=previous.last_transition_time if previous and same else format_time(now),
                 observed_generation=generation,
             )
         )
     return tuple(result)
+
+
+def cut(message: str, most: int) -> str:
+    """The message, at most so many bytes of it, and never a part of a command: half of one is another one."""
+    raw = message.encode()
+    if len(raw) <= most:
+        return message
+    kept = raw[: most - len(_CUT.encode())].decode(errors="ignore")
+    command = kept.find("kubectl ", kept.rfind("\n") + 1)
+    return (kept if command < 0 else kept[:command]) + _CUT
 
 
 def urgent(old: Iterable[Condition], new: Iterable[Condition]) -> bool:
@@ -144,7 +158,7 @@ def events(regarding: Regarding, old: Iterable[Condition], new: Iterable[Conditi
         restart = condition.type == ConditionType.RESTART_REQUIRED
         wanted = ready or (condition.status == "True" if restart else trouble)
         if wanted:
-            note = (condition.message or f"{regarding.kind} {regarding.name} is ready")[:NOTE]
+            note = cut(condition.message or f"{regarding.kind} {regarding.name} is ready", NOTE)
             normal = ready or restart or condition.reason == Reason.POD_SUCCEEDED
             result.append(_event(regarding, condition, "Normal" if normal else "Warning", note, now))
     return result

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from devbox_api import names
 from devbox_api.conditions import Reason
+from devbox_common.shown import command
 
 from . import network
 from .conditions import Finding, bad, good
@@ -55,7 +56,7 @@ def confinement(pod: PodView | None, policies: Sequence[PolicyView], settings: S
         message = f"pod {pod.name} was made by an older version, which did not try whether NetworkPolicies work"
         return Confinement(Finding("Unknown", Reason.WAITING, message))
     if not pod.init.enforced:
-        look = f"kubectl -n {pod.namespace} logs {pod.name} -c {names.INIT_CONTAINER}"
+        look = command("kubectl", "-n", pod.namespace, "logs", pod.name, "-c", names.INIT_CONTAINER)
         message = f"{names.INIT_CONTAINER} has not yet seen the pod's NetworkPolicy work; what it waits for: {look}"
         return Confinement(bad(Reason.WAITING, message), blocks=True)
     return Confinement(good(Reason.CONFINED))

@@ -18,6 +18,7 @@ from devbox_api.gatewayconfig import AllowedNamespaces
 from devbox_api.shared import LabelSelector
 from devbox_common import hosts
 from devbox_common.redacted import Redacted
+from devbox_common.shown import command
 
 from .endpoints import host_of
 from .index import Source
@@ -63,7 +64,7 @@ def gateway_for(binding: DevboxGateway, snapshot: Snapshot) -> GatewayView | Pro
         return Problem(
             Reason.NAMESPACE_NOT_ALLOWED,
             f"{where} does not exist, or does not allow devboxes of namespace {namespace}; its owner widens spec.allowedNamespaces, "
-            "e.g. {from: Selector, selector: {matchLabels: {kubernetes.io/metadata.name: " + namespace + "}}}",
+            'e.g. {from: Selector, selector: {matchLabels: {kubernetes.io/metadata.name: "' + namespace + '"}}}',
         )
     for condition in gateway.config.status.conditions:
         if condition.type == ConditionType.ACCEPTED and condition.status == "False":
@@ -167,10 +168,10 @@ def not_granted(secret: Key, grant: str | None, host: str) -> str:
     """The message with the line that the Secret's owner types; hosts that are granted already stay granted."""
     namespace, name = secret
     wanted = ",".join(dict.fromkeys((*hosts.parse_grant(grant), host)))
-    quoted = f"'{wanted}'" if "*" in wanted else wanted
-    return (
-        f"Secret {namespace}/{name} is not granted to {host}; its owner runs: kubectl -n {namespace} annotate secret {name} "
-        f"{names.ALLOWED_HOSTS_ANNOTATION}={quoted} --overwrite"
+    wrong = hosts.not_patterns(grant)
+    left_out = f" (no host pattern, so it grants nothing: {', '.join(wrong)})" if wrong else ""
+    return f"Secret {namespace}/{name} is not granted to {host}{left_out}; its owner runs: " + command(
+        "kubectl", "-n", namespace, "annotate", "secret", name, f"{names.ALLOWED_HOSTS_ANNOTATION}={wanted}", "--overwrite"
     )
 
 
@@ -204,8 +205,7 @@ def _unreadable(source: Source, why: Missing, release_namespace: str) -> Problem
 def role(source: Source, release_namespace: str) -> str:
     """The two commands that let the operator read that Secret alone."""
     name = f"devbox-operator-{source.name}"
-    at = f"kubectl -n {source.namespace} create"
-    return (
-        f"{at} role {name} --verb=get,list,watch --resource=secrets --resource-name={source.name}; "
-        f"{at} rolebinding {name} --role={name} --serviceaccount={release_namespace}:devbox-operator"
-    )
+    at = ("kubectl", "-n", source.namespace, "create")
+    what = ("--verb=get,list,watch", "--resource=secrets", f"--resource-name={source.name}")
+    whose = (f"--role={name}", f"--serviceaccount={release_namespace}:devbox-operator")
+    return f"{command(*at, 'role', name, *what)}; {command(*at, 'rolebinding', name, *whose)}"

@@ -3,6 +3,7 @@
 Goes in: snapshot, desired state, outcome. Comes out: a `DevboxStatus`. Called by reconcile.py.
 """
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from devbox_api.conditions import ConditionType, Reason
 from devbox_api.devbox import DevboxGatewayStatus, DevboxStatus
 from devbox_api.egresspolicy import EgressPolicyStatus
 from devbox_api.gatewayconfig import GatewayConfigStatus
-from devbox_api.names import INIT_CONTAINER
+from devbox_api.names import INIT_CONTAINER, RESTARTED_AT_ANNOTATION
 from devbox_common.kube import ApiError, Object
+from devbox_common.shown import command
 
 from . import lifecycle, paths
 from .apply import Writer
@@ -38,6 +40,7 @@ MOST_NAMES: Final = 64
 """Of status.usedBy."""
 COUNT_SECONDS: Final = 2.0
 """How many use a GatewayConfig or EgressPolicy may be this old, and their names."""
+_FIELD: Final = re.compile(r"spec\.[A-Za-z]{1,64}")
 _C = ConditionType
 UseStatus = GatewayConfigStatus | EgressPolicyStatus
 """Statuses that count who uses the object."""
@@ -164,12 +167,12 @@ def _restart(snapshot: Snapshot, desired: Desired, pod: PodView | None) -> Findi
     if pod is None or pod.gated or pod.ended or pod.deleting or pod.spec_hash == desired.spec_hash:
         return bad(Reason.UP_TO_DATE, "")
     box, was, wanted = snapshot.devbox.box, pod.spec_fields, desired.spec_fields
-    changed = [field for field in sorted(was.keys() | wanted.keys()) if was and was.get(field) != wanted.get(field)]
-    return good(
-        Reason.SPEC_CHANGED,
-        f"{', '.join(changed) or 'the spec'} changed after pod {pod.name} was made; to take it up: kubectl -n {box.namespace} "
-        f"annotate dbx {box.name} devbox-gateway.io/restarted-at=$(date +%s) --overwrite",
-    )
+    differ = [field for field in sorted(was.keys() | wanted.keys()) if was and was.get(field) != wanted.get(field)]
+    # What was is read from the pod's annotation, where others may write what is no field.
+    changed = [field for field in differ if field in wanted or _FIELD.fullmatch(field)]
+    what = f"{', '.join(changed) or 'the spec'} changed after pod {pod.name} was made; to take it up: "
+    annotate = command("kubectl", "-n", box.namespace, "annotate", "dbx", box.name)
+    return good(Reason.SPEC_CHANGED, f"{what}{annotate} {RESTARTED_AT_ANNOTATION}=$(date +%s) --overwrite")
 
 
 def _stalled(desired: Desired, findings: dict[ConditionType, Finding], confined: Confinement) -> bool:

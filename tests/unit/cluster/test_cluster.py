@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from devbox_cluster import __main__ as command_line
 from devbox_cluster import cluster, config
 from devbox_cluster.images import tag
 from devbox_cluster.network import without_ours
@@ -184,3 +185,16 @@ def test_the_command_line_ends_with_a_message_not_a_traceback(monkeypatch: pytes
     assert result.returncode == 1
     assert "error:" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_the_lines_for_a_shell_are_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`eval "$(python -m devbox_cluster env)"`: a folder may be called what it likes."""
+    odd = f"{tmp_path}/a b$(touch PWNED);'"
+    monkeypatch.setenv("PATH", f"/bin:/usr/bin:{odd}")
+    command_line.env()
+    script = f'{capsys.readouterr().out}\nprintf %s "$PATH"'
+    done = subprocess.run(["/bin/sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith(f":/bin:/usr/bin:{odd}")
+    assert not list(tmp_path.iterdir())

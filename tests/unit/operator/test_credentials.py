@@ -1,5 +1,6 @@
 """References to credentials: every way in which one can be wrong, and what the message says."""
 
+import shlex
 from typing import Any
 
 import pytest
@@ -79,18 +80,18 @@ def test_what_is_missing_is_named(secret: Any, secret_state: Any, key: str | Non
         ("", ENDPOINT, "api.anthropic.com"),
         ("api.openai.com", ENDPOINT, "api.openai.com,api.anthropic.com"),
         (" api.openai.com , x.example ", "https://api.anthropic.com:8443/v1", "api.openai.com,x.example,api.anthropic.com"),
-        ("*", ENDPOINT, "api.anthropic.com"),
-        ("*.anthropic.com", "https://anthropic.com", "'*.anthropic.com,anthropic.com'"),
+        ("*.anthropic.com", "https://anthropic.com", "*.anthropic.com,anthropic.com"),
     ],
 )
 def test_the_message_of_a_missing_grant_is_the_line_to_type(secret: Any, grant: str | None, endpoint: str, typed: str) -> None:
     problem = resolve(secret(grant=grant), endpoint=endpoint)
     assert isinstance(problem, Problem)
     host = host_of(endpoint)
+    assigned = shlex.quote(f"devbox-gateway.io/allowed-hosts={typed}")
     assert problem == Problem(
         Reason.SECRET_NOT_GRANTED,
         f"Secret team-a/anthropic is not granted to {host}; its owner runs: kubectl -n team-a annotate secret anthropic "
-        f"devbox-gateway.io/allowed-hosts={typed} --overwrite",
+        f"{assigned} --overwrite",
     )
 
 

@@ -1,0 +1,55 @@
+"""Others' text in a terminal: what a shell and a terminal make of it."""
+
+import json
+import logging
+import subprocess
+
+import pytest
+
+from devbox_common import log
+from devbox_common.shown import command, json_visible, lines, one_line, visible
+
+
+@pytest.mark.parametrize("text", ["", "a b", "$(id)", "`id`", "a'b", 'a"b', "a;b", "*", "!!", "é…", "-n"])
+def test_a_word_arrives_as_it_is(text: str) -> None:
+    done = subprocess.run(["sh", "-c", command("printf", "%s", text)], capture_output=True, text=True, check=True)
+    assert done.stdout == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31m", "\\x1b[31m"),
+        ("\x9b31m", "\\x9b31m"),
+        ("a\nb\r\x00\x7f", "a\\nb\\r\\x00\\x7f"),
+        ("\u202egnp.exe", "\\u202egnp.exe"),
+        ("\u2066\u200b\ufeff\U000e0041", "\\u2066\\u200b\\ufeff\\U000e0041"),
+        ("größer 日本 …", "größer 日本 …"),
+    ],
+)
+def test_what_steers_a_terminal_is_shown_instead(text: str, shown: str) -> None:
+    assert visible(text) == shown
+    assert one_line(text) == shown.replace("\\n", " ").replace("\\r", " ")
+    assert lines("one\n" + text.replace("\n", "")) == "one\n" + shown.replace("\\n", "")
+
+
+def test_a_log_line_says_what_was_said_and_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    said = "\x1b[31m \x7f \x9b31m \u202e \u2028 größer"
+    try:
+        log.configure("test")
+        logging.getLogger("somebody").warning(said)
+    finally:
+        root.handlers[:], root.level = before
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["event"] == said
+    assert line.isprintable()
+    assert "größer" in line
+
+
+def test_json_stays_json() -> None:
+    value = {"a\u202e": ["\U000e0041", "\u0085", '"\\']}
+    document = json_visible(json.dumps(value, ensure_ascii=False))
+    assert json.loads(document) == value
+    assert document.isprintable()
