@@ -25,13 +25,15 @@ class Reader(Protocol):
 class Upload:
     """A request on its way to the API."""
 
-    __slots__ = ("_head", "_pieces", "all_sent", "framing", "received")
+    __slots__ = ("_head", "_pieces", "all_sent", "framing", "last", "received")
 
     def __init__(self, length: bytes | None, *, chunked: bool) -> None:
         self.framing = Framing.CHUNKED if chunked else Framing.NONE if length is None else Framing.LENGTH
         self.received = 0
         """Bytes of the body so far."""
         self.all_sent = False
+        self.last = False
+        """The connection serves no other request: whether the API reads this one to its end, nobody knows."""
         self._head = b""
         self._pieces: list[bytes] = []
 
@@ -42,7 +44,10 @@ class Upload:
 
     def begin(self, request: UpstreamRequest, length: bytes | None) -> None:
         """There is a connection: the head may go."""
-        self._head = relay.request_head(request, self.framing, length)
+        unread = relay.may_stay_unread(request, self.framing, length)
+        # An API that does not switch protocols may all the same have stopped to speak HTTP behind what does the switching.
+        self.last = unread or request.websocket
+        self._head = relay.request_head(request, self.framing, length, last=unread)
 
     def take(self, *, ended: bool) -> bytes:
         """What may be sent now; `ended`: the body is whole."""

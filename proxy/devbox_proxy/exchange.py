@@ -247,7 +247,9 @@ class Exchange:
         forward = self._forward
         assert forward is not None  # noqa: S101 (for the type checker)
         self.state = State.ANSWERING
-        # An answer to half a request: the rest of it would have to be read first.
+        # The API answers half a request: it has read no more of it, and perhaps never will.
+        self._upload.last = self._upload.last or not self._upload.all_sent
+        # And for the client: the rest would have to be read first.
         self._keep_alive = self._keep_alive and self.request_ended and not self._gateway.draining and not self._switching
         self._answer.begin(
             head,
@@ -269,7 +271,7 @@ class Exchange:
         self._answer.end(self._client)
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
-            if reusable and self._upload.all_sent:
+            if reusable and not self._upload.last:
                 self._gateway.upstreams.release(upstream)
             else:
                 upstream.abort()

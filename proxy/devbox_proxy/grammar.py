@@ -7,6 +7,10 @@ from typing import Final
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """RFC 9110 9.3 and RFC 5789, without CONNECT (the forward proxy's) and TRACE (which reflects what it got, credentials included)."""
 
+NO_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+"""Methods that give a body no meaning (RFC 9110 9.3), though clients send one: an API may well leave it unread."""
+WITH_BODY: Final = METHODS - NO_BODY
+
 PATH: Final = re.compile(rb"/[^\x00-\x20\x7f\\#]*\Z")
 """RFC 9112 3.2.1 origin-form: no control characters, spaces, fragment, nor backslashes (some servers take '\\' for '/')."""
 BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")

@@ -22,6 +22,8 @@ _LINK: Final = re.compile(rb"<([^<>]*)>")
 _REMOVED: Final = grammar.HOP_BY_HOP | grammar.NOT_RETURNED | {b"content-length"}
 _BODYLESS: Final = frozenset({204, 304})
 """RFC 9112 6.3, beside 1xx and whatever answers HEAD."""
+_NOT_TAKEN: Final = frozenset({408, 411, 413, 417})
+"""RFC 9110 15.5: answers about a request's body that is not waited for."""
 _STATUS_LINES: Final = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 _WEBSOCKET: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CHUNKS_END: Final = b"0\r\n\r\n"
@@ -87,13 +89,29 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def request_head(request: UpstreamRequest, framing: Framing, length: bytes | None) -> bytes:
-    """Request line and headers; the body's framing is ours, whatever the client wrote about it."""
+def request_head(request: UpstreamRequest, framing: Framing, length: bytes | None, *, last: bool = False) -> bytes:
+    """Request line and headers; the body's framing is ours, whatever the client wrote about it. `last`: none will follow it."""
+    start = request.wire + b"Connection: close\r\n" if last else request.wire
     if framing is Framing.CHUNKED:
-        return request.wire + b"Transfer-Encoding: chunked\r\n\r\n"
+        return start + b"Transfer-Encoding: chunked\r\n\r\n"
+    if length is None and request.method in grammar.WITH_BODY:
+        length = b"0"  # RFC 9110 8.6: a server that expects a body would have to guess that there is none
     if length is not None:
-        return b"%bContent-Length: %b\r\n\r\n" % (request.wire, length)
-    return request.wire + b"\r\n"
+        return b"%bContent-Length: %b\r\n\r\n" % (start, length)
+    return start + b"\r\n"
+
+
+def may_stay_unread(request: UpstreamRequest, framing: Framing, length: bytes | None) -> bool:
+    """It has a body that its method does not define. An API that ignores it takes the body for the next request."""
+    return request.method in grammar.NO_BODY and (framing is Framing.CHUNKED or int(length or 0) > 0)
+
+
+def ends_plainly(head: ResponseHead) -> bool:
+    """Whoever reads this answer knows where it ends, and the API has read the request that it answers. Else more
+    may come: what can have no body announces one, or the status says that the request's body was not taken."""
+    if head.status in _BODYLESS:
+        return head.length in (None, b"0") and b"transfer-encoding" not in head.fields
+    return head.status not in _NOT_TAKEN
 
 
 def response_framing(status: int, fields: Fields, *, version: str, to_head: bool) -> tuple[Framing, bytes | None] | None:

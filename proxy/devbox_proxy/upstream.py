@@ -79,6 +79,7 @@ class UpstreamConnection:
 
     __slots__ = (
         "_answer_head",
+        "_asked",
         "_body",
         "_codings",
         "_ended",
@@ -119,6 +120,8 @@ class UpstreamConnection:
         self._answer_head: ResponseHead | None = None
         self._body: list[bytes] = []
         self._ended = self._keep_alive = False
+        self._asked = False
+        """Something of the request has been sent."""
         self._flaw: str | None = None
         self._informational = 0
 
@@ -130,10 +133,11 @@ class UpstreamConnection:
         self._headers, self._body = [], []
         self._head_size = self._informational = 0
         self._answer_head = self._flaw = None
-        self._ended = False
+        self._ended = self._asked = False
 
     def write(self, data: bytes) -> None:
         """Send bytes of the request."""
+        self._asked = True
         if self.transport is not None:
             self.transport.write(data)
 
@@ -208,6 +212,8 @@ class UpstreamConnection:
         rest: bytes | None = None
         self._read = len(data)
         in_head = self._answer_head is None
+        if not self._asked:
+            self._flaw = "an answer before the request"  # so it is another one's
         if in_head and not self._head_size and data.lstrip(b"\r\n")[:1] in (b"R", b"I"):
             self._flaw = "another protocol"  # llhttp takes RTSP/1.0 and ICE/1.0, too
         try:
@@ -246,8 +252,8 @@ class UpstreamConnection:
         if self._ended and self.receiver is receiver:
             self.receiver = None
             # Some servers send a body to HEAD all the same, later: it must not be the next request's answer.
-            reusable = self._flaw is None and rest is None and self._keep_alive and self._method != "HEAD"
-            receiver.answer_ended(reusable=reusable)
+            plain = self._method != "HEAD" and self._answer_head is not None and relay.ends_plainly(self._answer_head)
+            receiver.answer_ended(reusable=plain and self._flaw is None and rest is None and self._keep_alive)
         else:
             receiver.flush_answer()
 
@@ -310,7 +316,8 @@ class UpstreamConnection:
             self._headers = []  # it was a 1xx answer: the real one follows
         elif self._answer_head.status != 101:
             self._ended = True
-            self._keep_alive = self._parser.should_keep_alive()  # llhttp knows it here and now only
+            # llhttp knows it here and now only. HTTP/1.0 knows no chunks, in which the request may have gone.
+            self._keep_alive = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"
 
     def _wrong(self, status: int, version: str, headers: tuple[tuple[bytes, bytes], ...]) -> str | None:
         """Why the answer can't be passed on, though llhttp let it through."""

@@ -479,6 +479,7 @@ async def test_a_refused_handshake_is_an_answer_like_any_other_and_the_last(play
     assert b"Connection: close" in got
     assert play.to_api.take() == b""
     assert play.to_client.eof
+    assert play.to_api.aborted, "what stands between may wait for frames on it"
 
 
 async def test_everything_in_one_loop_leaves_no_task(play: Play) -> None:
@@ -550,3 +551,68 @@ async def test_a_refused_client_has_a_moment_to_stop_sending(play: Play) -> None
 async def test_an_answer_that_can_have_no_body_announces_none(play: Play) -> None:
     play.send(request("GET"))
     assert b"content-length" not in play.answer(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n").lower()
+
+
+async def test_a_body_that_its_method_does_not_define_is_the_last_on_its_connection(play: Play) -> None:
+    sent = play.send(request("GET", "/1", body=b"hello"))
+    assert b"\r\nConnection: close\r\nContent-Length: 5\r\n" in sent
+    assert play.answer(OK).endswith(b"ok")
+    assert play.to_api.aborted
+    assert play.pools.released == []
+    assert not play.to_client.closing, "the client may go on"
+
+
+@pytest.mark.parametrize(
+    "plain", [request("GET", "/1"), request("GET", "/1", "Content-Length: 0"), request("POST", "/1", body=b"x")]
+)
+async def test_a_body_that_is_defined_or_empty_is_not(play: Play, plain: bytes) -> None:
+    assert b"Connection: close" not in play.send(plain)
+    play.answer(OK)
+    assert play.pools.released == [play.api]
+
+
+async def test_a_method_that_has_a_body_says_that_it_has_none(play: Play) -> None:
+    assert play.send(request("POST", "/1")).endswith(b"\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n",
+        *(b"HTTP/1.1 %d x\r\nContent-Length: 2\r\n\r\nok" % status for status in (408, 411, 413, 417)),
+        OK + b"H",
+    ],
+)
+async def test_after_an_answer_that_more_may_follow_the_connection_is_not_used_again(play: Play, answer: bytes) -> None:
+    play.send(request(body=b"x"))
+    assert play.answer(answer).startswith(b"HTTP/1.1 ")
+    assert play.pools.released == []
+    assert play.to_api.aborted
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 0\r\n\r\n"]
+)
+async def test_after_an_answer_without_a_body_it_is(play: Play, answer: bytes) -> None:
+    play.send(request("GET", "/1"))
+    play.answer(answer)
+    assert play.pools.released == [play.api]
+
+
+async def test_an_answer_to_half_a_request_is_the_last_on_its_connection(play: Play) -> None:
+    play.send(request("POST", "/v1", "Content-Length: 2") + b"a")
+    play.answer(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n")
+    play.send(b"b")
+    play.answer(b"no")
+    assert play.pools.released == []
+    assert play.to_api.aborted
+
+
+async def test_an_answer_before_the_request_is_another_ones(play: Play) -> None:
+    play.send(request("POST", "/v1", "Transfer-Encoding: chunked"))
+    assert play.to_api.take() == b"", "the head goes with the first chunk"
+    assert code(play.answer(OK)) == "upstream_invalid"
+    assert play.to_api.aborted
