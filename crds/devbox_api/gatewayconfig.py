@@ -219,8 +219,8 @@ class GatewayConfigSpec(ApiModel):
     tls: Tls | None = None
     """How the API's certificate is judged."""
     redact_responses: Literal["Headers", "All"] | None = None
-    """Where an answer is searched for the credential. All: headers and unencoded text bodies. Unless set: Headers for the well-known
-    APIs, which don't echo it, else All."""
+    """Where an answer is searched for the credential. All: headers and bodies, and a body that comes encoded is refused. Unless set:
+    Headers for the well-known APIs, which don't echo it; for others bodies too, and one that comes encoded passes unsearched."""
 
 
 class GatewayConfigStatus(ApiModel):

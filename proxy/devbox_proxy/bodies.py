@@ -99,11 +99,10 @@ class Answer:
         )
         self._out.append(out)
         if request.redact_body and self.framing is not Framing.NONE:
-            encoding = head.value(b"content-encoding")
-            if redact.is_text(head.value(b"content-type"), encoding, head.status):
-                self._search = redact.BodyRedactor(request.redact)
-            elif redact.is_encoded(encoding):
+            if relay.is_encoded(head):
                 metrics.UNSEARCHED.inc()
+            else:
+                self._search = redact.BodyRedactor(request.redact)
 
     def add(self, data: bytes) -> None:
         """A piece of its body."""

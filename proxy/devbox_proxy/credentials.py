@@ -94,6 +94,8 @@ class UpstreamRequest:
     """Takes the credential out of what comes back."""
     redact_body: bool
     """Bodies too; else headers alone."""
+    refuse_encoded: bool = False
+    """A body that came encoded does not pass."""
     websocket: bool = False
     """A WebSocket handshake: a 101 opens a tunnel; any other status is an answer like every other."""
     timeouts: Timeouts | None = None
@@ -183,6 +185,7 @@ def prepare(head: RequestHead, found: Found, access: Access) -> UpstreamRequest:
         headers=tuple(lines),
         redact=access.redact,
         redact_body=api.redact_body,
+        refuse_encoded=api.refuse_encoded,
         websocket=websocket,
         timeouts=api.timeouts,
         ca_bundle=api.ca_bundle,

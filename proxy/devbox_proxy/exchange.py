@@ -246,6 +246,9 @@ class Exchange:
         """The answer's head."""
         forward = self._forward
         assert forward is not None  # noqa: S101 (for the type checker)
+        if forward.upstream.refuse_encoded and relay.is_encoded(head):
+            self._fail(Refusal.UPSTREAM_ENCODED)
+            return
         self.state = State.ANSWERING
         # The API answers half a request: it has read no more of it, and perhaps never will.
         self._upload.last = self._upload.last or not self._upload.all_sent
@@ -291,6 +294,8 @@ class Exchange:
         if not relay.accepts_websocket(head, self.head):
             self._fail(Refusal.UPSTREAM_INVALID)
             return
+        if self._forward.upstream.redact_body:
+            metrics.UNSEARCHED.inc()
         self.state = State.TUNNEL
         self._answer.status = head.status
         self._gateway.answered(self._forward.caller, now() - self._started)

@@ -90,6 +90,8 @@ class Api:
     """SHA-256 of them, or empty: connections that were checked against other roots are not used."""
     redact_body: bool
     """What the API sends back is searched for the credential in bodies too; else in headers alone."""
+    refuse_encoded: bool
+    """A body that can't be searched, since it came encoded, does not pass: the GatewayConfig says that all are searched."""
 
 
 def compile_gateway(document: Gateway) -> Api:
@@ -119,6 +121,7 @@ def compile_gateway(document: Gateway) -> Api:
         ca_bundle=document.ca_bundle,
         trust=hashlib.sha256(document.ca_bundle.encode()).hexdigest() if document.ca_bundle else "",
         redact_body=redact_body,
+        refuse_encoded=document.redact_responses == "All",
     )
 
 
@@ -128,12 +131,12 @@ def _timeouts(wanted: route.Timeouts) -> Timeouts | None:
 
 
 def _not_forwarded(auth: Auth, accepted: frozenset[bytes], *, redact_body: bool) -> frozenset[bytes]:
-    """What belongs to one connection, or is where a credential goes. And a client's Accept-Encoding, where bodies are searched: in
-    a compressed one nothing would be found (credentials.py asks for identity)."""
+    """What belongs to one connection, or is where a credential goes. And, where bodies are searched, what asks for them in a form in
+    which nothing would be found (credentials.py asks for identity)."""
     names = grammar.HOP_BY_HOP | grammar.NOT_FORWARDED | grammar.OTHER_PATH | grammar.CREDENTIAL_HEADERS | accepted
     if auth.type == "Header":
         names |= {_key(auth).lower()}
-    return names | {b"accept-encoding"} if redact_body else names
+    return names | grammar.OTHER_FORM if redact_body else names
 
 
 def _key(auth: Auth) -> bytes:

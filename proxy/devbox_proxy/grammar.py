@@ -67,6 +67,8 @@ OVERRIDES: Final = OTHER_PATH | frozenset(b"x-http-method-override x-http-method
 """And those by which some (Google's APIs, Rails, Symfony) take another method."""
 OTHER_METHOD: Final = frozenset(b"_method x-http-method-override x-http-method x-method-override".split())
 """The same in the query (Symfony's Request::getMethod, Express's method-override)."""
+OTHER_FORM: Final = frozenset(b"accept-encoding accept-charset a-im range if-range".split())
+"""What asks for an answer's body in another form or in part (RFC 9110 12.5 and 14, RFC 3229): the credential would not be found in it."""
 CREDENTIAL_HEADERS: Final = frozenset(b"authorization proxy-authorization x-api-key api-key x-goog-api-key".split())
 """Where the well-known APIs look for a credential: removed whatever they hold, since the gateway alone puts one in."""
 NOT_RETURNED: Final = frozenset(b"alt-svc proxy-authenticate".split())

@@ -40,7 +40,7 @@ TUNNEL_BYTES: Final = Counter(
 )
 UNSEARCHED: Final = Counter(
     "devbox_gateway_unsearched_bodies_total",
-    "Bodies that came encoded, though they were asked for as they are.",
+    "Bodies that passed unsearched where bodies are searched: encoded, though they were asked for as they are; and WebSockets.",
     registry=REGISTRY,
 )
 ROUTES: Final = Gauge("devbox_gateway_routes", "Devboxes that this gateway knows.", registry=REGISTRY)

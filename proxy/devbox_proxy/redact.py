@@ -114,41 +114,6 @@ class BodyRedactor:
         return rest
 
 
-def is_text(content_type: str, content_encoding: str, status: int) -> bool:
-    """Bodies that are searched: text as it is. A range (206) has borders that could cut the credential in two."""
-    if status == 206 or is_encoded(content_encoding):
-        return False
-    kind = content_type.partition(";")[0].strip().lower()
-    if not kind or kind.startswith(("text/", "multipart/", "message/")) or kind.endswith(("+json", "+xml", "+yaml")):
-        return True
-    return kind in _TEXT
-
-
-def is_encoded(content_encoding: str) -> bool:
-    """Nothing would be found in it."""
-    return content_encoding.strip().lower() not in ("", "identity")
-
-
-_TEXT: Final = frozenset(
-    {
-        "application/json",
-        "application/x-ndjson",
-        "application/jsonl",
-        "application/json-seq",
-        "application/http",
-        "application/x-javascript",
-        "application/ecmascript",
-        "application/x-yaml",
-        "application/toml",
-        "application/xml",
-        "application/javascript",
-        "application/x-www-form-urlencoded",
-        "application/graphql",
-        "application/yaml",
-    }
-)
-
-
 _ESCAPES: Final = (re.compile(rb"\\u00([0-9A-Fa-f]{2})"), re.compile(rb"%([0-9A-Fa-f]{2})"))
 
 

@@ -104,6 +104,11 @@ class Refusal(Enum):
     UPSTREAM_CONNECT_TIMEOUT = _Row(504, "the API did not take a connection in time; nothing was sent to it", 2)
     UPSTREAM_TLS = _Row(502, "the API's certificate is not trusted or not for its host")
     UPSTREAM_INVALID = _Row(502, "the API's answer is not valid HTTP")
+    UPSTREAM_ENCODED = _Row(
+        502,
+        "the API sent its answer encoded (Content-Encoding), though it was asked for it as it is, so it can't be searched for the "
+        "credential as the GatewayConfig's redactResponses: All demands; ask the API for an answer that is not encoded",
+    )
     UPSTREAM_CLOSED = _Row(502, "the API closed the connection before it answered; the request may have been carried out")
     UPSTREAM_TIMEOUT = _Row(504, "the API did not answer in time; the request may have been carried out")
     CONNECT_ONLY = _Row(

@@ -22,6 +22,8 @@ _LINK: Final = re.compile(rb"<([^<>]*)>")
 _REMOVED: Final = grammar.HOP_BY_HOP | grammar.NOT_RETURNED | {b"content-length"}
 _BODYLESS: Final = frozenset({204, 304})
 """RFC 9112 6.3, beside 1xx and whatever answers HEAD."""
+_AS_IT_IS: Final = frozenset({b"", b"identity", b"none", b"7bit", b"8bit", b"binary", b"utf-8", b"aws-chunked"})
+"""Codings that are none: what some APIs say there all the same. S3 keeps the last one from an upload."""
 _NOT_TAKEN: Final = frozenset({408, 411, 413, 417})
 """RFC 9110 15.5: answers about a request's body that is not waited for."""
 _STATUS_LINES: Final = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
@@ -127,6 +129,12 @@ def response_framing(status: int, fields: Fields, *, version: str, to_head: bool
     if codings:
         return Framing.CHUNKED, None
     return (Framing.CLOSE, None) if length is None else (Framing.LENGTH, length)
+
+
+def is_encoded(head: ResponseHead) -> bool:
+    """Its body is not what it says but something that a client makes it of (RFC 9110 8.4): nothing would be found in it."""
+    codings = b",".join(head.fields.get(b"content-encoding", ())).lower()
+    return head.framing is not Framing.NONE and any(coding.strip() not in _AS_IT_IS for coding in codings.split(b","))
 
 
 def response_head(
