@@ -103,7 +103,7 @@ async def test_what_has_no_body_is_not_refused_for_its_encoding() -> None:
 async def test_a_websocket_is_counted_where_bodies_are_searched() -> None:
     before = metrics.UNSEARCHED._value.get()
     for said in (None, "Headers"):
-        one = play(said)  # type: ignore[arg-type]
+        one = play(said)
         one.send(request("GET", "/v1", *HANDSHAKE))
         assert one.answer(SWITCH % ACCEPT + b"\r\n").startswith(b"HTTP/1.1 101 ")
     assert metrics.UNSEARCHED._value.get() == before + 1
