@@ -8,6 +8,7 @@ gateway (Secrets, pods) and by the operator (what Devboxes refer to).
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
@@ -46,6 +47,7 @@ class Mirror(Generic[T]):
         field_selector: str | None = None,
         on_change: OnChange[T] | None = None,
         on_recovery: Callable[[ApiError], None] | None = None,
+        on_failure: Callable[[ApiError], None] | None = None,
         group: Callable[[Key, T], Hashable] | None = None,
         relist_seconds: float = RELIST_SECONDS,
         optional: bool = False,
@@ -53,7 +55,8 @@ class Mirror(Generic[T]):
         """`convert` returns None for objects to leave out; if it raises, the object is left out and the fact is logged.
 
         `on_change(key, old, new)` is called synchronously, after `objects` holds the new state. `group(key, object)`: what `within`
-        finds it by; the namespace if it is not given. `on_recovery(error)`: the watch is live again, and `error` is why it was not.
+        finds it by; the namespace if it is not given. `on_recovery(error)`: the watch is live again, and `error` is why it was not;
+        `on_failure(error)`: a try to get there failed.
         `optional`: the kind is one that the API server need not have, or show us. That it has not is an answer, too: `synced` is set,
         nothing changes in `objects`, and the question comes back ever more seldom.
         """
@@ -61,7 +64,7 @@ class Mirror(Generic[T]):
         self._path = path
         self._convert = convert
         self._on_change = on_change
-        self._on_recovery = on_recovery
+        self._on_recovery, self._on_failure = on_recovery, on_failure
         self._group = group or (lambda key, _: key[0])
         self._relist_seconds = relist_seconds
         self._optional = optional
@@ -75,6 +78,10 @@ class Mirror(Generic[T]):
         self._noted: dict[Key, int] = {}
         """Versions of what was noted, until the watch is as far."""
         self._live = False
+        self._true_at = time.monotonic()
+        """When `objects` was last known to be what the API server has, while the watch is not live."""
+        self.away_since: float | None = self._true_at
+        """Since when the watch is not live (monotonic seconds); None: it is."""
         self.objects: Mapping[Key, T] = MappingProxyType(self._objects)
         self.synced = asyncio.Event()
         """Set once the first list is in, and never cleared."""
@@ -87,6 +94,12 @@ class Mirror(Generic[T]):
     def live(self) -> bool:
         """The watch is open: changes arrive as they happen."""
         return self._live
+
+    @property
+    def as_of(self) -> float:
+        """Up to when `objects` is known to be what the API server has (monotonic seconds): infinity while the watch is live, else when it
+        ceased to be, or the last list since. While there was no list at all: when the first one was asked for."""
+        return math.inf if self._live else self._true_at
 
     def within(self, group: Hashable) -> Mapping[Key, T]:
         """The objects of one group (namespace), without a look at the others."""
@@ -111,6 +124,8 @@ class Mirror(Generic[T]):
                 failures = 0
             except ApiError as error:
                 before, self.last_error = self.last_error, error
+                if self._on_failure is not None:
+                    self._on_failure(error)
                 failures = 0 if error.status == 410 else failures + 1
                 if lacking := self._optional and error.status in LACKING:
                     pauses = SELDOM_SECONDS
@@ -123,7 +138,7 @@ class Mirror(Generic[T]):
                 failures += 1
                 log.warning("watch_failed", path=self._path, reason="BadAnswer", error=type(error).__name__, tries=failures)
             finally:
-                self._live = False
+                self._ceased()
             if failures:
                 pause = pauses[min(failures, len(pauses)) - 1]
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
@@ -148,16 +163,21 @@ class Mirror(Generic[T]):
                     self._take(event["object"], deleted=event["type"] == "DELETED")
                 yield event["object"]["metadata"]["resourceVersion"]
 
+    def _ceased(self) -> None:
+        if self._live:
+            self._live = False
+            self._true_at = self.away_since = time.monotonic()
+
     def _opened(self) -> None:
         self.last_event = time.monotonic()
-        self._live = True
+        self._live, self.away_since = True, None
         error, self.last_error = self.last_error, None
         if error is not None and self._on_recovery is not None:
             self._on_recovery(error)
 
     async def _replace(self) -> str:
         """Take a whole list, page by page: what it is made from is several times what is kept. Returns its version."""
-        listed, version = set[Key](), ""
+        listed, version, began = set[Key](), "", time.monotonic()
         async with contextlib.aclosing(self._api.pages(self._path, self._params)) as pages:
             async for page in pages:
                 self.last_event = time.monotonic()
@@ -168,6 +188,7 @@ class Mirror(Generic[T]):
         for key in gone:
             self._noted.pop(key, None)
             self._set(key, None)
+        self._true_at = began
         return version
 
     def _take(self, item: Object, *, deleted: bool) -> Key:

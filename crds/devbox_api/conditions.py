@@ -153,12 +153,15 @@ REASONS: Final[dict[Reason, Meaning]] = {
     ),
     Reason.SECRET_INVALID: Meaning(
         (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),
-        "The value is empty, not text, or holds control characters, so that it can't go into a header.",
+        "The value is empty, not text, too long, or holds what no credential does: a tab, a line break within, blanks around it, a "
+        "devbox's token. The one before it stays in use for ten minutes, until the time that the message says; an empty one takes it "
+        "away at once.",
         "Store the credential alone; one newline at its end is fine.",
     ),
     Reason.SECRET_FORBIDDEN: Meaning(
         (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),
-        "The operator may not read the Secret.",
+        "The operator may not, or can't, read the Secret. What it read before stays in use for two minutes, until the time that the "
+        "message says.",
         "Create the Role and RoleBinding that the message prints (chart value rbac.sourceSecrets: Named).",
     ),
     Reason.VOLUME_NOT_FOUND: Meaning(

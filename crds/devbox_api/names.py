@@ -37,6 +37,8 @@ SOURCE_NAMESPACE_ANNOTATION: Final = f"{GROUP}/source-namespace"
 SOURCE_NAME_ANNOTATION: Final = f"{GROUP}/source-name"
 SOURCE_KEY_ANNOTATION: Final = f"{GROUP}/source-key"
 SOURCE_VERSION_ANNOTATION: Final = f"{GROUP}/source-resource-version"
+KEPT_UNTIL_ANNOTATION: Final = f"{GROUP}/kept-until"
+"""On a mirrored credential that its Secret does not bear out any more: when it goes."""
 
 SCHEDULING_GATE: Final = f"{GROUP}/tokens"
 AGENT_SERVICE_ACCOUNT: Final = "devbox-agent"

@@ -37,8 +37,8 @@ class PodBinding:
     name: str
     gateway: str
     credential: str
-    keep: bool = False
-    """It can't be told now whether it may be used: what the Route says stays."""
+    kept: frozenset[tuple[str, str]] = frozenset()
+    """Gateway and credential that the Route goes on leading to if it does now: whether it may can't be told yet."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ def _binding(wanted: PodBinding, current: Binding | None, issued: Redacted | Non
     namespaces go on using the same documents) leads nowhere, and keeps its token so that it heals."""
     token = issued.reveal() if issued else ""
     digests = current.digests if current else ()
-    before = current if wanted.keep else None
+    before = current if current and (current.gateway, current.credential) in wanted.kept else None
     return Binding(
         name=wanted.name,
         audience=names.audience(wanted.name),

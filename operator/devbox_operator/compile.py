@@ -9,13 +9,15 @@ from dataclasses import dataclass
 
 from devbox_api import names
 from devbox_api.conditions import Reason
+from devbox_api.devbox import DevboxGateway
 from devbox_common.kube import Object
 from devbox_common.shown import command
 
-from . import credentials, init, lifecycle, pod
+from . import credentials, init, keeping, lifecycle, pod
 from .credentials import Problem
 from .documents import egress_name, gateway_name
-from .model import INVALID, EgressView, Snapshot
+from .index import Source
+from .model import INVALID, EgressView, GatewayView, Snapshot
 from .settings import Settings
 
 
@@ -29,11 +31,8 @@ class WantedBinding:
     """Names of the documents; empty where unresolved."""
     credential: str = ""
     problem: Problem | None = None
-
-    @property
-    def undecided(self) -> bool:
-        """The API server does not let us look (one that starts refuses for a moment what it allows): neither yes nor no."""
-        return self.problem is not None and self.problem.reason is Reason.SECRET_FORBIDDEN
+    kept: frozenset[tuple[str, str]] = frozenset()
+    """Where a Route that leads there goes on leading for a while: gateway and credential, whose Secret is in doubt (keeping.py)."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +104,22 @@ def _bindings(snapshot: Snapshot, release_namespace: str) -> list[WantedBinding]
             continue
         resolved = credentials.resolve(source, snapshot.secrets, endpoint, release_namespace)
         if isinstance(resolved, Problem):
-            if source.namespace != namespace:
-                resolved = credentials.concealed(resolved, binding, gateway)
-            result.append(WantedBinding(binding.name, endpoint, problem=resolved))
+            result.append(_in_doubt(binding, gateway, source, resolved, snapshot))
         else:
             result.append(WantedBinding(binding.name, endpoint, gateway_name(gateway.config.uid), resolved.name))
     return result
+
+
+def _in_doubt(
+    binding: DevboxGateway, gateway: GatewayView, source: Source, problem: Problem, snapshot: Snapshot
+) -> WantedBinding:
+    """A binding whose Secret can't be used now, and what of it is kept."""
+    if source.namespace != snapshot.devbox.box.namespace:
+        problem = credentials.concealed(problem, binding, gateway)
+    mirrored = snapshot.mirrored.get(source.secret, {})
+    document = gateway_name(gateway.config.uid)
+    kept = frozenset((document, name) for name in keeping.names_of(source, mirrored)) if problem.keeps else frozenset()
+    return WantedBinding(binding.name, gateway.config.spec.endpoint, problem=keeping.told(problem, source, mirrored), kept=kept)
 
 
 def _egress(snapshot: Snapshot) -> str | Problem | None:

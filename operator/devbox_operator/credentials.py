@@ -6,26 +6,22 @@ of a Secret is ever part of a message.
 
 import base64
 import binascii
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from devbox_api import names
 from devbox_api.conditions import ConditionType, Reason
 from devbox_api.devbox import DevboxGateway
 from devbox_api.gatewayconfig import AllowedNamespaces
 from devbox_api.shared import LabelSelector
-from devbox_common import hosts
+from devbox_common import credential, hosts
+from devbox_common.credential import Flaw
 from devbox_common.redacted import Redacted
 from devbox_common.shown import command
 
 from .endpoints import host_of
 from .index import Source
-from .model import FORBIDDEN, NOT_FOUND, GatewayView, Key, Missing, SecretView, Snapshot
-
-_CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
-"""Control characters; a tab is fine in a header's value. C1 controls, too, and a newline within."""
+from .model import FORBIDDEN, NOT_FOUND, UNREADABLE, GatewayView, Key, Missing, SecretView, Snapshot
 
 
 @dataclass(frozen=True)
@@ -34,6 +30,8 @@ class Problem:
 
     reason: Reason
     message: str
+    keeps: bool = False
+    """It may be a passing one, or a mistake: what the Secret held before stays in use for a while (keeping.py)."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +133,7 @@ def concealed(problem: Problem, binding: DevboxGateway, gateway: GatewayView) ->
         problem.reason,
         f"gateway {binding.name}: the credential of GatewayConfig {'/'.join(gateway.key)} can't be used; its owner finds out why in that "
         "object's condition CredentialResolved",
+        problem.keeps,
     )
 
 
@@ -159,8 +158,10 @@ def in_secret(source: Source, secret: SecretView) -> Resolved | Problem:
     if isinstance(key, Problem):
         return key
     value = usable(secret.values.get(key, Redacted("")))
-    if isinstance(value, str):
-        return Problem(Reason.SECRET_INVALID, f"Secret {source.namespace}/{source.name}, key {key}: {value}")
+    if isinstance(value, Flaw):
+        # An empty one is no mistake: its owner took the credential away.
+        said = f"Secret {source.namespace}/{source.name}, key {key}: {value.value}"
+        return Problem(Reason.SECRET_INVALID, said, keeps=value is not Flaw.EMPTY)
     return Resolved(Source(source.namespace, source.name, key), value)
 
 
@@ -175,18 +176,12 @@ def not_granted(secret: Key, grant: str | None, host: str) -> str:
     )
 
 
-def usable(encoded: Redacted) -> Redacted | str:
-    """The value without newlines at its end; or what is wrong with it, without showing it."""
+def usable(encoded: Redacted) -> Redacted | Flaw:
+    """A value as the API has it, in base64: the credential, or what is wrong with it."""
     try:
-        text = base64.b64decode(encoded.reveal()).decode("utf-8")
-    except (UnicodeDecodeError, binascii.Error):
-        return "the value is not text (UTF-8); store the credential alone"
-    text = text.rstrip("\r\n")
-    if not text.strip():
-        return "the value is empty; store the credential"
-    if _CONTROL.search(text):
-        return "the value holds control characters (a line break within?); store the credential alone"
-    return Redacted(text)
+        return credential.judge(base64.b64decode(encoded.reveal()))
+    except binascii.Error:
+        return Flaw.NOT_TEXT
 
 
 def _unreadable(source: Source, why: Missing, release_namespace: str) -> Problem:
@@ -195,6 +190,13 @@ def _unreadable(source: Source, why: Missing, release_namespace: str) -> Problem
         return Problem(
             Reason.SECRET_FORBIDDEN,
             f"the operator may not read {where}; its owner runs: {role(source, release_namespace)}",
+            keeps=True,
+        )
+    if why == UNREADABLE:
+        return Problem(
+            Reason.SECRET_FORBIDDEN,
+            f"the API server has not let the operator read {where} for minutes; see the operator's log, watch_failed",
+            keeps=True,
         )
     key = f" with the key {source.key}" if source.key else ""
     return Problem(

@@ -12,7 +12,7 @@ from devbox_api.conditions import ConditionType, Reason
 from devbox_api.gatewayconfig import GatewayConfigStatus
 from devbox_common.trust import check_ca_bundle
 
-from . import credentials, documents, endpoints, paths
+from . import credentials, documents, endpoints, keeping, paths
 from .apply import Writer
 from .conditions import Finding, Regarding, bad, from_problems, good, merge, summarise
 from .credentials import Problem
@@ -112,7 +112,9 @@ class GatewayReconciler:
             return good(Reason.NO_DEFAULT, "each devbox brings its own Secret (secretRef)")
         secrets = {source.secret: await self._watches.secret(source.secret)}
         resolved = credentials.resolve(source, secrets, view.config.spec.endpoint, self._settings.release_namespace)
-        return from_problems([resolved] if isinstance(resolved, Problem) else [], good(Reason.RESOLVED))
+        if not isinstance(resolved, Problem):
+            return good(Reason.RESOLVED)
+        return from_problems([keeping.told(resolved, source, self._watches.mirrored(source.secret))], good(Reason.RESOLVED))
 
     async def _document(self, view: GatewayView, *, wanted: bool) -> None:
         if wanted:

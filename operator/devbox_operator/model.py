@@ -358,9 +358,11 @@ class StoredRoute:
 
 
 Missing = str
-"""Why something can't be read, as a word: NOT_FOUND, FORBIDDEN or INVALID."""
+"""Why something can't be read, as a word: NOT_FOUND, FORBIDDEN, UNREADABLE or INVALID."""
 NOT_FOUND: Final = "NotFound"
 FORBIDDEN: Final = "Forbidden"
+UNREADABLE: Final = "Unreadable"
+"""The API server has had no answer for minutes."""
 INVALID: Final = "Invalid"
 
 
@@ -386,3 +388,5 @@ class Snapshot:
     """Names in the credentials namespace."""
     system: System
     now: datetime
+    mirrored: Mapping[Key, Mapping[str, str]] = field(default_factory=dict)
+    """Source Secret to the credentials made from it: name, and until when it is kept though the Secret does not bear it out (or empty)."""

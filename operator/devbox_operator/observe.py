@@ -81,6 +81,7 @@ class Observer:
             documents=_Names(self._watches, self._settings.credentials_namespace),
             system=self.system(),
             now=datetime.now(UTC),
+            mirrored={key: self._watches.mirrored(key) for key in secrets},
         )
 
     async def ending(self, namespace: str) -> bool:

@@ -220,7 +220,7 @@ class DevboxReconciler:
 
     async def _attach(self, snapshot: Snapshot, desired: Desired, target: PodView, account: str) -> Attached:
         wanted = Wanted(
-            bindings=[PodBinding(one.name, one.gateway, one.credential, one.undecided) for one in desired.bindings],
+            bindings=[PodBinding(one.name, one.gateway, one.credential, one.kept) for one in desired.bindings],
             egress_policy=desired.egress,
             complete=desired.complete,
             served=served(target, snapshot.policies, self._settings),

@@ -76,6 +76,17 @@ class Egress(SettingsModel):
     """Private ranges that an EgressPolicy's allowedCIDRs may name. The gateway enforces it; the operator shows it."""
 
 
+class Keeping(SettingsModel):
+    """How long what a Secret held stays in use though it can't be had any more (keeping.py)."""
+
+    forbidden_seconds: float = Field(default=120, ge=1, le=120)
+    """The API server refuses to show it."""
+    invalid_seconds: float = Field(default=600, ge=1, le=600)
+    """What it holds now can be no credential."""
+    stale_seconds: float = Field(default=300, ge=1, le=300)
+    """The API server has no answer: counted as a refusal from then on."""
+
+
 class Lease(SettingsModel):
     """Which of the replicas works."""
 
@@ -102,6 +113,7 @@ class Settings(SettingsModel):
     image: Image
     egress: Egress = Egress()
     lease: Lease = Lease()
+    keeping: Keeping = Keeping()
     admin_port: int = Field(default=names.ADMIN_PORT, ge=0, le=65535)
     resync_seconds: float = Field(default=300, ge=10)
     workers: int = Field(default=32, ge=1, le=256)

@@ -1,9 +1,12 @@
 """One source Secret: the credentials made from it, one object per key in use.
 
 Goes in: the Secret's key. Comes out: `credential-<hash>` in the credentials namespace, rewritten when the Secret changes and
-deleted when nobody uses it, or when the grant or the value is gone. However many Devboxes use it, a rotation is one write.
-Called by the queue.
+deleted when nobody uses it, or when the grant or the value is gone. However many Devboxes use it, a rotation is one write. What the
+Secret does not bear out, though nobody took it away, stays for a bounded while (keeping.py). Called by the queue.
 """
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -11,13 +14,13 @@ from devbox_api import names
 from devbox_common import hosts
 from devbox_common.kube import Object
 
-from . import documents, paths
+from . import documents, keeping, paths
 from .apply import Writer
 from .credentials import Problem, in_secret
-from .index import Index
-from .model import FORBIDDEN, Key
+from .index import Index, Source
+from .model import FORBIDDEN, UNREADABLE, Key, SecretView, StoredView, format_time
 from .settings import Settings
-from .watches import Watches
+from .watches import REFUSED_SECONDS, Watches
 
 log = structlog.get_logger()
 
@@ -29,33 +32,73 @@ class SourceReconciler:
         self._watches, self._index, self._writer, self._settings = watches, index, writer, settings
 
     async def reconcile(self, key: Key) -> float | None:
-        """Bring the credentials of one Secret up to date."""
+        """Bring the credentials of one Secret up to date. Returns seconds until one that is kept is due."""
         used = sorted(self._index.sources_of(key), key=lambda source: source.key or "")
         wanted: dict[str, Object] = {}
+        kept: dict[str, float] = {}
+        grant = ""
         if used:
             secret = await self._watches.secret(key)
-            if secret == FORBIDDEN:
-                # What is there stays: an API server that starts refuses for a moment what it allows.
-                return None
-            for source in used:
-                if isinstance(secret, str):
-                    continue
-                grant = hosts.parse_grant(secret.allowed_hosts)
-                resolved = in_secret(source, secret)
-                if grant and not isinstance(resolved, Problem):
-                    namespace = self._settings.credentials_namespace
-                    wanted[resolved.name] = documents.credential(resolved, secret.version, ",".join(grant), namespace)
-        await self._write(key, wanted)
-        return None
+            if isinstance(secret, SecretView):
+                grant = ",".join(hosts.parse_grant(secret.allowed_hosts))
+                wanted, kept = self._found(used, secret, grant)
+            elif secret in (FORBIDDEN, UNREADABLE):
+                refused = self._watches.refused_for(key) if secret == FORBIDDEN else REFUSED_SECONDS
+                mirrored = self._watches.mirrored(key)
+                if refused < REFUSED_SECONDS and not any(mirrored.values()):
+                    return REFUSED_SECONDS - refused  # an API server that starts refuses for a moment what it allows
+                kept = dict.fromkeys(mirrored, self._settings.keeping.forbidden_seconds - refused)
+        return await self._write(key, wanted, kept, grant)
 
-    async def _write(self, key: Key, wanted: dict[str, Object]) -> None:
-        namespace = self._settings.credentials_namespace
+    def _found(self, used: list[Source], secret: SecretView, grant: str) -> tuple[dict[str, Object], dict[str, float]]:
+        """The credentials that a Secret holds, and the names and seconds of those whose new value is none. Nothing without a grant."""
+        wanted: dict[str, Object] = {}
+        kept: dict[str, float] = {}
+        for source in used if grant else ():
+            resolved = in_secret(source, secret)
+            if not isinstance(resolved, Problem):
+                namespace = self._settings.credentials_namespace
+                wanted[resolved.name] = documents.credential(resolved, secret.version, grant, namespace)
+            elif resolved.keeps:
+                known = keeping.names_of(source, self._watches.mirrored(source.secret))
+                kept |= dict.fromkeys(known, self._settings.keeping.invalid_seconds)
+        return wanted, kept
+
+    async def _write(self, key: Key, wanted: dict[str, Object], kept: dict[str, float], grant: str) -> float | None:
+        namespace, present, due = self._settings.credentials_namespace, datetime.now(UTC), list[float]()
         for stored in list(self._watches.stored.within((names.CREDENTIAL_TYPE, key)).values()):
             if stored.name in wanted:
                 continue
+            until = keeping.until(stored, kept.get(stored.name, 0.0), present)
+            if until > present:
+                await self._keep(stored, until, grant)
+                due.append((until - present) / timedelta(seconds=1))
+                continue
             await self._writer.delete(paths.secrets(namespace, stored.name), uid=stored.uid, kind="Secret")
-            log.info("credential_deleted", credential=stored.name, secret="/".join(key))
+            log.info("credential_deleted", credential=stored.name, secret="/".join(key), was_kept=stored.name in kept)
         for name, body in wanted.items():
-            if not documents.equal(body, self._watches.stored.objects.get((namespace, name))):
+            found = self._watches.stored.objects.get((namespace, name))
+            if not documents.equal(body, found):
                 await self._writer.apply(paths.secrets(namespace, name), body)
                 log.info("credential_written", credential=name, secret="/".join(key))
+            if found is not None and names.KEPT_UNTIL_ANNOTATION in found.annotations:
+                await self._annotate(found, {names.KEPT_UNTIL_ANNOTATION: None})
+        return min(due, default=None)
+
+    async def _keep(self, stored: StoredView, until: datetime, grant: str) -> None:
+        """Written on the credential, so that the next operator goes on counting. What its owner grants counts at once, also for it."""
+        wanted = {names.KEPT_UNTIL_ANNOTATION: format_time(until)}
+        if grant:
+            wanted[names.ALLOWED_HOSTS_ANNOTATION] = grant
+        if any(stored.annotations.get(name) != value for name, value in wanted.items()):
+            await self._annotate(stored, wanted)
+            log.warning(
+                "credential_kept",
+                credential=stored.name,
+                secret="/".join(documents.source_of(stored)),
+                until=format_time(until),
+            )
+
+    async def _annotate(self, stored: StoredView, annotations: Mapping[str, str | None]) -> None:
+        body = {"metadata": {"uid": stored.uid, "annotations": annotations}}
+        await self._writer.merge(paths.secrets(self._settings.credentials_namespace, stored.name), body, kind="Secret")

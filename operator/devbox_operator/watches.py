@@ -8,6 +8,7 @@ kopf's indices won't do: they keep what was deleted while a watch was down.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from .model import (
     FORBIDDEN,
     INVALID,
     NOT_FOUND,
+    UNREADABLE,
     EgressView,
     GatewayView,
     Key,
@@ -40,6 +42,8 @@ log = structlog.get_logger()
 
 SYNC_SECONDS: Final = 10.0
 REFUSED: Final = (401, 403)
+REFUSED_SECONDS: Final = 5.0
+"""A refusal of no more is that of an API server that has just started: nothing is written for it."""
 NO_HELM: Final = "type!=helm.sh/release.v1"
 """Helm's release Secrets are large and never a credential."""
 
@@ -47,11 +51,13 @@ NO_HELM: Final = "type!=helm.sh/release.v1"
 class Watches:
     """All mirrors; those of Secrets come and go with what is referred to."""
 
-    def __init__(self, api: KubeApi, settings: Settings, index: Index, add: Callable[[WorkKey], None]) -> None:
+    def __init__(self, api: KubeApi, settings: Settings, index: Index, add: Callable[..., None]) -> None:
         self._api, self._settings, self._index, self._add = api, settings, index, add
         self._tasks: dict[Mirror[Any], asyncio.Task[None]] = {}
         self._secrets: dict[Key, Mirror[SecretView]] = {}
         """By (namespace, ""), or with `Named` by (namespace, name)."""
+        self._away: dict[Key, bool] = {}
+        """Of those that can't be read: whether that is a refusal."""
         self.stored: Mirror[StoredView] = Mirror(
             api,
             paths.secrets(settings.credentials_namespace),
@@ -159,6 +165,7 @@ class Watches:
                 field_selector=selector,
                 on_change=self._secret_changed,
                 on_recovery=lambda error: self._secrets_back(place, error),
+                on_failure=lambda error: self._secrets_away(place, error),
             )
             self._run(mirror)
         try:
@@ -170,9 +177,21 @@ class Watches:
         # A watch that is refused means that what is mirrored is not true any more.
         if mirror.last_error is not None and mirror.last_error.status in REFUSED:
             return FORBIDDEN
+        if mirror.last_error is not None and time.monotonic() - mirror.as_of > self._settings.keeping.stale_seconds:
+            return UNREADABLE
         if not mirror.synced.is_set() and mirror.last_error is not None:
             raise mirror.last_error
         return mirror.objects.get(key) or NOT_FOUND
+
+    def refused_for(self, key: Key) -> float:
+        """Seconds for which a source Secret could not be had."""
+        mirror = self._secrets.get((key[0], "" if self._settings.source_secrets == "All" else key[1]))
+        return 0.0 if mirror is None or mirror.away_since is None else time.monotonic() - mirror.away_since
+
+    def mirrored(self, secret: Key) -> dict[str, str]:
+        """The credentials made from a Secret: name, and until when it is kept though the Secret does not bear it out (or empty)."""
+        found = self.stored.within((names.CREDENTIAL_TYPE, secret)).values()
+        return {view.name: view.annotations.get(names.KEPT_UNTIL_ANNOTATION, "") for view in found}
 
     def pods(self, devbox: Key) -> list[PodView]:
         """The pods with the Devbox's label."""
@@ -233,6 +252,7 @@ class Watches:
         used = self._index.namespaces() if self._settings.source_secrets == "All" else set()
         named = self._index.secrets() if self._settings.source_secrets == "Named" else set()
         for place in [place for place in self._secrets if place[0] not in used and place not in named]:
+            self._away.pop(place, None)
             self._tasks.pop(self._secrets.pop(place)).cancel()
 
     def last_event(self) -> float:
@@ -269,14 +289,28 @@ class Watches:
         for gateway in gateways:
             self._add(WorkKey(Kind.GATEWAY, *gateway))
 
+    def _secrets_away(self, place: Key, error: ApiError) -> None:
+        """Secrets can't be read: what was made from them is looked at once that is more than a moment, or has lasted."""
+        refused = error.status in REFUSED
+        if self._away.get(place) == refused:
+            return
+        self._away[place] = refused
+        after = REFUSED_SECONDS if refused else self._settings.keeping.stale_seconds + 1
+        for key in self._within(place):
+            self._add(WorkKey(Kind.SOURCE, *key), after)
+
     def _secrets_back(self, place: Key, error: ApiError) -> None:
         """Secrets may be read again. (An API server that has just started refuses everything for a moment.) Those that did not change
         meanwhile are news for whoever was told that they can't be had."""
-        if error.status in REFUSED:
-            namespace, name = place
-            for key in self._index.secrets():
-                if key[0] == namespace and name in ("", key[1]):
-                    self._source_changed(key)
+        self._away.pop(place, None)
+        for key in self._within(place):
+            if error.status in REFUSED or any(self.mirrored(key).values()):
+                self._source_changed(key)
+
+    def _within(self, place: Key) -> list[Key]:
+        """The source Secrets that one watch covers."""
+        namespace, name = place
+        return [key for key in self._index.secrets() if key[0] == namespace and name in ("", key[1])]
 
     def _stored_changed(self, key: Key, old: StoredView | None, new: StoredView | None) -> None:
         """Somebody deleted or edited a document, or one appeared that a Devbox waits for."""
@@ -293,7 +327,12 @@ class Watches:
         # (What appeared is our own doing, and only those who wait for it want to know; what was changed or deleted is not.)
         if view.type == names.CREDENTIAL_TYPE:
             secret = documents.source_of(view)
-            self._wake(self._index.users_of_secret(secret)) if old is None else self._add(WorkKey(Kind.SOURCE, *secret))
+            if old is not None:
+                self._add(WorkKey(Kind.SOURCE, *secret))
+            if old is None or new is None or _kept_until(old) != _kept_until(new):
+                self._wake(self._index.users_of_secret(secret))
+                for gateway in self._index.gateways_of_secret(secret) if old is not None else ():
+                    self._add(WorkKey(Kind.GATEWAY, *gateway))
         if view.type == names.GATEWAY_TYPE:
             gateway = documents.source_of(view)
             self._wake(self._index.users_of_gateway(gateway)) if old is None else self._add(WorkKey(Kind.GATEWAY, *gateway))
@@ -353,6 +392,10 @@ class Watches:
 
 def _core(plural: str) -> Callable[[str], str]:
     return lambda scope: paths.core(plural, scope)
+
+
+def _kept_until(view: StoredView) -> str | None:
+    return view.annotations.get(names.KEPT_UNTIL_ANNOTATION)
 
 
 def _egress(item: Object) -> EgressView | Missing:

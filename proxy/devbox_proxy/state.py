@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from devbox_api import names
 from devbox_api.route import CONFINED, MAX_REQUEST_BODY, REDACT_RESPONSES, RULES, Egress, Floor, Gateway, Route
+from devbox_common.credential import Flaw, judge
 from devbox_common.hosts import parse_grant
 from devbox_common.kube import KubeApi, Object
 from devbox_common.mirror import Key, Mirror
-from devbox_common.redacted import Redacted
 
 from . import floor
 from .credentials import Credential
@@ -124,10 +124,10 @@ class State:
         elif kind == names.CREDENTIAL_TYPE:
             metadata = secret["metadata"]
             grant = (metadata.get("annotations") or {}).get(names.ALLOWED_HOSTS_ANNOTATION)
-            value = _data(secret, names.CREDENTIAL_KEY).decode().rstrip("\r\n")
-            if not value or any(character < " " or character == "\x7f" for character in value):
-                raise ValueError("not a header's value")
-            self.known.credentials[name] = Credential(name, metadata["resourceVersion"], Redacted(value), parse_grant(grant))
+            value = judge(_data(secret, names.CREDENTIAL_KEY))
+            if isinstance(value, Flaw):
+                raise ValueError(value.name)
+            self.known.credentials[name] = Credential(name, metadata["resourceVersion"], value, parse_grant(grant))
         elif kind == names.FLOOR_TYPE:
             document = Floor.model_validate_json(_data(secret, names.FLOOR_KEY))
             self.floor = floor.compile_floor(document, self._own_addresses)

@@ -19,6 +19,7 @@ from . import (
     orphans,
     replicas,
     returns,
+    secrets,
     storm,
     strangers,
     tokens,
@@ -52,6 +53,10 @@ STAGED: Final[dict[str, Case]] = {
     "operator-leaves": leaves.leaves,
     "operator-changes": changes.changes,
     "operator-returns": returns.returns,
+    "secret-forbidden": secrets.taken_back,
+    "secret-refused-for-a-moment": secrets.restarted,
+    "secret-invalid": secrets.rotated,
+    "secret-not-granted": secrets.withheld,
     "operator-uninstalled": uninstall.uninstall,
 }
 LONG_ONLY: Final = {"operator-silent", "gateway-silent", "operator-storm"}

@@ -217,6 +217,22 @@ async def test_a_binding_that_may_not_be_used_any_more_leads_nowhere_and_heals(b
     assert bench.route().bindings[0].token == token
 
 
+async def test_a_binding_in_doubt_goes_on_leading_where_it_led_and_nowhere_else(bench: Bench) -> None:
+    await bench.attach()
+    same, other = PodBinding("A", "", "", frozenset({("gateway-a", "credential-a")})), BINDINGS[1]
+    await bench.attach(bindings=(same, other), complete=False)
+    found = {binding.name: (binding.gateway, binding.credential) for binding in bench.route().bindings}
+    assert found["A"] == ("gateway-a", "credential-a")
+    for kept in ({("gateway-a", "credential-b")}, {("gateway-b", "credential-a")}, set[tuple[str, str]]()):
+        await bench.attach()
+        await bench.attach(bindings=(PodBinding("A", "", "", frozenset(kept)), other), complete=False)
+        found = {binding.name: (binding.gateway, binding.credential) for binding in bench.route().bindings}
+        assert found["A"] == ("", ""), kept
+    await bench.attach(bindings=(PodBinding("A", "", "", frozenset({("gateway-a", "credential-a")})), other), complete=False)
+    found = {binding.name: (binding.gateway, binding.credential) for binding in bench.route().bindings}
+    assert found["A"] == ("", ""), "what leads nowhere is not led anywhere by a doubt"
+
+
 async def test_a_deleted_token_secret_comes_back(bench: Bench) -> None:
     await bench.attach()
     before = bench.secret_values()

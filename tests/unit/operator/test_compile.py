@@ -16,7 +16,7 @@ from devbox_operator.conditions import Regarding, events, merge
 from devbox_operator.credentials import Problem
 from devbox_operator.initview import InitView
 from devbox_operator.lifecycle import Create, Keep
-from devbox_operator.model import FORBIDDEN, INVALID, NOT_FOUND, PolicyView, System
+from devbox_operator.model import FORBIDDEN, INVALID, NOT_FOUND, UNREADABLE, PolicyView, System
 from devbox_operator.settings import Settings
 from devbox_operator.status import Outcome, devbox_status, difference
 
@@ -84,6 +84,35 @@ def test_a_devbox_of_another_namespace_is_told_nothing_of_the_secrets_there(
         told = [word for word in ("vault", "prod-eu", "billing", "corp.example") if word in problem.message]
         assert not told, (problem.reason, told)
         assert "shared/anthropic" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (FORBIDDEN, (Reason.SECRET_FORBIDDEN, True)),
+        (UNREADABLE, (Reason.SECRET_FORBIDDEN, True)),
+        ({"api-key": "sk-new\t"}, (Reason.SECRET_INVALID, True)),
+        ({"api-key": ""}, (Reason.SECRET_INVALID, False)),
+        ({}, (Reason.KEY_AMBIGUOUS, False)),
+        (NOT_FOUND, (Reason.SECRET_NOT_FOUND, False)),
+    ],
+    ids=str,
+)
+def test_a_secret_in_doubt_keeps_its_credential_for_a_while_and_says_until_when(
+    snapshot: Any, secret: Any, settings: Settings, state: Any, expected: tuple[Reason, bool]
+) -> None:
+    found, until = state if isinstance(state, str) else secret(state), "2026-11-23T12:02:00Z"
+    mirrored = {("team-a", "anthropic"): {CREDENTIAL: until}}
+    desired = compile_devbox(snapshot(secrets={("team-a", "anthropic"): found}, mirrored=mirrored), settings)
+    (binding,) = desired.bindings
+    assert binding.problem is not None
+    reason, kept = expected
+    assert binding.problem.reason == reason
+    assert binding.kept == (frozenset({("gateway-gw-1", CREDENTIAL)}) if kept else frozenset())
+    assert binding.problem.message.endswith(f"still in use, until {until}") == kept
+    assert not desired.complete, "a new pod waits"
+    over = compile_devbox(snapshot(secrets={("team-a", "anthropic"): found}), settings)
+    assert not over.bindings[0].kept, "once it is gone there is nothing to keep"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from devbox_api import names
 from devbox_api.route import Floor as Document
 from devbox_common.access import Access
 from devbox_common.kube import KubeApi
+from devbox_common.redacted import Redacted
+from devbox_operator.credentials import usable
 from devbox_proxy.floor import Floor, compile_floor
 from devbox_proxy.state import State, pod_of
 
@@ -125,11 +127,29 @@ async def test_a_credential_is_taken_as_it_is_but_for_the_newline_at_its_end(sta
     assert "sk-real" not in repr(state.known)
 
 
-@pytest.mark.parametrize("value", [b"", b"\n", b"sk\nreal", b"sk\r\nX-Injected: 1", b"sk\0", b"sk\x7f", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"\n", b"sk\nreal", b"sk\r\nX-Injected: 1", b"sk\0", b"sk\x7f", b"\xff\xfe", b"sk\t", b"\tsk", b"sk ", b"s" * 8193],
+)
 async def test_a_credential_that_is_no_header_value_is_none(state: State, value: bytes) -> None:
     put(state, "credential-1", credential(b"sk-before"))
     put(state, "credential-1", credential(value), credential(b"sk-before"))
     assert not state.known.credentials
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"sk-1", b"sk-1\n", b"sk\t1", b"sk-1\t", b" sk-1", b"sk\x7f", b"sk\xa0", "pässwort".encode(), "\u200bsk".encode()],
+    ids=repr,
+)
+async def test_operator_and_gateway_judge_alike(state: State, value: bytes) -> None:
+    put(state, "credential-1", credential(value))
+    taken = state.known.credentials.get("credential-1")
+    assert (taken.value if taken else None) == (judged if isinstance(judged := operators_judgement(value), Redacted) else None)
+
+
+def operators_judgement(value: bytes) -> object:
+    return usable(Redacted(base64.b64encode(value).decode()))
 
 
 async def test_no_error_quotes_a_secret(state: State, capsys: pytest.CaptureFixture[str]) -> None:
