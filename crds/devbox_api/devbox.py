@@ -274,7 +274,9 @@ class DevboxSpec(ApiModel):
     node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(default={}, max_length=32)
     tolerations: tuple[Toleration, ...] = Field(default=(), max_length=32)
     restart_policy: Literal["Always", "OnFailure", "Never"] = "Always"
-    termination_grace_period_seconds: int = Field(default=30, ge=0, le=60, json_schema_extra={"format": "int64"})
+    termination_grace_period_seconds: int = Field(default=30, ge=0, le=60, json_schema_extra={"format": "int64", "minimum": 1})
+    """How long the agent has to end. (An object that was stored with 0 counts as 1: with 0 the pod's object, and its confinement,
+    would go before its processes.)"""
     pod_metadata: PodMetadata | None = None
     gateways: tuple[DevboxGateway, ...] = Field(
         default=(), max_length=32, json_schema_extra=rules(list_type="map", list_map_keys=["name"])

@@ -45,12 +45,17 @@ class Writer:
         self._start("create", body)
         return self._noted(await self._in_time(self._request("POST", collection, body=body)))
 
-    async def delete(self, path: str, *, uid: str | None = None, kind: str = "") -> bool:
-        """DELETE, of that very object if `uid` is given; False if it was gone already."""
+    async def delete(
+        self, path: str, *, uid: str | None = None, version: str | None = None, grace: int | None = None, kind: str = ""
+    ) -> bool:
+        """DELETE, of that very object if `uid` is given, as it was at `version`; False if it was gone already, or is another.
+        `grace`: seconds, in place of what a pod says of itself."""
         self._start("delete", {"kind": kind})
         options: Object = {"kind": "DeleteOptions", "apiVersion": "v1"}
         if uid:
-            options["preconditions"] = {"uid": uid}
+            options["preconditions"] = {"uid": uid, **({"resourceVersion": version} if version else {})}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
         try:
             await self._in_time(self._request("DELETE", path, body=options))
         except ApiError as error:

@@ -5,7 +5,8 @@ pods, not Devboxes: any pod that carries the label and the gate could be given g
 
 The order is what makes it safe to be interrupted anywhere. The Route comes before the token Secret, so that no process ever
 holds a token whose digest is not listed; the Route is written with the resourceVersion that was read (or created), so that
-digests are never lost to a writer that saw less. The gate opens when policy, Route and token Secret are there.
+digests are never lost to a writer that saw less. The gate opens when policy, Route and token Secret are there, and a live look has
+found the namespace's own policy, which holds the pod when its own one is gone (denial.py).
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from devbox_common.redacted import Redacted
 from . import documents, metrics, network, paths, tokens
 from .apply import Writer
 from .credentials import Problem
+from .denial import Denial
 from .model import PodView, PolicyView, SecretView, StoredRoute, StoredView
 from .settings import Settings
 
@@ -84,8 +86,8 @@ class Attached:
 class Attacher:
     """Carries it out."""
 
-    def __init__(self, writer: Writer, settings: Settings) -> None:
-        self._writer, self._settings = writer, settings
+    def __init__(self, writer: Writer, settings: Settings, denial: Denial) -> None:
+        self._writer, self._settings, self._denial = writer, settings, denial
 
     async def attach(
         self,
@@ -100,6 +102,7 @@ class Attacher:
         now: datetime,
     ) -> Attached:
         """Do what is still to do. Raises `ApiError`; everything can be done again."""
+        await self._denial.ensure(pod.namespace)
         await self._policy(pod, policies)
         if pod.gated and not (wanted.complete and wanted.served):
             return Attached(confined=True, issued=False, opened=False, expires={}, renew_at=None)
@@ -113,6 +116,7 @@ class Attacher:
             return Attached(confined=True, issued=False, opened=not pod.gated, expires={}, renew_at=None, problem=problem)
         await self._token_secret(pod, listed, stored, token_secret)
         if pod.gated:
+            await self._denial.confirm(pod.namespace)
             await self._open(pod)
         return self._attached(pod, listed, service_account, {binding.name for binding in wanted.bindings})
 

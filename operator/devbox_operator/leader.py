@@ -20,6 +20,7 @@ from devbox_common.kube import ApiError, KubeApi, Object
 from . import handlers, metrics
 from .apply import NotLeadingError, Writer
 from .attach import Attacher
+from .denial import Denial
 from .egress import EgressReconciler
 from .gateways import GatewayReconciler
 from .index import Index
@@ -57,7 +58,7 @@ class Leader:
         self.queue: WorkQueue[WorkKey] = WorkQueue(self._work, on_error=_failed)
         self.watches = Watches(api, settings, self.index, self.queue.add)
         observer, writer = Observer(api, self.watches, self.index, settings), Writer(api, held, left, self.watches.note)
-        attacher = Attacher(writer, settings)
+        denial = Denial(observer, self.watches.denial, writer)
         shared: dict[str, Any] = {
             "observer": observer,
             "watches": self.watches,
@@ -66,13 +67,19 @@ class Leader:
             "settings": settings,
             "queue": self.queue,
         }
-        self._devboxes = DevboxReconciler(attacher=attacher, **shared)
+        self._devboxes = DevboxReconciler(attacher=Attacher(writer, settings, denial), denial=denial, **shared)
         self._gateways = GatewayReconciler(**shared)
         self._egress = EgressReconciler(**shared)
         self._sources = SourceReconciler(self.watches, self.index, writer, settings)
         self._system = SystemReconciler(owner=owner, **shared)
         self._sweeper = Sweeper(
-            api=api, watches=self.watches, index=self.index, writer=writer, settings=settings, queue=self.queue
+            api=api,
+            watches=self.watches,
+            index=self.index,
+            writer=writer,
+            settings=settings,
+            queue=self.queue,
+            denial=denial,
         )
         self.started = asyncio.Event()
 

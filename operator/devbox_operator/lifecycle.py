@@ -70,6 +70,12 @@ def own(view: DevboxView, pods: Iterable[PodView]) -> list[PodView]:
     return sorted((pod for pod in pods if pod.owner == view.box.uid), key=lambda pod: -pod.incarnation)
 
 
+def strays(pods: Iterable[PodView], uid: str | None) -> list[PodView]:
+    """Pods with a Devbox's name on them that it does not control. `uid`: the Devbox's; None where there is none: then those that no
+    Devbox controls at all."""
+    return [pod for pod in pods if not pod.deleting and (pod.owner != uid if uid else not pod.owner)]
+
+
 def plan(view: DevboxView, pods: Iterable[PodView], wanted_hash: str, now: datetime, wanted_init: str = "") -> Step:
     """What to do about the Devbox's pod. (`wanted_init`: init.digest.)"""
     mine = own(view, pods)

@@ -128,7 +128,7 @@ class PodView:
     devbox: str
     """The label: the Devbox's name."""
     owner: str
-    """The UID of the Devbox that controls it; empty if none does."""
+    """The UID of the Devbox that controls it; empty if none does (somebody else may)."""
     labels: Mapping[str, str] = field(hash=False)
     incarnation: int
     spec_hash: str
@@ -149,6 +149,8 @@ class PodView:
     exit_code: int | None
     trouble: str
     """Why it does not run, in the kubelet's or the scheduler's words."""
+    grace: int = 30
+    """Seconds that its processes have to end. At least 1: with 0 the object would go, and the pod's confinement with it, before they do."""
     init: InitView | None = None
     init_hash: str = ""
     spec_fields: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -174,7 +176,7 @@ class PodView:
         """From the API's object."""
         metadata, spec, status = item["metadata"], item.get("spec") or EMPTY, item.get("status") or EMPTY
         annotations = metadata.get("annotations") or EMPTY
-        controller = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), EMPTY)
+        controller = next((o for o in metadata.get("ownerReferences") or () if o.get("controller") and _devbox(o)), EMPTY)
         conditions = {c["type"]: c for c in status.get("conditions") or ()}
         container = next((c for c in status.get("containerStatuses") or () if c["name"] == names.CONTAINER), EMPTY)
         state, last = container.get("state") or EMPTY, container.get("lastState") or EMPTY
@@ -203,10 +205,15 @@ class PodView:
             restarts=int(container.get("restartCount") or 0),
             exit_code=ended.get("exitCode"),
             trouble=_trouble(status, state, conditions),
+            grace=max(1, int(spec.get("terminationGracePeriodSeconds", 30))),
             init=InitView.of(spec, status),
             init_hash=annotations.get(names.INIT_HASH_ANNOTATION, ""),
             spec_fields=_fields(annotations.get(names.SPEC_FIELDS_ANNOTATION, "")),
         )
+
+
+def _devbox(owner: Mapping[str, Any]) -> bool:
+    return bool(owner.get("kind") == "Devbox" and str(owner.get("apiVersion", "")).startswith(f"{names.GROUP}/"))
 
 
 def _fields(text: str) -> Mapping[str, str]:
@@ -278,6 +285,10 @@ class PolicyView:
     owners: tuple[str, ...]
     """UIDs."""
     spec: Mapping[str, Any] = field(hash=False)
+    intact: bool = True
+    """False: the namespace's own policy (network.denial), and somebody changed it."""
+    marked: bool = False
+    """That one, and the sweep saw its namespace unused."""
 
     @classmethod
     def of(cls, item: Object) -> "PolicyView":

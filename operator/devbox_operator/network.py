@@ -1,6 +1,6 @@
 """NetworkPolicies of devbox pods: ours, and whether somebody else's opens what ours closes.
 
-Goes in: a pod and the namespace's policies. Comes out: a plain NetworkPolicy; names of foreign policies. Pure.
+Goes in: a pod and the namespace's policies. Comes out: plain NetworkPolicies; names of foreign policies. Pure.
 """
 
 from collections.abc import Iterable, Mapping
@@ -38,8 +38,8 @@ def policy_spec(devbox: str, release_namespace: str) -> dict[str, Any]:
 
 
 def policy(pod: PodView, release_namespace: str) -> Object:
-    """The pod's own policy. Owned by the pod, not the Devbox: it must outlive the pod's last packet, and garbage collection
-    takes an owner's children in any order."""
+    """The pod's own policy: what it allows. Owned by the pod, and gone with the first word of the pod's deletion; from then on the
+    namespace's own (`denial`) is what holds."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -53,6 +53,55 @@ def policy(pod: PodView, release_namespace: str) -> Object:
     }
 
 
+DENIAL: Final[Mapping[str, Any]] = {
+    "podSelector": {"matchExpressions": [{"key": names.DEVBOX_LABEL, "operator": "Exists"}]},
+    "policyTypes": ["Ingress", "Egress"],
+}
+"""Selects every devbox of its namespace, and allows nothing. Complete, with the API server's defaults."""
+
+
+def denial(namespace: str) -> Object:
+    """The namespace's own policy (denial.py). Owned by nobody: it has to be there for as long as any pod is."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {
+            "name": names.DENY_POLICY,
+            "namespace": namespace,
+            "labels": {names.MANAGED_BY_LABEL: names.MANAGED_BY},
+        },
+        "spec": dict(DENIAL),
+    }
+
+
+def flaws(item: Object) -> list[Object]:
+    """What makes the namespace's policy another one than ours, as the JSON patch that puts it right. An owner that is gone would have it
+    collected, and a finalizer keeps one that is being deleted from being made anew."""
+    metadata = item["metadata"]
+    found: list[Object] = []
+    if item.get("spec") != DENIAL:
+        found.append({"op": "replace", "path": "/spec", "value": dict(DENIAL)})
+    found += [
+        {"op": "remove", "path": f"/metadata/{field}"} for field in ("ownerReferences", "finalizers") if metadata.get(field)
+    ]
+    labels = metadata.get("labels") or {}
+    if labels.get(names.MANAGED_BY_LABEL) != names.MANAGED_BY:
+        labels = {**labels, names.MANAGED_BY_LABEL: names.MANAGED_BY}
+        found.append({"op": "add", "path": "/metadata/labels", "value": labels})
+    return found
+
+
+def marked(item: Object) -> bool:
+    """The sweep has seen the policy's namespace unused."""
+    return names.UNUSED_SINCE_ANNOTATION in (item["metadata"].get("annotations") or {})
+
+
+def repairs(item: Object) -> list[Object]:
+    """The flaws, and the mark: what is to be written before the policy is relied upon."""
+    path = f"/metadata/annotations/{names.UNUSED_SINCE_ANNOTATION.replace('/', '~1')}"
+    return [*flaws(item), *([{"op": "remove", "path": path}] if marked(item) else [])]
+
+
 def in_place(pod: PodView, policies: Iterable[PolicyView], release_namespace: str) -> bool:
     """The pod's policy is there, and as it should be."""
     wanted = policy_spec(pod.devbox, release_namespace)
@@ -62,14 +111,15 @@ def in_place(pod: PodView, policies: Iterable[PolicyView], release_namespace: st
 def foreign(pod: PodView, policies: Iterable[PolicyView], release_namespace: str) -> list[str]:
     """Names of policies that are not ours, select the pod, and allow something. (A policy with no rule only closes.)
 
-    Ours is what says exactly what ours says: labels and names can be copied. The pod's own one does not count, whatever it says:
-    attach.py puts it right before anything else.
+    Ours is what says exactly what ours says: labels and names can be copied. The pod's own one and the namespace's do not count,
+    whatever they say: attach.py and denial.py put them right before anything else.
     """
     ours = policy_spec(pod.devbox, release_namespace)
     return sorted(
         other.name
         for other in policies
         if dict(other.spec) != ours
+        and other.name != names.DENY_POLICY
         and not (other.name == pod.name and pod.uid in other.owners)
         and (other.spec.get("ingress") or other.spec.get("egress"))
         and _selects(other.spec, pod.labels)

@@ -104,6 +104,17 @@ class Observer:
             self._watches.note(item)
         return bool(unseen)
 
+    async def inhabited(self, namespace: str) -> bool:
+        """By live lists: there is a Devbox, or a pod with the devbox label."""
+        one = {"limit": "1"}
+        for path, params in (
+            (paths.pods(namespace), {**one, "labelSelector": names.DEVBOX_LABEL}),
+            (paths.devboxes(namespace), one),
+        ):
+            if (await self._api.request("GET", path, params=params)).get("items"):
+                return True
+        return False
+
     def shared(self, kind: str, namespace: str, name: str) -> SharedView | None:
         """The namespace's `devbox-agent` or CA bundle, as mirrored."""
         group = self._watches.accounts if kind == "ServiceAccount" else self._watches.bundles

@@ -93,9 +93,16 @@ def spec_fields(view: DevboxView, service_ips: tuple[str, ...]) -> dict[str, str
     """What `spec_hash` is made of, by field: a short hash each, so that a restart that is required can be told by its reasons."""
     live = {"gateways", "egress_policy_ref", "image_pull_secrets"}
     fields: dict[str, Any] = view.box.spec.model_dump(mode="json", by_alias=True, exclude=live, exclude_none=True)
+    fields["terminationGracePeriodSeconds"] = grace(view.box.spec)
     fields["gateways"] = [one.model_dump(mode="json", include={"name", "aliases"}) for one in view.box.spec.gateways]
     named = {f"spec.{field}": value for field, value in fields.items()} | {"the gateway's address": list(service_ips)}
     return {field: content_hash(value)[:8] for field, value in sorted(named.items())}
+
+
+def grace(spec: DevboxSpec) -> int:
+    """Seconds that the agent has to end. An object that was stored before the CRD asked for 1 may say 0: the API server would drop the
+    pod's object at once, and the cluster's network forgets with it whom it confines, while processes still run."""
+    return max(1, spec.termination_grace_period_seconds)
 
 
 def pod_spec(spec: DevboxSpec, name: str, release_namespace: str, service_ips: tuple[str, ...]) -> dict[str, Any]:
@@ -108,7 +115,7 @@ def pod_spec(spec: DevboxSpec, name: str, release_namespace: str, service_ips: t
         # Service links would put the addresses of everything in the namespace into the environment.
         "enableServiceLinks": False,
         "restartPolicy": spec.restart_policy,
-        "terminationGracePeriodSeconds": spec.termination_grace_period_seconds,
+        "terminationGracePeriodSeconds": grace(spec),
         # Names resolve at the gateway; its own name is in the hosts file, everything else fails at once. DNS is the classic leak.
         "dnsPolicy": "None",
         "dnsConfig": {"nameservers": ["127.0.0.1"], "options": [{"name": "attempts", "value": "1"}]},

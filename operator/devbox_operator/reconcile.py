@@ -6,6 +6,7 @@ renewal, a pause before the next pod). Called by the queue; may be interrupted a
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from devbox_api.conditions import Reason
 from devbox_api.devbox import DevboxStatus
-from devbox_common.kube import ApiError
+from devbox_common.kube import ApiError, Object
 
 from . import lifecycle, paths, pod
 from .apply import Writer
@@ -24,6 +25,7 @@ from .compile import Desired, compile_devbox, new_pod
 from .conditions import Regarding, events, urgent
 from .confinement import served
 from .credentials import Problem
+from .denial import Denial
 from .index import Index, References
 from .invalid import report_invalid
 from .keys import Kind, WorkKey
@@ -62,11 +64,13 @@ class DevboxReconciler:
         index: Index,
         writer: Writer,
         attacher: Attacher,
+        denial: Denial,
         settings: Settings,
         queue: WorkQueue[WorkKey],
     ) -> None:
         self._observer, self._watches, self._index = observer, watches, index
         self._writer, self._attacher, self._settings, self._queue = writer, attacher, settings, queue
+        self._denial = denial
         self._statuses = StatusWriter(writer)
         self._announced: dict[Key, tuple[int, float]] = {}
         """The last announcement of a pod that was seen, and since when (of the monotonic clock)."""
@@ -89,6 +93,10 @@ class DevboxReconciler:
     async def _reconcile(self, key: Key) -> float | None:
         item = await self._observer.get(paths.devboxes(*key))
         before = self._index.devboxes.get(key)
+        if pods := self._watches.pods(key):
+            # Also where nothing else is done about a pod: one that is being deleted, or has no Devbox any more, lives on for a while.
+            await self._denial.ensure(key[0])
+            await self._end_strays(pods, item)
         if item is None:
             self._index.put(key, None)
             self._wake_users(before, None)
@@ -155,7 +163,7 @@ class DevboxReconciler:
                 return replace(now_at, failures=failures, pod=ended, waiting=message, gone=True), version
             case lifecycle.Replace(old, why):
                 log.info("pod_replaced", pod=old.name, namespace=old.namespace, why=why)
-                await self._writer.delete(paths.pods(old.namespace, old.name), uid=old.uid, kind="Pod")
+                await self._delete_pod(old)
                 outcome = replace(now_at, incarnation=max(now_at.incarnation, old.incarnation), failures=0)
                 return replace(outcome, pod=replace(old, deleting=True), waiting=f"{why}; a new one follows"), version
             case lifecycle.Create(number, failures):
@@ -240,7 +248,17 @@ class DevboxReconciler:
         """Pods of older incarnations."""
         for other in lifecycle.own(snapshot.devbox, snapshot.pods):
             if other.uid != current.uid and not other.deleting:
-                await self._writer.delete(paths.pods(other.namespace, other.name), uid=other.uid, kind="Pod")
+                await self._delete_pod(other)
+
+    async def _end_strays(self, pods: Iterable[PodView], item: Object | None) -> None:
+        """Pods that say that they are this Devbox's, and are not: somebody took their owner away, or orphaned them. Nobody would give
+        them tokens or look after them, and the garbage collector leaves them. (Those of a Devbox that is gone it takes itself.)"""
+        for stray in lifecycle.strays(pods, item["metadata"]["uid"] if item else None):
+            log.warning("stray_pod_deleted", pod=stray.name, namespace=stray.namespace, owner=stray.owner)
+            await self._delete_pod(stray)
+
+    async def _delete_pod(self, old: PodView) -> None:
+        await self._writer.delete(paths.pods(old.namespace, old.name), uid=old.uid, grace=old.grace, kind="Pod")
 
     async def _delete_routes(self, key: Key, keep: frozenset[str]) -> None:
         """Routes of the Devbox's pods that are gone: at once, not with the next sweep."""

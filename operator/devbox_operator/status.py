@@ -14,7 +14,7 @@ import structlog
 from pydantic import BaseModel
 
 from devbox_api.conditions import ConditionType, Reason
-from devbox_api.devbox import DevboxGatewayStatus, DevboxStatus
+from devbox_api.devbox import DevboxGatewayStatus, DevboxSpec, DevboxStatus
 from devbox_api.egresspolicy import EgressPolicyStatus
 from devbox_api.gatewayconfig import GatewayConfigStatus
 from devbox_api.names import INIT_CONTAINER, RESTARTED_AT_ANNOTATION
@@ -29,7 +29,7 @@ from .conditions import Finding, Regarding, bad, events, from_problems, good, me
 from .confinement import Confinement, confinement
 from .credentials import Problem
 from .model import DevboxView, Key, PodView, Snapshot, format_time
-from .pod import gateway_url
+from .pod import gateway_url, grace
 from .settings import Settings
 
 log = structlog.get_logger()
@@ -73,7 +73,7 @@ def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, settin
     confined = confinement(pod, snapshot.policies, settings, in_force=in_force)
     refused = [problem for problem in (desired.refused, desired.egress_problem) if problem]
     findings: dict[ConditionType, Finding] = {
-        _C.ACCEPTED: from_problems(refused, good(Reason.ACCEPTED)),
+        _C.ACCEPTED: from_problems(refused, good(Reason.ACCEPTED, _remark(box.spec))),
         _C.CREDENTIALS_RESOLVED: from_problems(desired.problems, good(Reason.RESOLVED)),
         _C.TOKENS_ISSUED: _tokens(outcome),
         _C.EGRESS_CONFINED: confined.finding,
@@ -109,6 +109,13 @@ def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, settin
         gateway_names=",".join(binding.name for binding in desired.bindings) or None,
         conditions=merge(box.status.conditions, findings, box.generation, snapshot.now),
     )
+
+
+def _remark(spec: DevboxSpec) -> str:
+    """What of an accepted spec is not taken as it is written."""
+    if spec.termination_grace_period_seconds == grace(spec):
+        return ""
+    return f"spec.terminationGracePeriodSeconds is {spec.termination_grace_period_seconds}, which counts as {grace(spec)}; write 1 or more"
 
 
 def _tokens(outcome: Outcome) -> Finding:

@@ -7,16 +7,18 @@ period, but for the first time), and the deletion of what belongs to nobody. Cal
 import contextlib
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import structlog
 from pydantic import ValidationError
 
 from devbox_api import names
-from devbox_common.kube import KubeApi, Object
+from devbox_common.kube import ApiError, KubeApi, Object
 
 from . import documents, metrics, paths
 from .apply import Writer
+from .denial import Denial
 from .index import Index, References, references
 from .keys import CERTIFICATES, FLOOR, Kind, WorkKey
 from .model import DevboxView, GatewayView, Key
@@ -41,7 +43,9 @@ class Sweeper:
         writer: Writer,
         settings: Settings,
         queue: WorkQueue[WorkKey],
+        denial: Denial,
     ) -> None:
+        self._denial = denial
         self._api, self._watches, self._index = api, watches, index
         self._writer, self._settings, self._queue = writer, settings, queue
         self._first = True
@@ -53,7 +57,9 @@ class Sweeper:
         async for item in self._listed(paths.gatewayconfigs):
             if (gateway := _parse(GatewayView.of, item)) is not None:
                 gateways[gateway.key] = gateway
+        inhabited: set[str] = set()
         async for item in self._listed(paths.devboxes):
+            inhabited.add(item["metadata"]["namespace"])
             if (box := _parse(DevboxView.of, item)) is not None:
                 devboxes[box.key] = references(box, gateways)
         self._index.replace(devboxes, gateways.values())
@@ -72,11 +78,14 @@ class Sweeper:
             elif stored.type == names.ROUTE_TYPE:
                 # Of a Devbox that went while nobody worked: its own reconcile finds it gone.
                 keys.add(WorkKey(Kind.DEVBOX, *documents.devbox_of(stored)))
+        pods = await self._pods_and_routes()
+        # Pods without a Devbox: its own reconcile ends those that the garbage collector does not.
+        keys |= {WorkKey(Kind.DEVBOX, *box) for box in pods}
+        await self._denials(inhabited | {namespace for namespace, _ in pods})
         period = self._settings.resync_seconds
         for key in (CERTIFICATES, FLOOR, *sorted(keys)):
             self._queue.add(key, 0.0 if self._first else random.uniform(0.01, period * 0.8))  # noqa: S311 (jitter)
         self._first = False
-        await self._routes()
         self._watches.prune()
         return period * random.uniform(0.9, 1.1)  # noqa: S311 (jitter)
 
@@ -88,17 +97,39 @@ class Sweeper:
                     for item in page.items:
                         yield item
 
-    async def _routes(self) -> None:
-        """Routes whose pod is gone. (Normally its Devbox's reconcile has deleted them long before.)"""
+    async def _pods_and_routes(self) -> set[Key]:
+        """Whose pods there are, by namespace and label. Routes whose pod is gone are deleted. (Normally its Devbox's reconcile has done it
+        long before.)"""
         # Those that are there before the pods are listed: a Route is made after its pod, and no clock has to say which came first.
         routes = [stored for stored in self._watches.stored.objects.values() if stored.type == names.ROUTE_TYPE]
-        live = {item["metadata"]["uid"] async for item in self._listed(paths.pods, {"labelSelector": names.DEVBOX_LABEL})}
+        live, boxes = set[str](), set[Key]()
+        async for item in self._listed(paths.pods, {"labelSelector": names.DEVBOX_LABEL}):
+            metadata = item["metadata"]
+            live.add(metadata["uid"])
+            boxes.add((metadata["namespace"], metadata["labels"][names.DEVBOX_LABEL]))
         for stored in routes:
             if stored.name.removeprefix("route-") in live:
                 continue
             path = paths.secrets(self._settings.credentials_namespace, stored.name)
             await self._writer.delete(path, uid=stored.uid, kind="Secret")
             log.info("route_swept", route=stored.name)
+        return boxes
+
+    async def _denials(self, inhabited: set[str]) -> None:
+        """Every namespace with devboxes has its NetworkPolicy; one without them does not keep it for ever."""
+        marked = {view.namespace for view in self._watches.denials() if view.marked}
+        unused = {view.namespace for view in self._watches.denials()} - inhabited
+        for namespace in sorted(inhabited | unused):
+            try:
+                if namespace in unused:
+                    await self._denial.retire(namespace, datetime.now(UTC))
+                elif namespace in marked:
+                    await self._denial.confirm(namespace)
+                else:
+                    await self._denial.ensure(namespace)
+            except ApiError as error:
+                # One namespace (that is being deleted, say) does not keep the sweep from the others; the next one tries again.
+                log.warning("denial_not_swept", namespace=namespace, error=str(error))
 
 
 def _parse(view: Callable[[Object], V], item: Object) -> V | None:

@@ -10,6 +10,7 @@ kopf's indices won't do: they keep what was deleted while a watch was down.
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -94,14 +95,14 @@ class Watches:
         self.service_cidrs: Mirror[tuple[str, ...]] = Mirror(
             api, paths.SERVICE_CIDRS, floor.service_cidrs, on_change=lambda *_: add(FLOOR), optional=True
         )
-        """Kubernetes has them from 1.33 on."""
+        """(An older release's Role does not show them.)"""
         self._pods = self._scoped(
             paths.pods, PodView.of, self._pod_changed, names.DEVBOX_LABEL, group=lambda key, pod: (key[0], pod.devbox)
         )
         self._gateways = self._scoped(paths.gatewayconfigs, GatewayView.of, self._gateway_changed)
         self._egress = self._scoped(paths.egresspolicies, _egress, self._egress_changed)
         self._policies = self._scoped(
-            paths.networkpolicies, PolicyView.of, self._policy_changed, group=lambda key, view: (key[0], self._own_policy(view))
+            paths.networkpolicies, _policy, self._policy_changed, group=lambda key, view: (key[0], self._own_policy(view))
         )
         self.accounts = self._scoped(_core("serviceaccounts"), SharedView.of, self._shared_changed, names.MANAGED_SELECTOR)
         self.bundles = self._scoped(_core("configmaps"), SharedView.of, self._shared_changed, names.MANAGED_SELECTOR)
@@ -216,6 +217,16 @@ class Watches:
         """The NetworkPolicies that say of the Devbox's pods what ours says, and those of others that may select them."""
         mirror = self.of_scope(self._policies, devbox[0])
         return (*mirror.within(devbox).values(), *mirror.within((devbox[0], "")).values()) if mirror else ()
+
+    def denial(self, namespace: str) -> PolicyView | None:
+        """The namespace's own NetworkPolicy (denial.py)."""
+        mirror = self.of_scope(self._policies, namespace)
+        return mirror.objects.get((namespace, names.DENY_POLICY)) if mirror else None
+
+    def denials(self) -> list[PolicyView]:
+        """Those of all namespaces."""
+        every = (view for mirror in self._policies.values() for view in mirror.objects.values())
+        return [view for view in every if view.name == names.DENY_POLICY]
 
     def routes(self, devbox: Key) -> list[StoredView]:
         """The Routes of a Devbox."""
@@ -354,12 +365,21 @@ class Watches:
             self._wake(self._index.users_of_egress(key))
 
     def _policy_changed(self, key: Key, old: PolicyView | None, new: PolicyView | None) -> None:
+        if key[1] == names.DENY_POLICY:
+            if new is None or not new.intact:
+                # Pods without a Devbox, too, which nothing else would look at.
+                self._wake(sorted({*self._index.devboxes_in(key[0]), *self._devboxes_of_pods(key[0])}))
+            return
         devbox = self._own_policy(new or old)
         if not devbox or (new and old and not self._own_policy(old)):
             # Somebody else's may select any pod of the namespace.
             self._wake(self._index.devboxes_in(key[0]))
         elif old is not None:
             self._wake([(key[0], devbox)])
+
+    def _devboxes_of_pods(self, namespace: str) -> set[Key]:
+        mirror = self.of_scope(self._pods, namespace)
+        return {(key[0], pod.devbox) for key, pod in mirror.objects.items() if key[0] == namespace} if mirror else set()
 
     def _own_policy(self, view: PolicyView | None) -> str:
         """The Devbox, if the policy says exactly what ours says; else empty."""
@@ -405,6 +425,13 @@ def _egress(item: Object) -> EgressView | Missing:
     except ValueError:
         return INVALID  # its own reconcile says what is wrong
     return view
+
+
+def _policy(item: Object) -> PolicyView:
+    view = PolicyView.of(item)
+    if view.name != names.DENY_POLICY:
+        return view
+    return replace(view, intact=not network.flaws(item), marked=network.marked(item))
 
 
 def _policy_uid(found: EgressView | Missing | None) -> str | None:

@@ -15,7 +15,7 @@ import pytest
 import uvloop
 import yaml
 from tests.support.control_plane import control_plane
-from tests.support.fake_kubelet import ended
+from tests.support.fake_kubelet import ended, gone, held
 from tests.support.fleet import devbox, gatewayconfig
 from tests.support.release import install
 
@@ -155,12 +155,30 @@ async def policy_changed(on: Stage, cars: Traffic, space: str, case: Object) -> 
                 return item is not None and item["spec"] == wanted
 
             await eventually(restored, RESTORED_SECONDS)
+    await _outlived(on, cars, space, pod)
+
+
+async def _outlived(on: Stage, cars: Traffic, space: str, pod: str) -> None:
+    """The pod is deleted as some tools do it, and its processes don't care: what it was allowed goes, what denies it everything stays."""
+    own, deny = paths.networkpolicies(space, pod), paths.networkpolicies(space, names.DENY_POLICY)
+    before = await on.get(own)
+    assert before is not None
+    cars.kubelet.idle = True
     await on.api.request("DELETE", paths.pods(space, pod), body=FOREGROUND)
 
-    async def gone() -> bool:
-        return await on.get(path) is None
+    async def collected() -> bool:
+        # (An operator that has not heard yet that the pod is to end makes another one.)
+        now_ = await on.get(own)
+        return now_ is None or now_["metadata"]["uid"] != before["metadata"]["uid"]
 
-    await eventually(gone, COLLECTED_SECONDS)
+    await eventually(collected, COLLECTED_SECONDS)
+    still = await on.get(paths.pods(space, pod))
+    assert still is not None, "it is in its grace period"
+    assert await held(on.api, still)
+    cars.kubelet.idle = False
+    await cars.kubelet.end(still)
+    assert await on.get(paths.pods(space, pod)) is None
+    assert await on.get(deny) is not None
 
 
 async def relabelled(on: Stage, cars: Traffic, space: str, case: Object) -> None:
@@ -186,24 +204,26 @@ async def ended_pods_address(on: Stage, cars: Traffic, space: str, case: Object)
 
 
 async def after_deletion(on: Stage, cars: Traffic, space: str, case: Object) -> None:
-    """Asked to go (and still there, in its grace), removed at once, and gone with its Devbox."""
-    now_ = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
-    for number, (way, body) in enumerate((("pod", None), ("pod", now_), ("devbox", None))):
+    """Asked to go (and still there, in its grace), removed by its node, and gone with its Devbox."""
+    for number, way in enumerate(("pod", "node", "devbox")):
         name = f"agent-{number}"
         await on.create(space, name)
         agent = await cars.agent(space, name)
         assert (await cars.answers(agent)).fine
         cars.kubelet.idle = True
-        path = paths.pods(space, agent.name) if way == "pod" else paths.devboxes(space, name)
-        await on.api.request("DELETE", path, body=body)
+        path = paths.devboxes(space, name) if way == "devbox" else paths.pods(space, agent.name)
+        if way == "node":
+            await gone(on.node, space, agent.name, agent.uid)
+        else:
+            await on.api.request("DELETE", path)
         start = now()
         took = await cars.refused(agent)
         cars.kubelet.idle = False
-        assert took is not None, f"{way} deleted, {body}: still answered after {now() - start:.0f} s"
+        assert took is not None, f"{way}: still answered after {now() - start:.0f} s"
         assert took <= REVOKED_SECONDS
-        if way == "pod" and body is None:
+        if way == "pod":
             assert await on.get(path) is not None, "it was to be in its grace"
-            await on.api.request("DELETE", path, body=now_)
+            await gone(on.node, space, agent.name, agent.uid)
 
 
 async def node_and_gate(on: Stage, cars: Traffic, space: str, case: Object) -> None:

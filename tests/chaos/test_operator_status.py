@@ -148,7 +148,7 @@ async def live(on: Stage, life: Life, kubelet: FakeKubelet) -> None:
     await life.until("Terminating", "deletion asked for")
     kubelet.idle = False
     for item in await on.pods(space):
-        await kubelet._end(item)
+        await kubelet.end(item)
     await life.kubectl("wait", "--for=delete", "dbx/agent", "--timeout=60s")
     await life.until("gone", "deleted")
 
@@ -166,7 +166,7 @@ def seen(plane: ControlPlane) -> Seen:
             await on.alone(resyncSeconds=RESYNC_SECONDS)
             await on.collector_is_ready()
             life = Life(on, await on.namespace())
-            kubelet = FakeKubelet(on.api)
+            kubelet = FakeKubelet(on.api, on.node)
             ways = {"devboxes": paths.devboxes, "gatewayconfigs": paths.gatewayconfigs, "egresspolicies": paths.egresspolicies}
             mirrors = [_recorder(life, kind, way(life.space)) for kind, way in ways.items()]
             tasks = [asyncio.create_task(mirror.run()) for mirror in mirrors]

@@ -136,13 +136,17 @@ class ControlPlane:
         """A client that may do everything; the caller closes it."""
         return KubeApi(Access(self.url, self._tls()))
 
+    def node(self) -> KubeApi:
+        """A client with the node's own identity: what a kubelet may do, such as to say that a pod's processes are gone."""
+        return KubeApi(Access(self.url, self._tls("kubelet")))
+
     def trust(self) -> ssl.SSLContext:
         """The cluster's authority, for whoever has a token."""
         return ssl.create_default_context(cafile=self.pki / "ca.crt")
 
-    def _tls(self) -> ssl.SSLContext:
+    def _tls(self, who: str = "admin") -> ssl.SSLContext:
         context = self.trust()
-        context.load_cert_chain(self.pki / "admin.crt", self.pki / "admin.key")
+        context.load_cert_chain(self.pki / f"{who}.crt", self.pki / f"{who}.key")
         return context
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:

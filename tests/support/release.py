@@ -149,9 +149,10 @@ class Release:
         """A helm command about the release namespace, as the administrator. Raises RuntimeError with what it said."""
         helm(self.plane, *arguments, stdin=stdin)
 
-    def helm_install(self) -> None:
-        """By Helm itself, with what is there already taken over."""
-        self.helm("install", "devbox-gateway", str(CHART), "--take-ownership", "--force-conflicts", "--values=-", stdin=VALUES)
+    def helm_install(self, *, again: bool = False) -> None:
+        """By Helm itself, with what is there already taken over. `again`: it was installed so before, and what stayed is its own."""
+        taken = () if again else ("--take-ownership", "--force-conflicts")
+        self.helm("install", "devbox-gateway", str(CHART), *taken, "--values=-", stdin=VALUES)
         _wait_for_policies(self.plane)
 
     def end(self) -> None:

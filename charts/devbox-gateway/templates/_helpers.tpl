@@ -22,6 +22,16 @@ system:serviceaccount:{{ .Release.Namespace }}:devbox-operator
 ['system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager']
 {{- end }}
 
+{{/* Metadata of what a running devbox's confinement stands on: `helm uninstall` leaves it, or whoever may edit pods could take it away from
+those that still run. By the label it can be deleted in the end (docs/install.md). */}}
+{{- define "devbox-gateway.guard" -}}
+labels:
+  {{- include "devbox-gateway.labels" . | nindent 2 }}
+  devbox-gateway.io/guard: {{ .Release.Namespace }}
+annotations:
+  helm.sh/resource-policy: keep
+{{- end }}
+
 {{- define "devbox-gateway.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/component: {{ .component }}

@@ -19,7 +19,7 @@ from tests.chaos.client import Answer
 from tests.chaos.report import Row
 from tests.chaos.world import eventually
 from tests.support.control_plane import NODE
-from tests.support.fake_kubelet import ended, running
+from tests.support.fake_kubelet import ended, gone, running
 from tests.support.release import CREDENTIALS
 
 from devbox_api import names
@@ -33,7 +33,6 @@ from .traffic import Agent, Traffic, credential, traffic
 NAME: Final = "ANTHROPIC"
 ADDRESSES: Final = [f"10.204.7.{number}" for number in range(1, 31)]
 WAYS: Final = ("removed", "asked to go", "failed", "succeeded")
-AT_ONCE: Final[Object] = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
 LIFE: Final = "x-life"
 START_SECONDS: Final = 1.0
 """No agent calls sooner after its Route was written: a kubelet has to learn of the pod, and devbox-init looks three times."""
@@ -153,7 +152,7 @@ class Crowd:
     async def _end(self, life: Life, way: str) -> None:
         path = paths.pods(life.team.namespace, life.name)
         if way == "removed":
-            await self._stage.api.request("DELETE", path, body=AT_ONCE)
+            await gone(self._stage.node, life.team.namespace, life.name, life.uid)
         elif way == "asked to go":
             await self._stage.api.request("DELETE", path)
         else:
@@ -162,7 +161,7 @@ class Crowd:
     async def _remove(self, life: Life) -> None:
         """The object, if it is still there, and the Route."""
         if life.number % len(WAYS):
-            await self._stage.api.request("DELETE", paths.pods(life.team.namespace, life.name), body=AT_ONCE)
+            await gone(self._stage.node, life.team.namespace, life.name, life.uid)
         await self._operator.request("DELETE", paths.secrets(CREDENTIALS, documents.route_name(life.uid)))
 
 

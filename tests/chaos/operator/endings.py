@@ -51,7 +51,7 @@ class Scenario:
 async def endings(stage: Stage, long: bool) -> list[Row]:
     """All of it."""
     rows: list[Row] = []
-    async with FakeKubelet(stage.api).working():
+    async with FakeKubelet(stage.api, stage.node).working():
         replica = await stage.alone()
         for scenario in _scenarios(ORDERS if long else ORDERS[:1]):
             space = await _begun(stage, scenario)

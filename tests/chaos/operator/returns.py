@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from tests.chaos.report import Row
 from tests.chaos.world import eventually
-from tests.support.fake_kubelet import ended, waiting
+from tests.support.fake_kubelet import ended, gone, waiting
 
 from devbox_common.kube import ApiError, Object
 from devbox_operator import paths
@@ -78,8 +78,7 @@ async def _back(stage: Stage, cars: Traffic, what: str, policy: str, status: Obj
     space, old = await _started(stage, cars, restartPolicy=policy)
     start = now()
     if status is None:
-        options = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
-        await stage.api.request("DELETE", paths.pods(space, old.name), body=options)
+        await gone(stage.node, space, old.name, old.uid)
     else:
         await cars.kubelet.says(old.pod, **status)
     new = old

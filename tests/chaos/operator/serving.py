@@ -20,13 +20,14 @@ from tests.chaos.client import Client
 from tests.chaos.forwarder import Forwarder
 from tests.chaos.world import API_ADDRESS, Replica, eventually
 from tests.support.control_plane import NODE, ControlPlane
+from tests.support.fake_kubelet import gone
 from tests.support.fleet import HOSTS
 from tests.support.gateway_process import HOST, running, server_tls, write_files
 from tests.support.netns import GATEWAY
 from tests.support.release import NAMESPACE, token_of, write_kubeconfig
 
 from devbox_api import names
-from devbox_common.kube import MERGE_PATCH, ApiError, KubeApi, Object
+from devbox_common.kube import MERGE_PATCH, KubeApi, Object
 from devbox_common.mirror import Key, Mirror
 from devbox_demo.credentials import make_certificates
 from devbox_operator import paths
@@ -38,8 +39,10 @@ READY_SECONDS: Final = 30.0
 class Serving:
     """The gateways of a release."""
 
-    def __init__(self, plane: ControlPlane, kube: KubeApi, folder: Path, upstream: Api, trust: ssl.SSLContext) -> None:
-        self.plane, self.kube, self.folder, self.upstream, self.trust = plane, kube, folder, upstream, trust
+    def __init__(
+        self, plane: ControlPlane, kube: KubeApi, *, node: KubeApi, folder: Path, upstream: Api, trust: ssl.SSLContext
+    ) -> None:
+        self.plane, self.kube, self.node, self.folder, self.upstream, self.trust = plane, kube, node, folder, upstream, trust
         self.service = Forwarder(GATEWAY, [])
         self.replicas: list[Replica] = []
         self._stack = contextlib.AsyncExitStack()
@@ -104,14 +107,13 @@ class Serving:
 
     def _changed(self, key: Key, old: Object | None, new: Object | None) -> None:
         if new is not None and "deletionTimestamp" in new["metadata"] and new["spec"].get("nodeName"):
-            task = asyncio.create_task(self.end_pod(*key))
+            task = asyncio.create_task(self.end_pod(*key, new["metadata"]["uid"]))
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
-    async def end_pod(self, namespace: str, name: str) -> None:
-        """The pod is gone."""
-        with contextlib.suppress(ApiError):  # it was gone before
-            await self.kube.request("DELETE", paths.pods(namespace, name), params={"gracePeriodSeconds": "0"})
+    async def end_pod(self, namespace: str, name: str, uid: str) -> None:
+        """The pod is gone, and its node says so."""
+        await gone(self.node, namespace, name, uid)
 
     async def token(self, namespace: str, pod: str, gateway: str) -> str:
         """What is in the devbox's environment."""
@@ -144,7 +146,9 @@ async def serving(plane: ControlPlane, kube: KubeApi) -> AsyncIterator[Serving]:
         pair = make_certificates((HOST, *HOSTS.values()))
         write_files(folder, pair, plane.url)
         upstream = await stack.enter_async_context(api(API_ADDRESS, server_tls(folder)))
-        result = Serving(plane, kube, folder, upstream, ssl.create_default_context(cadata=pair.ca))
+        node = await stack.enter_async_context(plane.node())
+        trust = ssl.create_default_context(cadata=pair.ca)
+        result = Serving(plane, kube, node=node, folder=folder, upstream=upstream, trust=trust)
         stack.push_async_callback(result.close)
         await stack.enter_async_context(result.service)
         await stack.enter_async_context(result.kubelet())

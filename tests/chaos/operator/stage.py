@@ -39,8 +39,9 @@ class Replica:
 class Stage:
     """What a case has."""
 
-    def __init__(self, release: Release, api: KubeApi) -> None:
-        self.release, self.api = release, api
+    def __init__(self, release: Release, api: KubeApi, node: KubeApi) -> None:
+        """`node`: who may say that a pod's processes are gone."""
+        self.release, self.api, self.node = release, api, node
         self.replicas: list[Replica] = []
         self._stack = contextlib.AsyncExitStack()
 
@@ -205,8 +206,8 @@ ALL: Final = list(GATEWAYS)
 async def stage(release: Release) -> AsyncIterator[Stage]:
     """On a release that is there."""
     await release.authorise()
-    async with release.plane.admin() as api:
-        result = Stage(release, api)
+    async with release.plane.admin() as api, release.plane.node() as node:
+        result = Stage(release, api, node)
         try:
             yield result
         finally:

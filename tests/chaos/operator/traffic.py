@@ -202,7 +202,7 @@ async def traffic(
             "drainSeconds": 0,
         }
         settings(folder, **given, **change)
-        kubelet = FakeKubelet(stage.api)
+        kubelet = FakeKubelet(stage.api, stage.node)
         await stack.enter_async_context(kubelet.working())
         result = Traffic(stage, kubelet, upstream, folder, trust or ssl.create_default_context(cadata=pair.ca))
         upstream.ways["/"] = result.record

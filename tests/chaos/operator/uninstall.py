@@ -14,7 +14,7 @@ from tests.support.fleet import leftovers
 from tests.support.release import CREDENTIALS, NAMESPACE
 
 from devbox_api import names
-from devbox_operator import paths
+from devbox_operator import network, paths
 
 from .stage import Stage
 
@@ -22,7 +22,19 @@ ENDS_SECONDS: Final = 30.0
 KEPT: Final = {"service/gateway", f"secret/{names.CA_SECRET}"}
 """Of the release namespace, less what Kubernetes itself puts into every one."""
 NOT_OURS: Final = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
-POLICIES: Final = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
+GUARDS: Final = {
+    f"{NAMESPACE}-{name}"
+    for name in (
+        "devbox-pods",
+        "devbox-networkpolicies",
+        "devbox-deny",
+        "ephemeral-containers",
+        "forced-deletion",
+        "forced-deletion-by-eviction",
+    )
+}
+"""What a devbox that goes on running is confined by."""
 CRDS: Final = [f"{plural}.{names.GROUP}" for plural in ("devboxes", "gatewayconfigs", "egresspolicies")]
 OURS: Final = {"Pod": 1, "NetworkPolicy": 1, "token Secret": 1, "ServiceAccount": 1, "CA bundle": 1}
 """What a Devbox has in its own namespace."""
@@ -31,7 +43,7 @@ OURS: Final = {"Pod": 1, "NetworkPolicy": 1, "token Secret": 1, "ServiceAccount"
 async def uninstall(stage: Stage, long: bool) -> list[Row]:
     """Away, and back; and away for good."""
     release = stage.release
-    async with FakeKubelet(stage.api).working():
+    async with FakeKubelet(stage.api, stage.node).working():
         await asyncio.to_thread(release.helm_install)
         await stage.alone()
         await stage.collector_is_ready()
@@ -46,7 +58,7 @@ async def uninstall(stage: Stage, long: bool) -> list[Row]:
         await stage.api.request("DELETE", paths.devboxes(spaces[1], "agent"))
         rows.append(_row("no release: a Devbox deleted", "gone, with all that is its own", await stage.gone(spaces[1]), start))
         start = now()
-        await asyncio.to_thread(release.helm_install)
+        await asyncio.to_thread(release.helm_install, again=True)
         await release.authorise()
         await stage.alone()
         back = await stage.converged(spaces[0])
@@ -80,11 +92,17 @@ async def _away(stage: Stage, spaces: list[str], who: str) -> Row:
     if await stage.get(paths.core("namespaces", "", CREDENTIALS)) is not None:
         wrong.append(f"{CREDENTIALS} is there")
     for space in spaces:
-        there = await leftovers(stage.api, of_namespace=space)
-        if there != OURS or await stage.get(paths.devboxes(space, "agent")) is None:
-            wrong.append(f"of a Devbox: {there}")
-    policies = [item["metadata"]["name"] for item in (await stage.api.list(POLICIES))[0]]
-    wrong += [name for name in policies if name.startswith(NAMESPACE)]
+        found = await leftovers(stage.api, of_namespace=space)
+        if found != OURS or await stage.get(paths.devboxes(space, "agent")) is None:
+            wrong.append(f"of a Devbox: {found}")
+    for kind in ("validatingadmissionpolicies", "validatingadmissionpolicybindings"):
+        there = {item["metadata"]["name"] for item in (await stage.api.list(f"{ADMISSION}/{kind}"))[0]}
+        if (left := {name for name in there if name.startswith(NAMESPACE)}) != GUARDS:
+            wrong.append(f"{kind}: {sorted(left ^ GUARDS)}")
+    for space in spaces:
+        deny = await stage.get(paths.networkpolicies(space, names.DENY_POLICY))
+        if deny is None or network.flaws(deny):
+            wrong.append("no NetworkPolicy denies the Devbox's namespace everything")
     return Row(
         f"{who}: `helm uninstall --wait` with {len(spaces)} devboxes",
         f"≤{ENDS_SECONDS:g} s; what docs/install.md says stays",

@@ -169,7 +169,7 @@ async def upgrade(long: bool) -> list[Row]:
         helm(plane, "install", NAME, str(tree / "charts" / NAME), "--create-namespace", *IMAGE)
         async with contextlib.AsyncExitStack() as stack:
             api = await stack.enter_async_context(plane.admin())
-            stage = Stage(await released(plane, api, first), api)
+            stage = Stage(await released(plane, api, first), api, await stack.enter_async_context(plane.node()))
             stack.push_async_callback(stage.close)
             gates = await stack.enter_async_context(serving(plane, api))
             await stage.start()

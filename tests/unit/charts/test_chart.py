@@ -199,6 +199,17 @@ def test_ca_bundles_are_mounted_where_the_settings_say() -> None:
         assert path in {mount["mountPath"] for mount in mounts}
 
 
+GUARDS = (
+    "devbox-deny",
+    "devbox-networkpolicies",
+    "devbox-pods",
+    "ephemeral-containers",
+    "forced-deletion",
+    "forced-deletion-by-eviction",
+)
+"""Admission policies that a running devbox's confinement stands on."""
+
+
 def test_what_stays_on_uninstall(plain: list[Object]) -> None:
     kept = {
         (each["kind"], each["metadata"]["name"])
@@ -210,7 +221,15 @@ def test_what_stays_on_uninstall(plain: list[Object]) -> None:
         ("CustomResourceDefinition", "devboxes.devbox-gateway.io"),
         ("CustomResourceDefinition", "egresspolicies.devbox-gateway.io"),
         ("CustomResourceDefinition", "gatewayconfigs.devbox-gateway.io"),
+        *(("ValidatingAdmissionPolicy", f"{NAMESPACE}-{name}") for name in GUARDS),
+        *(("ValidatingAdmissionPolicyBinding", f"{NAMESPACE}-{name}") for name in GUARDS),
     }
+    labelled = {
+        each["metadata"]["name"]
+        for each in plain
+        if each["metadata"].get("labels", {}).get("devbox-gateway.io/guard") == NAMESPACE
+    }
+    assert labelled == {f"{NAMESPACE}-{name}" for name in GUARDS}, "the command of docs/install.md finds them"
 
 
 def test_crds_are_the_generated_ones(plain: list[Object]) -> None:
@@ -321,7 +340,7 @@ def test_two_releases_share_no_cluster_scoped_name() -> None:
 
 def test_policies_fail_closed_and_match_narrowly(plain: list[Object]) -> None:
     policies = [each for each in plain if each["kind"] == "ValidatingAdmissionPolicy"]
-    assert len(policies) == 10
+    assert len(policies) == 13
     for policy in policies:
         binding = one(plain, "ValidatingAdmissionPolicyBinding", policy["metadata"]["name"])
         assert binding["spec"]["validationActions"] == ["Deny"]

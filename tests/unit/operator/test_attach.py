@@ -14,11 +14,13 @@ from devbox_common.kube import ApiError
 from devbox_operator import network
 from devbox_operator.apply import Writer
 from devbox_operator.attach import Attached, Attacher, PodBinding, Wanted
+from devbox_operator.denial import Denial
 from devbox_operator.documents import stored_route
 from devbox_operator.model import PodView, PolicyView, SecretView, StoredView
 from devbox_operator.settings import Settings
 
 ROUTE = "/api/v1/namespaces/rel-credentials/secrets/route-pod-1"
+DENIAL = "/apis/networking.k8s.io/v1/namespaces/team-a/networkpolicies/devbox-gateway-deny"
 SECRET = "/api/v1/namespaces/team-a/secrets/agent-1"
 POD = "/api/v1/namespaces/team-a/pods/agent-1"
 BINDINGS = (PodBinding("A", "gateway-a", "credential-a"), PodBinding("B", "gateway-b", "credential-b"))
@@ -30,6 +32,7 @@ class Api:
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
         self.writes: list[str] = []
+        self.reads: list[str] = []
         self.version = 0
         self.issued = 0
         self.now = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -47,6 +50,13 @@ class Api:
             self.fail_on = ""
             raise ApiError(0, "Unreachable", "cut")
         self.writes.append(what)
+
+    async def get(self, path: str) -> dict[str, Any] | None:
+        self.reads.append(path)
+        return self.objects.get(path)
+
+    async def inhabited(self, _: str) -> bool:
+        return True
 
     async def apply(self, path: str, body: dict[str, Any], **_: object) -> dict[str, Any]:
         self._write(f"apply {path.rsplit('/', 2)[1]}")
@@ -91,7 +101,13 @@ class Bench:
 
     def __init__(self, settings: Settings, gated: PodView) -> None:
         self.api, self.pod, self.settings = Api(), gated, settings
-        self.attacher = Attacher(Writer(self.api, lambda: True), settings)  # type: ignore[arg-type]
+        writer = Writer(self.api, lambda: True)  # type: ignore[arg-type]
+        self.attacher = Attacher(writer, settings, Denial(self.api, self.denial, writer))
+
+    def denial(self, namespace: str) -> PolicyView | None:
+        """As a mirror shows it that knows everything."""
+        item = self.api.objects.get(DENIAL)
+        return replace(PolicyView.of(item), intact=not network.flaws(item)) if item else None
 
     async def attach(self, *, bindings: Any = BINDINGS, account: str = "sa-1", **wanted: Any) -> Attached:
         policy = f"/apis/networking.k8s.io/v1/namespaces/team-a/networkpolicies/{self.pod.name}" in self.api.objects
@@ -125,7 +141,8 @@ def bench(settings: Settings, devbox: Any, pod: Any) -> Bench:
 
 async def test_the_order_policy_tokens_route_secret_gate_and_then_nothing(bench: Bench) -> None:
     attached = await bench.attach()
-    assert bench.api.writes == ["POST networkpolicies", *["token"] * 3, "POST secrets", "apply secrets", "PATCH pods"]
+    policies = ["POST networkpolicies", "POST networkpolicies"]
+    assert bench.api.writes == [*policies, *["token"] * 3, "POST secrets", "apply secrets", "PATCH pods"]
     assert attached.issued
     assert set(attached.expires) == {"A", "B", "egress"}
     bench.api.writes.clear()
@@ -135,7 +152,7 @@ async def test_the_order_policy_tokens_route_secret_gate_and_then_nothing(bench:
 
 async def test_what_is_not_resolved_keeps_the_gate_closed_but_confined(bench: Bench) -> None:
     attached = await bench.attach(complete=False)
-    assert bench.api.writes == ["POST networkpolicies"]
+    assert bench.api.writes == ["POST networkpolicies", "POST networkpolicies"]
     assert (attached.confined, attached.issued, attached.opened) == (True, False, False)
 
 
@@ -316,7 +333,7 @@ async def test_an_unconfined_pod_is_served_nothing_and_heals_with_one_write_each
 
 async def test_an_unconfined_pod_does_not_start(bench: Bench) -> None:
     attached = await bench.attach(served=False)
-    assert bench.api.writes == ["POST networkpolicies"]
+    assert bench.api.writes == ["POST networkpolicies", "POST networkpolicies"]
     assert not attached.opened
 
 
@@ -325,13 +342,53 @@ async def test_what_somebody_added_to_our_policy_goes(bench: Bench) -> None:
 
     async def with_a_foreign_field(method: str, path: str, **request: Any) -> dict[str, Any]:
         answer = await original(method, path, **request)
-        if method == "POST" and path.endswith("networkpolicies"):
+        if method == "POST" and path.endswith("networkpolicies") and answer["metadata"]["name"] == "agent-1":
             return {**answer, "spec": {**answer["spec"], "ingress": [{}]}}
         return answer
 
     bench.api.request = with_a_foreign_field  # type: ignore[method-assign]
     await bench.attach()
-    assert bench.api.writes[:2] == ["POST networkpolicies", "PATCH networkpolicies"]
+    assert bench.api.writes[:3] == ["POST networkpolicies", "POST networkpolicies", "PATCH networkpolicies"]
+
+
+async def test_the_namespaces_own_policy_is_there_first_and_read_live_before_the_gate_opens(bench: Bench) -> None:
+    await bench.attach()
+    first, *_ = bench.api.objects
+    assert first == DENIAL
+    bench.api.reads.clear()
+    bench.api.writes.clear()
+    bench.pod = replace(bench.pod, gates=(names.SCHEDULING_GATE,))
+    await bench.attach()
+    assert (bench.api.reads, bench.api.writes) == ([DENIAL], ["PATCH pods"]), "one look, and no write for each devbox"
+
+
+async def test_a_policy_of_the_namespace_that_went_behind_the_mirrors_back_is_back_before_the_gate_opens(bench: Bench) -> None:
+    await bench.attach()
+    stale = PolicyView.of(bench.api.objects.pop(DENIAL))
+    writer = Writer(bench.api, lambda: True)  # type: ignore[arg-type]
+    bench.attacher = Attacher(writer, bench.settings, Denial(bench.api, lambda _: stale, writer))
+    bench.pod = replace(bench.pod, gates=(names.SCHEDULING_GATE,))
+    bench.api.writes.clear()
+    await bench.attach()
+    assert bench.api.writes == ["POST networkpolicies", "PATCH pods"]
+
+
+async def test_a_running_pod_gets_the_namespaces_policy_back(bench: Bench) -> None:
+    await bench.attach()
+    del bench.api.objects[DENIAL]
+    bench.api.writes.clear()
+    await bench.attach()
+    assert bench.api.writes == ["POST networkpolicies"]
+
+
+async def test_a_gate_stays_closed_while_the_namespaces_policy_can_not_be_written(bench: Bench) -> None:
+    await bench.attach()
+    bench.pod = replace(bench.pod, gates=(names.SCHEDULING_GATE,))
+    del bench.api.objects[DENIAL]
+    bench.api.fail_on = "POST networkpolicies"
+    with pytest.raises(ApiError):
+        await bench.attach()
+    assert bench.pod.gated
 
 
 async def test_no_token_in_any_error_or_repr(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from devbox_api.conditions import REASONS, Reason
 from devbox_api.devbox import DevboxStatus
 from devbox_operator import network
 from devbox_operator.attach import Attached
-from devbox_operator.compile import compile_devbox
+from devbox_operator.compile import compile_devbox, new_pod
 from devbox_operator.conditions import Regarding, events, merge
 from devbox_operator.credentials import Problem
 from devbox_operator.initview import InitView
@@ -212,6 +212,20 @@ def test_what_a_running_pod_can_not_take_up_asks_for_a_restart(
     status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, DONE), settings)
     assert conditions(status)["RestartRequired"] == ("True", "SpecChanged")
     assert conditions(status)["Ready"][0] == "True"
+
+
+def test_a_grace_period_of_0_that_was_stored_before_counts_as_1_and_is_told(
+    snapshot: Any, pod: Any, devbox: Any, settings: Settings
+) -> None:
+    for seconds, counts in ((0, 1), (1, 1), (60, 60)):
+        view = devbox(spec={"terminationGracePeriodSeconds": seconds})
+        shot = snapshot(view, pods=(pod(view),))
+        desired = compile_devbox(shot, settings)
+        status = devbox_status(shot, desired, Outcome(1, 0, pod(view), DONE), settings)
+        accepted = next(c for c in status.conditions if c.type == "Accepted")
+        told = "spec.terminationGracePeriodSeconds is 0, which counts as 1; write 1 or more"
+        assert (accepted.status, accepted.message) == ("True", told if seconds == 0 else "")
+        assert new_pod(shot, 1, settings)["spec"]["terminationGracePeriodSeconds"] == counts
 
 
 def test_a_foreign_policy_is_named(snapshot: Any, pod: Any, devbox: Any, settings: Settings) -> None:

@@ -8,6 +8,7 @@ import pytest
 from devbox_operator import lifecycle
 from devbox_operator.initview import InitView
 from devbox_operator.lifecycle import Create, Keep, Later, Leave, Replace
+from devbox_operator.model import PodView
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -167,3 +168,36 @@ def test_an_agent_that_never_ran_has_not_ended(devbox: Any, pod: Any, policy: st
     assert not lifecycle.final(view, current)
     assert isinstance(lifecycle.plan(view, [current], "hash", NOW), Later)
     assert lifecycle.plan(view, [current], "hash", NOW + timedelta(minutes=1)) == Create(2, 2)
+
+
+def test_pods_that_are_no_longer_the_devboxs_own(devbox: Any, pod: Any) -> None:
+    view = devbox()
+    mine, orphan, other = pod(view, 1), pod(view, 2, owner=""), pod(view, 3, owner="another-uid")
+    ending = pod(view, 4, owner="", deleting=True)
+    pods = [mine, orphan, other, ending]
+    assert lifecycle.strays(pods, view.box.uid) == [orphan, other]
+    assert lifecycle.strays(pods, None) == [orphan], "the garbage collector has the others"
+
+
+@pytest.mark.parametrize(
+    ("owner", "found"),
+    [
+        ({"apiVersion": "devbox-gateway.io/v1alpha1", "kind": "Devbox", "uid": "d", "controller": True}, "d"),
+        ({"apiVersion": "devbox-gateway.io/v1alpha1", "kind": "Devbox", "uid": "d", "controller": False}, ""),
+        ({"apiVersion": "devbox-gateway.io/v1alpha1", "kind": "Devbox", "uid": "d"}, ""),
+        ({"apiVersion": "v1", "kind": "Secret", "uid": "s", "controller": True}, ""),
+        ({"apiVersion": "example.com/v1", "kind": "Devbox", "uid": "s", "controller": True}, ""),
+        (None, ""),
+    ],
+)
+def test_a_pod_is_owned_by_the_devbox_that_controls_it_and_by_nobody_else(owner: dict[str, Any] | None, found: str) -> None:
+    metadata = {"namespace": "team-a", "name": "p", "uid": "u", "ownerReferences": [owner] if owner else None}
+    assert PodView.of({"metadata": metadata}).owner == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "counts"), [({}, 30), ({"terminationGracePeriodSeconds": 0}, 1), ({"terminationGracePeriodSeconds": 7}, 7)]
+)
+def test_no_pod_is_deleted_at_once(asked: dict[str, int], counts: int) -> None:
+    """(An older version made pods with 0.)"""
+    assert PodView.of({"metadata": {"namespace": "team-a", "name": "p", "uid": "u"}, "spec": asked}).grace == counts

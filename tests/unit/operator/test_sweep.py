@@ -1,15 +1,17 @@
 """What the sweep puts into the queue."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from devbox_api import names
-from devbox_common.kube import Page
+from devbox_common.kube import ApiError, Page
 from devbox_operator import documents
 from devbox_operator.index import Index
 from devbox_operator.keys import Kind, WorkKey
-from devbox_operator.model import StoredView
+from devbox_operator.model import PolicyView, StoredView
 from devbox_operator.sweep import Sweeper
 
 Make = Callable[..., Any]
@@ -45,22 +47,71 @@ async def test_a_route_that_comes_while_pods_are_listed_is_left(settings: Any) -
     assert deleted == ["route-1"]
 
 
+class Recorded:
+    """What the sweep has done about the policies of namespaces."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.done: list[str] = []
+        self.fails = fails
+
+    def __getattr__(self, verb: str) -> Any:
+        async def do(namespace: str, *_: Any) -> None:
+            self.done.append(f"{verb} {namespace}")
+            if namespace == self.fails:
+                raise ApiError(403, "Forbidden", "it is being terminated")
+
+        return do
+
+
+class Inhabited(NoObjects):
+    """One namespace with a Devbox that can't be read, one with a pod that no Devbox owns."""
+
+    async def pages(self, path: str, *_: Any) -> AsyncGenerator[Page]:
+        items: dict[str, list[Any]] = {
+            "devboxes": [{"metadata": {"namespace": "boxes", "name": "bad"}}],
+            "pods": [{"metadata": {"namespace": "pods", "uid": "u", "labels": {names.DEVBOX_LABEL: "agent"}}}],
+        }
+        yield Page(items.get(path.rpartition("/")[2], []), "1")
+
+
+@pytest.mark.parametrize("fails", ["", "boxes", "pods", "empty"])
+async def test_the_policy_of_a_namespace_is_kept_where_there_are_devboxes_and_retired_where_not(
+    settings: Any, fails: str
+) -> None:
+    denials = [PolicyView(where, names.DENY_POLICY, (), {}, marked=where == "boxes") for where in ("boxes", "empty")]
+    added: dict[WorkKey, float] = {}
+    recorded = Recorded(fails)
+    await sweeper({}, Inhabited(), added, [], settings, denials=denials, denial=recorded).sweep()
+    assert recorded.done == ["confirm boxes", "retire empty", "ensure pods"], "whichever of them fails"
+    assert WorkKey(Kind.DEVBOX, "pods", "agent") in added, "a pod without a Devbox is looked at"
+
+
 def route(name: str) -> StoredView:
     labels = {documents.NAMESPACE_LABEL: "team-a", names.DEVBOX_LABEL: "agent"}
     return StoredView(name, "uid", "7", names.ROUTE_TYPE, labels, {}, {})
 
 
 def sweeper(
-    stored: dict[str, StoredView], api: NoObjects, added: dict[WorkKey, float], deleted: list[str], settings: Any
+    stored: dict[str, StoredView],
+    api: NoObjects,
+    added: dict[WorkKey, float],
+    deleted: list[str],
+    settings: Any,
+    *,
+    denials: Sequence[PolicyView] = (),
+    denial: Any = None,
 ) -> Sweeper:
     async def delete(path: str, **_: Any) -> None:
         deleted.append(path.rpartition("/")[2])
 
     return Sweeper(
         api=api,  # type: ignore[arg-type]
-        watches=SimpleNamespace(stored=SimpleNamespace(objects=stored), prune=lambda: None),  # type: ignore[arg-type]
+        watches=SimpleNamespace(  # type: ignore[arg-type]
+            stored=SimpleNamespace(objects=stored), prune=lambda: None, denials=lambda: denials
+        ),
         index=Index(),
         writer=SimpleNamespace(delete=delete),  # type: ignore[arg-type]
         settings=settings,
         queue=SimpleNamespace(add=added.__setitem__),  # type: ignore[arg-type]
+        denial=denial or Recorded(),  # type: ignore[arg-type]
     )

@@ -12,7 +12,7 @@ import pytest
 from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_common.kube import ApiError, Page
-from devbox_operator import paths, watches
+from devbox_operator import network, paths, watches
 from devbox_operator.gateways import GatewayReconciler
 from devbox_operator.index import Index
 from devbox_operator.keys import FLOOR, Kind, WorkKey
@@ -207,3 +207,42 @@ async def test_conditions_that_rest_on_ranges_are_looked_at_when_those_change(wo
     await system.floor()
     assert "34.121.0.0/20" in written[-1]["ranges"]
     assert world.added == expected
+
+
+def own(uid: str = "u") -> dict[str, Any]:
+    item = network.denial("team-a")
+    return {**item, "metadata": {**item["metadata"], "uid": uid, "resourceVersion": "2"}}
+
+
+async def test_a_denying_policy_that_goes_or_changes_wakes_whoever_has_pods_there(world: World) -> None:
+    policies, pods = paths.networkpolicies(), paths.pods()
+    labelled = {"metadata": {"name": "p", "namespace": "team-a", "uid": "p", "labels": {names.DEVBOX_LABEL: "orphan"}}}
+    world.api.items[policies] = [own()]
+    world.api.items[pods] = [{"metadata": {**labelled["metadata"], "resourceVersion": "2"}}]
+    await world.watches.start()
+    found = world.watches.denial("team-a")
+    assert found is not None
+    assert (found.intact, found.marked) == (True, False)
+    key = WorkKey(Kind.DEVBOX, "team-a", "orphan")
+    item = own()
+    marked = {
+        **item,
+        "metadata": {**item["metadata"], "resourceVersion": "3", "annotations": {names.UNUSED_SINCE_ANNOTATION: "x"}},
+    }
+    changed = {**item, "metadata": {**item["metadata"], "resourceVersion": "4", "finalizers": ["example.com/never"]}}
+    steps = (("MODIFIED", marked, False), ("MODIFIED", changed, True), ("DELETED", changed, True))
+    for kind, sent, woken in steps:
+        world.added.clear()
+        world.api.send(policies, sent, kind)
+        await becomes(world, None if kind == "DELETED" else network.flaws(sent) == [], marked=sent is marked)
+        assert (key in world.added) == woken, kind
+
+
+async def becomes(world: World, intact: bool | None, *, marked: bool) -> None:
+    """The mirror has the policy so; None: not at all."""
+    async with asyncio.timeout(5):
+        while True:
+            found = world.watches.denial("team-a")
+            if found is None if intact is None else found is not None and (found.intact, found.marked) == (intact, marked):
+                return
+            await asyncio.sleep(0)
