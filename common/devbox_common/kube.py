@@ -62,6 +62,13 @@ class ApiError(Exception):
         return self.status == 409
 
     @property
+    def denied(self) -> bool:
+        """An admission policy or a webhook said no; RBAC's refusals and what is no valid object are others."""
+        return self.status in (403, 422) and (
+            "ValidatingAdmissionPolicy" in self.message or "admission webhook" in self.message
+        )
+
+    @property
     def transient(self) -> bool:
         """Trying the same again later makes sense."""
         return self.status in (0, 429) or self.status >= 500

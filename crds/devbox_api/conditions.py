@@ -49,6 +49,7 @@ class Reason(StrEnum):
     SECRET_NOT_GRANTED = "SecretNotGranted"  # noqa: S105
     SECRET_INVALID = "SecretInvalid"  # noqa: S105
     SECRET_FORBIDDEN = "SecretForbidden"  # noqa: S105
+    NAMESPACE_RESERVED = "NamespaceReserved"
     VOLUME_NOT_FOUND = "VolumeNotFound"
     VOLUME_NOT_MOUNTABLE = "VolumeNotMountable"
     EGRESS_POLICY_NOT_FOUND = "EgressPolicyNotFound"
@@ -62,6 +63,7 @@ class Reason(StrEnum):
     COMMAND_ENDED = "CommandEnded"
     FOREIGN_POLICY = "ForeignPolicy"
     NOT_ENFORCED = "NotEnforced"
+    FOREIGN_IMAGE = "ForeignImage"
     TOKEN_REFUSED = "TokenRefused"  # noqa: S105
     SPEC_CHANGED = "SpecChanged"
     SYSTEM_NOT_READY = "SystemNotReady"
@@ -164,6 +166,11 @@ REASONS: Final[dict[Reason, Meaning]] = {
         "message says.",
         "Create the Role and RoleBinding that the message prints (chart value rbac.sourceSecrets: Named).",
     ),
+    Reason.NAMESPACE_RESERVED: Meaning(
+        (_C.ACCEPTED,),
+        "The Devbox is in a namespace of the system (kube-…), the release or its credentials, where none is made.",
+        "Create it in another namespace.",
+    ),
     Reason.VOLUME_NOT_FOUND: Meaning(
         (_C.ACCEPTED,), "A PersistentVolumeClaim or ConfigMap of spec.volumes does not exist.", "Create it."
     ),
@@ -219,6 +226,12 @@ REASONS: Final[dict[Reason, Meaning]] = {
         "device. The agent was not started.",
         "What the message says: a CNI that enforces NetworkPolicy, service.ipFamilyPolicy, or no such addresses in pods; or accept that "
         "devboxes reach everything: egress.requireEnforcement=false.",
+    ),
+    Reason.FOREIGN_IMAGE: Meaning(
+        (_C.EGRESS_CONFINED,),
+        "devbox-init of the pod is not of the release's image, so that what it says of the pod's confinement does not count. A pod that is "
+        "still gated stays so.",
+        "Name the repository in the chart's image.mirrors where a registry mirror's webhook puts it there; else delete the pod.",
     ),
     Reason.TOKEN_REFUSED: Meaning(
         (_C.TOKENS_ISSUED,), "The API server did not issue a token; the message is its own.", "Change what the message names."

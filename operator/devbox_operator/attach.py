@@ -81,6 +81,8 @@ class Attached:
     """Name to when its current token ends."""
     renew_at: datetime | None
     problem: Problem | None = None
+    refused: Problem | None = None
+    """Why the API server did not let the gate be opened."""
 
 
 class Attacher:
@@ -115,9 +117,15 @@ class Attacher:
             problem = Problem(Reason.TOKEN_REFUSED, error.message)
             return Attached(confined=True, issued=False, opened=not pod.gated, expires={}, renew_at=None, problem=problem)
         await self._token_secret(pod, listed, stored, token_secret)
-        if pod.gated:
-            await self._denial.confirm(pod.namespace)
-            await self._open(pod)
+        try:
+            if pod.gated:
+                await self._denial.confirm(pod.namespace)
+                await self._open(pod)
+        except ApiError as error:
+            if not error.denied:
+                raise
+            refused = Problem(Reason.POD_REFUSED, f"the gate of pod {pod.name} can't be opened: {error.message}")
+            return Attached(confined=True, issued=True, opened=False, expires={}, renew_at=None, refused=refused)
         return self._attached(pod, listed, service_account, {binding.name for binding in wanted.bindings})
 
     async def _policy(self, pod: PodView, policies: Sequence[PolicyView]) -> None:
@@ -231,6 +239,7 @@ class Attacher:
         index = pod.gates.index(names.SCHEDULING_GATE)
         operations = [
             {"op": "test", "path": "/metadata/uid", "value": pod.uid},
+            *_still_ours(pod),
             {"op": "test", "path": f"/spec/schedulingGates/{index}/name", "value": names.SCHEDULING_GATE},
             {"op": "remove", "path": f"/spec/schedulingGates/{index}"},
         ]
@@ -248,6 +257,13 @@ class Attacher:
             expires={name: claims.expires for name, claims in found.items() if claims},
             renew_at=min((at for at in renewals if at), default=None),
         )
+
+
+def _still_ours(pod: PodView) -> list[Object]:
+    """What was looked at is what starts: the mirror may be behind."""
+    if pod.init is None:
+        return []
+    return [{"op": "test", "path": f"/spec/initContainers/{pod.init.index}/image", "value": pod.init.image}]
 
 
 def _egress(policy: str | None, current: EgressBinding | None, issued: Redacted | None) -> EgressBinding:

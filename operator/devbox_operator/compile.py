@@ -74,7 +74,7 @@ def compile_devbox(snapshot: Snapshot, settings: Settings) -> Desired:
     documents |= {document} if document else set()
     return Desired(
         bindings=bindings,
-        refused=_volumes(snapshot),
+        refused=_namespace(snapshot, settings) or _volumes(snapshot),
         missing=tuple(sorted(name for name in documents if name not in snapshot.documents)),
         step=lifecycle.plan(snapshot.devbox, snapshot.pods, spec_hash, snapshot.now, init.digest(settings)),
         spec_hash=spec_hash,
@@ -136,6 +136,18 @@ def _egress(snapshot: Snapshot) -> str | Problem | None:
         Reason.EGRESS_POLICY_NOT_FOUND,
         f"{where} does not exist; create it, or correct spec.egressPolicyRef. Until then a new pod waits, and one that runs "
         "reaches no host but the gateway",
+    )
+
+
+def _namespace(snapshot: Snapshot, settings: Settings) -> Problem | None:
+    """The chart's admission policies hold the operator to the same."""
+    namespace = snapshot.devbox.box.namespace
+    if not namespace.startswith("kube-") and namespace not in (settings.release_namespace, settings.credentials_namespace):
+        return None
+    return Problem(
+        Reason.NAMESPACE_RESERVED,
+        f"no devboxes are made in {namespace}: namespaces of the system (kube-…) and of the release hold what no devbox may be near; "
+        "create the Devbox in another namespace",
     )
 
 

@@ -4,21 +4,29 @@ Goes in: the pod, the namespace's NetworkPolicies, the settings. Comes out: the 
 it, and whether the gateway serves the pod. Pure. Called by reconcile.py and status.py.
 
 Three things have to be true: our policy is there, nobody else's opens what it closes (they are not evaluated: one that has a rule
-counts, whatever the rule says), and `devbox-init` has seen in the pod itself that policies work.
+counts, whatever the rule says), and `devbox-init` has seen in the pod itself that policies work. What it says counts where its image is
+the release's: that of a pod can be changed where the chart's admission policies are not in force.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_common.shown import command
 
-from . import network
+from . import init, network
 from .conditions import Finding, bad, good
 from .initview import InitView
 from .model import PodView, PolicyView
 from .settings import Settings
+
+IMAGE: Final = 200
+"""Characters of an image's reference that are shown."""
+_NO_IMAGE: Final = re.compile(r"[^A-Za-z0-9._:/@-]")
+"""What stands in no image's reference, though the API server lets it be written there."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,8 @@ def confinement(pod: PodView | None, policies: Sequence[PolicyView], settings: S
     others = foreign(pod, policies, settings)
     if others:
         return Confinement(_foreign(pod, others, settings), blocks=settings.egress.foreign_policies == "Refuse")
+    if not believed(pod, settings):
+        return _not_ours(pod, settings)
     if pod.init is not None and pod.init.refused:
         return Confinement(_not_enforced(pod, pod.init), blocks=not pod.init.finished)
     if not in_force:
@@ -60,6 +70,27 @@ def confinement(pod: PodView | None, policies: Sequence[PolicyView], settings: S
         message = f"{names.INIT_CONTAINER} has not yet seen the pod's NetworkPolicy work; what it waits for: {look}"
         return Confinement(bad(Reason.WAITING, message), blocks=True)
     return Confinement(good(Reason.CONFINED))
+
+
+def believed(pod: PodView, settings: Settings) -> bool:
+    """Its `devbox-init` is of the release's image. (A pod of the first version has none, and says nothing.)"""
+    return pod.init is None or settings.image.admits(pod.init.image)
+
+
+def _not_ours(pod: PodView, settings: Settings) -> Confinement:
+    image = _NO_IMAGE.sub("?", pod.init.image)[:IMAGE] if pod.init else ""
+    found = f"{names.INIT_CONTAINER} of pod {pod.name} has the image {image}, which is not of {settings.image.reference}"
+    if not pod.gated and pod.init_hash != init.digest(settings):
+        advice = "an older release made the pod; restart the Devbox, or name that repository in the chart's image.mirrors"
+        message = f"{found}: {advice}"
+        return Confinement(Finding("Unknown", Reason.FOREIGN_IMAGE, message))
+    gated = ", and the pod stays gated" if pod.gated else ""
+    delete = command("kubectl", "-n", pod.namespace, "delete", "pod", pod.name)
+    advice = (
+        f"what it says does not count{gated}. If a registry mirror's webhook puts it there, name its repository in the chart's value "
+        f"image.mirrors; else somebody changed it: {delete}"
+    )
+    return Confinement(bad(Reason.FOREIGN_IMAGE, f"{found}; {advice}"), blocks=True)
 
 
 def _foreign(pod: PodView, others: Sequence[str], settings: Settings) -> Finding:

@@ -27,11 +27,17 @@ class InitView:
     """It saw that they don't, or could not see it over some address family or device; now or in its last run."""
     words: str = ""
     """What it said then: the reason, and what to do."""
+    image: str = ""
+    """As the pod has it now."""
+    index: int = 0
+    """Its place among the init containers."""
 
     @classmethod
     def of(cls, spec: Mapping[str, Any], status: Mapping[str, Any]) -> "InitView | None":
         """None for a pod without one (an older version made it)."""
-        if not any(c["name"] == names.INIT_CONTAINER for c in spec.get("initContainers") or ()):
+        places = enumerate(spec.get("initContainers") or ())
+        index, container = next(((i, c) for i, c in places if c["name"] == names.INIT_CONTAINER), (0, None))
+        if container is None:
             return None
         found = next((c for c in status.get("initContainerStatuses") or () if c["name"] == names.INIT_CONTAINER), _NOTHING)
         state = found.get("state") or _NOTHING
@@ -41,4 +47,11 @@ class InitView:
         said = " ".join(str(last.get("message") or "").split())
         enforced = finished and said.startswith(names.INIT_CONFINED)
         refused = (finished and not enforced) or last.get("exitCode") == names.INIT_NOT_ENFORCED
-        return cls(finished=finished, enforced=enforced, refused=refused, words=said[:WORDS] if refused else "")
+        return cls(
+            finished=finished,
+            enforced=enforced,
+            refused=refused,
+            words=said[:WORDS] if refused else "",
+            image=container.get("image") or "",
+            index=index,
+        )

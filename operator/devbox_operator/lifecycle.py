@@ -6,7 +6,7 @@ pod takes the next one, unless the API server is known to have refused it. So a 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,6 +15,7 @@ from devbox_api.devbox import DevboxStatus
 from devbox_api.shared import Condition
 
 from .model import DevboxView, PodView, parse_time
+from .pod import pod_name
 from .queue import pause
 
 LONG_ENOUGH: Final = timedelta(minutes=10)
@@ -66,8 +67,10 @@ Step = Keep | Create | Replace | Later | Leave
 
 
 def own(view: DevboxView, pods: Iterable[PodView]) -> list[PodView]:
-    """The Devbox's pods, the newest incarnation first."""
-    return sorted((pod for pod in pods if pod.owner == view.box.uid), key=lambda pod: -pod.incarnation)
+    """The Devbox's pods, the newest incarnation first. A number that is not the name's is none: annotations can be edited, names can't."""
+    mine = (pod for pod in pods if pod.owner == view.box.uid)
+    known = (pod if pod.name == pod_name(view.box, pod.incarnation) else replace(pod, incarnation=0) for pod in mine)
+    return sorted(known, key=lambda pod: -pod.incarnation)
 
 
 def strays(pods: Iterable[PodView], uid: str | None) -> list[PodView]:
@@ -84,6 +87,8 @@ def plan(view: DevboxView, pods: Iterable[PodView], wanted_hash: str, now: datet
     known = max(status.incarnation or 0, current.incarnation if current else 0)
     if view.deleting:
         return Leave("the Devbox is being deleted")
+    if current is not None and current.incarnation == 0:
+        return Keep(current) if current.deleting else Replace(current, "its number is not the one that its name is made of")
     if current is None or current.incarnation < known:
         # (An older pod that is still there is one whose successor's pod was never posted, or is gone.)
         return _without_pod(view, known, now)

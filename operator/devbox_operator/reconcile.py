@@ -23,7 +23,7 @@ from .apply import Writer
 from .attach import Attached, Attacher, PodBinding, Wanted
 from .compile import Desired, compile_devbox, new_pod
 from .conditions import Regarding, events, urgent
-from .confinement import served
+from .confinement import believed, served
 from .credentials import Problem
 from .denial import Denial
 from .index import Index, References
@@ -174,7 +174,7 @@ class DevboxReconciler:
                 if kept.deleting or kept.ended:
                     return outcome, version
                 account = await self._shared.ensure(view, self._observer.bundle)
-                return replace(outcome, attached=await self._attach(snapshot, desired, kept, account)), version
+                return _with(outcome, await self._attach(snapshot, desired, kept, account)), version
 
     async def _create(
         self, snapshot: Snapshot, desired: Desired, number: int, failures: int, now_at: Outcome
@@ -212,7 +212,7 @@ class DevboxReconciler:
             return replace(outcome, refused=Problem(Reason.POD_REFUSED, error.message)), version
         log.info("pod_created", pod=made.name, namespace=made.namespace, devbox=box.name, incarnation=number)
         await self._delete_stale(snapshot, made)
-        return replace(outcome, pod=made, attached=await self._attach(snapshot, desired, made, account)), version
+        return _with(replace(outcome, pod=made), await self._attach(snapshot, desired, made, account)), version
 
     def _on_its_way(self, view: DevboxView, number: int) -> float:
         """Seconds to wait: the pod before this number was announced a moment ago, and not by us. Its announcer was killed, or is about
@@ -230,7 +230,7 @@ class DevboxReconciler:
         wanted = Wanted(
             bindings=[PodBinding(one.name, one.gateway, one.credential, one.kept) for one in desired.bindings],
             egress_policy=desired.egress,
-            complete=desired.complete,
+            complete=desired.complete and believed(target, self._settings),
             served=served(target, snapshot.policies, self._settings),
         )
         return await self._attacher.attach(
@@ -298,6 +298,10 @@ class DevboxReconciler:
         if not times:
             return None
         return max(0.1, (min(times) - datetime.now(UTC)) / timedelta(seconds=1))
+
+
+def _with(outcome: Outcome, attached: Attached) -> Outcome:
+    return replace(outcome, attached=attached, refused=attached.refused)
 
 
 def _without_announcement(view: DevboxView, outcome: Outcome, version: str) -> DevboxView:

@@ -52,6 +52,13 @@ class CaBundle(SettingsModel):
     extra_file: str = ""
 
 
+def repository(image: str) -> str:
+    """An image's reference without tag and digest."""
+    name = image.partition("@")[0]
+    path, colon, tag = name.rpartition(":")
+    return path if colon and "/" not in tag else name
+
+
 class Image(SettingsModel):
     """The project's own image: `devbox-init` of every devbox pod comes from it."""
 
@@ -59,6 +66,12 @@ class Image(SettingsModel):
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
     """Names of Secrets that have to exist in the devboxes' namespaces."""
+    mirrors: tuple[str, ...] = ()
+    """Repositories whose images a webhook may put in this one's place."""
+
+    def admits(self, image: str) -> bool:
+        """The image is of this repository or a mirror of it, whatever its tag or digest: that of another version is honest, too."""
+        return repository(image) in {repository(self.reference), *self.mirrors}
 
 
 class Egress(SettingsModel):

@@ -186,7 +186,7 @@ def _stalled(desired: Desired, findings: dict[ConditionType, Finding], confined:
     user = {Reason.POD_REFUSED, Reason.COMMAND_ENDED, Reason.TOKEN_REFUSED}
     if desired.refused or desired.problems or desired.egress_problem:
         return True
-    if confined.blocks and confined.finding.reason in (Reason.FOREIGN_POLICY, Reason.NOT_ENFORCED):
+    if confined.blocks and confined.finding.reason in (Reason.FOREIGN_POLICY, Reason.NOT_ENFORCED, Reason.FOREIGN_IMAGE):
         return True
     return any(finding.status == "False" and finding.reason in user for finding in findings.values())
 

@@ -129,7 +129,7 @@ async def named(on: Stage, space: str) -> None:
         return bool(said) and said[0].count("create rolebinding") == len(HOSTS)
 
     await eventually(forbidden, 20)
-    for command in re.findall("kubectl (-n [^;]+)", said[0]):
+    for command in re.findall("kubectl (-n [^;\n]+)", said[0]):
         on.release.plane.kubectl(*shlex.split(command))
     assert await on.converged(space) is not None, await on.problems(space)
     await on.api.request("DELETE", paths.devboxes(space, "agent"))

@@ -3,14 +3,23 @@
 Called by the tests of the chart's policies. Most questions are server-side dry runs: admission sees those as it sees the rest.
 """
 
+import copy
+import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import yaml
+
 from devbox_api import names
+from devbox_api.route import EgressBinding
 from devbox_demo.kubectl import Kubectl, Object
 from devbox_demo.stage import RELEASE_NAMESPACE
+from devbox_operator import network, tokens
+from devbox_operator import pod as pods
+from devbox_operator.model import DevboxView, PodView
+from devbox_operator.settings import Settings
 
 CREDENTIALS = f"{RELEASE_NAMESPACE}-credentials"
 OPERATOR = f"system:serviceaccount:{RELEASE_NAMESPACE}:devbox-operator"
@@ -58,27 +67,72 @@ def secret(namespace: str, kind: str, name: str = "one") -> Object:
 
 
 RESTRICTED: Object = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-INIT: Object = {
-    "name": names.INIT_CONTAINER,
-    "image": "localhost/none",
-    "command": [names.INIT_CONTAINER],
-    "securityContext": {**RESTRICTED, "readOnlyRootFilesystem": True},
-}
-"""The one init container of a devbox's pod."""
+UID = "0b5b7a35-8a3b-4a0b-9b0b-5a3b0b5b7a35"
+GONE = "gone"
+"""In a change: the field is taken away."""
 
 
-def pod(name: str, namespace: str, labels: Object | None = None, **spec: Any) -> Object:
-    """A gated pod as the operator makes them; `labels` and `spec` change it. Its image does not exist."""
-    usual = {
-        "serviceAccountName": names.AGENT_SERVICE_ACCOUNT,
-        "automountServiceAccountToken": False,
-        "schedulingGates": [{"name": names.SCHEDULING_GATE}],
-        "initContainers": [INIT],
-        "containers": [{"name": names.CONTAINER, "image": "localhost/none", "securityContext": RESTRICTED}],
+def operator_settings(cluster: Kubectl) -> Settings:
+    """What the release's operator has been given."""
+    item = cluster.get("configmap", "devbox-operator", RELEASE_NAMESPACE)
+    assert item is not None
+    return Settings.model_validate(yaml.safe_load(item["data"]["operator.yaml"]))
+
+
+def devbox_pod(settings: Settings, namespace: str, **changes: Any) -> Object:
+    """A pod as the operator itself makes them, with changes: path (`spec__initContainers__0__image`) to value."""
+    spec = {
+        "image": "localhost/none",
+        "env": [{"name": "A", "value": "b"}],
+        "gateways": [{"name": "API", "gatewayRef": {"name": "api"}}],
+        "volumes": [
+            {"name": "work", "mountPath": "/work", "emptyDir": {}},
+            {"name": "data", "mountPath": "/data", "readOnly": True, "persistentVolumeClaim": {"claimName": "data"}},
+            {"name": "set", "mountPath": "/set", "configMap": {"name": "set"}},
+        ],
+        "podMetadata": {"labels": {"team": "a"}, "annotations": {"example.com/note": "x"}},
+        "resources": {"limits": {"memory": "64Mi"}},
+        "imagePullSecrets": [{"name": "registry"}],
     }
-    thing = plain("Pod", name, namespace)
-    thing["metadata"]["labels"] = {**OURS, names.DEVBOX_LABEL: "one"} if labels is None else labels
-    return {**thing, "spec": {**usual, **spec}}
+    metadata = {"name": "one", "namespace": namespace, "uid": UID, "generation": 1, "resourceVersion": "1"}
+    made = pods.pod(DevboxView.of({"metadata": metadata, "spec": spec}), 1, settings, ("10.96.0.9",))
+    return changed(made, changes)
+
+
+def own_policy(namespace: str, **changes: Any) -> Object:
+    """The NetworkPolicy of that pod, as the operator itself makes them."""
+    view = PodView.of({"metadata": {"name": OWN, "namespace": namespace, "uid": UID, "labels": {names.DEVBOX_LABEL: "one"}}})
+    return changed(network.policy(view, RELEASE_NAMESPACE), changes)
+
+
+def token_secret(namespace: str, **changes: Any) -> Object:
+    """The token Secret of that pod."""
+    view = PodView.of({"metadata": {"name": OWN, "namespace": namespace, "uid": UID, "labels": {names.DEVBOX_LABEL: "one"}}})
+    return changed(tokens.secret(view, [], EgressBinding(token="t", digests=()), "gateway"), changes)
+
+
+OWN = "one-" + hashlib.sha256(f"{UID}/1".encode()).hexdigest()[:10]
+"""The name of both, and of the token Secret."""
+
+
+def changed(thing: Object, changes: Mapping[str, Any]) -> Object:
+    """Another one, with other values at these paths; GONE takes one away, and `spec__volumes__-` adds to a list."""
+    result: Object = copy.deepcopy(thing)
+    for path, value in changes.items():
+        *way, last = path.split("__")
+        place: Any = result
+        for step in way:
+            place = place[int(step)] if isinstance(place, list) else place.setdefault(step, {})
+        if isinstance(place, list):
+            if last == "-":
+                place.append(value)
+            else:
+                place[int(last)] = value
+        elif value == GONE:
+            del place[last]
+        else:
+            place[last] = value
+    return result
 
 
 def policies_at_work(cluster: Kubectl) -> None:

@@ -56,6 +56,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end }}
 
+{{/* What the image of devbox-init may begin with: the release's repository, and its mirrors; for a regular expression. */}}
+{{- define "devbox-gateway.initRepositories" -}}
+{{- $repositories := prepend (.Values.image.mirrors | default list) .Values.image.repository -}}
+{{- range $index, $one := $repositories }}{{ if $index }}|{{ end }}{{ regexQuoteMeta $one }}{{ end -}}
+{{- end }}
+
 {{/* Both settings files have these: the gateway enforces them, the operator shows them as a condition. */}}
 {{- define "devbox-gateway.upstreams" -}}
 allowedCIDRs: {{ toJson .Values.upstreams.allowedCIDRs }}

@@ -8,6 +8,7 @@ that of a pod that lives elsewhere. Pods end in four ways; in three of them the 
 
 import asyncio
 import base64
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from tests.support.release import CREDENTIALS
 
 from devbox_api import names
 from devbox_api.route import PodRef, Route
-from devbox_common.kube import KubeApi, Object
+from devbox_common.kube import JSON_PATCH, KubeApi, Object
 from devbox_operator import documents, paths
 
 from .stage import Stage
@@ -44,6 +45,8 @@ class Team:
 
     namespace: str
     key: str
+    like: str
+    """The name of the pod that they are copied from."""
     pod: Object
     route: Route
 
@@ -99,9 +102,11 @@ class Crowd:
     async def _make(self, number: int, address: str) -> Life:
         """As the operator, the scheduler and a kubelet would."""
         team = self._teams[number % len(self._teams)]
-        namespace, name = team.namespace, f"agent-life-{number}"
-        body = {**team.pod, "metadata": {**team.pod["metadata"], "name": name}}
+        namespace, name = team.namespace, f"agent-{number:010x}"
+        body = json.loads(json.dumps(team.pod).replace(team.like, name))  # (its token Secret has the name, too)
         uid = (await self._operator.request("POST", paths.pods(namespace), body=body))["metadata"]["uid"]
+        opened = [{"op": "remove", "path": "/spec/schedulingGates"}]
+        await self._operator.request("PATCH", paths.pods(namespace, name), body=opened, content_type=JSON_PATCH)
         target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
         binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
         await self._stage.api.request("POST", f"{paths.pods(namespace, name)}/binding", body=binding)
@@ -207,7 +212,8 @@ async def _team(stage: Stage, agent: Agent, key: str) -> Team:
     assert item is not None
     route = Route.model_validate_json(base64.b64decode(item["data"][names.ROUTE_KEY]))
     kept = [binding for binding in route.bindings if binding.name == NAME]
-    spec = {name: value for name, value in agent.pod["spec"].items() if name not in ("nodeName", "schedulingGates")}
-    labels = agent.pod["metadata"]["labels"]
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": agent.namespace, "labels": labels}, "spec": spec}
-    return Team(agent.namespace, key, pod, route.model_copy(update={"bindings": tuple(kept)}))
+    spec = {name: value for name, value in agent.pod["spec"].items() if name != "nodeName"}
+    spec["schedulingGates"] = [{"name": names.SCHEDULING_GATE}]
+    metadata = {key: agent.pod["metadata"][key] for key in ("name", "namespace", "labels", "ownerReferences")}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    return Team(agent.namespace, key, agent.name, pod, route.model_copy(update={"bindings": tuple(kept)}))

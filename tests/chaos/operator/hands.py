@@ -1,7 +1,8 @@
 """Every child is deleted or edited by hand, and comes back.
 
-Goes in: a stage. Comes out: rows. Admission policies guard the credentials namespace and the NetworkPolicies against everybody but
-the operator, so what is done to them is done with the operator's own rights: one that has gone mad.
+Goes in: a stage. Comes out: rows. Admission policies guard the credentials namespace against everybody but the operator, so what is
+done to it is done with the operator's own rights: one that has gone mad. They guard the NetworkPolicies against that one, too; what is
+done to those is done in the garbage collector's name.
 """
 
 import asyncio
@@ -30,9 +31,9 @@ async def hands(stage: Stage, long: bool) -> list[Row]:
     space = await stage.namespace()
     await stage.create(space)
     assert await stage.converged(space) is not None, await stage.problems(space)
-    async with stage.as_operator() as mad:
+    async with stage.as_operator() as mad, stage.as_collector() as collector:
         rows = [await _refused(stage, space)]
-        rows += [await _deed(stage, space, deed) for deed in await _deeds(stage, space, mad)]
+        rows += [await _deed(stage, space, deed) for deed in await _deeds(stage, space, mad, collector)]
     return rows
 
 
@@ -48,7 +49,7 @@ async def _refused(stage: Stage, space: str) -> Row:
     return Row("Route deleted by an administrator", "refused, with the reason", said[:90], fine)
 
 
-async def _deeds(stage: Stage, space: str, mad: KubeApi) -> list[Deed]:
+async def _deeds(stage: Stage, space: str, mad: KubeApi, collector: KubeApi) -> list[Deed]:
     pod = (await stage.pods(space))[0]["metadata"]
     config = await stage.get(paths.gatewayconfigs(space, "anthropic"))
     assert config is not None
@@ -61,8 +62,8 @@ async def _deeds(stage: Stage, space: str, mad: KubeApi) -> list[Deed]:
     account = paths.core("serviceaccounts", space, names.AGENT_SERVICE_ACCOUNT)
     admin = stage.api
     return [
-        ("NetworkPolicy deleted", mad, "DELETE", policy, None),
-        ("NetworkPolicy emptied", mad, "PATCH", policy, {"spec": {"policyTypes": ["Ingress"], "egress": None}}),
+        ("NetworkPolicy deleted", collector, "DELETE", policy, None),
+        ("NetworkPolicy emptied", collector, "PATCH", policy, {"spec": {"policyTypes": ["Ingress"], "egress": None}}),
         ("token Secret deleted", admin, "DELETE", secret, None),
         ("token Secret edited", admin, "PATCH", secret, {"data": {"ANTHROPIC": _JUNK}}),
         ("CA bundle deleted", admin, "DELETE", bundle, None),

@@ -100,9 +100,9 @@ async def _all_converged(stage: Stage, spaces: list[str]) -> list[float | None]:
 
 
 async def _restored(stage: Stage, space: str) -> float:
-    """Seconds until a policy that was deleted is there again. (With the operator's own credentials: nobody else may.)"""
+    """Seconds until a policy that was deleted is there again. (In the garbage collector's name: nobody else may.)"""
     path = paths.networkpolicies(space, (await stage.pods(space))[0]["metadata"]["name"])
-    async with stage.as_operator() as api:
+    async with stage.as_collector() as api:
         await api.request("DELETE", path)
     start = now()
 

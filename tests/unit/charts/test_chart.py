@@ -297,7 +297,7 @@ class TestRights:
             if "secrets" in rule["resources"] and namespace not in own
             for verb in rule["verbs"]
         }
-        assert verbs == {"create", "patch", "delete"}
+        assert verbs == {"create", "patch"}
 
     def test_tokens_of_one_service_account(self, plain: list[Object]) -> None:
         rules = [rule for _, _, rule in _rules(plain, {"ClusterRole", "Role"}, "devbox-operator")]
@@ -340,7 +340,7 @@ def test_two_releases_share_no_cluster_scoped_name() -> None:
 
 def test_policies_fail_closed_and_match_narrowly(plain: list[Object]) -> None:
     policies = [each for each in plain if each["kind"] == "ValidatingAdmissionPolicy"]
-    assert len(policies) == 13
+    assert len(policies) == 15
     for policy in policies:
         binding = one(plain, "ValidatingAdmissionPolicyBinding", policy["metadata"]["name"])
         assert binding["spec"]["validationActions"] == ["Deny"]

@@ -19,7 +19,11 @@ OPERATORS = ("foreignPolicies", "trustedPolicies", "requireEnforcement", "enforc
 """Of `egress`: the operator's; the gateway has the others, and permittedCIDRs."""
 PEM = "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n"
 EVERYTHING: dict[str, Any] = {
-    "image": {"repository": "registry.example/devbox-gateway", "pullSecrets": ["registry"]},
+    "image": {
+        "repository": "registry.example/devbox-gateway",
+        "pullSecrets": ["registry"],
+        "mirrors": ["mirror.corp.example/devbox-gateway"],
+    },
     "watchNamespaces": ["team-a", "team-b"],
     "rbac": {"sourceSecrets": "Named"},
     "clusterCIDRs": ["34.118.224.0/20", "2600:1f14:1::/56"],
@@ -100,6 +104,7 @@ def test_every_value_arrives(tmp_path: Path) -> None:
             "reference": "registry.example/devbox-gateway:0.1.0",
             "pullPolicy": "IfNotPresent",
             "pullSecrets": ["registry"],
+            "mirrors": ["mirror.corp.example/devbox-gateway"],
         },
         "egress": {key: EVERYTHING["egress"][key] for key in OPERATORS},
         "lease": {"durationSeconds": 9.0, "renewSeconds": 3.0},

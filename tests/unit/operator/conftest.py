@@ -10,8 +10,10 @@ import pytest
 from devbox_api import names
 from devbox_operator.initview import InitView
 from devbox_operator.model import DevboxView, EgressView, GatewayView, PodView, SecretView, Snapshot, System
+from devbox_operator.pod import pod_name
 from devbox_operator.settings import Image, Settings
 
+IMAGE = "registry.example/devbox-gateway:1"
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 Make = Callable[..., Any]
 
@@ -23,8 +25,7 @@ def now() -> datetime:
 
 @pytest.fixture
 def settings() -> Settings:
-    image = Image(reference="registry.example/devbox-gateway:1")
-    return Settings(release_namespace="rel", credentials_namespace="rel-credentials", image=image)
+    return Settings(release_namespace="rel", credentials_namespace="rel-credentials", image=Image(reference=IMAGE))
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def pod() -> Make:
     def make(devbox: DevboxView, incarnation: int = 1, **changes: Any) -> PodView:
         base = PodView(
             namespace=devbox.box.namespace,
-            name=f"{devbox.box.name}-{incarnation}",
+            name=pod_name(devbox.box, incarnation),
             uid=f"pod-{incarnation}",
             devbox=devbox.box.name,
             owner=devbox.box.uid,
@@ -124,7 +125,8 @@ def pod() -> Make:
             trouble="",
             init=InitView(finished=True, enforced=True),
         )
-        return replace(base, **changes)
+        made = replace(base, **changes)
+        return replace(made, init=replace(made.init, image=made.init.image or IMAGE)) if made.init else made
 
     return make
 

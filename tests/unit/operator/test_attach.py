@@ -38,6 +38,8 @@ class Api:
         self.now = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
         self.fail_on = ""
         self.token_error: ApiError | None = None
+        self.patches: list[Any] = []
+        self.denied = ""
 
     def _store(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         self.version += 1
@@ -72,6 +74,10 @@ class Api:
             return self.objects[path]
         if path.endswith("/token"):
             return self._token(body)
+        if method == "PATCH" and "/pods/" in path:
+            self.patches.append(body)
+            if self.denied:
+                raise ApiError(422, "Invalid", self.denied)
         self._write(f"{method} {path.rsplit('/', 2)[1] if method != 'POST' else path.rsplit('/', 1)[1]}")
         if method == "POST":
             path = f"{path}/{body['metadata']['name']}"
@@ -335,6 +341,24 @@ async def test_an_unconfined_pod_does_not_start(bench: Bench) -> None:
     attached = await bench.attach(served=False)
     assert bench.api.writes == ["POST networkpolicies", "POST networkpolicies"]
     assert not attached.opened
+
+
+async def test_only_the_image_that_was_looked_at_starts(bench: Bench) -> None:
+    await bench.attach()
+    (gate,) = bench.api.patches
+    image = bench.pod.init.image if bench.pod.init else ""
+    assert image
+    assert {"op": "test", "path": "/spec/initContainers/0/image", "value": image} in gate[:-1]
+    assert gate[-1]["op"] == "remove"
+
+
+async def test_a_gate_that_may_not_be_opened_is_a_condition_with_the_api_servers_words(bench: Bench) -> None:
+    bench.api.denied = "ValidatingAdmissionPolicy 'x' with binding 'x' denied request: the operator may open a pod's gate"
+    attached = await bench.attach()
+    assert not attached.opened
+    assert attached.refused is not None
+    assert attached.refused.reason == "PodRefused"
+    assert bench.api.denied in attached.refused.message
 
 
 async def test_what_somebody_added_to_our_policy_goes(bench: Bench) -> None:

@@ -273,10 +273,22 @@ def test_a_pod_that_devbox_init_holds_back(snapshot: Any, devbox: Any, pod: Any,
     ready = next(c for c in status.conditions if c.type == "Ready")
     assert (ready.reason, status.phase) == ("PodPending", "Starting")
     assert "devbox-init lets its agent run once the gateway answers" in ready.message
-    refused = replace(current, init=InitView(refused=True))
+    refused = pod(view, phase="Pending", ready=False, started=None, init=InitView(refused=True))
     status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, refused, DONE), settings)
     assert conditions(status)["Ready"] == ("False", "NotEnforced")
     assert conditions(status)["Stalled"] == ("True", "NotEnforced")
+
+
+@pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "rel", "rel-credentials"])
+def test_no_devbox_is_made_where_the_system_or_the_release_is(
+    snapshot: Any, devbox: Any, settings: Settings, namespace: str
+) -> None:
+    shot = snapshot(devbox(namespace=namespace))
+    desired = compile_devbox(shot, settings)
+    assert desired.refused is not None
+    status = devbox_status(shot, desired, Outcome(0, 0), settings)
+    assert conditions(status)["Accepted"] == conditions(status)["Ready"] == ("False", "NamespaceReserved")
+    assert "in another namespace" in desired.refused.message
 
 
 def test_a_refused_pod_shows_the_api_servers_words(snapshot: Any, settings: Settings) -> None:

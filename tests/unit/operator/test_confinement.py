@@ -1,5 +1,6 @@
 """EgressConfined: what is seen, what the pod says, and whether anything is served."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -93,6 +94,54 @@ def look(pod: PodView, settings: Settings, *foreign: str, in_force: bool = True)
 )
 def test_the_condition(devbox: Any, pod: Any, settings: Settings, *, init: Any, in_force: bool, expected: Any) -> None:
     assert look(pod(devbox(), init=init), settings, in_force=in_force) == expected
+
+
+SEEN = InitView(finished=True, enforced=True)
+ANOTHER = "evil.example/devbox-gateway:1"
+
+
+@pytest.mark.parametrize(
+    ("image", "admitted"),
+    [
+        ("registry.example/devbox-gateway:1", True),
+        ("registry.example/devbox-gateway:0.9", True),
+        ("registry.example/devbox-gateway", True),
+        (f"registry.example/devbox-gateway@sha256:{64 * '0'}", True),
+        (f"registry.example/devbox-gateway:1@sha256:{64 * '0'}", True),
+        ("mirror.corp.example:5000/registry/devbox-gateway:1", True),
+        (ANOTHER, False),
+        ("mirror.corp.example:1", False),
+        ("registry.example/devbox-gateway-x:1", False),
+        ("registry.example/devbox-gateway:5000/x", False),
+        ("devbox-gateway:1", False),
+        ("", False),
+    ],
+)
+def test_which_images_are_the_releases(settings: Settings, image: str, *, admitted: bool) -> None:
+    mirrored = settings.image.model_copy(update={"mirrors": ("mirror.corp.example:5000/registry/devbox-gateway",)})
+    assert mirrored.admits(image) is admitted
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"gates": (names.SCHEDULING_GATE,)}, ("False", "ForeignImage", True)),
+        ({"init_hash": "ours"}, ("False", "ForeignImage", True)),
+        ({"init_hash": "an older release's"}, ("Unknown", "ForeignImage", False)),
+    ],
+    ids=["gated", "of this release", "of an older release, which had another repository"],
+)
+def test_what_another_image_says_does_not_count(
+    devbox: Any, pod: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch, *, changes: Any, expected: Any
+) -> None:
+    monkeypatch.setattr("devbox_operator.init.digest", lambda _: "ours")
+    target = pod(devbox(), init=replace(SEEN, image=ANOTHER), **changes)
+    assert look(target, settings) == expected
+    assert not confinement.believed(target, settings)
+    assert confinement.believed(pod(devbox(), init=SEEN), settings)
+    message = confinement.confinement(target, [], settings, in_force=True).finding.message
+    assert ANOTHER in message
+    assert "image.mirrors" in message
 
 
 def test_a_foreign_policy_stops_the_devbox_or_is_told(devbox: Any, pod: Any, settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """Which pod a Devbox should have: one row per situation."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -64,6 +65,21 @@ def test_the_newest_incarnation_counts_even_if_the_status_was_lost(devbox: Any, 
 def test_an_announced_pod_that_is_not_there_is_not_replaced_by_an_older_one(devbox: Any, pod: Any) -> None:
     view = devbox(status={"incarnation": 3})
     assert lifecycle.plan(view, [pod(view, 2)], "hash", NOW) == Create(4, 0)
+
+
+@pytest.mark.parametrize("number", [0, 2, 999_999])
+def test_a_number_that_is_not_the_names_is_not_believed(devbox: Any, pod: Any, number: int) -> None:
+    """An annotation can be edited where admission is not in force; the name is made of the number."""
+    view = devbox(status={"incarnation": 3})
+    edited = replace(pod(view, 3), incarnation=number)
+    step = lifecycle.plan(view, [edited], "hash", NOW)
+    assert isinstance(step, Replace)
+    assert step.pod.name == edited.name
+    assert lifecycle.plan(devbox(), [edited], "hash", NOW) == step, "also where the status is lost"
+    assert isinstance(lifecycle.plan(view, [replace(edited, deleting=True)], "hash", NOW), Keep), (
+        "the next one comes when it is gone"
+    )
+    assert lifecycle.plan(view, [edited, pod(view, 4)], "hash", NOW) == Keep(pod(view, 4))
 
 
 def test_somebody_elses_pods_do_not_count(devbox: Any, pod: Any) -> None:

@@ -111,9 +111,16 @@ def situations(make: dict[str, Any], text: str) -> Iterator[tuple[Snapshot, Outc
     for volume in (("ConfigMap", text), ("PersistentVolumeClaim", text)):
         yield snapshot(volumes={volume: False}), nothing
     view = devbox(name=text, namespace=text)
+    other = pod(view, gates=("devbox-gateway.io/tokens",), init=InitView(image=text))
     runs = pod(view, ready=False, trouble=text, spec_fields={"spec.image": "1", text: "2"}, spec_hash="other")
     gateways = {(text, "anthropic"): make["gateway"](namespace=text)}
-    for state in (runs, replace(runs, phase="Failed"), replace(runs, phase="Pending"), replace(runs, init=InitView())):
+    for state in (
+        runs,
+        replace(runs, phase="Failed"),
+        replace(runs, phase="Pending"),
+        replace(runs, init=replace(runs.init, enforced=False)),
+        other,
+    ):
         yield (
             snapshot(view, gateways=gateways, secrets={(text, "anthropic"): secret(namespace=text)}),
             replace(nothing, pod=state, attached=Attached(confined=True, issued=True, opened=True, expires={}, renew_at=None)),
@@ -139,10 +146,10 @@ def test_a_line_of_a_condition_runs_one_command_and_nothing_else(
         for line in commands([condition.message for condition in status.conditions] + notes):
             for argv in sh(line):
                 assert argv[0] == "-n", f"{line!r} became {argv}"
-                assert argv[2] in ("annotate", "create", "label", "logs"), f"{line!r} became {argv}"
+                assert argv[2] in ("annotate", "create", "delete", "label", "logs"), f"{line!r} became {argv}"
                 assert all(not OBEYED & set(word) for word in argv)
                 verbs.add(argv[2])
-    assert verbs == {"annotate", "create", "label", "logs"}
+    assert verbs == {"annotate", "create", "delete", "label", "logs"}
 
 
 @pytest.mark.parametrize("text", [text for text in HOSTILE if not OBEYED & set(text)])

@@ -66,7 +66,7 @@ def test_a_token_of_another_pod_or_service_account_is_due_now(token: str) -> Non
 
 
 def test_the_request_is_bound_to_the_pods_uid_and_one_audience(devbox: Any, pod: Any) -> None:
-    body = tokens.request(pod(devbox()), "devbox-gateway.io/ANTHROPIC", 2592000)
+    body = tokens.request(pod(devbox(), name="agent-1"), "devbox-gateway.io/ANTHROPIC", 2592000)
     assert body["spec"] == {
         "audiences": ["devbox-gateway.io/ANTHROPIC"],
         "expirationSeconds": 2592000,
@@ -88,7 +88,7 @@ def test_digests_grow_and_none_is_lost_before_4096() -> None:
 
 def test_the_secret_has_a_key_for_each_name_and_a_file_for_shells(devbox: Any, pod: Any) -> None:
     way_out = EgressBinding(token="eee", digests=())
-    body = tokens.secret(pod(devbox()), [binding("A", "aaa"), binding("B", "bbb")], way_out, "gateway.rel.svc")
+    body = tokens.secret(pod(devbox(), name="agent-1"), [binding("A", "aaa"), binding("B", "bbb")], way_out, "gateway.rel.svc")
     data = {key: base64.b64decode(value).decode() for key, value in body["data"].items()}
     proxy = "http://devbox:gws_eee@gateway.rel.svc:3128"
     exported = {"A": "gws_aaa", "B": "gws_bbb", **dict.fromkeys(names.PROXY_VARIABLES, proxy)}
