@@ -193,7 +193,7 @@ class Exchange:
             refusal = Refusal.UPGRADE_UNSUPPORTED
         if refusal is None and self._gateway.too_long(forward.upstream, max(self._upload.received, int(self._length or 0))):
             refusal = Refusal.BODY_TOO_LARGE
-        if refusal is None and not self._gateway.audit_start(self.request_id, forward.about):
+        if refusal is None and not self._gateway.audit_start(self.request_id, forward):
             refusal = Refusal.AUDIT_FULL
         if refusal is not None:
             self._forward = None

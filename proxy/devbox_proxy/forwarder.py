@@ -164,7 +164,8 @@ class Forwarder:
         try:
             self.gateway.audit.tunnel_end(request_id, grant.caller, grant.target.text, address, end)
         except AuditFull:
-            log.error("audit_line_lost", request_id=request_id)
+            metrics.LINES_LOST.inc()
+            log.error("audit_line_lost", request_id=request_id, pod=grant.caller.pod)
 
     def refused(self, refuse: Refuse, request_id: str, peer: str, target: str) -> None:
         """The line and the metric of a refusal; `target` only if it is one."""

@@ -4,7 +4,6 @@ Goes in: heads of requests and what became of them. Comes out: decisions, audit 
 what audit.py writes. Made by run.py; called by connection.py and exchange.py.
 """
 
-import contextlib
 import sys
 from time import monotonic as now
 from typing import TYPE_CHECKING
@@ -135,10 +134,10 @@ class Gateway:
 
     # the books
 
-    def audit_start(self, request_id: str, about: bytes) -> bool:
+    def audit_start(self, request_id: str, forward: Forward) -> bool:
         """The line before the first byte to the API. False: it can't be written, so the request must not go."""
         try:
-            self.audit.start(request_id, about)
+            self.audit.start(request_id, forward.caller.pod_uid, forward.about)
         except AuditFull:
             return False
         return True
@@ -151,16 +150,16 @@ class Gateway:
         """The line at a request's end, and its metrics."""
         metrics.REQUESTS.count(forward.caller, end.status)
         try:
-            self.audit.end(request_id, forward.about, end)
+            self.audit.end(request_id, forward.caller.pod_uid, forward.about, end)
         except AuditFull:
-            log.error("audit_line_lost", request_id=request_id)
+            metrics.LINES_LOST.inc()
+            log.error("audit_line_lost", request_id=request_id, pod=forward.caller.pod)
 
     def refused(
         self, refusal: Refusal, peer: str, request_id: str, caller: Caller | None = None, method: str = "", **facts: str
     ) -> None:
-        """The line and the metric of a refusal. Where no line can be taken the client is refused all the same."""
+        """The line and the metric of a refusal. Where no line can be taken the client is refused all the same, and counted."""
         metrics.REFUSALS.labels(refusal.code).inc()
         status = refusal.proxy_status if method == "CONNECT" else refusal.status
         named = method if method in grammar.METHODS or method == "CONNECT" else "OTHER"
-        with contextlib.suppress(AuditFull):
-            self.audit.refused(request_id, caller, method=named, peer=peer, code=refusal.code, status=status, **facts)
+        self.audit.refused(request_id, caller, peer, refusal.code, method=named, status=status, **facts)

@@ -45,7 +45,11 @@ UNSEARCHED: Final = Counter(
 )
 ROUTES: Final = Gauge("devbox_gateway_routes", "Devboxes that this gateway knows.", registry=REGISTRY)
 LIVE: Final = Gauge("devbox_gateway_watch_live", "1 while the watch is open.", ("watch",), registry=REGISTRY)
-LINES_LOST: Final = Counter("devbox_gateway_lines_lost_total", "Audit and log lines that nobody took.", registry=REGISTRY)
+LINES_LOST: Final = Counter(
+    "devbox_gateway_lines_lost_total",
+    "Audit and log lines that nobody took; refusals are counted in a later line instead.",
+    registry=REGISTRY,
+)
 
 
 _BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)

@@ -140,7 +140,7 @@ class Refusal(Enum):
     )
     NOT_TLS = _Row(403, "in a tunnel: what came first is no TLS ClientHello")
     HELLO_TIMEOUT = _Row(408, "in a tunnel: no TLS ClientHello came in time")
-    AUDIT_FULL = _Row(503, "the audit log takes no more lines", 1)
+    AUDIT_FULL = _Row(503, "the audit log takes no more lines of this devbox at the moment; nothing was sent to the API", 1)
     INTERNAL = _Row(500, "the gateway failed; its log has the request's id")
 
     @property

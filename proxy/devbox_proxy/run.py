@@ -35,8 +35,8 @@ from .view import Limits
 from .waiting import Waiting
 
 log = structlog.get_logger()
-LOG_LINES = 1000
-"""Log lines that may wait for a reader; more are dropped and counted."""
+LOG_KIB = 1024
+"""Of log lines that may wait for a reader; more are dropped and counted."""
 
 
 class Start:
@@ -71,7 +71,7 @@ def _named(field: str, read: Callable[[], T]) -> T:
 def run(settings: Settings) -> None:
     """Serve devboxes until SIGTERM. Raises ValueError, OSError (an ssl.SSLError is one) or NoAccess, saying what is wrong."""
     start = Start(settings)
-    lines = LineWriter(LOG_LINES)
+    lines = LineWriter(LOG_KIB)
     take_over_logging(lines)
     keep_heaps_trimmable()
     try:

@@ -200,6 +200,7 @@ class DataPort(Port):
         gateway = self._gateway
         gateway.memory.look(gateway.under_way, gateway.sockets)
         gateway.upstreams.sweep()
+        gateway.audit.tell_rest(now())
 
 
 class EgressPort(Port):

@@ -130,7 +130,8 @@ class Audit(SettingsModel):
     """What happens when nobody takes the lines."""
 
     on_overflow: Literal["Refuse", "Drop"] = "Refuse"
-    queue: Annotated[int, Field(ge=1)] = 10_000
+    queue: Annotated[int, Field(ge=64)] = 16_384
+    """KiB of lines that may wait."""
 
 
 class Settings(SettingsModel):

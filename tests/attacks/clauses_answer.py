@@ -164,6 +164,8 @@ def one_line(run: Run, match: re.Match[str]) -> str | None:
     """A start and an end, or one refusal; each a line of JSON."""
     found: dict[str, list[str]] = {}
     for line in run.audit():
+        if line["audit"] == "refused_more":
+            continue  # so many refusals that this one has no line of its own
         found.setdefault(line["request_id"], []).append(line["audit"])
     wrong = [events for events in found.values() if events not in (["start", "end"], ["refused"], ["refusal"])]
     if not found:

@@ -92,6 +92,8 @@ class Process:
         self.output: list[str] = []
         self.data = self.admin = self.egress = self.canary = 0
         """Ports."""
+        self.pause = 0.0
+        """Seconds between two looks at what it prints, READ_BYTES each."""
         self._reading = asyncio.Event()
         self._reading.set()
         self._reader = asyncio.create_task(self._read())
@@ -102,6 +104,8 @@ class Process:
         # (Many lines at a time: a gateway whose audit lines nobody takes refuses requests.)
         while chunk := await self.process.stdout.read(READ_BYTES):
             await self._reading.wait()
+            if self.pause:
+                await asyncio.sleep(self.pause)
             whole, end, rest = (rest + chunk).rpartition(b"\n")
             lines = (whole + end).decode().splitlines(keepends=True)
             self.output += lines
@@ -118,8 +122,12 @@ class Process:
                 self.egress, self.canary = ports.get("egress", 0), ports.get("canary", 0)  # (none in the first release)
 
     def stop_reading(self) -> None:
-        """Leave what it prints in the pipe, until the end."""
+        """Leave what it prints in the pipe, until the end or `resume_reading`."""
         self._reading.clear()
+
+    def resume_reading(self) -> None:
+        """Take what it prints."""
+        self._reading.set()
 
     async def end(self) -> int:
         """Wait for the end; returns the status."""

@@ -52,7 +52,7 @@ EVERYTHING: dict[str, Any] = {
     },
     "identity": {"reviewSeconds": 60, "notLiveSeconds": 5, "outageSeconds": 100, "waitSeconds": 2},
     "timeouts": {"connectSeconds": 1, "firstByteSeconds": 20, "idleSeconds": 30},
-    "audit": {"onOverflow": "Drop", "queue": 5},
+    "audit": {"onOverflow": "Drop", "queue": 500},
     "tokens": {"expirationSeconds": 3600, "renewFraction": 0.5},
     "certificates": {"leafDays": 30},
     "devboxes": {"extraCABundle": PEM},

@@ -107,7 +107,7 @@ async def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path, http: aioht
     await api_server.start_server()
     pair = make_certificates((HOST,))
     write_files(tmp_path, pair, str(api_server.make_url("")).rstrip("/"))
-    config = settings(tmp_path, audit={"onOverflow": "Drop"}, drainSeconds=0)
+    config = settings(tmp_path, audit={"onOverflow": "Drop", "queue": 64}, drainSeconds=0)
     async with running(tmp_path, config) as gateway:
         gateway.stop_reading()
         url, trust = f"https://127.0.0.1:{gateway.data}/v1", ssl.create_default_context(cadata=pair.ca)

@@ -466,7 +466,7 @@ async def test_there_is_no_tunnel_that_leaves_no_trace() -> None:
     assert play.gateway.tunnels == 0
 
 
-def _full(line: bytes) -> None:
+def _full(line: bytes, pod_uid: str, *, shared: bool = True) -> None:
     from devbox_proxy.audit import AuditFull
 
     raise AuditFull
