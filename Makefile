@@ -130,6 +130,10 @@ bench-memory: venv ## Memory and scale of the gateway process beside their bars 
 bench-operator: venv tools ## The operator at 20 devboxes a second and with thousands, beside the demands (QUICK=1)
 	@$(BIN)/python -m bench.operator_scale $(if $(QUICK),--quick)
 
+.PHONY: bench-large
+bench-large: venv tools ## What large objects cost operator and gateway at a start, beside the bars (QUICK=1)
+	@$(BIN)/python -m bench.large_objects $(if $(QUICK),--quick)
+
 .PHONY: cluster
 cluster: venv ## A local Kubernetes: kind with a Docker engine, else the real components built from Go modules
 	@$(BIN)/python -m devbox_cluster up

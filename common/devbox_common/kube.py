@@ -3,11 +3,13 @@
 Goes in: paths and plain dicts. Comes out: plain dicts, or an `ApiError` whose text is the API server's own message. The generated
 models of the `kubernetes` package are not used, since everything here is level-triggered on whole objects. Called by the mirror,
 by the operator's rim, by the gateway's TokenReviews.
+
+A page of a list has as many objects as fit into PAGE_BYTES: one that turns out larger is cut off, and asked for in smaller ones.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -18,14 +20,20 @@ from aiohttp import hdrs
 from devbox_api import names
 
 from .access import Access, find
+from .answers import OBJECT_BYTES, Answer, ApiError, Object, Reader, TooLargeError, error_of
 from .guarded import Guarded, NotSentError
 from .sockets import Sockets
 
-Object = dict[str, Any]
-"""A Kubernetes object, as the API server speaks it."""
+__all__ = ("APPLY_PATCH", "JSON_PATCH", "MERGE_PATCH", "ApiError", "KubeApi", "Object", "Page")
 
 PAGE: Final = 500
-"""Objects a page: what kubectl asks for."""
+"""Objects a page at most: what kubectl asks for."""
+FIRST_PAGE: Final = 50
+"""Objects of the first page, of which nothing is known: the API server makes the whole of it, whether it is taken or not."""
+PAGE_BYTES: Final = 4 << 20
+"""Of a page with more than one object. As Python's objects these may be twenty times as many (a map of many short names)."""
+FULL: Final = 0.75
+"""Part of PAGE_BYTES that the next page is to have, if its objects are as large as those before."""
 WATCH_SECONDS: Final = 290
 """The API server ends a watch after this long; below the 5 min at which it would by itself."""
 SILENT_SECONDS: Final = 60
@@ -38,46 +46,11 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 
 
-class ApiError(Exception):
-    """The API server said no, or could not be reached (`status` 0).
-
-    `reason` is the machine-readable word of the `Status` object (`NotFound`, `AlreadyExists`, `Conflict`, `Expired`…).
-    """
-
-    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
-        super().__init__(f"{status} {reason}: {message}" if status else f"{reason}: {message}")
-        self.status = status
-        self.reason = reason
-        self.message = message
-        self.retry_after = retry_after
-
-    @property
-    def not_found(self) -> bool:
-        """The object (or its kind) is not there."""
-        return self.status == 404
-
-    @property
-    def conflict(self) -> bool:
-        """Somebody else was first: it exists already, or its resourceVersion moved on."""
-        return self.status == 409
-
-    @property
-    def denied(self) -> bool:
-        """An admission policy or a webhook said no; RBAC's refusals and what is no valid object are others."""
-        return self.status in (403, 422) and (
-            "ValidatingAdmissionPolicy" in self.message or "admission webhook" in self.message
-        )
-
-    @property
-    def transient(self) -> bool:
-        """Trying the same again later makes sense."""
-        return self.status in (0, 429) or self.status >= 500
-
-
 class Page(NamedTuple):
     """A part of a list."""
 
     items: list[Object]
+    """Emptied when the next page is asked for."""
     version: str
     """The resourceVersion of the whole list."""
 
@@ -96,8 +69,14 @@ class KubeApi:
             trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=2**18,
-            headers={hdrs.ACCEPT: "application/json", hdrs.USER_AGENT: "devbox-gateway"},
+            headers={
+                hdrs.ACCEPT: "application/json",
+                # A few KiB may be the compressed form of hundreds of MiB.
+                hdrs.ACCEPT_ENCODING: "identity",
+                hdrs.USER_AGENT: "devbox-gateway",
+            },
         )
+        self._reader = Reader()
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None = None) -> Self:
@@ -130,6 +109,25 @@ class KubeApi:
 
         `may_send()` is asked when a request that has a body is about to go out; raises `NotSentError` if it says no.
         """
+        answer = await self.exchange(
+            method, path, params=params, body=body, content_type=content_type, timeout=timeout, may_send=may_send
+        )
+        return answer.content
+
+    async def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | Sequence[Any] | None = None,
+        content_type: str = "application/json",
+        timeout: float = 10.0,  # noqa: ASYNC109 (a network time-out, not a scope)
+        may_send: Callable[[], bool] | None = None,
+        accept: str = "application/json",
+        most: int = OBJECT_BYTES,
+    ) -> Answer:
+        """The same, with the answer's size; `most`: bytes that it may have. Raises `TooLargeError`, too."""
         data = None if body is None else Guarded(orjson.dumps(body), may_send)
         try:
             async with self._session.request(
@@ -137,11 +135,11 @@ class KubeApi:
                 self._base + path,
                 params=params,
                 data=data,
-                headers=await self._headers(content_type if body is not None else None),
+                headers={hdrs.ACCEPT: accept, **await self._headers(content_type if body is not None else None)},
                 timeout=aiohttp.ClientTimeout(total=timeout),
                 allow_redirects=False,
             ) as response:
-                return _decode(response, await response.read())
+                return await self._reader.answer(response, most)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             if data is not None and data.withheld:
                 raise NotSentError from None
@@ -156,16 +154,31 @@ class KubeApi:
             version = page.version
         return items, version
 
-    async def pages(self, path: str, params: Mapping[str, str] | None = None) -> AsyncGenerator[Page]:
-        """The same, some hundred objects at a time: for whoever need not hold all of them as they came. Raises `ApiError`."""
-        query = {"limit": str(PAGE), **(params or {})}
+    async def pages(
+        self, path: str, params: Mapping[str, str] | None = None, *, metadata_only: bool = False
+    ) -> AsyncGenerator[Page]:
+        """The same, as many at a time as fit into PAGE_BYTES: for whoever need not hold all of them as they came. `metadata_only`: without
+        spec, status and data. Raises `ApiError`."""
+        query, limit = dict(params or {}), FIRST_PAGE
+        accept = _accept("List") if metadata_only else "application/json"
         while True:
-            answer = await self.request("GET", path, params=query, timeout=60.0)
+            query["limit"] = str(limit)
+            most = PAGE_BYTES if limit > 1 else OBJECT_BYTES
+            try:
+                answer, size = await self.exchange("GET", path, params=query, timeout=60.0, accept=accept, most=most)
+            except TooLargeError:
+                if limit == 1:
+                    raise
+                limit = max(1, limit // 4)
+                continue
             kind, version = str(answer.get("kind", "List")).removesuffix("List"), answer.get("apiVersion", "v1")
             # Items of a list carry neither kind nor apiVersion; a watch's events do. The same shape for both.
             items = [{"apiVersion": version, "kind": kind, **item} for item in answer.get("items") or ()]
             metadata = answer["metadata"]
+            limit = _next_limit(limit, len(items), size)
+            del answer  # nothing of this page is held while the next one is on its way
             yield Page(items, metadata.get("resourceVersion", ""))
+            items.clear()
             if not metadata.get("continue"):
                 return
             query["continue"] = metadata["continue"]
@@ -177,11 +190,13 @@ class KubeApi:
         params: Mapping[str, str] | None = None,
         *,
         opened: Callable[[], None] = lambda: None,
+        metadata_only: bool = False,
     ) -> AsyncGenerator[Object]:
         """Events after `resource_version` (`{"type", "object"}`), bookmarks included, until the watch ends.
 
         It ends when the server ends it and after a minute without a word; the caller goes on with a new one. `opened()` is
-        called when the server has agreed. Raises `ApiError`; status 410: the version is too old, the caller has to list anew.
+        called when the server has agreed; `metadata_only`: as `pages` has it. Raises `ApiError`; status 410: the version is too old, the
+        caller has to list anew.
         """
         query = {
             **(params or {}),
@@ -194,7 +209,7 @@ class KubeApi:
             request = self._session.get(
                 self._base + path,
                 params=query,
-                headers=await self._headers(None),
+                headers={hdrs.ACCEPT: _accept() if metadata_only else "application/json", **await self._headers(None)},
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=self._silent_seconds),
                 allow_redirects=False,
             )
@@ -202,14 +217,14 @@ class KubeApi:
                 async with asyncio.timeout(self._open_seconds):
                     response = await stack.enter_async_context(request)
                     if response.status != 200:
-                        _decode(response, await response.read())
+                        await self._reader.answer(response)
                 opened()
                 with contextlib.suppress(aiohttp.SocketTimeoutError):
-                    async for line in _lines(response.content):
-                        event: Object = orjson.loads(line)
+                    async for event in self._reader.events(response.content):
                         if event["type"] == "ERROR":
-                            raise _error(event["object"].get("code", 500), event["object"], None)
+                            raise error_of(event["object"].get("code", 500), event["object"])
                         yield event
+                        del event
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _unreachable(error) from None
 
@@ -225,33 +240,15 @@ class KubeApi:
         return headers
 
 
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    # Own splitting: an event may be longer than the reader's limit for a line (a Secret has up to 1 MiB).
-    rest = bytearray()
-    async for chunk in content.iter_any():
-        rest += chunk
-        while (end := rest.find(b"\n")) >= 0:
-            line = bytes(rest[:end])
-            del rest[: end + 1]
-            if line:
-                yield line
+def _accept(what: str = "") -> str:
+    """Objects without spec, status and data."""
+    return f"application/json;as=PartialObjectMetadata{what};g=meta.k8s.io;v=v1"
 
 
-def _decode(response: aiohttp.ClientResponse, raw: bytes) -> Object:
-    try:
-        answer = orjson.loads(raw) if raw else {}
-    except orjson.JSONDecodeError:
-        answer = {}
-    if response.status >= 300:
-        raise _error(response.status, answer, response.headers.get(hdrs.RETRY_AFTER))
-    if not isinstance(answer, dict):
-        raise ApiError(response.status, "BadAnswer", "the API server did not answer with a JSON object")
-    return answer
-
-
-def _error(status: int, answer: Object, retry_after: str | None) -> ApiError:
-    seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
-    return ApiError(status, answer.get("reason") or "Error", answer.get("message") or "no message", seconds)
+def _next_limit(limit: int, came: int, size: int) -> int:
+    """Objects of the next page: as many as would fit, were they as those before; and no sudden leap, since they need not be."""
+    fit = int(PAGE_BYTES * FULL * came / size) if came else PAGE
+    return max(1, min(PAGE, 4 * limit, fit))
 
 
 def _unreachable(error: BaseException) -> ApiError:

@@ -51,6 +51,7 @@ class Mirror(Generic[T]):
         group: Callable[[Key, T], Hashable] | None = None,
         relist_seconds: float = RELIST_SECONDS,
         optional: bool = False,
+        metadata_only: bool = False,
     ) -> None:
         """`convert` returns None for objects to leave out; if it raises, the object is left out and the fact is logged.
 
@@ -58,7 +59,8 @@ class Mirror(Generic[T]):
         finds it by; the namespace if it is not given. `on_recovery(error)`: the watch is live again, and `error` is why it was not;
         `on_failure(error)`: a try to get there failed.
         `optional`: the kind is one that the API server need not have, or show us. That it has not is an answer, too: `synced` is set,
-        nothing changes in `objects`, and the question comes back ever more seldom.
+        nothing changes in `objects`, and the question comes back ever more seldom. `metadata_only`: `convert` gets neither spec nor status
+        nor data.
         """
         self._api = api
         self._path = path
@@ -68,6 +70,7 @@ class Mirror(Generic[T]):
         self._group = group or (lambda key, _: key[0])
         self._relist_seconds = relist_seconds
         self._optional = optional
+        self._metadata_only = metadata_only
         self._params: dict[str, str] = {}
         if label_selector:
             self._params["labelSelector"] = label_selector
@@ -156,12 +159,17 @@ class Mirror(Generic[T]):
                 return
 
     async def _events(self, version: str) -> AsyncGenerator[str]:
-        async with contextlib.aclosing(self._api.watch(self._path, version, self._params, opened=self._opened)) as stream:
+        watch = self._api.watch(
+            self._path, version, self._params, opened=self._opened, metadata_only=self._metadata_only
+        )  # fmt: skip
+        async with contextlib.aclosing(watch) as stream:
             async for event in stream:
                 self.last_event = time.monotonic()
                 if event["type"] != "BOOKMARK":
                     self._take(event["object"], deleted=event["type"] == "DELETED")
-                yield event["object"]["metadata"]["resourceVersion"]
+                latest = event["object"]["metadata"]["resourceVersion"]
+                del event  # it may be large, and the next one far away
+                yield latest
 
     def _ceased(self) -> None:
         if self._live:
@@ -178,7 +186,7 @@ class Mirror(Generic[T]):
     async def _replace(self) -> str:
         """Take a whole list, page by page: what it is made from is several times what is kept. Returns its version."""
         listed, version, began = set[Key](), "", time.monotonic()
-        async with contextlib.aclosing(self._api.pages(self._path, self._params)) as pages:
+        async with contextlib.aclosing(self._api.pages(self._path, self._params, metadata_only=self._metadata_only)) as pages:
             async for page in pages:
                 self.last_event = time.monotonic()
                 listed.update([self._take(item, deleted=False) for item in page.items])

@@ -4,7 +4,7 @@ The model is the source of the CRD (`make manifests`). The schema is narrow on p
 promise can't be said. A field enters with the code that enforces it.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -200,6 +200,38 @@ def _aliases_of(gateway: str) -> str:
     return f"(has({gateway}.aliases) ? {' + '.join(both)} : [])"
 
 
+MOST_KIB: Final = 64
+"""Of what may be long in a spec, in all: operator and API server hold many Devboxes, and each one's pod besides."""
+
+
+def _sum(field: str, *parts: str) -> str:
+    """A CEL number: the bytes of an optional list's or map's parts (of each entry `e`)."""
+    total = " + ".join(f"size(bytes({part}))" for part in parts)
+    place, _, outer = field.rpartition(".")
+    found = f"has(self.{place}) && has(self.{field})" if place else f"has(self.{outer})"
+    return f"({found} ? self.{field}.map(e, {total}).sum() : 0)"
+
+
+def _map(field: str, value: str = "") -> str:
+    """The same of a map's keys and, unless they are bounded by themselves, its values."""
+    return _sum(field, "e", *([value] if value else []))
+
+
+_LONG = " + ".join(
+    (
+        _sum("command", "e"),
+        _sum("args", "e"),
+        _sum("env", "e.name", "(has(e.value) ? e.value : '')"),
+        _sum("volumes", "e.mountPath"),
+        _map("nodeSelector"),
+        _map("resources.requests"),
+        _map("resources.limits"),
+        _map("podMetadata.labels"),
+        _map("podMetadata.annotations", "self.podMetadata.annotations[e]"),
+    )
+)
+
+
 class DevboxSpec(ApiModel):
     """What runs, and which APIs it may use."""
 
@@ -222,6 +254,11 @@ class DevboxSpec(ApiModel):
                 f"e.name != g.name && e.name != g.name + '_URL' && !(e.name in {_aliases_of('g')})))",
                 "env sets a variable that a gateway sets (NAME, NAME_URL, an alias); remove it from env or rename the gateway",
                 field=".env",
+            ),
+            cel(
+                f"{_LONG} <= {MOST_KIB * 1024}",
+                f"command, args, env, podMetadata, nodeSelector, resources' names and volumes' paths have more than {MOST_KIB} KiB in all; "
+                "mount what is longer from a ConfigMap (volumes), or put it into the image",
             ),
         )
     )
@@ -323,7 +360,6 @@ class Devbox(ApiModel):
     namespace: str
     uid: str
     generation: int
-    metadata: dict[str, Any]
     spec: DevboxSpec
     status: DevboxStatus = DevboxStatus()
 

@@ -49,7 +49,7 @@ SecretKey = Annotated[
 
 Quantity = Annotated[
     str | int,
-    Field(json_schema_extra={"x-kubernetes-int-or-string": True}),
+    Field(json_schema_extra={"x-kubernetes-int-or-string": True, "maxLength": 64}),
 ]
 """As in Kubernetes: 500m, 4Mi, 3."""
 

@@ -19,6 +19,7 @@ from devbox_common.credential import Flaw
 from devbox_common.redacted import Redacted
 from devbox_common.shown import command
 
+from . import bounds
 from .endpoints import host_of
 from .index import Source
 from .model import FORBIDDEN, NOT_FOUND, UNREADABLE, GatewayView, Key, Missing, SecretView, Snapshot
@@ -122,6 +123,12 @@ def resolve(
     if isinstance(secret, str):
         return _unreadable(source, secret, release_namespace)
     host = host_of(endpoint)
+    if secret.grant_too_long:
+        return Problem(
+            Reason.SECRET_NOT_GRANTED,
+            f"Secret {'/'.join(source.secret)}: the annotation {names.ALLOWED_HOSTS_ANNOTATION} has more than {bounds.MOST_GRANT} "
+            "characters, and counts as none; its owner shortens it, e.g. by *.example.com for many hosts",
+        )
     if not hosts.any_matches(hosts.parse_grant(secret.allowed_hosts), host):
         return Problem(Reason.SECRET_NOT_GRANTED, not_granted(source.secret, secret.allowed_hosts, host))
     return in_secret(source, secret)
@@ -178,6 +185,8 @@ def not_granted(secret: Key, grant: str | None, host: str) -> str:
 
 def usable(encoded: Redacted) -> Redacted | Flaw:
     """A value as the API has it, in base64: the credential, or what is wrong with it."""
+    if len(encoded.reveal()) >= bounds.MOST_VALUE:
+        return Flaw.TOO_LONG
     try:
         return credential.judge(base64.b64decode(encoded.reveal()))
     except binascii.Error:

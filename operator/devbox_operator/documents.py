@@ -31,7 +31,7 @@ from devbox_common.ranges import Network
 from devbox_common.redacted import Redacted
 
 from .credentials import Resolved
-from .model import StoredRoute, StoredView
+from .model import StoredRoute, StoredView, content_hash
 
 TOKENS_CONTENT_ANNOTATION: Final = f"{names.GROUP}/token-secret"
 """On a Route: the hash of the token Secret written from it. With `rbac.sourceSecrets: Named` the operator can't read it back."""
@@ -184,7 +184,7 @@ def equal(wanted: Object, found: StoredView | None) -> bool:
     metadata = wanted["metadata"]
     annotations = {k: v for k, v in metadata.get("annotations", {}).items() if k != names.SOURCE_VERSION_ANNOTATION}
     return (
-        {key: value.reveal() for key, value in found.data.items()} == wanted["data"]
+        found.content == content_hash(wanted["data"])
         and _within(metadata["labels"], found.labels)
         and _within(annotations, found.annotations)
     )

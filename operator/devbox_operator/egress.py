@@ -66,6 +66,7 @@ class EgressReconciler:
             self._news.tell(key, None, self._index.users_of_egress(key))
             await report_invalid(self._writer, "EgressPolicy", paths.egresspolicies(*key), item, error)
             return None
+        del item  # as in reconcile.py
         document = _document(view)
         if document is None or view.deleting:
             await self._store.drop(key)

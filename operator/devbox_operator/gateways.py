@@ -52,7 +52,7 @@ class GatewayReconciler:
         """Bring one GatewayConfig's status and document up to date."""
         item = await self._observer.get(paths.gatewayconfigs(*key), forbidden_is_missing=True)
         if item is None:
-            self._index.defaults.pop(key, None)
+            self._index.forget_default(key)
             await self._store.drop(key)
             self._statuses.forget_users(paths.gatewayconfigs(*key))
             self._news.tell(key, None, self._index.users_of_gateway(key))
@@ -65,7 +65,8 @@ class GatewayReconciler:
             self._news.tell(key, None, self._index.users_of_gateway(key))
             await report_invalid(self._writer, "GatewayConfig", paths.gatewayconfigs(*key), item, error)
             return None
-        self._index.defaults[key] = source_of(view)
+        del item  # as in reconcile.py
+        self._index.put_default(key, source_of(view))
         config, users, now = view.config, self._users(view), datetime.now(UTC)
         accepted = self._accepted(view)
         await self._document(view, wanted=bool(users) and accepted.status == "True" and not view.deleting)

@@ -4,6 +4,7 @@ Goes in: what each Devbox and GatewayConfig refers to, as of its last reconcile,
 other direction. Derived data: nothing is decided by it but whom to look at, and what nobody uses any more.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -77,8 +78,11 @@ class Index:
         self._by: dict[_Fact, set[Key]] = {}
         """The Devboxes of which something is true."""
         self.devboxes: Mapping[Key, References] = MappingProxyType(self._devboxes)
-        self.defaults: dict[Key, Source | None] = {}
+        self._defaults: dict[Key, Source | None] = {}
+        self.defaults: Mapping[Key, Source | None] = MappingProxyType(self._defaults)
         """GatewayConfigs and their default credentials."""
+        self._keys: dict[Key, Counter[str | None]] = {}
+        """Secrets that are referred to, and how often each key of them is."""
         self.ending: set[str] = set()
         """Namespaces that are being deleted: nothing can be made in them any more."""
         self._newer: set[Key] | None = None
@@ -93,6 +97,7 @@ class Index:
             return
         if old is not None:
             del self._devboxes[box]
+            self._count(old.sources, -1)
             for fact in _facts(box, old):
                 users = self._by[fact]
                 users.discard(box)
@@ -100,8 +105,29 @@ class Index:
                     del self._by[fact]
         if refs is not None:
             self._devboxes[box] = refs
+            self._count(refs.sources, 1)
             for fact in _facts(box, refs):
                 self._by.setdefault(fact, set()).add(box)
+
+    def put_default(self, gateway: Key, source: Source | None) -> None:
+        """The default credential that a GatewayConfig refers to now."""
+        self.forget_default(gateway)
+        self._defaults[gateway] = source
+        self._count([source] if source else (), 1)
+
+    def forget_default(self, gateway: Key) -> None:
+        """The GatewayConfig is gone."""
+        source = self._defaults.pop(gateway, None)
+        self._count([source] if source else (), -1)
+
+    def _count(self, sources: Iterable[Source], change: int) -> None:
+        for source in sources:
+            counts = self._keys.setdefault(source.secret, Counter())
+            counts[source.key] += change
+            if not counts[source.key]:
+                del counts[source.key]
+            if not counts:
+                del self._keys[source.secret]
 
     def users_of_gateway(self, key: Key) -> list[Key]:
         """Devboxes that use the GatewayConfig, sorted, without those being deleted."""
@@ -132,10 +158,13 @@ class Index:
         users = [self._devboxes[box] for box in self._by.get(("Secret", *secret), ())]
         return {source for refs in users if refs.counts for source in refs.sources if source.secret == secret}
 
+    def keys_of(self, secret: Key) -> frozenset[str | None]:
+        """The keys of the Secret that anything refers to (None: its only one)."""
+        return frozenset(self._keys.get(secret, ()))
+
     def secrets(self) -> set[Key]:
         """Every Secret that anything refers to."""
-        used = {source.secret for refs in self._devboxes.values() for source in refs.sources}
-        return used | {source.secret for source in self.defaults.values() if source is not None}
+        return set(self._keys)
 
     def namespaces(self) -> set[str]:
         """Where Devboxes are, and where Secrets that are referred to are."""
@@ -150,7 +179,11 @@ class Index:
         newer, self._newer = self._newer or set(), None
         for box in {*self._devboxes, *devboxes} - newer:
             self.put(box, devboxes.get(box))
-        self.defaults = {gateway.key: source_of(gateway) for gateway in gateways}
+        present = {gateway.key: source_of(gateway) for gateway in gateways}
+        for gone in self._defaults.keys() - present.keys():
+            self.forget_default(gone)
+        for gateway, source in present.items():
+            self.put_default(gateway, source)
 
     def _of(self, fact: "_Fact") -> list[Key]:
         return sorted(self._by.get(fact, ()))

@@ -4,6 +4,7 @@ Called by reconcile.py and gateways.py where the model refuses what the API serv
 """
 
 from datetime import UTC, datetime
+from typing import Final
 
 import structlog
 from pydantic import ValidationError
@@ -15,12 +16,17 @@ from devbox_common.kube import Object
 from .apply import Writer
 from .conditions import bad, merge, summarise
 
+MOST_ERRORS: Final = 8
+MOST_CHARACTERS: Final = 300
+"""Of one of them: keys of maps, which are part of the place, may be long."""
+
 log = structlog.get_logger()
 
 
 async def report_invalid(writer: Writer, kind: str, path: str, item: Object, error: ValidationError) -> None:
     """Set Accepted to False with what the model says (places and rules, not values)."""
-    message = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors(include_input=False))
+    parts = error.errors(include_input=False, include_url=False, include_context=False)[:MOST_ERRORS]
+    message = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}"[:MOST_CHARACTERS] for part in parts)
     log.warning("object_invalid", kind=kind, path=path, message=message)
     findings = {ConditionType.ACCEPTED: bad(Reason.INVALID, message)}
     summarise(findings, [ConditionType.ACCEPTED], stalled=True)

@@ -17,7 +17,7 @@ from kopf._core.engines.peering import Identity
 from devbox_api import names
 from devbox_common.kube import ApiError, KubeApi, Object
 
-from . import handlers, metrics
+from . import handlers, kopfsource, metrics
 from .apply import NotLeadingError, Writer
 from .attach import Attacher
 from .denial import Denial
@@ -52,7 +52,7 @@ class Leader:
     ) -> None:
         """`held()`: a write may start; `left()`: and may take so many seconds; `take_signals()`: called when kopf has put its own
         signal handlers in place of ours; `owner`: the Deployment."""
-        self._take_signals = take_signals
+        self._api, self._take_signals = api, take_signals
         self.settings = settings
         self.index = Index()
         self.queue: WorkQueue[WorkKey] = WorkQueue(self._work, on_error=_failed)
@@ -104,6 +104,7 @@ class Leader:
         namespaces = self.settings.watch_namespaces
         where: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
         logging.getLogger("kopf").setLevel(logging.WARNING)
+        kopfsource.install(self._api)
         ours = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
             registry=handlers.registry(self.queue.add, self._namespace_changed, self._devboxes.wrote),

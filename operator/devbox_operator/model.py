@@ -2,6 +2,8 @@
 
 Goes in: the API's objects (plain dicts). Comes out: `PodView`, `SecretView`, `GatewayView`, `EgressView`, `DevboxView`,
 `PolicyView`, `Snapshot`. Made by observe.py and watches.py, read by everything pure.
+
+What the mirrors hold of thousands of objects is bounded here: whoever may write one may make it some MiB large (bounds.py).
 """
 
 import hashlib
@@ -15,12 +17,13 @@ import orjson
 from devbox_api import names
 from devbox_api.conditions import ConditionType
 from devbox_api.devbox import Devbox
-from devbox_api.egresspolicy import EgressPolicy
+from devbox_api.egresspolicy import EgressPolicy, EgressPolicySpec, EgressPolicyStatus
 from devbox_api.gatewayconfig import GatewayConfig
 from devbox_api.route import Route
 from devbox_common.kube import Object
 from devbox_common.redacted import Redacted
 
+from . import bounds
 from .initview import InitView
 
 Key = tuple[str, str]
@@ -72,7 +75,7 @@ class DevboxView:
             box=Devbox.model_validate(item),
             version=metadata["resourceVersion"],
             deleting="deletionTimestamp" in metadata,
-            restarted_at=(metadata.get("annotations") or EMPTY).get(names.RESTARTED_AT_ANNOTATION, ""),
+            restarted_at=bounds.word((metadata.get("annotations") or EMPTY).get(names.RESTARTED_AT_ANNOTATION, "")),
         )
 
 
@@ -99,6 +102,15 @@ class GatewayView:
         """Raises pydantic's ValidationError as DevboxView.of does."""
         return cls(GatewayConfig.model_validate(item), "deletionTimestamp" in item["metadata"])
 
+    @classmethod
+    def light(cls, item: Object) -> "GatewayView":
+        """The same without what Devboxes need not know: rules, authorities, who uses it. For whoever holds many."""
+        view = cls.of(item)
+        spec = view.config.spec.model_copy(update={"rules_": (), "tls": None, "description": None})
+        kept = tuple(condition for condition in view.config.status.conditions if condition.type == ConditionType.ACCEPTED)
+        status = view.config.status.model_copy(update={"conditions": kept, "used_by": ()})
+        return cls(view.config.model_copy(update={"spec": spec, "status": status}), view.deleting)
+
 
 @dataclass(frozen=True)
 class EgressView:
@@ -117,6 +129,13 @@ class EgressView:
         """Raises pydantic's ValidationError as DevboxView.of does."""
         return cls(EgressPolicy.model_validate(item), "deletionTimestamp" in item["metadata"])
 
+    @property
+    def light(self) -> "EgressView":
+        """The same without what it says, which is in its document. For whoever holds many."""
+        return EgressView(
+            self.policy.model_copy(update={"spec": EgressPolicySpec(), "status": EgressPolicyStatus()}), self.deleting
+        )
+
 
 @dataclass(frozen=True)
 class PodView:
@@ -129,7 +148,8 @@ class PodView:
     """The label: the Devbox's name."""
     owner: str
     """The UID of the Devbox that controls it; empty if none does (somebody else may)."""
-    labels: Mapping[str, str] = field(hash=False)
+    labels: Mapping[str, str] | None = field(hash=False)
+    """None: too many to be kept, so that any selector may select them."""
     incarnation: int
     spec_hash: str
     restarted_at: str
@@ -189,11 +209,11 @@ class PodView:
             uid=metadata["uid"],
             devbox=(metadata.get("labels") or EMPTY).get(names.DEVBOX_LABEL, ""),
             owner=controller.get("uid", ""),
-            labels=metadata.get("labels") or {},
-            incarnation=int(incarnation) if incarnation.isdecimal() else 0,
-            spec_hash=annotations.get(names.SPEC_HASH_ANNOTATION, ""),
-            restarted_at=annotations.get(names.RESTARTED_AT_ANNOTATION, ""),
-            gates=tuple(gate["name"] for gate in spec.get("schedulingGates") or ()),
+            labels=bounds.labels(metadata.get("labels") or {}),
+            incarnation=int(incarnation) if incarnation.isdecimal() and len(incarnation) < 10 else 0,
+            spec_hash=bounds.word(annotations.get(names.SPEC_HASH_ANNOTATION, "")),
+            restarted_at=bounds.word(annotations.get(names.RESTARTED_AT_ANNOTATION, "")),
+            gates=tuple(gate["name"] for gate in (spec.get("schedulingGates") or ())[: bounds.MOST_GATES]),
             deleting="deletionTimestamp" in metadata,
             phase=status.get("phase", "Pending"),
             ready=conditions.get("Ready", EMPTY).get("status") == "True",
@@ -204,10 +224,10 @@ class PodView:
             ran_for=(end - begin).total_seconds() if begin and end else None,
             restarts=int(container.get("restartCount") or 0),
             exit_code=ended.get("exitCode"),
-            trouble=_trouble(status, state, conditions),
+            trouble=_trouble(status, state, conditions)[: bounds.MOST_TROUBLE],
             grace=max(1, int(spec.get("terminationGracePeriodSeconds", 30))),
             init=InitView.of(spec, status),
-            init_hash=annotations.get(names.INIT_HASH_ANNOTATION, ""),
+            init_hash=bounds.word(annotations.get(names.INIT_HASH_ANNOTATION, "")),
             spec_fields=_fields(annotations.get(names.SPEC_FIELDS_ANNOTATION, "")),
         )
 
@@ -217,6 +237,8 @@ def _devbox(owner: Mapping[str, Any]) -> bool:
 
 
 def _fields(text: str) -> Mapping[str, str]:
+    if len(text) > bounds.MOST_FIELDS:
+        return {}
     try:
         found = orjson.loads(text)
     except ValueError:
@@ -243,7 +265,7 @@ def _trouble(status: Object | Mapping[str, Any], state: Mapping[str, Any], condi
 
 @dataclass(frozen=True)
 class SecretView:
-    """A Secret in a namespace where Devboxes or GatewayConfigs are. Values are kept of granted Secrets alone."""
+    """A Secret in a namespace where Devboxes or GatewayConfigs are. Only what is referred to is kept, and values only if it is granted."""
 
     namespace: str
     name: str
@@ -251,27 +273,36 @@ class SecretView:
     version: str
     type: str
     allowed_hosts: str | None
+    wanted: frozenset[str | None]
+    """The keys that were referred to when it was read (None: its only key); of the others nothing is known."""
     keys: tuple[str, ...]
+    """What it has: all that is referred to and there, and some of the rest."""
     values: Mapping[str, Redacted] = field(hash=False, repr=False)
-    """Base64, as the API has it."""
+    """Base64, as the API has it; cut where they are too long to be a credential."""
     content: str
     """For token Secrets: the hash of all of the data."""
+    grant_too_long: bool = False
 
     @classmethod
-    def of(cls, item: Object) -> "SecretView":
+    def of(cls, item: Object, wanted: frozenset[str | None] = frozenset()) -> "SecretView":
         """From the API's object."""
         metadata, data = item["metadata"], item.get("data") or {}
-        grant = (metadata.get("annotations") or EMPTY).get(names.ALLOWED_HOSTS_ANNOTATION)
-        kind = item.get("type", "Opaque")
+        grant = (metadata.get("annotations") or EMPTY).get(names.ALLOWED_HOSTS_ANNOTATION) if wanted else None
+        kind, too_long = item.get("type", "Opaque"), grant is not None and len(grant) > bounds.MOST_GRANT
+        shown = sorted(data)[: bounds.MOST_KEYS] if wanted else []
+        keys: set[str] = {*shown, *(key for key in wanted if key is not None and key in data)}
+        named = {key for key in keys if key in wanted or (None in wanted and len(data) == 1)}
         return cls(
             namespace=metadata["namespace"],
             name=metadata["name"],
             uid=metadata["uid"],
             version=metadata["resourceVersion"],
-            type=kind,
-            allowed_hosts=grant,
-            keys=tuple(sorted(data)),
-            values={key: Redacted(value) for key, value in data.items()} if grant is not None else {},
+            type=bounds.word(kind),
+            allowed_hosts=None if too_long else grant,
+            grant_too_long=too_long,
+            wanted=wanted,
+            keys=tuple(sorted(keys)),
+            values={key: Redacted(data[key][: bounds.MOST_VALUE]) for key in named} if grant and not too_long else {},
             content=content_hash(data) if kind == names.TOKENS_TYPE else "",
         )
 
@@ -285,6 +316,7 @@ class PolicyView:
     owners: tuple[str, ...]
     """UIDs."""
     spec: Mapping[str, Any] = field(hash=False)
+    """One that is longer than ours is shortened to what counts (bounds.policy)."""
     intact: bool = True
     """False: the namespace's own policy (network.denial), and somebody changed it."""
     marked: bool = False
@@ -294,8 +326,8 @@ class PolicyView:
     def of(cls, item: Object) -> "PolicyView":
         """From the API's object."""
         metadata = item["metadata"]
-        owners = tuple(owner["uid"] for owner in metadata.get("ownerReferences") or ())
-        return cls(metadata["namespace"], metadata["name"], owners, item.get("spec") or {})
+        owners = tuple(owner["uid"] for owner in (metadata.get("ownerReferences") or ())[: bounds.MOST_OWNERS])
+        return cls(metadata["namespace"], metadata["name"], owners, bounds.policy(item.get("spec") or {}))
 
 
 @dataclass(frozen=True)
@@ -309,20 +341,23 @@ class StoredView:
     labels: Mapping[str, str] = field(hash=False)
     annotations: Mapping[str, str] = field(hash=False)
     data: Mapping[str, Redacted] = field(hash=False, repr=False)
-    """Base64, as the API has it."""
+    """Base64, as the API has it; of Routes alone, since nothing else is read back."""
+    content: str = ""
+    """The hash of the data."""
 
     @classmethod
     def of(cls, item: Object) -> "StoredView":
         """From the API's object."""
-        metadata = item["metadata"]
+        metadata, data, kind = item["metadata"], item.get("data") or {}, item.get("type", "")
         return cls(
             name=metadata["name"],
             uid=metadata["uid"],
             version=metadata["resourceVersion"],
-            type=item.get("type", ""),
+            type=kind,
             labels=metadata.get("labels") or {},
             annotations=metadata.get("annotations") or {},
-            data={key: Redacted(value) for key, value in (item.get("data") or {}).items()},
+            data={key: Redacted(value) for key, value in data.items()} if kind == names.ROUTE_TYPE else {},
+            content=content_hash(data),
         )
 
 

@@ -131,7 +131,9 @@ def owner_reference(pod: PodView) -> Object:
     return {"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}
 
 
-def _selects(spec: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+def _selects(spec: Mapping[str, Any], labels: Mapping[str, str] | None) -> bool:
+    if labels is None:
+        return True
     wanted = (spec.get("podSelector") or {}).get("matchLabels") or {}
     if any(labels.get(key) != value for key, value in wanted.items()):
         return False  # (most are another devbox's; a model of each would be the price of every look)

@@ -7,10 +7,10 @@ reads and TokenRequests. Used in place of KubeApi by run.py; apply.py sees to it
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from devbox_common.kube import ApiError, KubeApi, Object
+from devbox_common.answers import Answer
+from devbox_common.kube import ApiError, KubeApi
 
 PAUSES: Final = (0.1, 0.3, 1.0)
 LONGEST: Final = 3.0
@@ -20,32 +20,15 @@ LONGEST: Final = 3.0
 class PatientApi(KubeApi):
     """KubeApi that tries a few times."""
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | Sequence[Any] | None = None,
-        content_type: str = "application/json",
-        timeout: float = 10.0,  # noqa: ASYNC109 (a network time-out, not a scope)
-        may_send: Callable[[], bool] | None = None,
-    ) -> Object:
+    async def exchange(self, method: str, path: str, **options: Any) -> Answer:
         """Send one request, and again after a pause where that is right. `may_send()` is asked each time. Raises as KubeApi's."""
-        options: dict[str, Any] = {
-            "params": params,
-            "body": body,
-            "content_type": content_type,
-            "timeout": timeout,
-            "may_send": may_send,
-        }
         harmless = method == "GET" or path.endswith("/token")
         for pause in PAUSES:
             try:
-                return await super().request(method, path, **options)
+                return await super().exchange(method, path, **options)
             except ApiError as error:
                 if error.status != 429 and not (error.status >= 500 and harmless):
                     raise
                 wanted = min(error.retry_after or 0.0, LONGEST)
             await asyncio.sleep(max(wanted, pause) * random.uniform(1.0, 1.3))  # noqa: S311 (jitter)
-        return await super().request(method, path, **options)
+        return await super().exchange(method, path, **options)

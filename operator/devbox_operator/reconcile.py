@@ -111,6 +111,7 @@ class DevboxReconciler:
         except ValidationError as error:
             await report_invalid(self._writer, "Devbox", paths.devboxes(*key), item, error)
             return None
+        del item  # its metadata may be a MiB, and there are many workers
         snapshot = await self._observer.snapshot(view)
         desired = compile_devbox(snapshot, self._settings)
         self._wake_users(before, self._index.devboxes.get(key), missing=bool(desired.missing))

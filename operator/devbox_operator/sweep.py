@@ -55,7 +55,7 @@ class Sweeper:
         gateways, devboxes = dict[Key, GatewayView](), dict[Key, References]()
         self._index.listing()
         async for item in self._listed(paths.gatewayconfigs):
-            if (gateway := _parse(GatewayView.of, item)) is not None:
+            if (gateway := _parse(GatewayView.light, item)) is not None:
                 gateways[gateway.key] = gateway
         inhabited: set[str] = set()
         async for item in self._listed(paths.devboxes):

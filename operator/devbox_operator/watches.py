@@ -8,6 +8,7 @@ kopf's indices won't do: they keep what was deleted while a watch was down.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,12 +37,18 @@ from .model import (
     SecretView,
     SharedView,
     StoredView,
+    content_hash,
 )
 from .settings import Settings
 
 log = structlog.get_logger()
 
 SYNC_SECONDS: Final = 10.0
+"""A list that fails is tried again for this long; one that comes may take its time, page by page."""
+SILENT_SECONDS: Final = 90.0
+"""And one of which nothing comes, without an error."""
+SECRETS_SECONDS: Final = 3.0
+"""The Secrets of a namespace are waited for by a worker, of which others want to have some, too; then its turn comes again."""
 REFUSED: Final = (401, 403)
 REFUSED_SECONDS: Final = 5.0
 """A refusal of no more is that of an API server that has just started: nothing is written for it."""
@@ -75,7 +82,7 @@ class Watches:
             on_change=lambda *_: self._system_changed(),
         )
         self.certificates = [
-            self._named(paths.secrets(release), name, _whole, lambda *_: add(CERTIFICATES))
+            self._named(paths.secrets(release), name, _content, lambda *_: add(CERTIFICATES))
             for name in (names.CA_SECRET, names.LEAF_SECRET)
         ]
         self.floor: list[Mirror[tuple[str, ...]]] = [
@@ -99,16 +106,16 @@ class Watches:
         self._pods = self._scoped(
             paths.pods, PodView.of, self._pod_changed, names.DEVBOX_LABEL, group=lambda key, pod: (key[0], pod.devbox)
         )
-        self._gateways = self._scoped(paths.gatewayconfigs, GatewayView.of, self._gateway_changed)
+        self._gateways = self._scoped(paths.gatewayconfigs, GatewayView.light, self._gateway_changed)
         self._egress = self._scoped(paths.egresspolicies, _egress, self._egress_changed)
         self._policies = self._scoped(
             paths.networkpolicies, _policy, self._policy_changed, group=lambda key, view: (key[0], self._own_policy(view))
         )
-        self.accounts = self._scoped(_core("serviceaccounts"), SharedView.of, self._shared_changed, names.MANAGED_SELECTOR)
-        self.bundles = self._scoped(_core("configmaps"), SharedView.of, self._shared_changed, names.MANAGED_SELECTOR)
+        self.accounts = self._scoped(_core("serviceaccounts"), _shared, self._shared_changed, names.MANAGED_SELECTOR)
+        self.bundles = self._scoped(_core("configmaps"), _shared, self._shared_changed, names.MANAGED_SELECTOR)
         mountable = f"{names.MOUNTABLE_LABEL}=true"
         self.volumes = {
-            kind: self._scoped(_core(plural), lambda _: True, self._volume_changed(kind), mountable)
+            kind: self._scoped(_core(plural), lambda _: True, self._volume_changed(kind), mountable, metadata_only=True)
             for kind, plural in (("ConfigMap", "configmaps"), ("PersistentVolumeClaim", "persistentvolumeclaims"))
         }
 
@@ -118,10 +125,13 @@ class Watches:
         convert: Callable[[Object], Any],
         on_change: Any,
         selector: str | None = None,
+        *,
         group: Any = None,
+        metadata_only: bool = False,
     ) -> dict[str, Mirror[Any]]:
+        options: dict[str, Any] = {"label_selector": selector, "on_change": on_change, "group": group}
         return {
-            scope: Mirror(self._api, at(scope), convert, label_selector=selector, on_change=on_change, group=group)
+            scope: Mirror(self._api, at(scope), convert, metadata_only=metadata_only, **options)
             for scope in self._settings.scopes
         }
 
@@ -145,15 +155,22 @@ class Watches:
     async def _begin(self, mirrors: list[Mirror[Any]]) -> None:
         for mirror in mirrors:
             self._run(mirror)
+        began = time.monotonic()
         for mirror in mirrors:
-            try:
-                async with asyncio.timeout(SYNC_SECONDS):
-                    await mirror.synced.wait()
-            except TimeoutError:
-                raise mirror.last_error or ApiError(0, "Timeout", "a list was not answered in time") from None
+            while not mirror.synced.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.1):
+                        await mirror.synced.wait()
+                silent = time.monotonic() - max(began, mirror.last_event)
+                if mirror.last_error is not None and silent > SYNC_SECONDS:
+                    raise mirror.last_error
+                if silent > SILENT_SECONDS:
+                    raise ApiError(0, "Timeout", "a list was not answered in time")
 
     async def secret(self, key: Key) -> SecretView | str:
-        """A source Secret; `NotFound` or `Forbidden` if it can't be had. Starts to watch where nobody did before."""
+        """A source Secret; `NotFound` or `Forbidden` if it can't be had. Starts to watch where nobody did before.
+
+        Of most Secrets nothing is kept but that they are there: one that is referred to by now, or by another key, is read again."""
         namespace, name = key
         place = (namespace, "" if self._settings.source_secrets == "All" else name)
         mirror = self._secrets.get(place)
@@ -162,7 +179,7 @@ class Watches:
             mirror = self._secrets[place] = Mirror(
                 self._api,
                 paths.secrets(namespace),
-                SecretView.of,
+                self._secret_view,
                 field_selector=selector,
                 on_change=self._secret_changed,
                 on_recovery=lambda error: self._secrets_back(place, error),
@@ -170,7 +187,7 @@ class Watches:
             )
             self._run(mirror)
         try:
-            async with asyncio.timeout(SYNC_SECONDS):
+            async with asyncio.timeout(SECRETS_SECONDS):
                 while not mirror.synced.is_set() and mirror.last_error is None:  # noqa: ASYNC110 (either of two things)
                     await asyncio.sleep(0.01)
         except TimeoutError:
@@ -182,6 +199,24 @@ class Watches:
             return UNREADABLE
         if not mirror.synced.is_set() and mirror.last_error is not None:
             raise mirror.last_error
+        view = mirror.objects.get(key)
+        if view is None:
+            return NOT_FOUND
+        return view if self._index.keys_of(key) <= view.wanted else await self._read_again(mirror, key)
+
+    def _secret_view(self, item: Object) -> SecretView:
+        metadata = item["metadata"]
+        return SecretView.of(item, self._index.keys_of((metadata["namespace"], metadata["name"])))
+
+    async def _read_again(self, mirror: Mirror[SecretView], key: Key) -> SecretView | str:
+        try:
+            mirror.note(await self._api.request("GET", paths.secrets(*key)))
+        except ApiError as error:
+            if error.not_found:
+                return NOT_FOUND
+            if error.status in REFUSED:
+                return FORBIDDEN
+            raise
         return mirror.objects.get(key) or NOT_FOUND
 
     def refused_for(self, key: Key) -> float:
@@ -424,7 +459,12 @@ def _egress(item: Object) -> EgressView | Missing:
         documents.egress_document(view.policy)
     except ValueError:
         return INVALID  # its own reconcile says what is wrong
-    return view
+    return view.light
+
+
+def _shared(item: Object) -> SharedView | None:
+    """(Others may put our label onto theirs.)"""
+    return SharedView.of(item) if item["metadata"]["name"] in (names.AGENT_SERVICE_ACCOUNT, names.CA_CONFIG_MAP) else None
 
 
 def _policy(item: Object) -> PolicyView:
@@ -438,5 +478,6 @@ def _policy_uid(found: EgressView | Missing | None) -> str | None:
     return found.policy.uid if isinstance(found, EgressView) else found
 
 
-def _whole(item: Object) -> Object:
-    return item
+def _content(item: Object) -> str:
+    """Whether it changed; what it holds is read when it is needed."""
+    return content_hash([item["metadata"]["uid"], item.get("data") or {}])

@@ -1,14 +1,15 @@
 """From the watches to `Known`: Routes, gateway and egress documents, credentials and the floor of the credentials namespace, and pods.
 
 Goes in: Kubernetes objects as they change. Comes out: a `Known` that is always current, and an event for whoever waits. Called by
-run.py (run) and server.py (wait).
+run.py (run) and server.py (wait). Nothing is kept of an object but what is in `Known`: a pod's author may make it some MiB large.
 """
 
 import asyncio
 import base64
 import time
+from dataclasses import replace
 from sys import intern
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from pydantic import ValidationError
@@ -50,18 +51,18 @@ class State:
         """None until the operator has written it."""
         self._own_addresses = own_addresses
         self._changed = asyncio.Event()
-        self._documents: Mirror[Object] = Mirror(
-            api, f"/api/v1/namespaces/{credentials_namespace}/secrets", _whole, on_change=self._on_document
+        self._documents: Mirror[Seen] = Mirror(
+            api, f"/api/v1/namespaces/{credentials_namespace}/secrets", self._seen, on_change=self._on_document
         )
         paths = [f"/api/v1/namespaces/{name}/pods" for name in watch_namespaces] or ["/api/v1/pods"]
-        self._pods: list[Mirror[Object]] = [
-            Mirror(api, path, _whole, label_selector=names.DEVBOX_LABEL, on_change=self._on_pod) for path in paths
+        self._pods: list[Mirror[Pod]] = [
+            Mirror(api, path, pod_of, label_selector=names.DEVBOX_LABEL, on_change=self._on_pod) for path in paths
         ]
 
     async def run(self) -> None:
         """Follow the cluster, for ever."""
         async with asyncio.TaskGroup() as tasks:
-            for mirror in (self._documents, *self._pods):
+            for mirror in self._mirrors():
                 tasks.create_task(mirror.run())
             tasks.create_task(self._follow_health())
 
@@ -73,8 +74,11 @@ class State:
         except TimeoutError:
             pass
 
+    def _mirrors(self) -> list[Mirror[Any]]:
+        return [self._documents, *self._pods]
+
     async def _follow_health(self) -> None:
-        for mirror in (self._documents, *self._pods):
+        for mirror in self._mirrors():
             await mirror.synced.wait()
         # A moment later the watches are open, too, and what is on its way may be waited for.
         opened_by = time.monotonic() + OPEN_SECONDS
@@ -89,13 +93,18 @@ class State:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _on_document(self, key: Key, old: Object | None, new: Object | None) -> None:
+    def _seen(self, secret: Object) -> "Seen":
+        metadata = secret["metadata"]
+        before = self._documents.objects.get((metadata.get("namespace", ""), metadata["name"]))
+        return before if before and before.version == metadata["resourceVersion"] else Seen(secret)
+
+    def _on_document(self, key: Key, old: "Seen | None", new: "Seen | None") -> None:
         name = key[1]
         if old is not None:
             self._forget(name)
         if new is not None:
             try:
-                self._learn(name, new)
+                self._learn(name, new.take())
             except (ValidationError, KeyError, ValueError) as error:
                 # The error's text may quote the document, which holds tokens or a credential.
                 log.error("document_unreadable", name=name, error=type(error).__name__)
@@ -156,40 +165,48 @@ class State:
         elif name.startswith("egress-"):
             self.known.egress[name] = None
 
-    def _on_pod(self, key: Key, old: Object | None, new: Object | None) -> None:
+    def _on_pod(self, key: Key, old: Pod | None, new: Pod | None) -> None:
         known = self.known.pods
         if new is not None:
-            uid = intern(new["metadata"]["uid"])
-            before = known.get(uid)
-            known[uid] = pod_of(new, before.seen_at if before else time.monotonic())
-            self.known.awaited.pop(uid, None)
-        if old is not None and (new is None or new["metadata"]["uid"] != old["metadata"]["uid"]):
-            known.pop(old["metadata"]["uid"], None)
-            self.known.reviews.pop(old["metadata"]["uid"], None)
+            before = known.get(new.uid)
+            known[new.uid] = replace(new, seen_at=before.seen_at) if before else new
+            self.known.awaited.pop(new.uid, None)
+        if old is not None and (new is None or new.uid != old.uid):
+            known.pop(old.uid, None)
+            self.known.reviews.pop(old.uid, None)
         self._notify()
 
 
-def pod_of(item: Object, seen_at: float) -> Pod:
-    """What decides, of a pod as the API server speaks it."""
+class Seen:
+    """What is kept of a document once it was learned: which version that was."""
+
+    __slots__ = ("_secret", "version")
+
+    def __init__(self, secret: Object) -> None:
+        self.version: str = secret["metadata"]["resourceVersion"]
+        self._secret: Object | None = secret
+
+    def take(self) -> Object:
+        """The Secret, once."""
+        secret, self._secret = self._secret, None
+        return secret or {}
+
+
+def pod_of(item: Object) -> Pod:
+    """What decides, of a pod as the API server speaks it, seen now."""
     metadata, spec, status = item["metadata"], item.get("spec", {}), item.get("status", {})
     ips = tuple(entry["ip"] for entry in status.get("podIPs") or () if entry.get("ip"))
     return Pod(
-        uid=metadata["uid"],
+        uid=intern(metadata["uid"]),
         name=metadata["name"],
-        namespace=metadata["namespace"],
-        phase=status.get("phase", "Pending"),
-        node=spec.get("nodeName", ""),
+        namespace=intern(metadata["namespace"]),
+        phase=intern(status.get("phase", "Pending")),
+        node=intern(spec.get("nodeName", "")),
         ips=ips,
         deleting="deletionTimestamp" in metadata,
         host_network=bool(spec.get("hostNetwork")),
-        seen_at=seen_at,
+        seen_at=time.monotonic(),
     )
-
-
-def _whole(item: Object) -> Object:
-    # managedFields are half of many objects, and never looked at.
-    item["metadata"].pop("managedFields", None)
-    return item
 
 
 def _data(secret: Object, key: str) -> bytes:

@@ -29,7 +29,7 @@ class Pod:
     """Empty until the node has told them."""
     deleting: bool
     host_network: bool
-    seen_at: float
+    seen_at: float = field(compare=False)
     """When the mirror first had it (monotonic seconds)."""
 
 

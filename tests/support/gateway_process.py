@@ -148,6 +148,11 @@ class Process:
         return int(self._proc("statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     @property
+    def peak(self) -> int:
+        """The most bytes of memory that it ever used (proc(5): status)."""
+        return next(int(line.split()[1]) << 10 for line in self._proc("status").splitlines() if line.startswith("VmHWM:"))
+
+    @property
     def cpu_seconds(self) -> float:
         """Processor time so far, of user and system."""
         fields = self._proc("stat").rpartition(")")[2].split()

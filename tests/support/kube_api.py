@@ -125,8 +125,8 @@ class Cluster:
 
     async def _collection(self, kind: str, request: web.Request) -> web.StreamResponse:
         if not request.query.get("watch"):
-            metadata = {"resourceVersion": str(self._version)}
-            return web.json_response({"kind": "List", "metadata": metadata, "items": list(self.objects[kind].values())})
+            page = self._page(kind, int(request.query.get("limit", "0")), request.query.get("continue", ""))
+            return web.Response(body=orjson.dumps(page), content_type="application/json")
         queue: asyncio.Queue[Any] = asyncio.Queue()
         since = int(request.query.get("resourceVersion") or self._version)
         for version, of, message in list(self._events):
@@ -141,6 +141,15 @@ class Cluster:
         finally:
             self._watches[kind].remove(queue)
         return response
+
+    def _page(self, kind: str, limit: int, after: str) -> dict[str, Any]:
+        """By name, as the API server does: what comes or goes meanwhile moves nothing else out of the list."""
+        metadata = {"resourceVersion": str(self._version)}
+        rest = sorted(name for name in self.objects[kind] if name > after)
+        page = rest[: limit or len(rest)]
+        if len(page) < len(rest):
+            metadata["continue"] = page[-1]
+        return {"kind": "List", "metadata": metadata, "items": [self.objects[kind][name] for name in page]}
 
     async def _review(self, request: web.Request) -> web.Response:
         spec = (await request.json())["spec"]

@@ -93,7 +93,7 @@ def secret() -> Make:
         encoded = {key: base64.b64encode(value.encode("latin-1")).decode() for key, value in values.items()}
         annotations = {} if grant is None else {names.ALLOWED_HOSTS_ANNOTATION: grant}
         metadata = {"name": name, "namespace": namespace, "uid": "s-1", "resourceVersion": "3", "annotations": annotations}
-        return SecretView.of({"metadata": metadata, "data": encoded})
+        return SecretView.of({"metadata": metadata, "data": encoded}, frozenset({None, "api-key", "b", *encoded}))
 
     return make
 

@@ -27,10 +27,12 @@ class Api:
 
     def __init__(self, stored: dict[tuple[str, str], StoredView]) -> None:
         self.stored, self.writes = stored, list[tuple[str, str, Any]]()
+        self.bodies: dict[tuple[str, str], dict[str, Any]] = {}
 
     async def apply(self, path: str, body: dict[str, Any], **_: object) -> dict[str, Any]:
         self.writes.append(("apply", path, body))
         metadata = {**body["metadata"], "uid": "s-1", "resourceVersion": "1"}
+        self.bodies[(metadata["namespace"], metadata["name"])] = body
         self.stored[(metadata["namespace"], metadata["name"])] = StoredView.of({**body, "metadata": metadata})
         return body
 
@@ -81,8 +83,8 @@ class Bench:
     def document(self) -> dict[str, Any]:
         import base64
 
-        (view,) = self.api.stored.values()
-        found: dict[str, Any] = orjson.loads(base64.b64decode(view.data[names.EGRESS_KEY].reveal()))
+        (key,) = self.api.stored
+        found: dict[str, Any] = orjson.loads(base64.b64decode(self.api.bodies[key]["data"][names.EGRESS_KEY]))
         return found
 
 

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,8 @@ class Cluster:
         self.found: SecretView | str = NOT_FOUND
         self.refused = 3600.0
         self.index = Index()
+        self.values: dict[str, str] = {}
+        """What was written, by the credential's name."""
         self.index.put(("team-a", "agent"), References(sources=frozenset({Source(*KEY, None)})))
         self.sources = SourceReconciler(self, self.index, self, settings)  # type: ignore[arg-type]
 
@@ -51,6 +54,7 @@ class Cluster:
 
     async def apply(self, _: str, body: Any) -> None:
         name = body["metadata"]["name"]
+        self.values[name] = base64.b64decode(body["data"][names.CREDENTIAL_KEY]).decode()
         before = self.objects.get((self.namespace, name))
         item = {**body, "metadata": {**body["metadata"], "uid": "u", "resourceVersion": "1"}}
         view = StoredView.of(item)
@@ -65,7 +69,7 @@ class Cluster:
         assert (kind, body["metadata"]["uid"]) == ("Secret", view.uid)
         annotations = {**view.annotations, **body["metadata"]["annotations"]}
         kept = {name: value for name, value in annotations.items() if value is not None}
-        self.objects[key] = StoredView(view.name, view.uid, view.version, view.type, view.labels, kept, view.data)
+        self.objects[key] = replace(view, annotations=kept)
 
     async def delete(self, path: str, *, uid: str, kind: str) -> None:
         assert (uid, kind) == ("u", "Secret")
@@ -75,8 +79,7 @@ class Cluster:
 
     @property
     def value(self) -> str | None:
-        view = self.objects.get((self.namespace, NAME))
-        return base64.b64decode(view.data[names.CREDENTIAL_KEY].reveal()).decode() if view else None
+        return self.values[NAME] if (self.namespace, NAME) in self.objects else None
 
     @property
     def kept_until(self) -> str | None:
@@ -86,9 +89,7 @@ class Cluster:
         """As written by somebody before."""
         view = self.objects[self.namespace, NAME]
         annotations = {**view.annotations, KEPT: format_time(datetime.now(UTC) + timedelta(seconds=seconds))}
-        self.objects[self.namespace, NAME] = StoredView(
-            view.name, view.uid, view.version, view.type, view.labels, annotations, view.data
-        )
+        self.objects[self.namespace, NAME] = replace(view, annotations=annotations)
 
 
 @pytest.fixture

@@ -14,8 +14,10 @@ from devbox_api.conditions import Reason
 from devbox_common.kube import ApiError, Page
 from devbox_operator import network, paths, watches
 from devbox_operator.gateways import GatewayReconciler
-from devbox_operator.index import Index
+from devbox_operator.index import Index, References
+from devbox_operator.index import Source as IndexSource
 from devbox_operator.keys import FLOOR, Kind, WorkKey
+from devbox_operator.model import FORBIDDEN, NOT_FOUND, SecretView
 from devbox_operator.observe import Observer
 from devbox_operator.settings import Settings
 from devbox_operator.system import SystemReconciler
@@ -34,13 +36,13 @@ class Api:
         self.asked: list[str] = []
         self.events: dict[str, asyncio.Queue[dict[str, Any]]] = {}
 
-    async def pages(self, path: str, _: Any) -> AsyncGenerator[Page]:
+    async def pages(self, path: str, _: Any, **__: Any) -> AsyncGenerator[Page]:
         self.asked.append(path)
         if statuses := self.errors.get(path):
             raise ApiError(statuses.pop(0) if len(statuses) > 1 else statuses[0], "Error", "no")
         yield Page(self.items.get(path, []), "1")
 
-    async def watch(self, path: str, _: str, __: Any, *, opened: Any) -> AsyncGenerator[dict[str, Any]]:
+    async def watch(self, path: str, _: str, __: Any, *, opened: Any, **___: Any) -> AsyncGenerator[dict[str, Any]]:
         opened()
         queue = self.events.setdefault(path, asyncio.Queue())
         while True:
@@ -140,7 +142,7 @@ async def test_a_refusal_of_everything_at_the_start_of_an_api_server_hides_no_ra
     refusing = [403, 403]
     real = world.api.pages
 
-    async def pages(path: str, params: Any) -> AsyncGenerator[Page]:
+    async def pages(path: str, params: Any, **_: Any) -> AsyncGenerator[Page]:
         if path == paths.core("nodes") and refusing:
             refusing.pop()
             raise ApiError(403, "Forbidden", "no")
@@ -177,7 +179,7 @@ async def test_conditions_that_rest_on_ranges_are_looked_at_when_those_change(wo
     broken = {"metadata": {"name": "old", "namespace": "team-a", "uid": "eg-2"}, "spec": {"allowedCIDRs": ["nonsense"]}}
     world.api.items[POLICIES] = [policy, broken]
     await world.watches.start()
-    world.index.defaults = {("team-a", "anthropic"): None}
+    world.index.put_default(("team-a", "anthropic"), None)
     written: list[dict[str, Any]] = []
 
     class Writer:
@@ -246,3 +248,95 @@ async def becomes(world: World, intact: bool | None, *, marked: bool) -> None:
             if found is None if intact is None else found is not None and (found.intact, found.marked) == (intact, marked):
                 return
             await asyncio.sleep(0)
+
+
+SECRETS = paths.secrets("team-a")
+
+
+def source(version: int, data: dict[str, str], grant: str | None = "api.anthropic.com") -> dict[str, Any]:
+    annotations = {} if grant is None else {names.ALLOWED_HOSTS_ANNOTATION: grant}
+    metadata = {"name": "keys", "namespace": "team-a", "uid": "s", "resourceVersion": str(version), "annotations": annotations}
+    return {"metadata": metadata, "data": data}
+
+
+class Source:
+    """A Secret in the world, which is read anew where what is kept of it is not enough."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.reads = world, 0
+        self.error = 0
+        world.api.request = self._request  # type: ignore[attr-defined]
+        self.item = source(2, {"a": "QQ==", "b": "Qg==", "c": "Qw=="})
+        world.api.items[SECRETS] = [self.item]
+
+    async def _request(self, method: str, path: str) -> dict[str, Any]:
+        assert (method, path) == ("GET", paths.secrets("team-a", "keys"))
+        self.reads += 1
+        if self.error:
+            raise ApiError(self.error, "Error", "no")
+        return self.item
+
+    def refer(self, *keys: str | None) -> None:
+        sources = frozenset(IndexSource("team-a", "keys", key) for key in keys)
+        self.world.index.put(("team-a", "box"), References(sources=sources))
+
+    async def values(self) -> dict[str, str]:
+        view = await self.world.watches.secret(("team-a", "keys"))
+        assert isinstance(view, SecretView)
+        return {key: value.reveal() for key, value in view.values.items()}
+
+
+async def test_of_a_secret_only_the_keys_that_are_referred_to_are_kept(world: World) -> None:
+    secret = Source(world)
+    secret.refer("a")
+    assert await secret.values() == {"a": "QQ=="}
+    assert secret.reads == 0, "the list had it"
+    secret.refer("a", "c")
+    assert await secret.values() == {"a": "QQ==", "c": "Qw=="}
+    assert await secret.values() == {"a": "QQ==", "c": "Qw=="}
+    assert secret.reads == 1, "another key is read once"
+    secret.refer("c")
+    assert set(await secret.values()) >= {"c"}
+    assert secret.reads == 1
+
+
+async def test_a_key_that_changes_later_is_seen_at_once(world: World) -> None:
+    secret = Source(world)
+    secret.refer("a")
+    await secret.values()
+    await until(lambda: SECRETS in world.api.events)
+    world.added.clear()
+    world.api.send(SECRETS, source(3, {"a": "QUE=", "b": "Qg=="}), "MODIFIED")
+    await until(lambda: world.added)
+    assert WorkKey(Kind.DEVBOX, "team-a", "box") in world.added
+    assert await secret.values() == {"a": "QUE="}
+    world.api.send(SECRETS, source(4, {"a": "QUE="}, grant=None), "MODIFIED")
+    await until(lambda: len(world.added) > 3)
+    assert await secret.values() == {}, "the grant is gone"
+
+
+async def test_a_secret_that_nobody_refers_to_is_a_name_and_read_when_somebody_does(world: World) -> None:
+    secret = Source(world)
+    await world.watches.secret(("team-a", ""))
+    (view,) = world.watches._secrets[("team-a", "")].objects.values()
+    assert (view.keys, dict(view.values), view.allowed_hosts) == ((), {}, None)
+    secret.refer(None)
+    assert await secret.values() == {}, "it has several keys, so none is meant"
+    assert secret.reads == 1
+    secret.item = source(5, {"only": "Tw=="})
+    await until(lambda: SECRETS in world.api.events)
+    world.api.send(SECRETS, secret.item, "MODIFIED")
+    await until(lambda: WorkKey(Kind.DEVBOX, "team-a", "box") in world.added)
+    assert await secret.values() == {"only": "Tw=="}
+
+
+@pytest.mark.parametrize(("status", "found"), [(404, NOT_FOUND), (403, FORBIDDEN)])
+async def test_one_that_can_not_be_read_again_is_not_there(world: World, status: int, found: str) -> None:
+    secret = Source(world)
+    await world.watches.secret(("team-a", ""))
+    secret.refer("a")
+    secret.error = status
+    assert await world.watches.secret(("team-a", "keys")) == found
+    secret.error = 500
+    with pytest.raises(ApiError):
+        await secret.values()

@@ -14,7 +14,8 @@ from devbox_common.kube import KubeApi
 from devbox_common.redacted import Redacted
 from devbox_operator.credentials import usable
 from devbox_proxy.floor import Floor, compile_floor
-from devbox_proxy.state import State, pod_of
+from devbox_proxy.state import Seen, State, pod_of
+from devbox_proxy.view import Pod
 
 from .test_identity import BINDING, ROUTE
 
@@ -54,7 +55,7 @@ def gateway(**change: Any) -> dict[str, Any]:
 
 
 def put(state: State, name: str, new: dict[str, Any] | None, old: dict[str, Any] | None = None) -> None:
-    state._on_document(("credentials", name), old, new)
+    state._on_document(("credentials", name), Seen(old) if old else None, Seen(new) if new else None)
 
 
 async def test_every_listed_token_leads_to_its_route_and_goes_with_it(state: State) -> None:
@@ -197,8 +198,8 @@ async def test_the_floor_has_the_clusters_ranges_and_where_this_pod_is() -> None
     assert state.floor == Floor(frozenset({"10.0.0.1", "10.0.0.9"})), "ranges go as they come"
 
 
-def pod(uid: str, **status: Any) -> dict[str, Any]:
-    return {"metadata": {"uid": uid, "name": "agent-x", "namespace": "agents"}, "spec": {}, "status": status}
+def pod(uid: str, **status: Any) -> Pod:
+    return pod_of({"metadata": {"uid": uid, "name": "agent-x", "namespace": "agents"}, "spec": {}, "status": status})
 
 
 async def test_a_pod_of_the_same_name_is_another_pod(state: State) -> None:
@@ -238,9 +239,9 @@ def test_what_is_read_of_a_pod() -> None:
         "spec": {"nodeName": "node-1", "hostNetwork": True},
         "status": {"phase": "Running", "podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}, {}]},
     }
-    view = pod_of(item, 5.0)
+    view = pod_of(item)
     assert (view.node, view.ips, view.deleting, view.host_network) == ("node-1", ("10.0.0.1", "fd00::1"), True, True)
-    assert pod_of(pod("u"), 5.0).phase == "Pending"
+    assert pod("u").phase == "Pending"
 
 
 EGRESS = {

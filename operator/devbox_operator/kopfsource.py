@@ -1,0 +1,91 @@
+"""Kopf's lists and watches, by our own client: page by page by size, and nothing of an object but who it is.
+
+Goes in: the API. Comes out: nothing; kopf asks these functions in place of its own. Called by leader.py before kopf starts.
+
+By itself kopf asks for whole objects, some hundred at a time whatever they weigh, and keeps each for seconds in a task of its own: what
+thousands of Devboxes of 1 MiB come to is more than any limit. Handlers only put a key into the queue (handlers.py), so that name, version
+and the time of deletion are enough for them. There is no setting for it; names of kopf's that are gone end the operator at its start.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import aiohttp
+import structlog
+from kopf._cogs.clients import fetching, watching
+
+from devbox_common.kube import ApiError, KubeApi, Object
+
+KEPT: Final = ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp")
+PAUSES: Final = (0.1, 0.3, 1.0, 2.0, 5.0)
+"""Seconds before the next request, after so many failures in a row."""
+
+log = structlog.get_logger()
+
+
+class _Source:
+    """Lists and watches, as kopf's own functions give them."""
+
+    def __init__(self, api: KubeApi) -> None:
+        self._api = api
+        self._failures: dict[str, int] = {}
+
+    async def objects(self, *, resource: Any, namespace: str | None, **_: Any) -> AsyncIterator[tuple[list[Object], str]]:
+        """A page, and the list's version."""
+        path = _path(resource, namespace)
+        try:
+            async with contextlib.aclosing(self._api.pages(path, metadata_only=True)) as pages:
+                async for page in pages:
+                    yield [_thin(item) for item in page.items], page.version
+        except ApiError as error:
+            await self._failed(path, error)
+            # Kopf begins anew after this one alone.
+            raise aiohttp.ClientConnectionError from None
+        self._worked(path)
+
+    async def events(
+        self, *, resource: Any, namespace: str | None, since: str | None = None, **_: Any
+    ) -> AsyncIterator[Object]:
+        """Until the watch ends; kopf goes on where it ended, or from a new list."""
+        path = _path(resource, namespace)
+        try:
+            watch = self._api.watch(path, since or "0", opened=lambda: self._worked(path), metadata_only=True)
+            async with contextlib.aclosing(watch) as stream:
+                async for event in stream:
+                    kind, item = event["type"], _thin(event["object"])
+                    del event
+                    yield {"type": kind, "object": item}
+        except ApiError as error:
+            if error.status == 410:
+                yield {"type": "ERROR", "object": {"code": 410}}
+            else:
+                await self._failed(path, error)
+
+    def _worked(self, path: str) -> None:
+        self._failures.pop(path, None)
+
+    async def _failed(self, path: str, error: ApiError) -> None:
+        failures = self._failures[path] = self._failures.get(path, 0) + 1
+        log.warning("watch_failed", path=path, status=error.status, reason=error.reason, tries=failures)
+        pause = PAUSES[min(failures, len(PAUSES)) - 1]
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
+
+
+def install(api: KubeApi) -> None:
+    """Have kopf ask this API, and so."""
+    source = _Source(api)
+    for module, name, function in ((fetching, "fetch_objs", source.objects), (watching, "watch_objs", source.events)):
+        getattr(module, name)
+        setattr(module, name, function)
+
+
+def _path(resource: Any, namespace: str | None) -> str:
+    return "/" + str(resource.get_url(namespace=namespace)).lstrip("/")
+
+
+def _thin(item: Object) -> Object:
+    metadata = {key: item["metadata"][key] for key in KEPT if key in item["metadata"]}
+    return {"apiVersion": item.get("apiVersion"), "kind": item.get("kind"), "metadata": metadata}
