@@ -20,6 +20,7 @@ from tests.support.admission import (
     changed,
     create,
     devbox_pod,
+    gateway_addresses,
     operator_settings,
     own_policy,
     plain,
@@ -349,6 +350,10 @@ PODS: list[tuple[Object, str | None]] = [
     ({f"{INIT}__args__-": "--start-anyway"}, "may not let an agent run"),
     ({f"{INIT}__args__2": "--canary-port=9"}, "may not let an agent run"),
     ({f"{INIT}__args__0": "--gateway=evil.example"}, "may not let an agent run"),
+    ({"spec__hostAliases__0__ip": "192.0.2.1"}, "leads to the gateway's own Service"),
+    ({"spec__hostAliases__0__hostnames__-": "api.anthropic.com"}, "leads to the gateway's own Service"),
+    ({"spec__hostAliases__-": {"ip": "192.0.2.1", "hostnames": ["other.example"]}}, "leads to the gateway's own Service"),
+    ({"spec__hostAliases": GONE}, "leads to the gateway's own Service"),
     ({"metadata__labels": OURS}, "with the label devbox-gateway.io/devbox"),
     ({"metadata__labels": {names.DEVBOX_LABEL: "one"}}, "managed-by: devbox-gateway only"),
 ]
@@ -358,7 +363,7 @@ PODS: list[tuple[Object, str | None]] = [
 def test_pods(cluster: Kubectl, settings: Settings, change: Object, message: str | None) -> None:
     home = settings.image.reference.rpartition(":")[0]
     change = {path: value.replace("IMAGE", home) if isinstance(value, str) else value for path, value in change.items()}
-    judged(create(cluster, devbox_pod(settings, HERE, **change), OPERATOR), message)
+    judged(create(cluster, devbox_pod(settings, HERE, gateway_addresses(cluster), **change), OPERATOR), message)
 
 
 @pytest.mark.parametrize("namespace", ["kube-public", RELEASE_NAMESPACE, CREDENTIALS])
@@ -367,7 +372,7 @@ def test_no_pods_of_the_systems_or_the_release(cluster: Kubectl, settings: Setti
         "ServiceAccount", names.AGENT_SERVICE_ACCOUNT, namespace
     )  # (the API server looks for it before any policy is asked)
     cluster.apply([account])
-    answer = create(cluster, devbox_pod(settings, namespace), OPERATOR)
+    answer = create(cluster, devbox_pod(settings, namespace, gateway_addresses(cluster)), OPERATOR)
     cluster("-n", namespace, "delete", "serviceaccount", names.AGENT_SERVICE_ACCOUNT)
     assert "in namespaces of the system" in answer.text or "it holds credentials" in answer.text
 

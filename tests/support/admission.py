@@ -79,7 +79,14 @@ def operator_settings(cluster: Kubectl) -> Settings:
     return Settings.model_validate(yaml.safe_load(item["data"]["operator.yaml"]))
 
 
-def devbox_pod(settings: Settings, namespace: str, **changes: Any) -> Object:
+def gateway_addresses(cluster: Kubectl) -> tuple[str, ...]:
+    """Of the gateway's Service."""
+    item = cluster.get("service", names.SERVICE, RELEASE_NAMESPACE)
+    assert item is not None
+    return tuple(item["spec"]["clusterIPs"])
+
+
+def devbox_pod(settings: Settings, namespace: str, ips: tuple[str, ...] = ("10.96.0.9",), **changes: Any) -> Object:
     """A pod as the operator itself makes them, with changes: path (`spec__initContainers__0__image`) to value."""
     spec = {
         "image": "localhost/none",
@@ -95,7 +102,7 @@ def devbox_pod(settings: Settings, namespace: str, **changes: Any) -> Object:
         "imagePullSecrets": [{"name": "registry"}],
     }
     metadata = {"name": "one", "namespace": namespace, "uid": UID, "generation": 1, "resourceVersion": "1"}
-    made = pods.pod(DevboxView.of({"metadata": metadata, "spec": spec}), 1, settings, ("10.96.0.9",))
+    made = pods.pod(DevboxView.of({"metadata": metadata, "spec": spec}), 1, settings, ips)
     return changed(made, changes)
 
 

@@ -340,12 +340,13 @@ def test_two_releases_share_no_cluster_scoped_name() -> None:
 
 def test_policies_fail_closed_and_match_narrowly(plain: list[Object]) -> None:
     policies = [each for each in plain if each["kind"] == "ValidatingAdmissionPolicy"]
-    assert len(policies) == 15
+    assert len(policies) == 16
     for policy in policies:
         binding = one(plain, "ValidatingAdmissionPolicyBinding", policy["metadata"]["name"])
         assert binding["spec"]["validationActions"] == ["Deny"]
-        # The one with a parameter must never hold a namespace in Terminating.
-        assert policy["spec"]["failurePolicy"] == ("Ignore" if "paramKind" in policy["spec"] else "Fail")
+        # Those that have Devboxes as parameters must never hold a namespace in Terminating.
+        kind = policy["spec"].get("paramKind", {}).get("kind")
+        assert policy["spec"]["failurePolicy"] == ("Ignore" if kind == "Devbox" else "Fail")
         assert policy["spec"]["matchConditions"]
         for rule in policy["spec"]["matchConstraints"]["resourceRules"]:
             assert "*" not in rule["resources"] + rule["apiGroups"] + rule["operations"]
