@@ -20,12 +20,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning"),
 ]
 SPACE: Final = "crowded"
-COUNT: Final = 50
+COUNT: Final = 15
 """Of each kind."""
 MIB: Final = 1 << 20
-OPERATOR_MOST: Final = 120 * MIB
-"""Beyond what it has with none of them. Held as they come, those of one kind alone would be more."""
-GATEWAY_MOST: Final = 60 * MIB
+OPERATOR_MOST: Final = 90 * MIB
+"""Beyond what it has with none of them."""
+GATEWAY_MOST: Final = 40 * MIB
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def release() -> Iterator[Release]:
         made.end()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_start_among_large_objects(release: Release) -> None:
     async def run() -> None:
         await release.authorise()

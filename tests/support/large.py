@@ -25,7 +25,7 @@ from .control_plane import HOST
 from .release import CREDENTIALS, Operator, Release, token_of, write_kubeconfig
 
 GATEWAY_ACCOUNT: Final = "devbox-gateway"
-READY_SECONDS: Final = 300.0
+READY_SECONDS: Final = 500.0
 AT_A_TIME: Final = 8
 KIB: Final = 1 << 10
 ANNOTATIONS: Final = {"example.com/note": "x" * (250 * KIB)}
