@@ -60,7 +60,8 @@ class KubeApi:
 
     def __init__(self, access: Access, *, silent_seconds: float = SILENT_SECONDS, open_seconds: float = OPEN_SECONDS) -> None:
         self._access = access
-        self._base = access.base
+        self.base = access.base
+        """The API server's URL."""
         self._silent_seconds, self._open_seconds = silent_seconds, open_seconds
         self._sockets = Sockets()
         connector = aiohttp.TCPConnector(ssl=access.tls or True, limit=0, socket_factory=self._sockets.make)
@@ -132,7 +133,7 @@ class KubeApi:
         try:
             async with self._session.request(
                 method,
-                self._base + path,
+                self.base + path,
                 params=params,
                 data=data,
                 headers={hdrs.ACCEPT: accept, **await self._headers(content_type if body is not None else None)},
@@ -207,7 +208,7 @@ class KubeApi:
         }
         try:
             request = self._session.get(
-                self._base + path,
+                self.base + path,
                 params=query,
                 headers={hdrs.ACCEPT: _accept() if metadata_only else "application/json", **await self._headers(None)},
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=self._silent_seconds),

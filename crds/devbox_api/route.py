@@ -170,3 +170,5 @@ class Floor(Document):
     """That nothing may ever lead to: nodes, the API server and the gateway."""
     ranges: tuple[str, ...] = ()
     """Of pods and Services: they count as private, whatever class their addresses are of."""
+    bridges: tuple[str, ...] = ()
+    """Of each range that a node has for its pods, the first two addresses, where the node itself is: nothing may lead there either."""

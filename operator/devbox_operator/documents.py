@@ -170,9 +170,9 @@ def credential(resolved: Resolved, version: str, allowed_hosts: str, namespace: 
     return body
 
 
-def floor(addresses: Iterable[str], ranges: Iterable[Network], namespace: str) -> Object:
-    """`floor`: addresses that nothing may lead to, and the cluster's own ranges (floor.py has them sorted)."""
-    document = Floor(addresses=tuple(sorted(set(addresses))), ranges=tuple(map(str, ranges)))
+def floor(addresses: Iterable[str], ranges: Iterable[Network], bridges: Iterable[Network], namespace: str) -> Object:
+    """`floor`: addresses and ranges that nothing may lead to, and the cluster's own ranges (floor.py has them sorted)."""
+    document = Floor(addresses=tuple(sorted(set(addresses))), ranges=tuple(map(str, ranges)), bridges=tuple(map(str, bridges)))
     return _secret(namespace, names.FLOOR_NAME, names.FLOOR_TYPE, (names.FLOOR_KEY, _json(document)))
 
 

@@ -102,5 +102,5 @@ def accepted(document: Egress | None, settings: Settings, ranges: Iterable[Netwo
     """The condition Accepted. `ranges`: the cluster's own. A range that the gateway does not lead to takes nothing from the rest."""
     if document is None:
         return bad(Reason.INVALID, "spec.allowedCIDRs holds what is no range of addresses; write e.g. 203.0.113.0/24")
-    refused = endpoints.refused_ranges(document.cidrs, settings.egress.permitted_cidrs, ranges)
+    refused = endpoints.refused_ranges(document.cidrs, settings, ranges)
     return bad(Reason.RANGE_NOT_PERMITTED, f"spec.allowedCIDRs: {refused}") if refused else good(Reason.ACCEPTED)

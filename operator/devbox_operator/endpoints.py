@@ -1,31 +1,19 @@
 """May the gateway lead to this endpoint, or this range? What can be told without asking DNS.
 
-Goes in: an endpoint and the chart's `upstreams` settings, or an EgressPolicy's ranges and the chart's `egress.permittedCIDRs`; and the
-cluster's own ranges. Comes out: None, or why not and what to do. Pure. The gateway checks every address that it dials, names included;
-this shows a refusal as a condition where the endpoint is an address or one of the names that can only be inside.
+Goes in: an endpoint or an EgressPolicy's ranges, the settings, and the cluster's own ranges. Comes out: None, or why not and what to do.
+Pure. The gateway checks every address that it dials, names included; this shows a refusal as a condition where the endpoint is an address
+or one of the names that can only be inside.
 """
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Final
+from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 from devbox_common import hosts
-from devbox_common.ranges import Ranges
+from devbox_common.addresses import embedded, never, never_range, translated, within
+from devbox_common.ranges import Address, Network, Ranges
 
-from .settings import Network, Upstreams
-
-NEVER: Final = (
-    ("loopback", ip_network("127.0.0.0/8")),
-    ("loopback", ip_network("::1/128")),
-    ("link-local or metadata", ip_network("169.254.0.0/16")),
-    ("link-local", ip_network("fe80::/10")),
-    ("unspecified", ip_network("0.0.0.0/8")),
-    ("unspecified", ip_network("::/128")),
-    ("multicast", ip_network("224.0.0.0/4")),
-    ("multicast", ip_network("ff00::/8")),
-)
-"""What no setting opens."""
+from .settings import Settings
 
 
 def host_of(endpoint: str) -> str:
@@ -34,9 +22,16 @@ def host_of(endpoint: str) -> str:
 
 
 def refusal(
-    endpoint: str, settings: Upstreams, floor: frozenset[str], ranges: Iterable[Network], gateway_host: str
+    endpoint: str,
+    settings: Settings,
+    floor: frozenset[str],
+    ranges: Iterable[Network],
+    gateway_host: str,
+    *,
+    bridges: Iterable[Network] = (),
 ) -> str | None:
-    """Why the gateway may not lead there. `floor`: the addresses of nodes, API server and gateway; `ranges`: the cluster's own."""
+    """Why the gateway may not lead there. `floor`: the addresses of nodes, API server and gateway; `bridges`: of nodes, in the ranges of
+    their pods; `ranges`: the cluster's own."""
     host = host_of(endpoint)
     if not host:
         return f"{endpoint!r} has no host; write e.g. https://api.example.com"
@@ -48,56 +43,55 @@ def refusal(
     address = _address(host)
     if address is None:
         return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
-    for what, network in NEVER:
-        if address in network:
-            return f"{host} is a {what} address, where the gateway never leads"
-    if str(address) in floor:
+    nat64 = settings.nat64_prefixes
+    if what := never(address, nat64):
+        return f"{host} is {what}, where the gateway never leads"
+    every = (address, *embedded(address, nat64))
+    nodes = Ranges.of(bridges)
+    if any(str(inner) in floor or inner in nodes for inner in every):
         return f"{host} is a node, the API server or the gateway itself, where the gateway never leads"
-    own = any(address in network for network in ranges)
-    if (address.is_global and not own) or hosts.any_matches(settings.allowed_hosts, host):
+    if any(inner in closed for inner in every for closed in settings.floor.extra_cidrs):
+        return f"{host} is closed by the chart's floor.extraCIDRs"
+    own = any(inner in network for inner in every for network in ranges)
+    behind = translated(address, nat64)
+    public = all(inner.is_global and not inner.is_reserved for inner in ((behind,) if behind else every))
+    if (public and not own) or hosts.any_matches(settings.upstreams.allowed_hosts, host):
         return None
-    if any(address in network for network in settings.allowed_cidrs):
+    if any(inner in network for inner in (address, behind) if inner for network in settings.upstreams.allowed_cidrs):
         return None
     what = "an address of the cluster's own" if own else "a private address"
     return f"{host} is {what}; the chart's values have to name it: upstreams.allowedCIDRs: [{host}/{address.max_prefixlen}]"
 
 
-def refused_ranges(cidrs: Iterable[str], permitted: Iterable[Network], ranges: Iterable[Network]) -> str | None:
+def refused_ranges(cidrs: Iterable[str], settings: Settings, ranges: Iterable[Network]) -> str | None:
     """Which of an EgressPolicy's ranges the gateway does not lead to, and what to do. `ranges`: the cluster's own. (A range that is partly
     public, and there not the cluster's own, counts as far as it is that or permitted.)"""
-    permitted, clusters = tuple(permitted), Ranges.of(ranges)
-    never, own, private = list[str](), list[str](), list[str]()
+    permitted, clusters = settings.egress.permitted_cidrs, Ranges.of(ranges)
+    closed = Ranges.of(settings.floor.extra_cidrs)
+    unreachable, own, private = list[str](), list[str](), list[str]()
     for cidr in cidrs:
         network = ip_network(cidr)
-        if any(_within(network, closed) for _, closed in NEVER):
-            never.append(cidr)
-        elif any(_within(network, given) for given in permitted):
+        if never_range(network, settings.nat64_prefixes) or closed.covers(network):
+            unreachable.append(cidr)
+        elif within(network, permitted):
             continue
         elif clusters.covers(network):
             own.append(cidr)
         elif not network.is_global:
             private.append(cidr)
     parts = []
-    if never:
-        parts.append(f"the gateway never leads to {', '.join(never)}; remove it from allowedCIDRs")
-    if closed := private + own:
+    if unreachable:
+        parts.append(f"the gateway never leads to {', '.join(unreachable)}; remove it from allowedCIDRs")
+    if named := private + own:
         said = [f"{', '.join(those)} is {what}" for those, what in ((private, "private"), (own, "the cluster's own")) if those]
         parts.append(
             f"{' and '.join(said)}; an administrator has to name it in the chart's values: "
-            f"egress.permittedCIDRs: [{', '.join(closed)}]"
+            f"egress.permittedCIDRs: [{', '.join(named)}]"
         )
     return "; ".join(parts) or None
 
 
-def _within(network: Network, other: Network) -> bool:
-    if isinstance(network, IPv4Network):
-        return isinstance(other, IPv4Network) and network.subnet_of(other)
-    return isinstance(other, IPv6Network) and network.subnet_of(other)
-
-
-def _address(host: str) -> IPv4Address | IPv6Address | None:
+def _address(host: str) -> Address | None:
     try:
         return ip_address(host)
     except ValueError:

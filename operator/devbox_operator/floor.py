@@ -6,10 +6,12 @@ say the same. Pure, but for a line in the log. Called by watches.py, which keeps
 What can't be read is left out here: a gateway takes the document as a whole or not at all, and would stay with the one that it has.
 """
 
+import contextlib
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address, ip_network
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -18,11 +20,32 @@ from devbox_common.ranges import Network
 
 log = structlog.get_logger()
 
+_CALICO: Final = ("Address", "IPIPTunnelAddr", "VXLANTunnelAddr", "WireguardInterfaceAddr")
+_BETWEEN: Final = re.compile(r"[\s,\[\]{}\"]+")
+"""What stands between the addresses of an annotation: a list with commas, or JSON."""
+
+ANNOTATIONS: Final = frozenset(
+    {
+        # kubelet, k3s and RKE2
+        *("alpha.kubernetes.io/provided-node-ip", "k3s.io/internal-ip", "k3s.io/external-ip"),
+        *("rke2.io/internal-ip", "rke2.io/external-ip"),
+        *(f"flannel.alpha.coreos.com/public-ip{rest}" for rest in ("", "v6", "-overwrite", "v6-overwrite")),
+        *(f"projectcalico.org/IPv{family}{what}" for family in (4, 6) for what in _CALICO),
+        *(f"{domain}ipv{family}-cilium-host" for family in (4, 6) for domain in ("network.cilium.io/", "io.cilium.network.")),
+        # OVN-Kubernetes: JSON, of every device
+        *(f"k8s.ovn.org/{what}" for what in ("host-cidrs", "host-addresses", "node-primary-ifaddr")),
+        *("node.antrea.io/transport-addresses", "networking.talos.dev/self-ips"),
+    }
+)
+"""In which network plugins and distributions write down further addresses of a Node: of tunnels, bridges and second devices. Those alone:
+what else stands in annotations may be anybody's address."""
+
 
 class NodeView(NamedTuple):
     """A Node."""
 
     addresses: tuple[str, ...]
+    """All that it is known by: its status' and those of the annotations."""
     pod_cidrs: tuple[str, ...]
     """None where the network plugin gives pods addresses by other means."""
 
@@ -32,10 +55,26 @@ def node(item: Object) -> NodeView:
     addresses = (item.get("status") or {}).get("addresses") or ()
     spec = item.get("spec") or {}
     cidrs = {*(spec.get("podCIDRs") or ()), spec.get("podCIDR")} - {None, ""}
-    return NodeView(
-        _readable(a["address"] for a in addresses if a.get("type") in ("InternalIP", "ExternalIP")),
-        tuple(sorted(cidrs)),
-    )
+    told = _readable(a["address"] for a in addresses if a.get("type") in ("InternalIP", "ExternalIP"))
+    # Some clouds write an address where a name is meant.
+    names = [a["address"] for a in addresses if a.get("type") not in ("InternalIP", "ExternalIP")]
+    annotations = (item.get("metadata") or {}).get("annotations") or {}
+    names += [word for key in ANNOTATIONS & annotations.keys() for word in _BETWEEN.split(annotations[key])]
+    more = {written(name.partition("/")[0]) for name in names} - {""}
+    return NodeView((*told, *sorted(more.difference(told))), tuple(sorted(cidrs)))
+
+
+def bridges(pod_cidrs: Iterable[str]) -> frozenset[str]:
+    """Of each range of a node's pods the first two addresses, as a range. The node itself has them, in one way or another: the bridge the
+    first (CNI's host-local, kubenet), flannel's tunnel the one in front of it. No pod is given them. One that can't be read is left out, as
+    in `collapsed`."""
+    found = set[str]()
+    for cidr in pod_cidrs:
+        with contextlib.suppress(ValueError):
+            network = ip_network(cidr, strict=False)
+            length = min(network.max_prefixlen, max(network.prefixlen, network.max_prefixlen - 1))
+            found.add(f"{network.network_address}/{length}")
+    return frozenset(found)
 
 
 def service_cidrs(item: Object) -> tuple[str, ...]:
@@ -60,8 +99,16 @@ def _readable(texts: Iterable[str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=16384)
 def _address(text: str) -> str:
-    """As the gateway writes the address that it is about to dial, since it compares texts; empty if it is none. (Nodes report themselves
-    every few minutes, and one that can't be read is told once.)
+    """The same, with a line in the log for one that is none. (Nodes report themselves every few minutes, and one that can't be read is told
+    once.)"""
+    address = written(text)
+    if not address:
+        log.warning("address_unreadable", address=text)
+    return address
+
+
+def written(text: str) -> str:
+    """As the gateway writes the address that it is about to dial, since it compares texts; empty if it is none.
 
     A zone goes, rather than the address with it: it names a device of whoever wrote it, and without it the floor forbids more, not less.
     An IPv4 address in IPv6's clothes is that IPv4 address, which is what would be dialled.
@@ -69,12 +116,11 @@ def _address(text: str) -> str:
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
-        log.warning("address_unreadable", address=text)
         return ""
     return str(address.ipv4_mapped or address) if isinstance(address, IPv6Address) else str(address)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def collapsed(cidrs: frozenset[str]) -> tuple[Network, ...]:
     """The same addresses in as few ranges as can be, sorted: those of thousands of nodes are often one. One that can't be read is left
     out, and the others count. (It is asked with every look at a policy, and the answer seldom changes.)"""

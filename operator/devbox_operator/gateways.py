@@ -96,8 +96,8 @@ class GatewayReconciler:
     def _accepted(self, view: GatewayView) -> Finding:
         host = names.gateway_host(self._settings.release_namespace)
         spec = view.config.spec
-        floor, ranges = self._observer.floor(), self._observer.ranges()
-        why = endpoints.refusal(spec.endpoint, self._settings.upstreams, floor, ranges, host)
+        seen = self._observer
+        why = endpoints.refusal(spec.endpoint, self._settings, seen.floor(), seen.ranges(), host, bridges=seen.bridges())
         if why is not None:
             return bad(Reason.ENDPOINT_REFUSED, why)
         try:

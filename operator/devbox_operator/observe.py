@@ -13,6 +13,7 @@ from devbox_common.kube import ApiError, KubeApi, Object
 from devbox_common.ranges import Network
 
 from . import floor, paths
+from .apiserver import ApiServer
 from .index import Index, references
 from .model import (
     DevboxView,
@@ -46,6 +47,8 @@ class Observer:
         self._api, self._watches, self._index, self._settings = api, watches, index, settings
         self.bundle = ""
         """The CA bundle; system.py sets it."""
+        self.api_server = ApiServer(api)
+        """What else is known of where the API server is; system.py has it look."""
 
     async def get(self, path: str, *, forbidden_is_missing: bool = False) -> Object | None:
         """An object, None if it is not there (or, where that is to be expected, not ours to see)."""
@@ -125,7 +128,12 @@ class Observer:
         """Addresses of nodes, API server and gateway, and of the Services of the last two."""
         groups = [group for mirror in self._watches.floor for group in mirror.objects.values()]
         groups += [node.addresses for node in self._watches.nodes.objects.values()]
-        return frozenset(address for group in groups for address in group)
+        return self.api_server.addresses.union(address for group in groups for address in group)
+
+    def bridges(self) -> tuple[Network, ...]:
+        """Where nodes are in the ranges of their pods."""
+        cidrs = (cidr for node in self._watches.nodes.objects.values() for cidr in node.pod_cidrs)
+        return floor.collapsed(floor.bridges(cidrs))
 
     def ranges(self) -> tuple[Network, ...]:
         """Of the cluster's pods and Services: what Nodes and ServiceCIDRs say, and what the settings add."""

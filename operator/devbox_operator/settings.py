@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from devbox_api import names
+from devbox_common.addresses import nat64_prefix
 from devbox_common.settings import SettingsModel
 
 
@@ -21,7 +22,12 @@ def _network(value: object) -> object:
         raise ValueError(f"{value!r} is not a range of addresses; write e.g. 10.20.0.0/16, with no host bits set") from None
 
 
+def _nat64(value: object) -> object:
+    return nat64_prefix(value) if isinstance(value, str) else value
+
+
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+Nat64Prefix = Annotated[IPv6Network, BeforeValidator(_nat64)]
 
 
 class Tokens(SettingsModel):
@@ -44,6 +50,12 @@ class Upstreams(SettingsModel):
     allowed_cidrs: tuple[Network, ...] = Field(default=(), alias="allowedCIDRs")
     allowed_hosts: tuple[str, ...] = ()
     address_overrides: dict[str, str] = Field(default={})
+
+
+class Floor(SettingsModel):
+    """What nothing may lead to, besides what is found. The gateway enforces it; the operator shows it as a condition."""
+
+    extra_cidrs: tuple[Network, ...] = Field(default=(), alias="extraCIDRs")
 
 
 class CaBundle(SettingsModel):
@@ -118,6 +130,9 @@ class Settings(SettingsModel):
     """Empty: all."""
     cluster_cidrs: tuple[Network, ...] = Field(default=(), alias="clusterCIDRs")
     """Ranges of pods and Services, besides those that Nodes and ServiceCIDRs say. They reach the gateway with the floor document."""
+    floor: Floor = Floor()
+    nat64_prefixes: tuple[Nat64Prefix, ...] = ()
+    """Of NAT64 in this network, besides 64:ff9b::/96."""
     tokens: Tokens = Tokens()
     certificates: Certificates = Certificates()
     upstreams: Upstreams = Upstreams()

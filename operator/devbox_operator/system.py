@@ -18,6 +18,7 @@ from devbox_common.kube import ApiError, Object
 from devbox_common.settings import SettingsError
 
 from . import certificates, documents, paths
+from .apiserver import LOOK_SECONDS
 from .apply import Writer
 from .certificates import Pair
 from .index import Index
@@ -89,15 +90,16 @@ class SystemReconciler:
     async def floor(self) -> float | None:
         """The addresses that nothing may lead to, and the cluster's own ranges. Conditions of GatewayConfigs and EgressPolicies tell of
         both."""
-        namespace = self._settings.credentials_namespace
-        body = documents.floor(self._observer.floor(), self._observer.ranges(), namespace)
+        namespace, seen = self._settings.credentials_namespace, self._observer
+        await seen.api_server.look()
+        body = documents.floor(seen.floor(), seen.ranges(), seen.bridges(), namespace)
         if not documents.equal(body, self._watches.stored.objects.get((namespace, names.FLOOR_NAME))):
             await self._writer.apply(paths.secrets(namespace, names.FLOOR_NAME), body)
             for gateway in sorted(self._index.defaults):
                 self._queue.add(WorkKey(Kind.GATEWAY, *gateway))
             for policy in self._watches.egresspolicies():
                 self._queue.add(WorkKey(Kind.EGRESS, *policy))
-        return None
+        return LOOK_SECONDS
 
     async def _ca(self, now: datetime) -> Pair:
         path = paths.secrets(self._settings.release_namespace, names.CA_SECRET)

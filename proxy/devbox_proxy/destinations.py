@@ -6,31 +6,18 @@ it has, the settings and the floor. Comes out: the addresses that may be dialled
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Network, ip_address
-from typing import Final, Protocol
+from ipaddress import ip_address
+from typing import Protocol
 
+from devbox_common.addresses import embedded, never, translated
 from devbox_common.hosts import any_matches
-from devbox_common.ranges import Address, Network, Ranges
+from devbox_common.ranges import Address, Network
 
 from .floor import Floor
 from .lookups import Lookups
 from .policies import EgressPolicy, networks, within
 from .settings import Egress, Upstreams
 from .targets import Target
-
-_IPV4_AT_THE_END = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")))
-"""NAT64 (RFC 6052, and RFC 8215 with the prefix length of 96), IPv4-compatible (RFC 4291 2.5.5.1), IPv4-translated (RFC 2765)."""
-_ISATAP: Final = 0x5EFE
-"""The upper half of an interface's identifier that holds an IPv4 address, but for the bit that says who gave it: RFC 5214 6.1."""
-_METADATA = {
-    ip_address(text)
-    for text in (
-        *("169.254.169.254", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "100.100.100.200"),
-        *("168.63.129.16", "192.0.0.192"),
-    )
-}
-"""Where clouds serve instance credentials: AWS, GCP and Azure; AWS over IPv6, and its EKS agent; GCP over IPv6; Alibaba. Then two that
-Python calls public: Azure's WireServer (learn.microsoft.com, "What is IP address 168.63.129.16?") and Oracle's older one."""
 
 
 class Refused(Exception):
@@ -118,9 +105,9 @@ def permitted(host: str, addresses: Iterable[str], reach: Reach, floor: Floor) -
     checked = []
     for text in addresses:
         address = ip_address(text.partition("%")[0])
-        if why := _below_floor(address, floor.addresses):
+        if why := _below_floor(address, floor):
             raise Refused(f"{host} has the address {address}: {why}")
-        if (whose := _not_public(address, floor.ranges)) and not reach.lifts(host, address):
+        if (whose := _not_public(address, floor)) and not _lifted(host, address, reach, floor):
             raise Refused(f"{host} has {whose} {address}; name it in {reach.advice}")
         checked.append(text)
     if not checked:
@@ -128,40 +115,38 @@ def permitted(host: str, addresses: Iterable[str], reach: Reach, floor: Floor) -
     return checked
 
 
-def _below_floor(address: Address, floor: frozenset[str]) -> str | None:
+def _below_floor(address: Address, floor: Floor) -> str | None:
     """Why nothing lifts it."""
-    for inner in (address, *_embedded(address)):
-        if inner.is_loopback or inner.is_unspecified:
-            return "the gateway itself"
-        if inner in _METADATA:
-            return "a cloud's metadata service"
-        if inner.is_link_local or inner.is_multicast:
-            return "link-local or multicast"
-        if str(inner) in floor:
-            return "a node or the API server"
+    if what := never(address, floor.nat64):
+        return what
+    for inner in (address, *embedded(address, floor.nat64)):
+        if str(inner) in floor.addresses or inner in floor.bridges:
+            return "a node, the API server or the gateway itself"
+        if inner in floor.closed:
+            return "closed by the chart's floor.extraCIDRs"
     return None
 
 
-def _not_public(address: Address, own: Ranges) -> str | None:
+def _not_public(address: Address, floor: Floor) -> str | None:
     """What it is that has to be named. Public addresses of the cluster's own lead to its pods and Services, and to nobody else."""
-    every = (address, *_embedded(address))
-    if any(inner in own for inner in every):
+    every = (address, *embedded(address, floor.nat64))
+    if any(inner in floor.ranges for inner in every):
         return "the cluster's own address"
+    # What a NAT64 leads to is as public as the IPv4 address; the prefix may well be a private one.
+    behind = translated(address, floor.nat64)
     # Python takes the site-local fec0::/10 (private before RFC 3879) for global.
-    if any(not inner.is_global or inner.is_reserved or getattr(inner, "is_site_local", False) for inner in every):
+    if any(
+        not inner.is_global or inner.is_reserved or getattr(inner, "is_site_local", False)
+        for inner in ((behind,) if behind else every)
+    ):
         return "the private address"
     return None
 
 
-def _embedded(address: Address) -> list[IPv4Address]:
-    """The IPv4 addresses that an IPv6 address leads to: mapped, 6to4, Teredo, ISATAP, and those that end in one."""
-    if isinstance(address, IPv4Address):
-        return []
-    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    isatap = int(address) >> 32 & 0xFDFFFFFF == _ISATAP
-    if isatap or any(address in network for network in _IPV4_AT_THE_END):
-        found.append(IPv4Address(int(address) & 0xFFFFFFFF))
-    return [inner for inner in found if inner is not None]
+def _lifted(host: str, address: Address, reach: Reach, floor: Floor) -> bool:
+    """Named as it is, or as the IPv4 address that a NAT64 makes of it."""
+    behind = translated(address, floor.nat64)
+    return reach.lifts(host, address) or (behind is not None and reach.lifts(host, behind))
 
 
 def _overrides(settings: Mapping[str, str]) -> Overrides:
@@ -212,7 +197,7 @@ class Resolver:
         try:
             floor = self._known_floor()
             if way_out.override(target.host) is not None:
-                return _below_floor(ip_address(address), floor.addresses) is None
+                return _below_floor(ip_address(address), floor) is None
             permitted(target.host, [address], way_out, floor)
         except Refused:
             return False
@@ -226,7 +211,7 @@ class Resolver:
         if override is not None:
             # The administrator named this very address; only the floor stands above that.
             address, other_port = override
-            if why := _below_floor(ip_address(address), floor.addresses):
+            if why := _below_floor(ip_address(address), floor):
                 raise Refused(f"the address override of {host}, {address}: {why}")
             return [(address, other_port or port)]
         addresses = await self._lookups.addresses(asked, owner)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import structlog
 import uvloop
 
+from devbox_common.addresses import nat64_prefix
 from devbox_common.collector import settle
 from devbox_common.kube import KubeApi
 
@@ -22,10 +23,12 @@ from .audit import AuditLog
 from .canary import canary, port_of
 from .certificates import Certificate
 from .destinations import Policy, Resolver, WayOut
+from .floor import Own
 from .forwarder import Forwarder
 from .gateway import Gateway
 from .lines import LineWriter, take_over_logging
 from .memory import keep_heaps_trimmable
+from .policies import networks
 from .pool import Upstreams, tls_context
 from .reviews import Reviewer
 from .server import DataPort, EgressPort
@@ -49,7 +52,11 @@ class Start:
         tls = settings.listen.tls
         self.certificate = _named("listen.tls", lambda: Certificate(tls)) if tls else None
         self.own_host = urlsplit(settings.public_url).hostname or ""
-        self.own_addresses = own_addresses(os.environ)
+        self.own = Own(
+            addresses=own_addresses(os.environ),
+            closed=_named("floor.extraCIDRs", lambda: networks(settings.floor.extra_cidrs)),
+            nat64=_named("nat64Prefixes", lambda: tuple(map(nat64_prefix, settings.nat64_prefixes))),
+        )
 
 
 def own_addresses(environment: Mapping[str, str]) -> frozenset[str]:
@@ -64,7 +71,7 @@ T = TypeVar("T")
 def _named(field: str, read: Callable[[], T]) -> T:
     try:
         return read()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{field}: {error}") from None
 
 
@@ -89,7 +96,7 @@ async def serve(settings: Settings, start: Start) -> None:
     limits = Limits(identity.review_seconds, identity.not_live_seconds, identity.outage_seconds)
     audit = AuditLog(settings.audit.queue, drop=settings.audit.on_overflow == "Drop")
     async with await KubeApi.connect() as api, asyncio.TaskGroup() as tasks:
-        state = State(api, settings.credentials_namespace, settings.watch_namespaces, start.own_addresses)
+        state = State(api, settings.credentials_namespace, settings.watch_namespaces, start.own)
         resolver = Resolver(start.policy, lambda: state.floor, own_host=start.own_host)
         upstreams = Upstreams(resolver, settings.timeouts, start.trust)
         reviewer = Reviewer(api, state.known)

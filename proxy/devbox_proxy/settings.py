@@ -46,6 +46,12 @@ class Upstreams(SettingsModel):
     """A PEM file that is trusted besides the public roots."""
 
 
+class Floor(SettingsModel):
+    """What nothing may lead to, besides what the operator finds."""
+
+    extra_cidrs: tuple[str, ...] = Field(default=(), alias="extraCIDRs")
+
+
 class Identity(SettingsModel):
     """How long what was seen counts."""
 
@@ -144,6 +150,9 @@ class Settings(SettingsModel):
     """What devboxes call: https://gateway.<release namespace>.svc."""
     listen: Listen = Listen()
     upstreams: Upstreams = Upstreams()
+    floor: Floor = Floor()
+    nat64_prefixes: tuple[str, ...] = ()
+    """Of NAT64 in this network, besides 64:ff9b::/96: addresses of theirs are judged as the IPv4 ones that they lead to."""
     identity: Identity = Identity()
     timeouts: Timeouts = Timeouts()
     limits: Bounds = Bounds()

@@ -43,13 +43,13 @@ class State:
         api: KubeApi,
         credentials_namespace: str,
         watch_namespaces: tuple[str, ...],
-        own_addresses: frozenset[str] = frozenset(),
+        own: floor.Own = floor.Own(),  # noqa: B008 (frozen)
     ) -> None:
-        """`own_addresses`: where this pod is, before it stands in the floor document with the others."""
+        """`own`: what the gateway knows by itself of what nothing may lead to; it counts with every floor document."""
         self.known = Known()
         self.floor: floor.Floor | None = None
         """None until the operator has written it."""
-        self._own_addresses = own_addresses
+        self._own = own
         self._changed = asyncio.Event()
         self._documents: Mirror[Seen] = Mirror(
             api, f"/api/v1/namespaces/{credentials_namespace}/secrets", self._seen, on_change=self._on_document
@@ -139,7 +139,7 @@ class State:
             self.known.credentials[name] = Credential(name, metadata["resourceVersion"], value, parse_grant(grant))
         elif kind == names.FLOOR_TYPE:
             document = Floor.model_validate_json(_data(secret, names.FLOOR_KEY))
-            self.floor = floor.compile_floor(document, self._own_addresses)
+            self.floor = floor.compile_floor(document, self._own)
 
     def _forget(self, name: str) -> None:
         self.known.gateways.pop(name, None)

@@ -10,7 +10,7 @@ from typing import Any
 
 from devbox_api.gatewayconfig import GatewayConfigSpec
 from devbox_operator.endpoints import refusal
-from devbox_operator.settings import Upstreams
+from devbox_operator.settings import Image, Settings
 
 
 class _Text(str):
@@ -34,6 +34,11 @@ class _Text(str):
         return _Text(found[0] if found else "0")
 
 
+_SETTINGS = Settings(
+    release_namespace="system", credentials_namespace="credentials", image=Image(reference="registry.example/devbox-gateway:1")
+)
+
+
 def why_not(endpoint: str, floor: frozenset[str], gateway_host: str, *, allow_insecure: bool = False) -> str | None:
     """The rule's message, or the operator's."""
     schema = GatewayConfigSpec.model_json_schema(by_alias=True)
@@ -45,7 +50,7 @@ def why_not(endpoint: str, floor: frozenset[str], gateway_host: str, *, allow_in
         messages = [rule["message"] for rule in schema.get("x-kubernetes-validations", []) if "http://" in rule["rule"]]
         if messages:
             return f"the CRD: {messages[0]}"
-    said = refusal(endpoint, Upstreams(), floor, (), gateway_host)
+    said = refusal(endpoint, _SETTINGS, floor, (), gateway_host)
     return f"the operator: {said}" if said else None
 
 

@@ -28,6 +28,8 @@ from .corpus import Values
 REAL: Final = "sk-real-value"
 ZONE: Final = "upstream.test"
 API_SERVER: Final = "10.96.0.1"
+PLACE: Final = {"floor": {"extraCIDRs": ["93.184.217.0/24", "2a00:99::/48"]}, "nat64Prefixes": ["2a00:64::/56"]}
+"""What the settings say of the lab's network."""
 _SINK_PORTS: Final = (80, 443, 6443, 8080, 8443)
 _PUBLIC: Final = "93.184.215.14"
 _NAMES: Final = (
@@ -189,7 +191,7 @@ async def lab(slots: int, **settings: Any) -> AsyncIterator[Lab]:
     cluster.floor((API_SERVER, "10.96.0.2"))
     async with contextlib.AsyncExitStack() as stack:
         dns = await stack.enter_async_context(dns_server(_answers(holder)))
-        change = {"upstreams": {"allowedCIDRs": ["10.203.1.0/24"]}, "drainSeconds": 0, **settings}
+        change = {"upstreams": {"allowedCIDRs": ["10.203.1.0/24"]}, **PLACE, "drainSeconds": 0, **settings}
         running = await stack.enter_async_context(stage(cluster, host=GATEWAY, hosts=(f"*.{ZONE}",), **change))
         result = Lab(running, dns)
         holder.append(result)

@@ -69,6 +69,13 @@ allowedHosts: {{ toJson .Values.upstreams.allowedHosts }}
 addressOverrides: {{ toJson .Values.upstreams.addressOverrides }}
 {{- end }}
 
+{{/* Likewise. Not by way of the floor document, so that a gateway closes it whatever version of the operator writes that. */}}
+{{- define "devbox-gateway.floor" -}}
+floor:
+  extraCIDRs: {{ toJson .Values.floor.extraCIDRs }}
+nat64Prefixes: {{ toJson .Values.nat64Prefixes }}
+{{- end }}
+
 {{/* Restricts a policy or binding to the namespaces this release works in. */}}
 {{- define "devbox-gateway.watchedNamespaces" -}}
 {{- with .Values.watchNamespaces }}

@@ -17,6 +17,7 @@ PLACES = {
     "`<credentials>`": f"{NAMESPACE}-credentials",
     "`<release>`": NAMESPACE,
     "`default`": "default",
+    "`kube-public`": "kube-public",
 }
 
 

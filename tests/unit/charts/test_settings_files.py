@@ -27,6 +27,8 @@ EVERYTHING: dict[str, Any] = {
     "watchNamespaces": ["team-a", "team-b"],
     "rbac": {"sourceSecrets": "Named"},
     "clusterCIDRs": ["34.118.224.0/20", "2600:1f14:1::/56"],
+    "floor": {"extraCIDRs": ["203.0.113.10/32", "2a00:1::/64"]},
+    "nat64Prefixes": ["64:ff9b:1::/96"],
     "upstreams": {
         "allowedCIDRs": ["10.20.0.0/16", "fd00::/8"],
         "allowedHosts": ["models.corp.example", "*.internal.example"],
@@ -95,6 +97,8 @@ def test_every_value_arrives(tmp_path: Path) -> None:
         "serviceName": "gateway",
         "watchNamespaces": ["team-a", "team-b"],
         "clusterCIDRs": EVERYTHING["clusterCIDRs"],
+        "floor": EVERYTHING["floor"],
+        "nat64Prefixes": EVERYTHING["nat64Prefixes"],
         "tokens": {"expirationSeconds": 3600, "renewFraction": 0.5},
         "certificates": {"leafDays": 30},
         "upstreams": {key: value for key, value in EVERYTHING["upstreams"].items() if key != "caBundle"},
@@ -127,6 +131,7 @@ def test_every_value_arrives(tmp_path: Path) -> None:
     assert got["egress"] == {
         key: value for key, value in EVERYTHING["egress"].items() if key not in OPERATORS or key == "permittedCIDRs"
     }
+    assert {key: got[key] for key in ("floor", "nat64Prefixes")} == {key: EVERYTHING[key] for key in ("floor", "nat64Prefixes")}
     assert got["upstreams"] == {**EVERYTHING["upstreams"], "caBundle": "/etc/devbox-gateway/upstream-ca/ca.crt"}
 
 

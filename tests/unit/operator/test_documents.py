@@ -119,12 +119,14 @@ def test_equal_means_that_nothing_is_to_be_written(secret: Any) -> None:
 
 def test_the_floor_is_sorted_so_that_it_is_stable() -> None:
     ranges = collapsed(frozenset({"2600:1f14:1::/56", "10.244.1.0/24", "10.244.0.0/24"}))
-    body = documents.floor(["10.0.0.2", "10.0.0.1", "10.0.0.2"], ranges, "creds")
+    bridges = collapsed(frozenset({"10.244.1.0/31", "10.244.0.0/31"}))
+    body = documents.floor(["10.0.0.2", "10.0.0.1", "10.0.0.2"], ranges, bridges, "creds")
     document = Floor.model_validate_json(text(body, "floor.json"))
     assert document.addresses == ("10.0.0.1", "10.0.0.2")
     assert document.ranges == ("10.244.0.0/23", "2600:1f14:1::/56")
-    assert body == documents.floor(["10.0.0.1", "10.0.0.2"], ranges, "creds")
-    assert not documents.equal(documents.floor(["10.0.0.1", "10.0.0.2"], ranges[:1], "creds"), stored(body))
+    assert document.bridges == ("10.244.0.0/31", "10.244.1.0/31")
+    assert body == documents.floor(["10.0.0.1", "10.0.0.2"], ranges, bridges, "creds")
+    assert not documents.equal(documents.floor(["10.0.0.1", "10.0.0.2"], ranges[:1], bridges, "creds"), stored(body))
 
 
 def test_an_egress_document_is_normalised(egress: Any) -> None:

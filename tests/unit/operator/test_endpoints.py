@@ -1,11 +1,13 @@
 """Endpoints against the chart's upstream settings."""
 
+from collections.abc import Mapping
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 
 from devbox_operator.endpoints import host_of, refusal, refused_ranges
-from devbox_operator.settings import Upstreams
+from devbox_operator.settings import Image, Settings
 
 FLOOR = frozenset({"10.99.0.1", "fd00::1", "203.0.113.9"})
 OWN = (ip_network("34.118.224.0/20"), ip_network("34.118.240.0/21"), ip_network("2600:1f14:1::/56"))
@@ -13,8 +15,15 @@ OWN = (ip_network("34.118.224.0/20"), ip_network("34.118.240.0/21"), ip_network(
 GATEWAY = "gateway.rel.svc"
 
 
-def refused(endpoint: str, **settings: object) -> str | None:
-    return refusal(endpoint, Upstreams.model_validate(settings), FLOOR, OWN, GATEWAY)
+def settings(**change: object) -> Settings:
+    image = Image(reference="registry.example/devbox-gateway:1")
+    return Settings.model_validate(
+        {"releaseNamespace": "rel", "credentialsNamespace": "rel-credentials", "image": image, **change}
+    )
+
+
+def refused(endpoint: str, *, others: Mapping[str, object] | None = None, **upstreams: object) -> str | None:
+    return refusal(endpoint, settings(upstreams=upstreams, **(others or {})), FLOOR, OWN, GATEWAY)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +79,17 @@ def test_a_host_may_be_named_in_place_of_a_range() -> None:
         "https://[::]",
         "https://[::ffff:127.0.0.1]",
         "https://[::ffff:169.254.169.254]",
+        "https://[64:ff9b::a9fe:a9fe]",
+        "https://[64:ff9b::a63:1]",
+        "https://[64:ff9b:1::808:808]",
+        "https://[2002:a9fe:a9fe::]",
+        "https://100.100.100.200",
+        "https://168.63.129.16",
+        "https://192.0.0.192",
+        "https://[fd00:ec2::254]",
+        "https://[fd00:42::42]",
+        "https://[fd00:a9fe:a9fe::1]",
+        "https://[fd00:c1::a9fe:a9fe]",
         "https://224.0.0.1",
         "https://10.99.0.1",
         "https://[::ffff:10.99.0.1]",
@@ -85,7 +105,28 @@ def test_nothing_opens_the_floor(endpoint: str) -> None:
     )
 
 
-PERMITTED = (ip_network("10.20.0.0/16"), ip_network("fd00::/8"), ip_network("34.118.225.0/24"))
+@pytest.mark.parametrize(
+    "endpoint", ["https://198.51.100.7", "https://[::ffff:198.51.100.7]", "https://[64:ff9b::c633:6407]", "https://[2a00:1::5]"]
+)
+def test_what_the_chart_closes_besides_nothing_opens(endpoint: str) -> None:
+    everything: dict[str, Any] = {"allowedCIDRs": ["0.0.0.0/0", "::/0"], "allowedHosts": [host_of(endpoint)]}
+    assert refused(endpoint, **everything) is None
+    closed = {"floor": {"extraCIDRs": ["198.51.100.0/24", "2a00:1::/64"]}}
+    assert "floor.extraCIDRs" in (refused(endpoint, others=closed, **everything) or "")
+
+
+def test_an_address_of_a_nat64_is_judged_as_the_one_that_it_leads_to() -> None:
+    named = {"nat64Prefixes": ["64:ff9b:1::/96", "fd64::/64"]}
+    assert refused("https://[64:ff9b:1::808:808]", others=named) is None
+    assert refused("https://[fd64::8:808:800:0]", others=named) is None
+    assert "nat64Prefixes" in (refused("https://[64:ff9b:1::808:808]") or "")
+    for private in ("https://[64:ff9b:1::a14:1]", "https://[fd64::a:1400:100:0]"):
+        assert "upstreams.allowedCIDRs" in (refused(private, others=named) or "")
+        assert refused(private, others=named, allowedCIDRs=["10.20.0.0/16"]) is None
+    assert "where the gateway never leads" in (refused("https://[fd64::a9:fea9:fe00:0]", others=named) or "")
+
+
+PERMITTED = ["10.20.0.0/16", "fd00::/8", "34.118.225.0/24"]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +139,9 @@ PERMITTED = (ip_network("10.20.0.0/16"), ip_network("fd00::/8"), ip_network("34.
         (["192.168.1.7/32", "fe80::/16"], "192.168.1.7/32"),
         (["169.254.169.254/32"], "never leads to 169.254.169.254/32"),
         (["127.0.0.0/8"], "never leads to 127.0.0.0/8"),
+        (["168.63.129.16/32", "fd00:ec2::/64"], "never leads to 168.63.129.16/32, fd00:ec2::/64"),
+        (["64:ff9b:1:2::/64"], "never leads to 64:ff9b:1:2::/64"),
+        (["198.51.100.0/25"], "never leads to 198.51.100.0/25"),
         (["34.118.224.0/20", "2600:1f14:1::7/128"], "34.118.224.0/20, 2600:1f14:1::7/128 is the cluster's own; "),
         (["34.118.225.128/25"], None),
         (["34.118.224.0/19", "34.118.0.0/16", "2600:1f14:1::/48"], None),
@@ -105,6 +149,7 @@ PERMITTED = (ip_network("10.20.0.0/16"), ip_network("fd00::/8"), ip_network("34.
     ],
     ids=[
         *("public", "permitted", "everything public", "wider than permitted", "private", "metadata", "loopback"),
+        *("other metadata", "a NAT64 that nobody named", "closed by the chart"),
         *(
             "the cluster's own",
             "the cluster's own, permitted",
@@ -114,5 +159,7 @@ PERMITTED = (ip_network("10.20.0.0/16"), ip_network("fd00::/8"), ip_network("34.
     ],
 )
 def test_ranges(cidrs: list[str], words: str | None) -> None:
-    found = refused_ranges(cidrs, PERMITTED, OWN)
+    found = refused_ranges(
+        cidrs, settings(egress={"permittedCIDRs": PERMITTED}, floor={"extraCIDRs": ["198.51.100.0/24"]}), OWN
+    )
     assert found is None if words is None else words in (found or "")

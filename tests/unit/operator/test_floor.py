@@ -1,5 +1,6 @@
 """What the floor document is made of: what is kept of Nodes, Services and ServiceCIDRs, and few ranges where there are many nodes."""
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from devbox_api.route import Floor
-from devbox_operator.floor import NodeView, cluster_ips, collapsed, node, service_cidrs, slice_addresses
+from devbox_operator import documents
+from devbox_operator.floor import NodeView, bridges, cluster_ips, collapsed, node, service_cidrs, slice_addresses
 from devbox_proxy.floor import compile_floor
 
 
@@ -21,6 +23,64 @@ def test_a_node_has_addresses_and_the_ranges_of_its_pods() -> None:
     assert node({"spec": both, "status": {"addresses": addresses}}) == NodeView(
         ("10.0.0.1", "203.0.113.9"), ("2600:1f14:1::/80", "34.118.1.0/24")
     )
+
+
+@pytest.mark.parametrize(
+    ("annotations", "found"),
+    [
+        (
+            {"flannel.alpha.coreos.com/public-ip": "192.0.2.4", "flannel.alpha.coreos.com/public-ipv6": "2001:DB8::4"},
+            ("192.0.2.4", "2001:db8::4"),
+        ),
+        (
+            {"projectcalico.org/IPv4Address": "10.0.0.1/24", "projectcalico.org/IPv4IPIPTunnelAddr": "10.244.93.192"},
+            ("10.244.93.192",),
+        ),
+        ({"projectcalico.org/IPv6VXLANTunnelAddr": "fd00:244::9"}, ("fd00:244::9",)),
+        ({"network.cilium.io/ipv4-cilium-host": "10.244.0.28"}, ("10.244.0.28",)),
+        ({"k8s.ovn.org/host-cidrs": '["10.0.0.1/24","172.16.9.5/16","fd00:9::5/64"]'}, ("172.16.9.5", "fd00:9::5")),
+        ({"k8s.ovn.org/node-primary-ifaddr": '{"ipv4":"10.0.0.1/24","ipv6":""}'}, ()),
+        ({"node.antrea.io/transport-addresses": "172.16.9.5,fd00:9::5"}, ("172.16.9.5", "fd00:9::5")),
+        ({"k3s.io/external-ip": "198.51.100.9", "k3s.io/internal-ip": "10.0.0.1, fd00::1"}, ("198.51.100.9", "fd00::1")),
+        ({"example.com/proxy": "198.51.100.9", "projectcalico.org/IPv4Address": "nonsense"}, ()),
+    ],
+    ids=["flannel", "Calico", "Calico, IPv6", "Cilium", "OVN", "OVN, JSON", "Antrea", "k3s", "anybody's, and what is none"],
+)
+def test_further_addresses_of_a_node_are_those_that_network_plugins_write_down(
+    annotations: dict[str, str], found: tuple[str, ...]
+) -> None:
+    status = {"addresses": [{"type": "InternalIP", "address": "10.0.0.1"}, {"type": "Hostname", "address": "node-1"}]}
+    assert node({"metadata": {"annotations": annotations}, "status": status}).addresses == ("10.0.0.1", *found)
+
+
+def test_a_name_that_is_an_address_counts() -> None:
+    with capture_logs() as lines:
+        view = node(
+            {"status": {"addresses": [{"type": "Hostname", "address": "10.0.0.9"}, {"type": "InternalDNS", "address": "n"}]}}
+        )
+    assert view.addresses == ("10.0.0.9",)
+    assert not lines
+
+
+def test_a_node_is_at_the_first_addresses_of_its_pods_ranges() -> None:
+    assert bridges(("10.244.1.0/24", "10.244.2.128/25", "fd00:244:1::/64", "10.9.9.9/32", "nonsense")) == {
+        "10.244.1.0/31",
+        "10.244.2.128/31",
+        "fd00:244:1::/127",
+        "10.9.9.9/32",
+    }
+
+
+def test_the_document_of_a_large_cluster_fits_into_a_secret() -> None:
+    """Five thousand nodes, as many as Kubernetes supports, each with two families and a tunnel's address of each."""
+    addresses, cidrs = set[str](), set[str]()
+    for number in range(5000):
+        high, low = divmod(number, 256)
+        cidrs |= {f"10.{high + 100}.{low}.0/24", f"fd00:1234:5678:{number:x}::/64"}
+        addresses |= {f"192.168.{high}.{low}", f"2001:db8:1234:5678::{number:x}", f"10.{high + 100}.{low}.77"}
+        addresses.add(f"fd00:1234:5678:{number:x}::77")
+    body = documents.floor(addresses, collapsed(frozenset(cidrs)), collapsed(bridges(cidrs)), "creds")
+    assert len(base64.b64decode(body["data"]["floor.json"])) < 2**20 * 0.8
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,12 @@ async def test_an_endpoint_within_them_is_told(world: World, settings: Settings,
     await world.watches.start()
     parts: dict[str, Any] = {"observer": world.observer, "watches": world.watches, "index": world.index}
     reconciler = GatewayReconciler(writer=cast(Any, None), queue=cast(Any, None), settings=settings, **parts)
-    for endpoint, reason in (("https://34.118.1.7", Reason.ENDPOINT_REFUSED), ("https://34.118.2.7", Reason.ACCEPTED)):
+    for endpoint, reason in (
+        ("https://34.118.1.7", Reason.ENDPOINT_REFUSED),
+        ("https://34.118.2.7", Reason.ACCEPTED),
+    ):
         assert reconciler._accepted(gateway(spec={"endpoint": endpoint})).reason == reason
+    assert "is a node" in reconciler._accepted(gateway(spec={"endpoint": "https://34.118.1.1"})).message
 
 
 @pytest.mark.parametrize("status", [403, 404], ids=["rights of an older release", "Kubernetes before 1.33"])
@@ -198,6 +202,7 @@ async def test_conditions_that_rest_on_ranges_are_looked_at_when_those_change(wo
     world.added.clear()
     await system.floor()
     assert written[-1]["ranges"] == ["34.118.0.0/23", "34.120.0.0/20", "2600:1f14:1::/80"]
+    assert written[-1]["bridges"] == ["34.118.0.0/31", "34.118.1.0/31", "2600:1f14:1::/127"]
     assert world.added == expected
     world.added.clear()
     await system.floor()

@@ -1,13 +1,15 @@
 """No endpoint gives its author the gateway's place in the network."""
 
 from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
 
 from devbox_api import route
 from devbox_api.route import Egress
+from devbox_common.addresses import nat64_prefix
 from devbox_proxy.destinations import Policy, Refused, Resolver, WayOut, permitted
-from devbox_proxy.floor import Floor, compile_floor
+from devbox_proxy.floor import Floor, Own, compile_floor
 from devbox_proxy.policies import compile_egress, networks
 from devbox_proxy.run import own_addresses
 from devbox_proxy.settings import Egress as EgressSettings
@@ -39,7 +41,7 @@ def test_public_addresses_may_be_dialled(address: str) -> None:
             "fd00::1",
             "2001:db8::1",
         ),
-        *("::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "fec0::1", "2606:4700::5efe:a00:1", "64:ff9b:1::1", "5f00::1"),
+        *("::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "fec0::1", "2606:4700::5efe:a00:1", "5f00::1"),
     ],
 )
 def test_private_addresses_need_a_name_in_the_settings(address: str) -> None:
@@ -67,12 +69,77 @@ def test_private_addresses_need_a_name_in_the_settings(address: str) -> None:
         *("fd00:ec2::254", "100.100.100.200", "10.99.0.1", "203.0.113.9"),
         *("168.63.129.16", "::ffff:168.63.129.16", "192.0.0.192", "fd20:ce::254", "fd00:ec2::23"),
         *("::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "::ffff:10.99.0.1"),
+        *("fd00:42::42", "fd00:a9fe:a9fe::1", "fd00:c1::a9fe:a9fe", "fd00:ec2::253"),
+        *("64:ff9b:1::1", "64:ff9b:1:a9fe:a9:fe00::", "64:ff9b:1::a9:fea9:fe00:0", "64:ff9b:1::5db8:d822"),
         *("64:ff9b:1::a9fe:a9fe", "::127.0.0.1", "::ffff:0:127.0.0.1", "2001:db8::5efe:7f00:1", "2001:db8::200:5efe:a9fe:a9fe"),
     ],
 )
 def test_nothing_lifts_the_floor(address: str) -> None:
     with pytest.raises(Refused):
         permitted("a.example", [address], OPEN, FLOOR)
+
+
+CLOSED = compile_floor(
+    route.Floor(
+        addresses=("203.0.113.9",),
+        ranges=("34.118.224.0/20",),
+        bridges=("10.244.1.0/31", "fd00:244:1::/127", "34.118.225.0/31"),
+    ),
+    Own(
+        closed=(ip_network("198.51.100.0/24"), ip_network("2600:1f14:9::/48")),
+        nat64=tuple(map(nat64_prefix, ("64:ff9b:1::/96", "2600:1f14:8::/64"))),
+    ),
+)
+"""With ranges and NAT64 prefixes of the settings."""
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["198.51.100.7", "::ffff:198.51.100.7", "64:ff9b::c633:6407", "64:ff9b:1::c633:6407", "2002:c633:6407::", "2600:1f14:9::1"],
+)
+def test_nothing_lifts_what_the_settings_close(address: str) -> None:
+    with pytest.raises(Refused, match=r"floor\.extraCIDRs"):
+        permitted("a.example", [address], OPEN, CLOSED)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["10.244.1.0", "10.244.1.1", "::ffff:10.244.1.1", "64:ff9b::af4:101", "fd00:244:1::", "fd00:244:1::1", "34.118.225.1"],
+)
+def test_nothing_lifts_where_a_node_is_in_the_range_of_its_pods(address: str) -> None:
+    with pytest.raises(Refused, match="a node"):
+        permitted("a.example", [address], OPEN, CLOSED)
+    assert permitted("a.example", ["10.244.1.2", "fd00:244:1::2", "34.118.225.2"], OPEN, CLOSED)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("64:ff9b:1::a9fe:a9fe", "metadata"),
+        ("2600:1f14:8:0:a9:fea9:fe00::", "metadata"),
+        ("64:ff9b:1::cb00:7109", "a node"),
+        ("64:ff9b:1::7f00:1", "loopback"),
+        ("64:ff9b:1:1::5db8:d822", "nat64Prefixes"),
+    ],
+)
+def test_nothing_lifts_the_floor_behind_a_nat64_of_the_clusters_own(address: str, words: str) -> None:
+    with pytest.raises(Refused, match=words):
+        permitted("a.example", [address], OPEN, CLOSED)
+
+
+@pytest.mark.parametrize("address", ["64:ff9b:1::5db8:d822", "2600:1f14:8:0:5d:b8d8:2200::", "64:ff9b::5db8:d822"])
+def test_a_public_address_behind_a_nat64_is_a_public_address(address: str) -> None:
+    assert permitted("api.example", [address], Policy(), CLOSED) == [address]
+
+
+@pytest.mark.parametrize("address", ["64:ff9b:1::a01:1", "2600:1f14:8:0:a:100:100::", "64:ff9b::a01:1"])
+def test_a_private_address_behind_a_nat64_is_lifted_by_its_own_range(address: str) -> None:
+    for closed, lifting in ((Policy(), Policy(networks(("10.1.0.0/16",)))), (way_out(cidrs=()), way_out())):
+        with pytest.raises(Refused, match="has the private address"):
+            permitted("db.example", [address], closed, CLOSED)
+        assert permitted("db.example", [address], lifting, CLOSED) == [address]
+    with pytest.raises(Refused, match="the cluster's own"):
+        permitted("pod.example", ["64:ff9b:1::2276:e002"], Policy(), CLOSED)
 
 
 def test_one_bad_address_among_good_ones_refuses_the_host() -> None:
@@ -172,7 +239,7 @@ def test_what_lies_beside_the_clusters_ranges_is_as_public_as_before(address: st
 
 
 def test_whoever_lifts_the_clusters_ranges_lifts_no_floor() -> None:
-    with pytest.raises(Refused, match="a node or the API server"):
+    with pytest.raises(Refused, match="a node, the API server or the gateway itself"):
         permitted("a.example", ["34.118.224.1"], OPEN, OWN)
 
 

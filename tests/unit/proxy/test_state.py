@@ -13,7 +13,7 @@ from devbox_common.access import Access
 from devbox_common.kube import KubeApi
 from devbox_common.redacted import Redacted
 from devbox_operator.credentials import usable
-from devbox_proxy.floor import Floor, compile_floor
+from devbox_proxy.floor import Floor, Own, compile_floor
 from devbox_proxy.state import Seen, State, pod_of
 from devbox_proxy.view import Pod
 
@@ -188,7 +188,7 @@ async def test_the_floor_is_unknown_until_it_is_written(state: State) -> None:
 async def test_the_floor_has_the_clusters_ranges_and_where_this_pod_is() -> None:
     api = KubeApi(Access("http://127.0.0.1:1"))
     await api.close()
-    state = State(api, "credentials", (), frozenset({"10.0.0.9"}))
+    state = State(api, "credentials", (), Own(frozenset({"10.0.0.9"})))
     put(state, "floor", floor("10.0.0.1", ranges=["34.118.224.0/20", "2600:1F14:1:0::/56"], newer="ignored"))
     assert state.floor is not None
     assert state.floor.addresses == {"10.0.0.1", "10.0.0.9"}
