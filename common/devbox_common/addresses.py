@@ -48,6 +48,13 @@ Nat64 = Sequence[IPv6Network]
 """Prefixes of the cluster's own."""
 
 
+def numeric(host: str) -> bool:
+    """No name, since its last label is a number, nor need it be an address as one is written today: the C library takes `127.1`,
+    `2130706433` and `0x7f.1` for one."""
+    last = host.rstrip(".").rpartition(".")[2]
+    return last.isdecimal() or last[:2].lower() == "0x"
+
+
 def nat64_prefix(text: str) -> IPv6Network:
     """A NAT64 prefix. Raises ValueError, saying what is wrong."""
     try:

@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 from devbox_common import hosts
-from devbox_common.addresses import embedded, never, never_range, translated, within
+from devbox_common.addresses import embedded, never, never_range, numeric, translated, within
 from devbox_common.ranges import Address, Network, Ranges
 
 from .settings import Settings
@@ -42,7 +42,7 @@ def refusal(
         return f"{host} is the gateway itself; write the API's own name"
     address = _address(host)
     if address is None:
-        return None
+        return _no_name(host, settings)
     nat64 = settings.nat64_prefixes
     if what := never(address, nat64):
         return f"{host} is {what}, where the gateway never leads"
@@ -89,6 +89,17 @@ def refused_ranges(cidrs: Iterable[str], settings: Settings, ranges: Iterable[Ne
             f"egress.permittedCIDRs: [{', '.join(named)}]"
         )
     return "; ".join(parts) or None
+
+
+def _no_name(host: str, settings: Settings) -> str | None:
+    """Why the host can't be looked up."""
+    if numeric(host):
+        return f"{host} is neither a name nor an address; write an IPv4 address as four decimal numbers"
+    if "." not in host and host not in settings.upstreams.address_overrides:
+        return (
+            f"{host} has no dot, and no search list stands behind names; write all of it, e.g. {host}.team-a.svc for a Service"
+        )
+    return None
 
 
 def _address(host: str) -> Address | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Protocol
 
-from devbox_common.addresses import embedded, never, translated
+from devbox_common.addresses import embedded, never, numeric, translated
 from devbox_common.hosts import any_matches
 from devbox_common.ranges import Address, Network
 
@@ -149,6 +149,36 @@ def _lifted(host: str, address: Address, reach: Reach, floor: Floor) -> bool:
     return reach.lifts(host, address) or (behind is not None and reach.lifts(host, behind))
 
 
+def absolute(host: str, cluster_domain: str = "") -> str:
+    """The name as DNS is asked for it: with a dot at its end, so that no search list stands behind it. Kubernetes gives every pod one, and
+    has it tried first for names of few dots (ndots 5): whoever may make a namespace called `com` would answer for every host in .com. A
+    Service's short name (`models.team-a.svc`) is completed here, as there is no top-level domain of that name. Raises Refused for what is
+    neither a name nor an address as it is written today."""
+    name = host.rstrip(".").lower()
+    if numeric(name):
+        raise Refused(f"{host} is no name; an IPv4 address is four decimal numbers")
+    if cluster_domain and name.endswith(".svc") and name.count(".") >= 2:
+        name = f"{name}.{cluster_domain}"
+    return f"{name}."
+
+
+def cluster_domain(resolv_conf: str) -> str:
+    """What the names of Services end in, from what the kubelet writes into a pod's resolv.conf(5): `search NAMESPACE.svc.DOMAIN svc.DOMAIN
+    DOMAIN …`. Empty where nobody wrote that."""
+    lines = (line.split() for line in resolv_conf.splitlines())
+    words = [word.rstrip(".").lower() for line in lines if line[:1] == ["search"] for word in line[1:]]
+    return next((word.removeprefix("svc.") for word in words if word.startswith("svc.")), "")
+
+
+def is_address(host: str) -> bool:
+    """An address as it is written today."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _overrides(settings: Mapping[str, str]) -> Overrides:
     return tuple((host.lower(), *_address_and_port(to)) for host, to in settings.items())
 
@@ -172,25 +202,30 @@ def _address_and_port(text: str) -> tuple[str, int | None]:
 class Resolver:
     """Names to checked addresses, once for each dial: what is checked is what is dialled."""
 
-    def __init__(self, reach: Reach, floor: Callable[[], Floor | None], *, own_host: str = "") -> None:
-        """`floor`: where names may not lead, None while it is not known; `own_host`: the gateway's name."""
+    def __init__(
+        self, reach: Reach, floor: Callable[[], Floor | None], *, own_host: str = "", cluster_domain: str = ""
+    ) -> None:
+        """`floor`: where names may not lead, None while it is not known; `own_host`: the gateway's name; `cluster_domain`: what names of
+        Services end in."""
         self._reach = reach
         self._floor = floor
         self._own_host = own_host
+        self._cluster_domain = cluster_domain
         self._lookups = Lookups()
 
     async def resolve(self, host: str, port: int, owner: str) -> list[tuple[str, int]]:
         """Address and port pairs to try in turn. `owner`: whose lookup it is (lookups.py). Raises Refused, or OSError where DNS has no
         answer."""
-        return await self._resolve(host, host, port, self._reach, owner)
+        if is_address(host):
+            return [(address, port) for address in permitted(host, [host], self._reach, self._known_floor())]
+        return await self._resolve(host, absolute(host, self._cluster_domain), port, self._reach, owner)
 
     async def target(self, target: Target, way_out: WayOut, owner: str) -> list[tuple[str, int]]:
-        """The same for a CONNECT. A name is asked for as it is: no search list of ours stands behind it, so what is asked is what was
-        decided about."""
+        """The same for a CONNECT. A name is asked for as it is, with nothing of the cluster's behind it."""
         if target.address is not None:
             floor = self._known_floor()
             return [(address, target.port) for address in permitted(target.host, [target.host], way_out, floor)]
-        return await self._resolve(target.host, f"{target.host}.", target.port, way_out, owner)
+        return await self._resolve(target.host, absolute(target.host), target.port, way_out, owner)
 
     def permits(self, target: Target, address: str, way_out: WayOut) -> bool:
         """An address that was dialled for a CONNECT may still be."""
@@ -207,6 +242,8 @@ class Resolver:
         floor = self._known_floor()
         if host.rstrip(".") == self._own_host:
             raise Refused(f"{host} is the gateway itself")
+        if host.rstrip(".").rpartition(".")[2] == "localhost":
+            raise Refused(f"{host} is loopback")
         override = reach.override(host)
         if override is not None:
             # The administrator named this very address; only the floor stands above that.

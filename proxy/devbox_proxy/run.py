@@ -8,7 +8,8 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
-from typing import TypeVar
+from pathlib import Path
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
@@ -22,7 +23,7 @@ from .admin import AdminPort
 from .audit import AuditLog
 from .canary import canary, port_of
 from .certificates import Certificate
-from .destinations import Policy, Resolver, WayOut
+from .destinations import Policy, Resolver, WayOut, cluster_domain
 from .floor import Own
 from .forwarder import Forwarder
 from .gateway import Gateway
@@ -38,6 +39,7 @@ from .view import Limits
 from .waiting import Waiting
 
 log = structlog.get_logger()
+RESOLV_CONF: Final = Path("/etc/resolv.conf")
 LOG_KIB = 1024
 """Of log lines that may wait for a reader; more are dropped and counted."""
 
@@ -51,6 +53,7 @@ class Start:
         self.trust = _named("upstreams.caBundle", lambda: tls_context(settings.upstreams.ca_bundle))
         tls = settings.listen.tls
         self.certificate = _named("listen.tls", lambda: Certificate(tls)) if tls else None
+        self.cluster_domain = cluster_domain(RESOLV_CONF.read_text("utf-8", "replace")) if RESOLV_CONF.exists() else ""
         self.own_host = urlsplit(settings.public_url).hostname or ""
         self.own = Own(
             addresses=own_addresses(os.environ),
@@ -97,7 +100,7 @@ async def serve(settings: Settings, start: Start) -> None:
     audit = AuditLog(settings.audit.queue, drop=settings.audit.on_overflow == "Drop")
     async with await KubeApi.connect() as api, asyncio.TaskGroup() as tasks:
         state = State(api, settings.credentials_namespace, settings.watch_namespaces, start.own)
-        resolver = Resolver(start.policy, lambda: state.floor, own_host=start.own_host)
+        resolver = Resolver(start.policy, lambda: state.floor, own_host=start.own_host, cluster_domain=start.cluster_domain)
         upstreams = Upstreams(resolver, settings.timeouts, start.trust)
         reviewer = Reviewer(api, state.known)
         waiting = Waiting(state, reviewer, identity.wait_seconds)

@@ -10,6 +10,7 @@ from typing import Final
 
 from tests.support.dns_server import dns_server
 from tests.support.gateway_process import server_tls
+from tests.support.netns import SEARCH
 
 from .api import Api, Ask, api
 from .client import Answer, Client
@@ -17,6 +18,8 @@ from .report import Row
 from .world import World, eventually, world
 
 NAME, SILENT, FINE = "moves.chaos.test", "silent.chaos.test", "fine.chaos.test"
+PUBLIC: Final = "shadowed.chaos.test"
+SERVICE: Final = "models.team-a.svc"
 OLD, NEW = "10.203.1.3", "10.203.1.4"
 PORT: Final = 8443
 
@@ -25,10 +28,14 @@ async def names(long: bool) -> list[Row]:
     """C20."""
     now_at: dict[str, list[str]] = {NAME: [OLD], FINE: [NEW]}
 
-    async with dns_server(now_at.get), world(upstreams={"allowedCIDRs": ["10.203.1.0/24"]}) as stage:
+    async with dns_server(now_at.get) as dns, world(upstreams={"allowedCIDRs": ["10.203.1.0/24"]}) as stage:
         tls = server_tls(stage.folder)
         async with api(OLD, tls, PORT) as old, api(NEW, tls, PORT) as new:
-            return [*await _moves(stage, old, new, now_at), *await _silent(stage)]
+            return [
+                *await _moves(stage, old, new, now_at),
+                *await _silent(stage),
+                *await _shadowed(stage, old, new, now_at, dns.asked),
+            ]
 
 
 def _client(stage: World, number: int, host: str) -> Client:
@@ -107,3 +114,26 @@ async def _silent(stage: World) -> list[Row]:
             kinds == {"200"} and slowest <= 0.9,
         )
     ]
+
+
+async def _shadowed(stage: World, shadow: Api, real: Api, now_at: dict[str, list[str]], asked: list[str]) -> list[Row]:
+    """A namespace has the name of a top-level domain, and a Service in it that of an API: `shadowed.chaos.test.svc.cluster.local`. A
+    search list leads there first."""
+    now_at[PUBLIC] = [NEW]
+    for place in SEARCH.split():
+        now_at[f"{PUBLIC}.{place}"] = [OLD]
+    now_at[f"{SERVICE}.cluster.local"] = [NEW]
+    shadow.ways.pop("/", None)
+    before, dialled = shadow.connections, real.connections
+    asked.clear()
+    public, service = _client(stage, 40, PUBLIC), _client(stage, 41, SERVICE)
+    await stage.known(13)
+    answers = [await public.request(), await service.request()]
+    strays = sorted({name for name in asked if name not in (PUBLIC, f"{SERVICE}.cluster.local")})
+    return [
+        Row("C20 a Service in a namespace called like a top-level domain has the API's name", "the API is dialled",
+            f"{answers[0].kind}; {shadow.connections - before} connections to the Service, {real.connections - dialled} to the API",
+            answers[0].fine and shadow.connections == before),
+        Row("C20 names that DNS is asked for", "the endpoint's alone, and a Service's with the cluster's domain",
+            f"{answers[1].kind}; others: {', '.join(strays) or 'none'}", answers[1].fine and not strays),
+    ]  # fmt: skip

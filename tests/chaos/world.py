@@ -197,7 +197,7 @@ async def world(
     cluster.floor()
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
-        pair = make_certificates((HOST, "*.chaos.test"))
+        pair = make_certificates((HOST, "*.chaos.test", "*.team-a.svc"))
         url = await stack.enter_async_context(cluster.serving())
         host, _, port = url.removeprefix("http://").partition(":")
         kube = await stack.enter_async_context(Forwarder("127.0.0.1", [Backend((host, int(port)))]))

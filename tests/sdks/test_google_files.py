@@ -28,7 +28,8 @@ async def test_upload_says_nothing_outside(world: World, sdk: Sdk, client: Clien
     before = len(world.dns.asked)
     fact = await client.did("upload")
     assert fact["raised"] == "ConnectError"
-    assert set(world.dns.asked[before:]) - {HOST} == {"generativelanguage.googleapis.com"}, "a devbox can look up nothing"
+    asked = {name for name in world.dns.asked[before:] if not name.startswith(f"{HOST}.") and name != HOST}
+    assert asked == {"generativelanguage.googleapis.com"}, "a devbox can look up nothing"
     arrived(world, client.printed, requests=1)
 
 

@@ -2,9 +2,9 @@
 
 New network, mount and process namespaces: in them every address of both families is this machine's own (so devboxes, upstreams
 and sinkholes have real and different addresses, and any address that is dialled can be listened on), names are asked of
-10.203.2.53, and /etc/hosts holds localhost alone. When COMMAND ends, or whoever started it, what it started is killed and the
-namespaces are gone. Needs `unshare` and `setpriv` (util-linux), `ip` (iproute2), and either root or user namespaces. Its status is
-that of COMMAND; 125 means that the namespaces could not be made.
+10.203.2.53 with a pod's search list, and /etc/hosts holds localhost alone. When COMMAND ends, or whoever started it, what it started is
+killed and the namespaces are gone. Needs `unshare` and `setpriv` (util-linux), `ip` (iproute2), and either root or user
+namespaces. Its status is that of COMMAND; 125 means that the namespaces could not be made.
 """
 
 import os
@@ -22,6 +22,8 @@ GATEWAY6: Final = "fd00:203::1"
 DEVBOXES: Final = "10.203.0.0/24"
 """Devboxes are .2 and up; an IPv6 one has the same last number under fd00:203::."""
 UPSTREAMS: Final = "10.203.1.0/24"
+SEARCH: Final = "system.svc.cluster.local svc.cluster.local cluster.local"
+"""As a kubelet writes it, with ndots 5: who asks for a name with fewer dots asks for these in front of it."""
 FAILED: Final = 125
 _INSIDE: Final = "--inside"
 _ROUTES: Final = (
@@ -36,7 +38,7 @@ _ROUTES: Final = (
 )
 _FILES: Final = {
     "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
-    "/etc/resolv.conf": f"nameserver {NAMESERVER}\noptions timeout:1 attempts:1\n",
+    "/etc/resolv.conf": f"search {SEARCH}\nnameserver {NAMESERVER}\noptions ndots:5 timeout:1 attempts:1\n",
     "/etc/nsswitch.conf": "hosts: files dns\n",
 }
 

@@ -154,6 +154,12 @@ def test_the_gateway_gives_a_silent_name_server_up_before_a_request_does(plain: 
     assert "nameservers" not in pod["dnsConfig"]
 
 
+@pytest.mark.parametrize("name", ["devbox-gateway", "devbox-operator"])
+def test_a_search_list_comes_last(plain: list[Object], name: str) -> None:
+    pod = one(plain, "Deployment", name)["spec"]["template"]["spec"]
+    assert {"name": "ndots", "value": "1"} in pod["dnsConfig"]["options"]
+
+
 def test_the_gateway_is_told_its_own_addresses(plain: list[Object]) -> None:
     (container,) = one(plain, "Deployment", "devbox-gateway")["spec"]["template"]["spec"]["containers"]
     sources = {item["name"]: item.get("valueFrom") for item in container["env"]}

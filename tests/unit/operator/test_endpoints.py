@@ -126,6 +126,17 @@ def test_an_address_of_a_nat64_is_judged_as_the_one_that_it_leads_to() -> None:
     assert "where the gateway never leads" in (refused("https://[fd64::a9:fea9:fe00:0]", others=named) or "")
 
 
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.0x1", "1.2.3.4.5"])
+def test_a_number_is_no_name(host: str) -> None:
+    assert "four decimal numbers" in (refused(f"https://{host}") or "")
+
+
+def test_a_name_without_a_dot_leads_nowhere_unless_the_chart_says_where() -> None:
+    assert "models.team-a.svc" in (refused("https://models") or "")
+    assert refused("https://models", addressOverrides={"models": "10.96.1.2"}) is None
+    assert refused("https://models.team-a.svc") is None
+
+
 PERMITTED = ["10.20.0.0/16", "fd00::/8", "34.118.225.0/24"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from devbox_api import route
 from devbox_api.route import Egress
 from devbox_common.addresses import nat64_prefix
-from devbox_proxy.destinations import Policy, Refused, Resolver, WayOut, permitted
+from devbox_proxy.destinations import Policy, Refused, Resolver, WayOut, cluster_domain, permitted
 from devbox_proxy.floor import Floor, Own, compile_floor
 from devbox_proxy.policies import compile_egress, networks
 from devbox_proxy.run import own_addresses
@@ -161,6 +161,68 @@ async def test_an_override_is_dialled_but_not_below_the_floor() -> None:
 def test_an_override_that_is_no_address_is_refused_at_start(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         Policy.of(Upstreams(address_overrides={"a.example": text}))
+
+
+KUBELET = "search gw.svc.cluster.local svc.cluster.local cluster.local corp.example\nnameserver 10.96.0.10\noptions ndots:5\n"
+
+
+@pytest.mark.parametrize(
+    ("resolv_conf", "domain"),
+    [
+        (KUBELET, "cluster.local"),
+        ("# search svc.wrong\nsearch gw.svc.k8s.corp.example. svc.K8s.corp.example. k8s.corp.example.\n", "k8s.corp.example"),
+        ("search corp.example\nnameserver 192.0.2.1\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_clusters_domain_is_what_the_kubelet_writes(resolv_conf: str, domain: str) -> None:
+    assert cluster_domain(resolv_conf) == domain
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [
+        ("api.anthropic.com", "api.anthropic.com."),
+        ("API.example.com.", "api.example.com."),
+        ("models.team-a.svc", "models.team-a.svc.cluster.local."),
+        ("models.team-a.svc.cluster.local", "models.team-a.svc.cluster.local."),
+        ("models.team-a", "models.team-a."),
+        ("team-a.svc", "team-a.svc."),
+        ("intranet", "intranet."),
+    ],
+)
+async def test_no_search_list_stands_behind_a_name(host: str, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver(Policy(), lambda: FLOOR, cluster_domain="cluster.local")
+    names: list[str] = []
+
+    async def addresses(name: str, owner: str) -> list[str]:
+        names.append(name)
+        return ["93.184.216.34"]
+
+    monkeypatch.setattr(resolver._lookups, "addresses", addresses)
+    assert await resolver.resolve(host, 443, "n") == [("93.184.216.34", 443)]
+    assert names == [asked]
+    resolver.close()
+
+
+@pytest.mark.parametrize("host", ["localhost", "x.localhost.", "127.1", "0x7f000001", "1.2.3.4.5", "2130706433"])
+async def test_what_the_c_library_would_take_for_an_address_is_never_looked_up(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolver = Resolver(OPEN, lambda: FLOOR)
+    monkeypatch.setattr(resolver._lookups, "addresses", None)
+    with pytest.raises(Refused):
+        await resolver.resolve(host, 443, "n")
+    resolver.close()
+
+
+async def test_an_endpoint_that_is_an_address_is_looked_up_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver(Policy(), lambda: FLOOR)
+    monkeypatch.setattr(resolver._lookups, "addresses", None)
+    assert await resolver.resolve("2606:4700::1111", 443, "n") == [("2606:4700::1111", 443)]
+    with pytest.raises(Refused):
+        await resolver.resolve("10.0.0.1", 443, "n")
+    resolver.close()
 
 
 def way_out(permitted_cidrs: tuple[str, ...] = ("10.0.0.0/8",), cidrs: tuple[str, ...] = ("10.1.0.0/16",)) -> WayOut:
