@@ -1,0 +1,47 @@
+"""What builds and tests take from elsewhere is named by what it is, and not by a tag, which is whatever its owner makes of it later."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[3]
+DOCKERFILES = sorted(PROJECT.glob("images/*/Dockerfile"))
+WORKFLOWS = sorted(PROJECT.glob(".github/workflows/*.y*ml"))
+BASE = re.compile(r"ARG BASE=docker\.io/library/python:[a-z0-9.-]+@sha256:[0-9a-f]{64}")
+STAGES = ("${BASE}", "scratch", "dependencies")
+USES = re.compile(r"[\w-]+/[\w-]+(/[\w/-]+)?@[0-9a-f]{40}")
+
+
+def lines(path: Path, word: str) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith(word)]
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_an_image_is_built_on_a_base_of_one_digest(path: Path) -> None:
+    (base,) = lines(path, "ARG BASE=")
+    assert BASE.fullmatch(base), f"{base}: write the digest behind the tag (CONTRIBUTING.md)"
+    assert all(line.split()[1] in STAGES for line in lines(path, "FROM "))
+
+
+def test_all_images_have_the_same_base() -> None:
+    assert len(DOCKERFILES) == 3
+    assert len({line for path in DOCKERFILES for line in lines(path, "ARG BASE=")}) == 1
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_an_action_is_named_by_its_commit(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    jobs = yaml.safe_load(text)["jobs"].values()
+    used = [step["uses"] for job in jobs for step in job["steps"] if "uses" in step]
+    assert used
+    for action in used:
+        assert USES.fullmatch(action), f"{action}: write the commit of the version (CONTRIBUTING.md)"
+        assert re.search(rf"{re.escape(action)} # v\d+\.\d+\.\d+$", text, re.MULTILINE), f"{action}: its version is its comment"
+
+
+def test_something_renews_both() -> None:
+    renovate = json.loads((PROJECT / ".github" / "renovate.json").read_text(encoding="utf-8"))
+    assert set(renovate["enabledManagers"]) == {"dockerfile", "github-actions"}
