@@ -22,6 +22,8 @@ class ConditionType(StrEnum):
     TOKENS_ISSUED = "TokensIssued"
     EGRESS_CONFINED = "EgressConfined"
     RESTART_REQUIRED = "RestartRequired"
+    TRUST_ENDING = "TrustEnding"
+    """There only when it is True."""
 
 
 class Reason(StrEnum):
@@ -66,6 +68,8 @@ class Reason(StrEnum):
     FOREIGN_IMAGE = "ForeignImage"
     TOKEN_REFUSED = "TokenRefused"  # noqa: S105
     SPEC_CHANGED = "SpecChanged"
+    CA_RENEWED = "CARenewed"
+    CA_EXPIRING = "CAExpiring"
     SYSTEM_NOT_READY = "SystemNotReady"
 
 
@@ -240,6 +244,17 @@ REASONS: Final[dict[Reason, Meaning]] = {
         (_C.RESTART_REQUIRED,),
         "The spec says something that a running pod can't take up.",
         "kubectl annotate dbx NAME devbox-gateway.io/restarted-at=$(date +%s) --overwrite",
+    ),
+    Reason.CA_RENEWED: Meaning(
+        (_C.RESTART_REQUIRED,),
+        "The gateway's certificate authority was renewed after the pod was made, and the certificate that its processes have read ends "
+        "within a year.",
+        "Restart the devbox before the day that the message names.",
+    ),
+    Reason.CA_EXPIRING: Meaning(
+        (_C.TRUST_ENDING,),
+        "The gateway's certificate authority ends in less than a year, 90 or 30 days; then no devbox trusts the gateway any more.",
+        "An administrator runs the command of the message (docs/install.md, The certificate authority).",
     ),
     Reason.SYSTEM_NOT_READY: Meaning(
         (_C.READY, _C.RECONCILING, _C.STALLED),

@@ -1,11 +1,15 @@
 """The operator's CA, the gateway's certificate, and the bundle that devboxes trust.
 
-Goes in: what the two Secrets hold now, and the time. Comes out: what they should hold (PEM), and the bundle. Pure but for the
-random keys; called by system.py, which reads and writes the Secrets.
+Goes in: what the two Secrets hold now, and the time. Comes out: what they should hold (PEM), the bundle, and how long the CA lives on.
+Pure but for the random keys; called by system.py, which reads and writes the Secrets.
+
+The CA's certificate is renewed with its key and its name: what was signed under the old certificate is good under the new one and the other
+way round, so that processes which read the old bundle at their start go on with it until that certificate's own end.
 """
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from ipaddress import ip_network
 from typing import Final, NamedTuple
 
 from cryptography import x509
@@ -18,6 +22,12 @@ RENEW_AFTER: Final = 2 / 3
 """The part of a certificate's life after which the next one is made."""
 SKEW: Final = timedelta(hours=1)
 """Clocks of nodes differ; a certificate is valid from a little before it was made."""
+WARNINGS: Final = ((timedelta(days=30), "30 days"), (timedelta(days=90), "90 days"), (timedelta(days=365), "a year"))
+"""How long before the CA's end there is another word."""
+_NAME: Final = "devbox-gateway CA of "
+_NO_ADDRESS: Final = tuple(x509.IPAddress(ip_network(every)) for every in ("0.0.0.0/0", "::/0"))
+"""A kind of name that is not mentioned is not constrained: RFC 5280 4.2.1.10."""
+_SERVERS: Final = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 
 
 class Pair(NamedTuple):
@@ -39,20 +49,44 @@ def names_of(release_namespace: str, service: str = "gateway") -> tuple[str, ...
 def make_ca(release_namespace: str, now: datetime) -> Pair:
     """A CA for ten years that can vouch for the gateway's names and nothing else (name constraints)."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"devbox-gateway CA of {release_namespace}"[:64])])
+    return _ca(key, release_namespace, now - SKEW, now + timedelta(days=CA_DAYS))
+
+
+def renewed_ca(ca: Pair, release_namespace: str, now: datetime) -> Pair:
+    """The same CA, for ten years from now on."""
+    return _ca(_load(ca)[1], release_namespace, now - SKEW, now + timedelta(days=CA_DAYS))
+
+
+def narrowed_ca(ca: Pair, release_namespace: str) -> Pair | None:
+    """The same CA, as narrow as one that is made today and for as long as before; None if it is, or if it is none that was made here."""
+    certificate, key = _load(ca)
+    (name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME) or (None,)
+    if certificate.issuer != certificate.subject or name is None or not str(name.value).startswith(_NAME):
+        return None
+    made = _ca(key, release_namespace, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    wanted = {extension.oid: extension.value for extension in x509.load_pem_x509_certificate(made.certificate).extensions}
+    return None if {extension.oid: extension.value for extension in certificate.extensions} == wanted else made
+
+
+def _ca(key: ec.EllipticCurvePrivateKey, release_namespace: str, begin: datetime, end: datetime) -> Pair:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{_NAME}{release_namespace}"[:64])])
     usage = _usage(key_cert_sign=True, crl_sign=True)
-    permitted = [x509.DNSName(host) for host in names_of(release_namespace)]
+    hosts = [x509.DNSName(host) for host in names_of(release_namespace)]
+    constraints = x509.NameConstraints(permitted_subtrees=hosts, excluded_subtrees=_NO_ADDRESS)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - SKEW)
-        .not_valid_after(now + timedelta(days=CA_DAYS))
+        .not_valid_before(begin)
+        .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
-        .add_extension(x509.NameConstraints(permitted_subtrees=permitted, excluded_subtrees=None), critical=True)
+        .add_extension(constraints, critical=True)
+        # E-mail addresses, URIs and names of directories can't be excluded as a whole in a way that all verifiers read alike; what
+        # they stand for is no server.
+        .add_extension(_SERVERS, critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -74,7 +108,7 @@ def make_leaf(ca: Pair, release_namespace: str, days: int, now: datetime) -> Pai
         .not_valid_after(min(now + timedelta(days=days), issuer.not_valid_after_utc))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(digital_signature=True), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(_SERVERS, critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(
@@ -87,12 +121,23 @@ def make_leaf(ca: Pair, release_namespace: str, days: int, now: datetime) -> Pai
 
 
 def usable_ca(pair: Pair, now: datetime) -> bool:
-    """The CA is readable, its key belongs to it, and it lives on. (Its renewal is a restart of every devbox; not automatic.)"""
+    """The CA is readable, its key belongs to it, and it lives on."""
     try:
         certificate, key = _load(pair)
     except ValueError:
         return False
     return certificate.public_key() == key.public_key() and now < certificate.not_valid_after_utc
+
+
+def lifetime(pair: Pair) -> tuple[datetime, datetime]:
+    """When a certificate was made, and its end. Raises ValueError."""
+    certificate = x509.load_pem_x509_certificate(pair.certificate)
+    return certificate.not_valid_before_utc + SKEW, certificate.not_valid_after_utc
+
+
+def warning(end: datetime, now: datetime) -> str | None:
+    """How near the CA's end is, for people: it changes three times. None while it is far."""
+    return next((stage for time, stage in WARNINGS if end - now <= time), None)
 
 
 def leaf_due(leaf: Pair, ca: Pair, release_namespace: str, now: datetime) -> datetime:

@@ -29,6 +29,8 @@ QUIET: Final = frozenset(
 """Reasons that pass by themselves: no Event."""
 SUMMARIES: Final = frozenset({ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED})
 """Types that repeat what another one says."""
+RAISED: Final = frozenset({ConditionType.RESTART_REQUIRED, ConditionType.TRUST_ENDING})
+"""Types that ask for something when they are True."""
 _CUT: Final = "… (too long to be shown whole)"
 
 
@@ -133,7 +135,7 @@ def urgent(old: Iterable[Condition], new: Iterable[Condition]) -> bool:
             continue
         if condition.type == ConditionType.READY and "True" in (condition.status, previous and previous.status):
             return True
-        if condition.type == ConditionType.RESTART_REQUIRED and condition.status == "True":
+        if condition.type in RAISED and condition.status == "True":
             return True
         if condition.status == "Unknown" or _trouble(condition):
             return True
@@ -147,21 +149,27 @@ def _trouble(condition: Condition) -> bool:
 def events(regarding: Regarding, old: Iterable[Condition], new: Iterable[Condition], now: datetime) -> list[Object]:
     """An Event for each condition that became False for a reason that does not pass by itself, and one when that is over: a start
     without trouble is no event (the kubelet's own are there for the pod)."""
-    before = {condition.type: (condition.status, condition.reason) for condition in old}
+    before = {condition.type: _what(condition) for condition in old}
     troubled = any(_trouble(condition) for condition in old)
     result = []
     for condition in new:
-        if before.get(condition.type) == (condition.status, condition.reason):
+        if before.get(condition.type) == _what(condition):
             continue
         ready = condition.type == ConditionType.READY and condition.status == "True" and troubled
         trouble = _trouble(condition)
         restart = condition.type == ConditionType.RESTART_REQUIRED
-        wanted = ready or (condition.status == "True" if restart else trouble)
+        wanted = ready or (condition.status == "True" if condition.type in RAISED else trouble)
         if wanted:
             note = cut(condition.message or f"{regarding.kind} {regarding.name} is ready", NOTE)
             normal = ready or restart or condition.reason == Reason.POD_SUCCEEDED
             result.append(_event(regarding, condition, "Normal" if normal else "Warning", note, now))
     return result
+
+
+def _what(condition: Condition) -> tuple[str, str, str]:
+    """What an Event is about. An end that has come nearer is another one."""
+    nearer = condition.message if condition.type == ConditionType.TRUST_ENDING else ""
+    return condition.status, condition.reason, nearer
 
 
 def _event(regarding: Regarding, condition: Condition, severity: str, note: str, now: datetime) -> Object:

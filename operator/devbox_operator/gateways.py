@@ -14,6 +14,7 @@ from devbox_common.trust import check_ca_bundle
 
 from . import credentials, documents, endpoints, keeping, paths
 from .apply import Writer
+from .authority import ending
 from .conditions import Finding, Regarding, bad, from_problems, good, merge, summarise
 from .credentials import Problem
 from .index import Index, source_of
@@ -75,6 +76,8 @@ class GatewayReconciler:
             ConditionType.CREDENTIAL_RESOLVED: await self._credential(view),
         }
         summarise(findings, list(findings), stalled=True)
+        if found := ending(self._observer.authority, self._settings.release_namespace, now):
+            findings[ConditionType.TRUST_ENDING] = found
         status = GatewayConfigStatus(
             observed_generation=config.generation,
             conditions=merge(config.status.conditions, findings, config.generation, now),

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -378,6 +378,15 @@ class SharedView:
         return cls(metadata["uid"], owners, content_hash(item.get("data") or {}))
 
 
+class Authority(NamedTuple):
+    """The release's CA, as devboxes trust it."""
+
+    made: datetime
+    end: datetime
+    earlier_end: datetime | None = None
+    """Of the certificate before this one; None if there was none."""
+
+
 @dataclass(frozen=True)
 class System:
     """What devboxes need of the release itself."""
@@ -386,6 +395,7 @@ class System:
     """The gateway Service's ClusterIPs; empty while it is not there."""
     bundle: str
     """The CA bundle, PEM; empty while there is no CA."""
+    authority: Authority | None = None
 
     @property
     def ready(self) -> bool:

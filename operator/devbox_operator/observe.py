@@ -16,6 +16,7 @@ from . import floor, paths
 from .apiserver import ApiServer
 from .index import Index, references
 from .model import (
+    Authority,
     DevboxView,
     GatewayView,
     Key,
@@ -47,6 +48,8 @@ class Observer:
         self._api, self._watches, self._index, self._settings = api, watches, index, settings
         self.bundle = ""
         """The CA bundle; system.py sets it."""
+        self.authority: Authority | None = None
+        """The CA; likewise."""
         self.api_server = ApiServer(api)
         """What else is known of where the API server is; system.py has it look."""
 
@@ -95,7 +98,7 @@ class Observer:
     def system(self) -> System:
         """What devboxes need of the release."""
         place = (self._settings.release_namespace, self._settings.service_name)
-        return System(self._watches.service.objects.get(place, ()), self.bundle)
+        return System(self._watches.service.objects.get(place, ()), self.bundle, self.authority)
 
     async def unseen_pods(self, devbox: DevboxView, seen: Iterable[PodView]) -> bool:
         """The API server has a pod of the Devbox that the mirror has not (it has it from now on)."""

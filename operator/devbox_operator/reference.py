@@ -20,7 +20,8 @@ at work, or waits for what comes by itself) and **Stalled** (somebody has to cha
 carries the reason and the message of the condition that is in the way; so does Stalled, where it is True.
 
 A GatewayConfig also has **CredentialResolved**; a Devbox has **CredentialsResolved**, **TokensIssued**, **PodReady**,
-**EgressConfined** and **RestartRequired**. For RestartRequired, False is the good state.
+**EgressConfined** and **RestartRequired**. For RestartRequired, False is the good state. **TrustEnding** is there, on both, only when the
+end of the gateway's certificate authority is near.
 
 | Reason | On | Meaning | What to do |
 |---|---|---|---|

@@ -24,6 +24,7 @@ from devbox_common.shown import command
 from . import lifecycle, paths
 from .apply import Writer
 from .attach import Attached
+from .authority import ending, outlived
 from .compile import Desired
 from .conditions import Finding, Regarding, bad, events, from_problems, good, merge, summarise
 from .confinement import Confinement, confinement
@@ -88,6 +89,8 @@ def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, settin
     summarise(findings, needed, stalled=_stalled(desired, findings, confined) or _over(snapshot, outcome))
     if not snapshot.system.ready and findings[_C.READY].reason == Reason.WAITING:
         findings[_C.READY] = bad(Reason.SYSTEM_NOT_READY, findings[_C.POD_READY].message)
+    if found := ending(snapshot.system.authority, settings.release_namespace, snapshot.now):
+        findings[_C.TRUST_ENDING] = found
     expires = outcome.attached.expires if outcome.attached else {}
     return DevboxStatus(
         observed_generation=box.generation,
@@ -171,9 +174,20 @@ def ended_quickly(snapshot: Snapshot, pod: PodView) -> bool:
 
 
 def _restart(snapshot: Snapshot, desired: Desired, pod: PodView | None) -> Finding:
-    if pod is None or pod.gated or pod.ended or pod.deleting or pod.spec_hash == desired.spec_hash:
+    box = snapshot.devbox.box
+    if pod is None or pod.gated or pod.ended or pod.deleting:
         return bad(Reason.UP_TO_DATE, "")
-    box, was, wanted = snapshot.devbox.box, pod.spec_fields, desired.spec_fields
+    if pod.spec_hash == desired.spec_hash:
+        end = outlived(snapshot.system.authority, pod, snapshot.now)
+        if end is None:
+            return bad(Reason.UP_TO_DATE, "")
+        annotate = command("kubectl", "-n", box.namespace, "annotate", "dbx", box.name)
+        return good(
+            Reason.CA_RENEWED,
+            f"the gateway's certificate authority was renewed after pod {pod.name} was made, and what the pod trusts ends on "
+            f"{end:%Y-%m-%d}; to take it up: {annotate} {RESTARTED_AT_ANNOTATION}=$(date +%s) --overwrite",
+        )
+    was, wanted = pod.spec_fields, desired.spec_fields
     differ = [field for field in sorted(was.keys() | wanted.keys()) if was and was.get(field) != wanted.get(field)]
     # What was is read from the pod's annotation, where others may write what is no field.
     changed = [field for field in differ if field in wanted or _FIELD.fullmatch(field)]

@@ -6,6 +6,7 @@ Secrets, `floor` in the credentials namespace, the bundle's text. Called by the 
 
 import base64
 import binascii
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -17,12 +18,14 @@ from devbox_api import names
 from devbox_common.kube import ApiError, Object
 from devbox_common.settings import SettingsError
 
-from . import certificates, documents, paths
+from . import certificates, documents, metrics, paths
 from .apiserver import LOOK_SECONDS
 from .apply import Writer
+from .authority import renewing
 from .certificates import Pair
 from .index import Index
 from .keys import Kind, WorkKey
+from .model import Authority, format_time, parse_time
 from .observe import Observer
 from .queue import WorkQueue
 from .settings import Settings
@@ -49,20 +52,22 @@ class SystemReconciler:
         settings: Settings,
         queue: WorkQueue[WorkKey],
         owner: Object | None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`owner`: the ownerReference with which the gateway's certificate goes when the release does (the CA stays).
+        """`owner`: the ownerReference with which the gateway's certificate goes when the release does (the CA stays); `now`: the clock.
 
         Raises SettingsError where the extra bundle of the settings can't be read."""
         self._observer, self._watches, self._index = observer, watches, index
         self._writer, self._settings, self._queue = writer, settings, queue
-        self._owner = owner
+        self._owner, self._now = owner, now
+        self._warned: str | None = None
         self._roots = public_roots()
         self._extra = extra_certificates(settings.ca_bundle.extra_file)
 
     async def certificates(self) -> float | None:
-        """The CA (kept for ten years) and the leaf (renewed at two thirds of its life)."""
-        now = datetime.now(UTC)
-        ca = await self._ca(now)
+        """The CA (kept until somebody has it renewed) and the leaf (renewed at two thirds of its life)."""
+        now = self._now()
+        ca, again = await self._ca(now)
         release = self._settings.release_namespace
         item = await self._observer.get(paths.secrets(release, names.LEAF_SECRET))
         leaf = _pair(item, LEAF_CERTIFICATE, LEAF_KEY)
@@ -80,12 +85,26 @@ class SystemReconciler:
             await self._writer.apply(paths.secrets(release, names.LEAF_SECRET), body)
             log.info("certificate_written", secret=names.LEAF_SECRET, days=self._settings.certificates.leaf_days)
             due = certificates.leaf_due(leaf, ca, release, now)
+        self._tell(leaf, now)
         bundle = certificates.bundle(self._roots, ca.certificate, self._extra)
         if bundle != self._observer.bundle:
             self._observer.bundle = bundle
             for box in sorted(self._index.devboxes):
                 self._queue.add(WorkKey(Kind.DEVBOX, *box))
-        return min(due - now, LONGEST_WAIT) / timedelta(seconds=1)
+        return min(due - now, again, LONGEST_WAIT) / timedelta(seconds=1)
+
+    def _tell(self, leaf: Pair, now: datetime) -> None:
+        """How long both live on: for Prometheus, and in the log when the CA's end has come nearer. (Conditions look by themselves.)"""
+        authority, (_, leaf_end) = self._observer.authority, certificates.lifetime(leaf)
+        metrics.CERTIFICATE_END.labels("gateway").set(leaf_end.timestamp())
+        if authority is None:
+            return
+        metrics.CERTIFICATE_END.labels("ca").set(authority.end.timestamp())
+        stage = certificates.warning(authority.end, now)
+        if stage and stage != self._warned:
+            renew = renewing(self._settings.release_namespace)
+            log.warning("ca_ends", secret=names.CA_SECRET, end=format_time(authority.end), within=stage, renew=renew)
+        self._warned = stage
 
     async def floor(self) -> float | None:
         """The addresses that nothing may lead to, and the cluster's own ranges. Conditions of GatewayConfigs and EgressPolicies tell of
@@ -101,29 +120,49 @@ class SystemReconciler:
                 self._queue.add(WorkKey(Kind.EGRESS, *policy))
         return LOOK_SECONDS
 
-    async def _ca(self, now: datetime) -> Pair:
-        path = paths.secrets(self._settings.release_namespace, names.CA_SECRET)
-        found = _pair(await self._observer.get(path), CA_CERTIFICATE, CA_KEY)
-        if found is not None:
-            if certificates.usable_ca(found, now):
-                return found
+    async def _ca(self, now: datetime) -> tuple[Pair, timedelta]:
+        """The CA, and when to look at it again."""
+        release = self._settings.release_namespace
+        item = await self._observer.get(paths.secrets(release, names.CA_SECRET))
+        found = _pair(item, CA_CERTIFICATE, CA_KEY)
+        if item is None or found is None:
+            found = certificates.make_ca(release, now)
+            body = self._secret(names.CA_SECRET, "Opaque", {CA_CERTIFICATE: found.certificate, CA_KEY: found.key})
+            # Created, not applied: of two that race, one CA wins, and the loser reads it.
+            try:
+                item = await self._writer.create(paths.secrets(release), body)
+            except ApiError as error:
+                if not error.conflict:
+                    raise
+                return await self._ca(now)
+            log.info("ca_created", secret=names.CA_SECRET)
+        elif not certificates.usable_ca(found, now):
             raise ApiError(
                 0,
                 "BadCA",
-                f"Secret {self._settings.release_namespace}/{names.CA_SECRET} does not hold a CA that can be used; restore it, or "
-                "delete it to have a new one made (devboxes then need a restart)",
+                f"Secret {release}/{names.CA_SECRET} does not hold a CA that can be used; restore it, or delete it to have a new one made "
+                "(devboxes then need a restart)",
             )
-        made = certificates.make_ca(self._settings.release_namespace, now)
-        body = self._secret(names.CA_SECRET, "Opaque", {CA_CERTIFICATE: made.certificate, CA_KEY: made.key})
-        # Created, not applied: of two that race, one CA wins, and the loser reads it.
-        try:
-            await self._writer.create(paths.secrets(self._settings.release_namespace), body)
-        except ApiError as error:
-            if not error.conflict:
-                raise
-            return await self._ca(now)
-        log.info("ca_created", secret=names.CA_SECRET)
-        return made
+        annotations = item["metadata"].get("annotations") or {}
+        earlier = _moment(annotations.get(names.EARLIER_END_ANNOTATION))
+        wish = _moment(annotations.get(names.RENEWED_AT_ANNOTATION))
+        made, end = certificates.lifetime(found)
+        if wish is not None and made < wish <= now:
+            found, earlier = await self._replaced(item, certificates.renewed_ca(found, release, now), end), end
+        elif narrowed := certificates.narrowed_ca(found, release):
+            found = await self._replaced(item, narrowed, earlier)
+        self._observer.authority = Authority(*certificates.lifetime(found), earlier)
+        return found, wish - now if wish is not None and wish > now else LONGEST_WAIT
+
+    async def _replaced(self, item: Object, ca: Pair, earlier_end: datetime | None) -> Pair:
+        """Another certificate of the same CA, in this very Secret."""
+        body = self._secret(names.CA_SECRET, item["type"], {CA_CERTIFICATE: ca.certificate, CA_KEY: ca.key})
+        body["metadata"] |= {key: item["metadata"][key] for key in ("uid", "resourceVersion")}
+        if earlier_end is not None:
+            body["metadata"]["annotations"] = {names.EARLIER_END_ANNOTATION: format_time(earlier_end)}
+        await self._writer.apply(paths.secrets(self._settings.release_namespace, names.CA_SECRET), body)
+        log.info("ca_certificate_written", secret=names.CA_SECRET, end=format_time(certificates.lifetime(ca)[1]))
+        return ca
 
     def _owned(self, item: Object | None) -> bool:
         owners = (item or {"metadata": {}})["metadata"].get("ownerReferences") or ()
@@ -141,6 +180,16 @@ class SystemReconciler:
             "type": kind,
             "data": {field: base64.b64encode(value).decode() for field, value in data.items()},
         }
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Of an annotation; None if it is none."""
+    try:
+        found = parse_time(text)
+    except ValueError:
+        log.warning("annotation_unreadable", secret=names.CA_SECRET, expected="a time such as 2036-01-31T12:00:00Z")
+        return None
+    return found.replace(tzinfo=found.tzinfo or UTC) if found else None
 
 
 def _pair(item: Object | None, certificate: str, key: str) -> Pair | None:

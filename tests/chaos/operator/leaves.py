@@ -1,4 +1,5 @@
-"""The gateway's certificate is renewed under traffic: by the operator, through the Secret and the pod's volume; and half written.
+"""The gateway's certificate is renewed under traffic: by the operator, through the Secret and the pod's volume; and half written. And so
+is its CA, under devboxes that trust the certificate before.
 
 Goes in: a stage. Comes out: rows. The gateway serves with the operator's own certificate, in files that are replaced as a kubelet does it,
 and the devbox trusts the bundle that the operator gave its namespace.
@@ -9,11 +10,15 @@ import base64
 import contextlib
 import ssl
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic as now
 from typing import Final
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from tests.chaos.client import Tally
 from tests.chaos.report import Row
 from tests.chaos.world import eventually
@@ -27,6 +32,7 @@ from .stage import Stage
 from .traffic import Agent, Load, Traffic, traffic
 
 SECRET: Final = paths.secrets(NAMESPACE, names.LEAF_SECRET)
+AUTHORITY: Final = paths.secrets(NAMESPACE, names.CA_SECRET)
 SERVED_SECONDS: Final = 20.0
 """The gateway looks at its files every 10 s."""
 LOOK_SECONDS: Final = 11.0
@@ -74,6 +80,7 @@ async def leaves(stage: Stage, long: bool) -> list[Row]:
             cars.host = names.gateway_host(NAMESPACE)
             agent = await cars.agent(space)
             rows = [await _renewed(stage, cars, agent, volume, 3 if long else 1)]
+            rows += await _authority(stage, cars, agent, volume)
             if long:
                 rows.append(await _half_written(stage, cars, agent, volume))
     return rows
@@ -121,6 +128,83 @@ async def _renewed(stage: Stage, cars: Traffic, agent: Agent, volume: Volume, ti
                 await asyncio.sleep(0.1)
             took.append(now() - start)
     return _row(f"the gateway's certificate renewed {times} times", tally, max(took), len(serials) == times + 1)
+
+
+async def _authority(stage: Stage, cars: Traffic, agent: Agent, volume: Volume) -> list[Row]:
+    """The CA's certificate is narrowed and renewed under what trusts the old one, and the gateway's own is made under the new one."""
+    before = await _ca(stage)
+    async with _asked(cars, agent) as tally:
+        # As version 0.1.0 made it: with the same key, and good for any address and any use.
+        await stage.patch(AUTHORITY, {"data": {"ca.crt": _wide(before)}})
+        began = now()
+        narrowed = await _ca(stage, until=_excludes_addresses)
+        took = now() - began
+        moment = datetime.now(UTC).isoformat(timespec="seconds")
+        await stage.patch(AUTHORITY, {"metadata": {"annotations": {names.RENEWED_AT_ANNOTATION: moment}}})
+        renewed = await _ca(stage, until=lambda item: _end(item) > _end(narrowed))
+        old = await _serial(cars)
+        volume.write(await _next(stage))
+        start = now()
+        while await _serial(cars) == old and now() - start < 2 * SERVED_SECONDS:  # noqa: ASYNC110 (another process)
+            await asyncio.sleep(0.1)
+        served = now() - start
+        cars.trust.load_verify_locations(cadata=_text(renewed).decode())
+    kept = all(item["data"]["ca.key"] == before["data"]["ca.key"] for item in (narrowed, renewed))
+    annotations = renewed["metadata"]["annotations"]
+    return [
+        Row("a CA of version 0.1.0 is there when the operator looks", "narrowed ≤5 s, same key and end",
+            f"{took:.1f} s", took <= 5 and kept and _end(narrowed) == _end(before)),
+        Row("the CA is renewed by its annotation", "ten years from now, and the end of the old one is kept",
+            f"{names.EARLIER_END_ANNOTATION}: {annotations.get(names.EARLIER_END_ANNOTATION)}",
+            kept and names.EARLIER_END_ANNOTATION in annotations),
+        _row("both, and a certificate under the new one, for devboxes that trust the old one", tally, served, right=True),
+    ]  # fmt: skip
+
+
+async def _ca(stage: Stage, until: Callable[[Object], bool] = lambda _: True) -> Object:
+    """The CA's Secret, once it is so."""
+    found: list[Object] = []
+
+    async def there() -> bool:
+        item = await stage.get(AUTHORITY)
+        found[:] = [item] if item and until(item) else []
+        return bool(found)
+
+    await eventually(there, 20)
+    return found[0]
+
+
+def _text(item: Object) -> bytes:
+    return base64.b64decode(item["data"]["ca.crt"])
+
+
+def _end(item: Object) -> datetime:
+    return x509.load_pem_x509_certificate(_text(item)).not_valid_after_utc
+
+
+def _excludes_addresses(item: Object) -> bool:
+    constraints = x509.load_pem_x509_certificate(_text(item)).extensions.get_extension_for_class(x509.NameConstraints)
+    return bool(constraints.value.excluded_subtrees)
+
+
+def _wide(item: Object) -> str:
+    certificate = x509.load_pem_x509_certificate(_text(item))
+    key = serialization.load_pem_private_key(base64.b64decode(item["data"]["ca.key"]), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    builder = (
+        x509.CertificateBuilder(certificate.issuer, certificate.subject, certificate.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(certificate.not_valid_before_utc)
+        .not_valid_after(certificate.not_valid_after_utc)
+    )
+    for extension in certificate.extensions:
+        value = extension.value
+        if isinstance(value, x509.NameConstraints):
+            value = x509.NameConstraints(value.permitted_subtrees, None)
+        if not isinstance(value, x509.ExtendedKeyUsage):
+            builder = builder.add_extension(value, critical=extension.critical)
+    made = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return base64.b64encode(made).decode()
 
 
 async def _half_written(stage: Stage, cars: Traffic, agent: Agent, volume: Volume) -> Row:

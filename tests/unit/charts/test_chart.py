@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from devbox_cluster.paths import bin_dir
+from devbox_operator import metrics
+from devbox_operator.certificates import WARNINGS
 from devbox_proxy.lookups import SECONDS
 
 Object = dict[str, Any]
@@ -362,6 +364,19 @@ def test_podmonitors_only_when_asked(plain: list[Object]) -> None:
     assert not [each for each in plain if each["kind"] == "PodMonitor"]
     monitors = [each for each in render({"podMonitor": {"enabled": True}}) if each["kind"] == "PodMonitor"]
     assert {each["metadata"]["name"] for each in monitors} == {"devbox-operator", "devbox-gateway"}
+
+
+def test_alerts_tell_of_the_authoritys_end_three_times() -> None:
+    assert "PrometheusRule" not in {each["kind"] for each in render()}
+    (rule,) = [
+        each for each in render({"alerts": {"enabled": True, "labels": {"team": "x"}}}) if each["kind"] == "PrometheusRule"
+    ]
+    assert rule["metadata"]["labels"]["team"] == "x"
+    rules = rule["spec"]["groups"][0]["rules"]
+    days = [int(one["expr"].rpartition("< ")[2].split()[0]) for one in rules if one["alert"] == "DevboxGatewayAuthorityEnds"]
+    assert days == [time.days for time, _ in reversed(WARNINGS)]
+    (gauge,) = metrics.CERTIFICATE_END.describe()
+    assert all(f'{gauge.name}{{certificate="' in one["expr"] for one in rules)
 
 
 def test_the_gateways_egress_is_open_unless_rules_are_given(plain: list[Object]) -> None:
