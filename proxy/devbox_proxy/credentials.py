@@ -165,12 +165,15 @@ def prepare(head: RequestHead, found: Found, access: Access) -> UpstreamRequest:
     api = access.api
     target = join(api.base_path, head.path)
     query = found.query
+    if query and api.client_parameters:
+        query = _without(api.client_parameters, query) or None
     if api.query_key is not None:
-        kept = _without(api.query_key, query) if query else None
-        query = kept + b"&" + access.query if kept else access.query
+        query = query + b"&" + access.query if query else access.query
     if query is not None:
         target += b"?" + query
     lines = [api.host, *_forwarded(found.headers, api.not_forwarded, head.connection_options)]
+    if api.provider.key_protocols and _PROTOCOLS in head.fields:
+        lines = _without_keys(lines, api.provider.key_protocols)
     if api.redact_body:
         lines.append(_IDENTITY)
     websocket = head.websocket
@@ -210,21 +213,37 @@ def _name(parameter: bytes) -> bytes:
     return name.partition("\0")[0].strip().lower().encode("latin-1")
 
 
-def _without(key: bytes, query: bytes) -> bytes:
-    """The query without the client's own parameters of that name, in whatever way they are written; the rest byte for byte.
+def _without(names: frozenset[bytes], query: bytes) -> bytes:
+    """The query without the client's own parameters of these names, in whatever way they are written; the rest byte for byte.
 
-    ';' ends a parameter like '&': to some servers it is so.
+    ';' ends a parameter like '&': to some servers it is so. `name[]` is that name, too: to those that make lists of them.
     """
-    key = key.lower()
     first, *rest = _PARAMETER.findall(query)
-    kept = [parameter for parameter in rest if _name(parameter[1:]) != key]
-    if _name(first) != key:
+    kept = [parameter for parameter in rest if _name(parameter[1:]).partition(b"[")[0] not in names]
+    if _name(first).partition(b"[")[0] not in names:
         return b"".join((first, *kept))
     return b"".join(kept)[1:]
 
 
 _PARAMETER: Final = re.compile(rb"(?:\A|[&;])[^&;]*")
 """Each with the separator before it."""
+
+
+_PROTOCOLS: Final = b"sec-websocket-protocol"
+
+
+def _without_keys(lines: list[Line], prefixes: tuple[bytes, ...]) -> list[Line]:
+    """Without the subprotocols that hold a credential of the client's; the others as they were."""
+    kept = []
+    for line in lines:
+        name, value = line
+        items = value.split(b",") if name.lower() == _PROTOCOLS else []
+        others = [item for item in items if not item.strip().lower().startswith(prefixes)]
+        if len(others) == len(items):
+            kept.append(line)
+        elif others:
+            kept.append((name, b",".join(others).strip()))
+    return kept
 
 
 def join(base: bytes, path: bytes) -> bytes:

@@ -74,6 +74,8 @@ class Api:
     query_key: bytes | None
     """The query parameter that holds the credential, for type Query; as sent, its name needs no escapes."""
     provider: Provider
+    client_parameters: frozenset[bytes]
+    """Parameters of the client's query, in lower case, that the API never gets: where it takes a credential."""
     key_headers: frozenset[bytes]
     """Headers, in lower case, in which a client may send its token and have the credential in that place (Bearer only)."""
     not_forwarded: frozenset[bytes]
@@ -113,8 +115,9 @@ def compile_gateway(document: Gateway) -> Api:
         auth=auth,
         query_key=_key(auth) if auth.type == "Query" else None,
         provider=row,
+        client_parameters=row.key_parameters | ({_key(auth).lower()} if auth.type == "Query" else frozenset()),
         key_headers=row.key_headers | accepted if auth.type == "Bearer" else frozenset(),
-        not_forwarded=_not_forwarded(auth, accepted, redact_body=redact_body),
+        not_forwarded=_not_forwarded(auth, accepted | row.more_key_headers, redact_body=redact_body),
         rules=compile_rules(document.rules) if document.rules else None,
         max_body=document.max_request_body,
         timeouts=_timeouts(document.timeouts),

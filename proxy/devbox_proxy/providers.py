@@ -15,6 +15,12 @@ class Provider:
     """Where the API lives if the endpoint has no path of its own."""
     key_headers: frozenset[bytes] = frozenset()
     """Headers in which its clients send a key; the credential then goes into that header."""
+    key_parameters: frozenset[bytes] = frozenset()
+    """Parameters of the query, in lower case, in which it takes a credential: the client's own are removed, as headers of that kind are."""
+    key_protocols: tuple[bytes, ...] = ()
+    """How WebSocket subprotocols begin, in lower case, that hold one: removed likewise."""
+    more_key_headers: frozenset[bytes] = frozenset()
+    """Headers in which it takes a credential, besides those that no API gets of a client's (grammar.CREDENTIAL_HEADERS)."""
     query_header: bytes | None = None
     """Where the credential goes if the client put its token into the query, as this API lets it."""
     key_header_for: tuple[tuple[str, bytes], ...] = ()
@@ -27,13 +33,25 @@ _EXACT: Final = {
     # tokens (sk-ant-oat…) go as Bearer.
     "api.anthropic.com": Provider(key_headers=frozenset({b"x-api-key"}), key_header_for=(("sk-ant-api", b"x-api-key"),)),
     # platform.openai.com, "API reference": all paths are below /v1; the SDKs' base_url holds it.
-    "api.openai.com": Provider(base_path="/v1"),
+    "api.openai.com": Provider(base_path="/v1", key_protocols=(b"openai-insecure-api-key.",)),
     # ai.google.dev, "API keys": x-goog-api-key; older examples have ?key=…, which ends in logs. Its OpenAI-compatible paths take Bearer.
-    "generativelanguage.googleapis.com": Provider(key_headers=frozenset({b"x-goog-api-key"}), query_header=b"x-goog-api-key"),
+    # cloud.google.com, "System parameters": an OAuth token also comes as ?access_token= (?oauth_token= is its older name).
+    "generativelanguage.googleapis.com": Provider(
+        key_headers=frozenset({b"x-goog-api-key"}),
+        key_parameters=frozenset({b"key", b"$key", b"access_token", b"$access_token", b"oauth_token", b"$oauth_token"}),
+        more_key_headers=frozenset({b"x-goog-iam-authorization-token"}),
+        query_header=b"x-goog-api-key",
+    ),
 }
 _SUFFIX: Final = {
-    # learn.microsoft.com, "Azure OpenAI REST API reference": api-key, or Bearer with an Entra token.
-    ".openai.azure.com": Provider(key_headers=frozenset({b"api-key"})),
+    # learn.microsoft.com, "Azure OpenAI REST API reference": api-key, or Bearer with an Entra token; ?api-key= for WebSockets.
+    # "Subscriptions in Azure API Management": what stands before it takes its own key in the others.
+    ".openai.azure.com": Provider(
+        key_headers=frozenset({b"api-key"}),
+        key_parameters=frozenset({b"api-key", b"subscription-key"}),
+        key_protocols=(b"openai-insecure-api-key.",),
+        more_key_headers=frozenset({b"ocp-apim-subscription-key"}),
+    ),
 }
 
 

@@ -156,6 +156,65 @@ def test_query_takes_the_credential_once_and_no_other_of_its_name(target: bytes,
     assert "a%2Fb" not in repr(request)
 
 
+GOOGLE = "https://generativelanguage.googleapis.com"
+AZURE = "https://x.openai.azure.com"
+
+
+@pytest.mark.parametrize("where", ["https://api.example", "https://api.openai.com", "https://api.anthropic.com", GOOGLE, AZURE])
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        b"key=mine",
+        b"KEY=mine",
+        b"k%65y=mine",
+        b"%6B%65%79=mine",
+        b"+key=mine",
+        b"key%00x=mine",
+        b"key[]=mine",
+        b"key%5B0%5D=mine",
+        b"key",
+        b"$key=mine",
+        b"access_token=mine",
+        b"oauth%5Ftoken=mine",
+        b"api-key=mine",
+        b"Api%2Dkey=mine",
+        b"subscription-key=mine",
+    ],
+)
+def test_the_clients_own_credential_goes_to_no_api_that_takes_one_there(where: str, parameter: bytes) -> None:
+    """In whatever way its name is written, first, last and twice. To other APIs a parameter of that name is a parameter."""
+    google = b"api" not in parameter.lower() and b"subscription" not in parameter
+    taken = (where == GOOGLE and google) or (where == AZURE and not google)
+    for separator in (b"&", b";"):
+        query = separator.join((parameter, b"alt=sse", parameter, b"keys=1", b"x=key%3Dmine", parameter))
+        target, _ = prepared(where, "sk-real-k", AUTHORIZATION, target=b"/v1/x?" + query)
+        kept = separator.join((b"alt=sse", b"keys=1", b"x=key%3Dmine"))
+        assert target.partition(b"?")[2] == (kept if taken else query)
+    alone, _ = prepared(where, "sk-real-k", AUTHORIZATION, target=b"/v1/x?" + parameter)
+    assert (b"?" in alone) is not taken
+
+
+def test_the_clients_own_credential_in_a_header_or_subprotocol_goes_to_no_api_that_takes_one_there() -> None:
+    own = (
+        (b"Ocp-Apim-Subscription-Key", b"mine"),
+        (b"X-Goog-IAM-Authorization-Token", b"mine"),
+        (b"Sec-WebSocket-Protocol", b"realtime, OpenAI-Insecure-API-Key.mine, openai-beta.realtime-v1"),
+    )
+    _, azure = prepared(AZURE, "sk-real-k", AUTHORIZATION, *own)
+    assert (b"ocp-apim-subscription-key" in azure, b"x-goog-iam-authorization-token" in azure) == (False, True)
+    assert azure[b"sec-websocket-protocol"] == [b"realtime, openai-beta.realtime-v1"]
+    _, google = prepared(GOOGLE, "sk-real-k", AUTHORIZATION, *own)
+    assert (b"ocp-apim-subscription-key" in google, b"x-goog-iam-authorization-token" in google) == (True, False)
+    _, openai = prepared("https://api.openai.com", "sk-real-k", AUTHORIZATION, own[2], (b"OpenAI-Organization", b"org-1"))
+    assert openai[b"sec-websocket-protocol"] == [b"realtime, openai-beta.realtime-v1"]
+    assert openai[b"openai-organization"] == [b"org-1"], "that is no credential"
+    alone = (b"Sec-WebSocket-Protocol", b"openai-insecure-api-key.mine")
+    _, nothing = prepared("https://api.openai.com", "sk-real-k", AUTHORIZATION, alone)
+    assert b"sec-websocket-protocol" not in nothing
+    _, other = prepared("https://api.example", "sk-real-k", AUTHORIZATION, alone)
+    assert other[b"sec-websocket-protocol"] == [alone[1]]
+
+
 def test_a_credential_that_was_sent_in_the_query_is_found_in_an_answer() -> None:
     request = sent(Auth(type="Query", key="key"), "se/cret key 1", KEY)
     for form in (b"se/cret key 1", b"se%2Fcret%20key%201", b"se%2fcret+key+1"):
