@@ -1,0 +1,64 @@
+"""What a newcomer pastes: nothing overwrites a key that another page had him make, and everything is deleted in the order of its file."""
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.support.pages import PROJECT, blocks, first_devbox, here_documents, objects, readme_objects
+
+from devbox_api.devbox import DevboxSpec
+from devbox_api.egresspolicy import EgressPolicySpec
+from devbox_api.gatewayconfig import GatewayConfigSpec
+
+ORDER = ["Devbox", "Secret", "GatewayConfig", "EgressPolicy"]
+SPECS: dict[str, Any] = {"Devbox": DevboxSpec, "GatewayConfig": GatewayConfigSpec, "EgressPolicy": EgressPolicySpec}
+OWN = "devbox-examples"
+"""The namespace that the pages give to examples/."""
+CURRENT = "the reader's own"
+
+
+def secrets() -> list[tuple[str, str, str]]:
+    """(namespace, name, where) of every Secret that a page or an example makes."""
+    found = [(CURRENT, one["metadata"]["name"], "README.md") for one in objects(readme_objects()) if one["kind"] == "Secret"]
+    for page in ("README.md", *sorted(f"docs/{path.name}" for path in (PROJECT / "docs").glob("*.md"))):
+        for script in blocks(page, "sh"):
+            made = re.findall(r"kubectl(?: -n (\S+))? create secret generic (\S+)", script)
+            found += [(namespace or CURRENT, name, page) for namespace, name in made]
+    for path in sorted((PROJECT / "examples").rglob("*.yaml")):
+        for one in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+            if one["kind"] == "Secret":
+                namespace = one["metadata"].get("namespace", OWN)
+                found.append((namespace, one["metadata"]["name"], f"examples/{path.relative_to(PROJECT / 'examples')}"))
+    return found
+
+
+def test_no_two_pages_make_the_same_secret() -> None:
+    places = Counter((namespace, name) for namespace, name, _ in secrets())
+    twice = [one for one in secrets() if places[one[:2]] > 1]
+    assert not twice
+    assert {where for _, _, where in secrets()} >= {"README.md", "docs/install.md", "examples/20-secrets.yaml"}
+
+
+def test_examples_are_applied_in_a_namespace_of_their_own() -> None:
+    pages = [PROJECT / "README.md", *(PROJECT / "docs").glob("*.md"), *(PROJECT / "examples").rglob("*"),
+             PROJECT / "charts" / "devbox-gateway" / "templates" / "NOTES.txt"]  # fmt: skip
+    told = 0
+    for path in filter(Path.is_file, pages):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if re.match(r"\s*(#\s*)?kubectl .*(apply|delete) -f examples/(\s|$)", line):
+                assert f"-n {OWN} " in line, f"{path.name}: {line.strip()}"
+                told += 1
+    assert told >= 3
+
+
+@pytest.mark.parametrize("text", [readme_objects(), *here_documents(first_devbox())], ids=["README.md", "docs/install.md"])
+def test_what_is_to_be_applied_is_valid_and_has_what_is_used_behind_what_uses_it(text: str) -> None:
+    kinds = [one["kind"] for one in objects(text)]
+    assert kinds == sorted(kinds, key=ORDER.index)
+    assert kinds[0] == "Devbox"
+    for one in objects(text):
+        if one["kind"] in SPECS:
+            SPECS[one["kind"]].model_validate(one["spec"])
