@@ -79,7 +79,7 @@ async def everything(*, tls: bool) -> AsyncIterator[tuple[dict[str, str], str, s
     cluster = Cluster()
     cluster.pod(podIPs=[{"ip": HOST}])
     scheme = "https" if tls else "http"
-    token = cluster.bind("API", f"{scheme}://{NAME}", "sk-bench-credential", {"type": "Bearer"}, redactResponses="Headers")
+    token = cluster.bind("API", f"{scheme}://{NAME}", "sk-bench-credential", {"type": "Bearer"}, redact_responses="Headers")
     settings: dict[str, Any] = {
         "upstreams": {"allowedCIDRs": ["10.203.1.0/24"], "addressOverrides": {NAME: f"{UPSTREAM}:{PORTS['upstream']}"}},
     }

@@ -85,9 +85,14 @@ class Answer:
         self._out: list[bytes] = []
 
     @property
-    def held(self) -> bool:
+    def waits(self) -> bool:
         """Some of it waits for the client."""
         return bool(self._out)
+
+    @property
+    def holds(self) -> bool:
+        """Some of it waits for what follows, in which the credential may go on."""
+        return self._search is not None and self._search.held > 0
 
     def begin(
         self, head: ResponseHead, request: UpstreamRequest, *, public_url: bytes, request_id: str, http10: bool, close: bool
@@ -107,6 +112,11 @@ class Answer:
     def add(self, data: bytes) -> None:
         """A piece of its body."""
         self._put(data if self._search is None else self._search.feed(data))
+
+    def let_go(self) -> None:
+        """What was held for long enough goes on, whatever follows."""
+        if self._search is not None:
+            self._put(self._search.let_go())
 
     def flush(self, client: Reader) -> None:
         """Send what one read of the API brought, in one piece, as far as the client takes it."""

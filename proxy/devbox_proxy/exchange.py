@@ -59,7 +59,7 @@ class State(Enum):
 
 
 class Exchange:
-    """A request and its answer. Implements upstream.Receiver."""
+    """A request and its answer. Implements upstream.Receiver and ticks.Holder."""
 
     __slots__ = (
         "_answer",
@@ -145,7 +145,7 @@ class Exchange:
         """Backpressure from the client."""
         if writable:
             self.flush_answer()
-        if self._upstream is not None and not self._answer.held:
+        if self._upstream is not None and not self._answer.waits:
             self._upstream.pause(paused=not writable)
 
     def tunnel_up(self, data: bytes) -> None:
@@ -287,6 +287,16 @@ class Exchange:
     def flush_answer(self) -> None:
         """Send what one read of the API brought, in one piece."""
         self._answer.flush(self._client)
+        if self._answer.holds:
+            self._gateway.ticks.add(self)
+
+    def let_go(self) -> bool:
+        """What was held back for the sake of the search has waited for long enough. Whether more is held."""
+        if self.state is not State.ANSWERING:
+            return False
+        self._answer.let_go()
+        self._answer.flush(self._client)
+        return self._answer.holds
 
     def switched(self, head: ResponseHead, data: bytes) -> None:
         """101: from here on the bytes belong to the WebSocket; `data` are the first."""
@@ -390,6 +400,7 @@ class Exchange:
     def _over(self, ended: str) -> None:
         """Let go of everything and write the last line. The client's connection is the caller's business."""
         self.state = State.DONE
+        self._gateway.ticks.drop(self)
         self._upload.drop()
         if self._task is not None:
             self._task.cancel()

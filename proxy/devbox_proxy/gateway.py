@@ -24,6 +24,7 @@ from .reader import HeadLimits
 from .refusals import Refusal
 from .settings import Bounds, Timeouts
 from .state import State
+from .ticks import Ticks
 from .view import Limits
 from .waiting import Waiting
 
@@ -70,6 +71,7 @@ class Gateway:
         """Of the forward proxy: they share the memory with requests."""
         self.sockets = 0
         """Clients' connections on both ports."""
+        self.ticks = Ticks()
         self.memory = Memory(self.bounds.memory_percent)
 
     # deciding

@@ -1,145 +1,237 @@
 """The credential, taken out of what an API sends back: a second line of defence, behind "an endpoint is what its author says".
 
 Goes in: header values, or a body in pieces. Comes out: the same number of bytes, the credential's overwritten with `*`. Found are
-the credential as it is, percent-encoded or JSON-escaped in whole or in part, and in base64, alone or within something longer; and,
-whole, what it was sent as (Basic). Other transformations are not. Pure. Called by relay.py.
+the credential as it is, in base64, alone or within something longer, and, whole, as what it was sent as (Basic); each of them also
+percent-encoded or JSON-escaped, in whole or in part. Other transformations are not. Pure. Called by relay.py and bodies.py.
+
+Every byte is looked at by functions of C alone, a fixed number of times, whatever it is: all escapes are undone at once, and what comes out
+is searched for the ends of the forms. What that finds is looked at closely, by patterns.
 """
 
 import base64
 import re
+from binascii import a2b_qp
 from typing import Final
+from urllib.parse import quote
 
 from devbox_common.redacted import Redacted
 
 MIN_LENGTH: Final = 12
 """Characters: a shorter one would be found by chance in text that has nothing to do with it."""
-HELD_BACK: Final = 16 * 1024
-"""Bytes of a body that may be kept waiting for their line's end. Fixed: an amount that depended on how much of the credential
-has been seen would tell it to whoever measures."""
+HELD_LEAST: Final = 1024
+"""Bytes at a body's end that wait for what follows, at least."""
+_WINDOW: Final = 2048
+"""Bytes that are looked at closely at a time."""
 _JSON_SHORT: Final = b'"\\/'
 """Characters with an escape of two characters (RFC 8259 7)."""
+_LONGEST_ESCAPE: Final = len(r"\u0000")
 
 
 class Redactor:
-    """One credential's pattern. Compiled at its first use (milliseconds), and kept as long as this version of the credential.
+    """One credential's forms. Worked out at the first use, and kept as long as this version of the credential.
 
     `rendered`: a form that it is sent in and that hides it from the eye, such as what follows `Basic`.
     """
 
-    __slots__ = ("_literal", "_odd", "_pattern", "_rendered", "_secret", "reach")
+    __slots__ = ("_anchors", "_patterns", "_rendered", "_secret", "_usual", "hold", "longest", "reach")
 
     def __init__(self, secret: Redacted, rendered: Redacted | None = None) -> None:
         self._secret = secret
         self._rendered = rendered or Redacted("")
-        self._pattern: re.Pattern[bytes] | None = None
-        self._odd = any(character in secret.reveal() for character in "%\\ ")
-        """It holds characters that an escape is made of; or spaces, for which '+' stands in a query."""
-        self._literal: tuple[bytes, ...] | None = None
-        """The forms without escapes."""
-        longest = max(len(secret.reveal().encode()) * 4 // 3, len(self._rendered))
-        self.reach: Final = longest * len(r"\u0000")
-        """Bytes of the longest form: base64, each character of it escaped."""
+        self._anchors: tuple[bytes, ...] | None = None
+        self._usual: tuple[bytes, ...] | None = None
+        """The ways to write the forms that are usual."""
+        self._patterns: tuple[tuple[bytes, re.Pattern[bytes]], ...] | None = None
+        self.longest: Final = max(1, (len(secret.reveal().encode()) + 2) // 3 * 4, len(self._rendered))
+        """Bytes of the longest form without escapes: base64."""
+        self.reach: Final = self.longest * _LONGEST_ESCAPE
+        """Bytes of the longest form with each character escaped."""
+        self.hold: Final = max(HELD_LEAST, 1 << (self.reach - 1).bit_length())
+        """Bytes at a body's end that wait for what follows: a power of two, so that little of the credential's length is seen in it."""
 
     def __call__(self, data: bytes) -> bytes:
         """The data, its length unchanged."""
-        if not self.may_be_in(data):
-            return data
-        if self._pattern is None:
-            self._pattern = re.compile(b"|".join(self._forms()))
-        return self._pattern.sub(_stars, data)
+        return self.exact(data) if self.may_be_in(data) else data
 
     def may_be_in(self, data: bytes) -> bool:
-        """A look that is quick, and never says no where it is: undo all escapes, and search for what has none."""
-        if self._literal is None:
-            self._literal = self._plain_forms()
-        for form in self._literal:
-            if form in data:
-                return True
-        if not self._literal or not (self._odd or b"%" in data or b"\\" in data):
-            return False
-        # A credential that holds these characters itself would be taken apart.
-        if self._odd:
-            return True
-        plain = data
-        # One kind after the other: a pattern that begins with a literal is found ten times as fast as a choice of two.
-        for kind in _ESCAPES:
-            plain = kind.sub(_unescaped, plain)
-        plain = plain.replace(b"\\", b"")
-        return any(form in plain for form in self._literal)
+        """A look that is quick, and never says no where it is."""
+        return self.shows(plain(data))
 
-    def _plain_forms(self) -> tuple[bytes, ...]:
-        forms: list[bytes] = []
+    def shows(self, text: bytes) -> bool:
+        """The same for what `plain` made of it."""
+        anchors = self._anchors
+        if anchors is None:
+            anchors = self._anchors = self._find_anchors()
+        return any(anchor in text for anchor in anchors)
+
+    def exact(self, data: bytes) -> bytes:
+        """What is a form, whole, overwritten."""
+        if self._usual is None:
+            self._usual = tuple(sorted({way for form in self._forms() for way in _usual_ways(form)}, key=len, reverse=True))
+        for way in self._usual:
+            if way in data:
+                data = data.replace(way, b"*" * len(way))
+        if not self.may_be_in(data):
+            return data
+        out = bytearray(data)
+        for at in range(0, len(data), _WINDOW):
+            window = data[at : at + _WINDOW + self.reach]
+            text = plain(window)
+            for anchor, pattern in self._look_closely():
+                if anchor in text:
+                    for found in pattern.finditer(window):
+                        start, end = found.span()
+                        out[at + start : at + end] = b"*" * (end - start)
+        return bytes(out)
+
+    def _forms(self) -> list[bytes]:
+        """Without escapes, the longest first."""
+        forms = []
+        if len(self._rendered) >= MIN_LENGTH:
+            forms.append(self._rendered.reveal().encode())
         if len(self._secret) >= MIN_LENGTH:
             value = self._secret.reveal().encode()
             forms += [value, *sorted(_base64_forms(value))]
-        if len(self._rendered) >= MIN_LENGTH:
-            forms.append(self._rendered.reveal().encode())
-        return tuple(forms)
-
-    def _forms(self) -> list[bytes]:
-        """Patterns, the longest first."""
-        forms = []
-        if len(self._rendered) >= MIN_LENGTH:
-            forms.append(_escaped_base64(self._rendered.reveal().encode()))
-        if len(self._secret) >= MIN_LENGTH:
-            value = self._secret.reveal().encode()
-            forms += [b"".join(map(_any_escape, value)), *map(_escaped_base64, sorted(_base64_forms(value)))]
         return forms
+
+    def _find_anchors(self) -> tuple[bytes, ...]:
+        anchors = {anchor for anchor, _ in self._anchored()}
+        # What is found by another one's is not searched for twice: what Basic renders ends in one of the forms of base64.
+        return tuple(one for one in sorted(anchors) if not any(other != one and other in one for other in anchors))
+
+    def _look_closely(self) -> tuple[tuple[bytes, re.Pattern[bytes]], ...]:
+        """For each form its anchor and its pattern, the longest first."""
+        if self._patterns is None:
+            patterns = [(anchor, re.compile(b"".join(map(_any_escape, form)))) for anchor, form in self._anchored()]
+            self._patterns = tuple(patterns)
+        return self._patterns
+
+    def _anchored(self) -> list[tuple[bytes, bytes]]:
+        """For each form what it is found by."""
+        value = self._secret.reveal().encode()
+        return [(_anchor(form, _RAW if form == value else _BASE64), form) for form in self._forms()]
 
     def __repr__(self) -> str:
         return "Redactor(<redacted>)"
 
 
 class BodyRedactor:
-    """A text body in pieces. What follows the last newline waits for more, up to HELD_BACK bytes: an event of a stream ends in one."""
+    """A body in pieces. Its last bytes wait for what follows, in which a form may go on: how many depends on sizes, on the time (`let_go`)
+    and on where lines end, which is in no form; never on how much of the credential has been seen, or who measures would be told it."""
 
-    __slots__ = ("_held", "_redact")
+    __slots__ = ("_escape", "_old", "_redact", "_tail", "_text", "held")
 
     def __init__(self, redact: Redactor) -> None:
         self._redact = redact
-        self._held = b""
+        self._tail = b""
+        """The last bytes, those that have gone and those that wait."""
+        self.held = 0
+        """How many of them wait."""
+        self._old = 0
+        """How many of these waited the last time that some were let go."""
+        self._text = b""
+        """What was made of the last bytes; all of it has been searched."""
+        self._escape = b""
+        """The beginning of an escape, at the end."""
 
     def feed(self, chunk: bytes) -> bytes:
         """What may go on now; possibly nothing."""
-        # What is held has been searched: only a form that began in it and goes on in the chunk is new.
-        begin = max(0, len(self._held) - self._redact.reach)
-        data = self._held[:begin] + self._redact(self._held[begin:] + chunk)
-        cut = max(data.rfind(b"\n") + 1, len(data) - HELD_BACK)
-        self._held = data[cut:]
-        return data[:cut]
+        redact = self._redact
+        fresh = self._escape + chunk if self._escape else chunk
+        whole = _whole(fresh)
+        self._escape = fresh[whole:]
+        text = self._text + plain(fresh[:whole] if self._escape else fresh)
+        data = self._tail + chunk if self._tail else chunk
+        if redact.shows(text):
+            data = redact.exact(data)
+        size = len(data)
+        sent = size - len(chunk) - self.held
+        lowest = max(0, size - redact.hold)
+        line = max(data.rfind(b"\n", lowest), data.rfind(b"\r", lowest)) + 1
+        cut = max(sent, line, lowest)
+        self.held = size - cut
+        self._old = max(0, self._old - (cut - sent))
+        if line == size:
+            self._tail = self._text = b""
+        else:
+            self._tail = data[min(cut, max(line, size - redact.reach)) :]
+            self._text = text[-redact.longest :]
+        return data[sent:cut]
+
+    def let_go(self) -> bytes:
+        """What has waited since the last call; what came after it waits until the next one."""
+        sent = len(self._tail) - self.held
+        out = self._tail[sent : sent + self._old]
+        self.held = self._old = self.held - self._old
+        return out
 
     def finish(self) -> bytes:
         """The rest."""
-        rest, self._held = self._held, b""
+        rest = self._tail[len(self._tail) - self.held :]
+        self.held = 0
         return rest
 
 
-_ESCAPES: Final = (re.compile(rb"\\u00([0-9A-Fa-f]{2})"), re.compile(rb"%([0-9A-Fa-f]{2})"))
+def _anchor(form: bytes, special: re.Pattern[bytes]) -> bytes:
+    """What a form is found by: a part without what `plain` may change, or what differs between the two alphabets of base64. The last one
+    if it is long enough, so that the form's beginning alone is not looked at closely; else the longest. Perhaps nothing, which is in
+    everything: of a credential that is full of escapes."""
+    parts = special.split(form)
+    part = parts[-1] if len(parts[-1]) >= MIN_LENGTH else max(parts, key=len)
+    # What stands before a form may take its first characters for the rest of an escape: "100%" before "abc", "\\u" before "00ab".
+    taken = next((count for start, count in ((b"u00", 5), (b"00", 4), (b"0", 3)) if part.startswith(start)), 2)
+    return part[taken:]
 
 
-def _unescaped(match: re.Match[bytes]) -> bytes:
-    return bytes([int(match[1], 16)])
+def _usual_ways(form: bytes) -> set[bytes]:
+    """As libraries write it: found without looking closely, which takes ten times as long."""
+    ways = {form, quote(form).encode(), quote(form, safe="").encode(), form.replace(b"\\", b"\\\\").replace(b'"', b'\\"')}
+    ways |= {way.replace(b"/", b"\\/") for way in ways}
+    for pattern in (b"%%%02x", b"%%%02X", b"\\u00%02x", b"\\u00%02X"):
+        ways.add(b"".join([pattern % byte for byte in form]))
+    return ways
 
 
-def _stars(match: re.Match[bytes]) -> bytes:
-    return b"*" * (match.end() - match.start())
+def plain(data: bytes) -> bytes:
+    """The data with all escapes undone at once.
+
+    Quoted-printable is the one decoder of the library that takes whatever comes: '%' becomes its '='.
+    """
+    if b"\\" in data:
+        return a2b_qp(data.replace(b"\\u00", b"%").translate(_AS_QUOTED, b"\\"))
+    if b"%" in data:
+        return a2b_qp(data.translate(_AS_QUOTED))
+    return data
+
+
+_AS_QUOTED: Final = bytes.maketrans(b"%=\r\n", b"=\0\1\1")
+"""'=' and line ends mean something there; the latter are in no form."""
+_RAW: Final = re.compile(rb"[%\\= ]")
+_BASE64: Final = re.compile(rb"[=+/_-]")
+
+
+def _whole(data: bytes) -> int:
+    """Where the beginning of an escape that goes on behind the data begins; else the data's end."""
+    end = len(data)
+    at = data.rfind(b"%", max(0, end - 2))
+    if at >= 0:
+        return at
+    at = data.rfind(b"\\", max(0, end - 5))
+    return at if at >= 0 and rb"\u00".startswith(data[at : at + 4]) else end
 
 
 def _any_escape(byte: int) -> bytes:
     """A pattern for one byte, as it is or escaped as URLs or JSON do."""
-    plain = re.escape(bytes([byte]))
+    plain_byte = re.escape(bytes([byte]))
     hexadecimal = b"".join(b"[%c%c]" % (d, d - 32) if d >= ord("a") else b"%c" % d for d in b"%02x" % byte)
-    choices = [plain, b"%" + hexadecimal, rb"\\u00" + hexadecimal]
+    choices = [plain_byte, b"%" + hexadecimal, rb"\\u00" + hexadecimal]
     if byte in _JSON_SHORT:
-        choices.append(rb"\\" + plain)
+        choices.append(rb"\\" + plain_byte)
     if byte == ord(" "):
         choices.append(rb"\+")  # as forms write it
+    if byte in b"%\\":
+        choices.reverse()  # what begins an escape is taken for one
     return b"(?:" + b"|".join(choices) + b")"
-
-
-def _escaped_base64(form: bytes) -> bytes:
-    """A pattern for base64: its '+', '/' and '=' may be escaped, and nobody escapes letters."""
-    return b"".join(_any_escape(byte) if byte in b"+/=-_" else b"%c" % byte for byte in form)
 
 
 def _base64_forms(value: bytes) -> set[bytes]:
