@@ -68,13 +68,12 @@ def registry(
 
 
 def operator_settings(_: Settings) -> kopf.OperatorSettings:
-    """Kopf's settings: quiet, alone, and in pages."""
+    """Kopf's settings: quiet and alone. (Its lists and watches are kopfsource.py's.)"""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.peering.standalone = True
     # CustomResourceDefinitions and namespaces are not scanned for: that would need more rights.
     settings.scanning.disabled = True
-    settings.watching.chunk_size = 500
     settings.persistence.diffbase_storage = _NoDiffs()
     settings.networking.enforce_retry_after = True
     settings.networking.connect_timeout = 10
