@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.probes.births import births
+from tests.probes.endings import SHORT, endings
 from tests.probes.faults import kill_gateway_pod, restart_kube_router, under
 from tests.probes.matrix import direct
 from tests.probes.proxied import proxied
@@ -66,3 +67,8 @@ def test_no_packet_passes_during_a_fault(probed: World, fault: str) -> None:
         "gateway pod killed": lambda: kill_gateway_pod(probed),
     }
     assert failed([under(probed, fault, causes[fault])]) == []
+
+
+@pytest.mark.row("S20")
+def test_no_packet_passes_while_a_devbox_ends_however_long_its_processes_take(probed: World) -> None:
+    assert failed(endings(probed, SHORT, grace=6)) == []

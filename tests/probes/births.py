@@ -79,7 +79,7 @@ def births(world: World, number: int = 50, controls: int = 10) -> list[Verdict]:
     objects = [_devbox(name, everything) for name in groups["devboxes"]]
     objects += [pods.manifest(name, command(everything), labels={"probes": "late"}) for name in groups["late"]]
     objects += [pods.manifest(name, command(everything), labels={"probes": "free"}) for name in groups["free"]]
-    world.home.apply(_policy_like_ours(), *objects)
+    world.home.apply(policy_like_ours("late"), *objects)
     try:
         born = {who: _sent(world, names, devboxes=who == "devboxes") for who, names in groups.items()}
         counted = Counted(world.sinkhole.counters.node(), world.sinkhole.counters.sinkhole())
@@ -187,15 +187,15 @@ def _devbox(name: str, targets: Sequence[str]) -> Object:
     return {"apiVersion": "devbox-gateway.io/v1alpha1", "kind": "Devbox", "metadata": {"name": name}, "spec": spec}
 
 
-def _policy_like_ours() -> Object:
-    """What a devbox's policy says, for the pods that have no init container."""
+def policy_like_ours(label: str) -> Object:
+    """What a devbox's policy says, for pods that are none; they carry the label `probes`."""
     gateway = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": RELEASE_NAMESPACE}},
         "podSelector": {"matchLabels": {"app.kubernetes.io/component": "gateway"}},
     }
     spec = {
-        "podSelector": {"matchLabels": {"probes": "late"}},
+        "podSelector": {"matchLabels": {"probes": label}},
         "policyTypes": ["Ingress", "Egress"],
         "egress": [{"to": [gateway], "ports": [{"protocol": "TCP", "port": 8443}]}],
     }
-    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "late"}, "spec": spec}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": label}, "spec": spec}

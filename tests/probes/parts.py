@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .births import births
+from .endings import endings
 from .faults import faults
 from .matrix import direct
 from .proxied import proxied
@@ -17,4 +18,5 @@ PARTS: Final[dict[str, Callable[[World], list[Verdict]]]] = {
     "births": births,
     "faults": faults,
     "tightened": tightened,
+    "endings": endings,
 }

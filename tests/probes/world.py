@@ -55,6 +55,8 @@ class World:
     """In the devbox's namespace; listens."""
     stranger: Pod
     """In another namespace; listens."""
+    make: Callable[..., Workspace]
+    """One more namespace, with these labels; it goes when everything does."""
 
     def service(self, name: str, namespace: str) -> Any:
         """A Service that is there."""
@@ -145,7 +147,7 @@ def world(kubectl: Kubectl, make: Callable[..., Workspace]) -> Iterator[World]:
     control = pods.running(kubectl, away.name, "control")
     with sinkhole(ANSWERS) as opened:
         _listening(control, neighbour, stranger)
-        yield World(kubectl, opened, home, devbox, control, neighbour, stranger)
+        yield World(kubectl, opened, home, devbox, control, neighbour, stranger, make)
 
 
 def _listening(control: Pod, *others: Pod) -> None:
