@@ -9,7 +9,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 SILENT: float = 600.0
-"""Seconds without a word from the API server (bookmarks come every minute) after which a restart is the better way."""
+"""Seconds without a word from the API server about one of the kinds that are always watched (a silent watch is opened anew every minute)
+after which a restart is the better way."""
 
 
 def application(

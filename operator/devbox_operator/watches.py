@@ -144,10 +144,7 @@ class Watches:
 
     async def start(self) -> None:
         """Start what is always watched, and wait until each was listed. Raises `ApiError` where one can't be."""
-        groups = (self._policies, self._pods, self._gateways, self._egress, self.accounts, self.bundles, *self.volumes.values())
-        mirrors: list[Mirror[Any]] = [self.stored, *self.certificates, *self.floor, self.nodes]
-        mirrors += [mirror for group in groups for mirror in group.values()]
-        await self._begin(mirrors)
+        await self._begin(self._always())
         # By now the API server knows our rights. (One that has just started refuses everything, and is asked again by those that need an
         # answer.) A refusal means that there is nothing to see.
         await self._begin([self.service_cidrs])
@@ -220,9 +217,11 @@ class Watches:
         return mirror.objects.get(key) or NOT_FOUND
 
     def refused_for(self, key: Key) -> float:
-        """Seconds for which a source Secret could not be had."""
+        """Seconds for which a source Secret could not be had. (Where its watch is open and it is refused by itself, that is no API server
+        which has just started: no moment is waited for.)"""
         mirror = self._secrets.get((key[0], "" if self._settings.source_secrets == "All" else key[1]))
-        return 0.0 if mirror is None or mirror.away_since is None else time.monotonic() - mirror.away_since
+        since = None if mirror is None else mirror.away_since
+        return REFUSED_SECONDS if since is None else time.monotonic() - since
 
     def mirrored(self, secret: Key) -> dict[str, str]:
         """The credentials made from a Secret: name, and until when it is kept though the Secret does not bear it out (or empty)."""
@@ -302,9 +301,13 @@ class Watches:
             self._tasks.pop(self._secrets.pop(place)).cancel()
 
     def last_event(self) -> float:
-        """When the most silent of the permanent watches last said something (monotonic seconds)."""
-        always: list[Mirror[Any]] = [self.stored, self.service, *self._pods.values(), *self._policies.values()]
-        return min(mirror.last_event for mirror in always)
+        """When the most silent of the permanent watches last said something (monotonic seconds). One that fails alone counts: what is
+        decided by it is as old."""
+        return min(mirror.last_event for mirror in self._always())
+
+    def _always(self) -> list[Mirror[Any]]:
+        groups = (self._policies, self._pods, self._gateways, self._egress, self.accounts, self.bundles, *self.volumes.values())
+        return [self.stored, *self.certificates, *self.floor, self.nodes, *(m for group in groups for m in group.values())]
 
     async def stop(self) -> None:
         """Cancel all."""

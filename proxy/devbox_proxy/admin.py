@@ -1,11 +1,14 @@
 """The admin port: health and metrics, for the kubelet and Prometheus. On the pod only, in no Service."""
 
+from time import monotonic
+
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from . import metrics
 from .gateway import Gateway
 from .state import State
+from .view import LIVE
 
 
 class AdminPort:
@@ -41,8 +44,10 @@ class AdminPort:
         if not self._state.known.synced:
             return web.Response(status=503, text="the first lists from the API server are not in yet\n")
         if self._state.floor is None:
-            return web.Response(status=503, text="the operator has not written the floor document yet\n")
-        # Not live is still ready: what is known goes on being served when the API server is away.
+            return web.Response(status=503, text="the operator has not written the floor document yet, or it is lost\n")
+        # Not live is still ready, for a while: what is known goes on being served when the API server is away.
+        if (silent := self._state.silent()) is not None:
+            return web.Response(status=503, text=f"{silent}\n")
         return web.Response(text="ok\n")
 
     async def _metrics(self, _: web.Request) -> web.Response:
@@ -51,6 +56,7 @@ class AdminPort:
         metrics.CONNECTIONS.set(self._gateway.sockets)
         metrics.TUNNELS.set(self._gateway.tunnels)
         metrics.ROUTES.set(len(known.routes))
-        metrics.LIVE.labels("routes").set(known.routes_live)
-        metrics.LIVE.labels("pods").set(known.pods_live)
+        for watch, as_of in (("routes", known.routes_as_of), ("pods", known.pods_as_of)):
+            metrics.LIVE.labels(watch).set(as_of == LIVE)
+            metrics.AGE.labels(watch).set(0.0 if as_of == LIVE else monotonic() - as_of)
         return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -15,7 +15,7 @@ from devbox_api.names import token_digest
 from devbox_api.route import Route
 
 from .refusals import Refusal
-from .view import Held, Known, Limits, Pod
+from .view import LIVE, Held, Known, Limits, Pod
 
 
 class Caller(NamedTuple):
@@ -75,6 +75,16 @@ def caller_of(route: Route, held: Held, gateway: str = "", credential_id: str = 
     """Who calls, as far as it is known."""
     pod = route.pod
     return Caller(intern(pod.namespace), route.devbox.name, pod.name, intern(pod.uid), held.name, gateway, credential_id)
+
+
+def blind(case: Case) -> Refusal | None:
+    """Why nothing can be decided: the first lists are not in yet, or nothing has been heard of what changed for too long. (Each watch by
+    itself: what one of them does not say, a grant taken back or a pod that ended, no TokenReview tells.)"""
+    known = case.known
+    if not known.synced:
+        return Refusal.NOT_READY
+    as_of = known.routes_as_of if known.routes_as_of < known.pods_as_of else known.pods_as_of
+    return Refusal.STATE_STALE if case.now - as_of > case.limits.outage else None
 
 
 def unlisted(case: Case, claimed_uid: str | None) -> Refuse | Wait:
@@ -139,7 +149,7 @@ def _review(case: Case, route: Route, held: Held) -> Refuse | Wait | None:
     """The cluster says that the pod's token is good, and said so not too long ago."""
     review, known = case.known.reviews.get(route.pod.uid), case.known
     age = case.now - review.at if review else 0.0
-    if review and review.accepted and age <= (case.limits.review if known.pods_live else case.limits.not_live):
+    if review and review.accepted and age <= (case.limits.review if known.pods_as_of == LIVE else case.limits.not_live):
         return None
     caller = caller_of(route, held)
     wait = Wait(For.REVIEW, Refuse(Refusal.REVIEW_UNAVAILABLE, caller), (route, held))
@@ -164,7 +174,8 @@ def _may_wait(case: Case, pod: Pod) -> bool:
 
 def _may_come(case: Case, since: float) -> bool:
     """What was missing then may still be on its way, and would arrive."""
-    return case.known.pods_live and case.known.routes_live and case.now - since < case.limits.young
+    known = case.known
+    return known.pods_as_of == LIVE and known.routes_as_of == LIVE and case.now - since < case.limits.young
 
 
 def _same_address(peer: str, ips: tuple[str, ...]) -> bool:

@@ -38,9 +38,9 @@ Decision = Grant | Refuse | Wait
 
 def decide(request: ConnectRequest, known: Known, now: float, limits: Limits) -> Decision:
     """One CONNECT, with what is known now (monotonic seconds)."""
-    if not known.synced:
-        return Refuse(Refusal.NOT_READY)
     case = Case(request.peer, known, now, limits)
+    if (blind := admission.blind(case)) is not None:
+        return Refuse(blind)
     entry = known.egress_tokens.get(request.digest)
     if entry is None:
         if request.digest in known.tokens:

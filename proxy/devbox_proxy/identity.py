@@ -18,7 +18,7 @@ from .guard import RequestHead
 from .refusals import Refusal
 from .rules import Rules
 from .tokens import Found
-from .view import Known, Limits, Pod, Review
+from .view import LIVE, Known, Limits, Pod, Review
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,9 @@ class Led:
         return (
             known.synced
             and age <= limits.review * limits.refresh
-            and (known.pods_live or age <= limits.not_live)
+            and now - known.routes_as_of <= limits.outage
+            and now - known.pods_as_of <= limits.outage
+            and (age <= limits.not_live or known.pods_as_of == LIVE)
             and uid not in known.unsupported
             and known.tokens.get(self.digest) is self.token
             and known.pods.get(uid) is self.pod
@@ -96,9 +98,9 @@ def decide(head: RequestHead, known: Known, now: float, limits: Limits) -> Decis
     found = examine(head)
     if isinstance(found, Refusal):
         return Refuse(found)
-    if not known.synced:
-        return Refuse(Refusal.NOT_READY)
     case = Case(head.peer, known, now, limits)
+    if (blind := admission.blind(case)) is not None:
+        return Refuse(blind)
     entry = known.tokens.get(found.digest)
     if entry is None:
         return (

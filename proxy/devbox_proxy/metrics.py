@@ -45,6 +45,12 @@ UNSEARCHED: Final = Counter(
 )
 ROUTES: Final = Gauge("devbox_gateway_routes", "Devboxes that this gateway knows.", registry=REGISTRY)
 LIVE: Final = Gauge("devbox_gateway_watch_live", "1 while the watch is open.", ("watch",), registry=REGISTRY)
+AGE: Final = Gauge(
+    "devbox_gateway_watch_age_seconds",
+    "How old what is known from a watch may be: 0 while it is open. Above identity.outageSeconds requests are refused (state_stale).",
+    ("watch",),
+    registry=REGISTRY,
+)
 LINES_LOST: Final = Counter(
     "devbox_gateway_lines_lost_total",
     "Audit and log lines that nobody took; refusals are counted in a later line instead.",

@@ -97,6 +97,12 @@ class Refusal(Enum):
         403, "the GatewayConfig's rules do not allow this method and path; use those that spec.rules lists, or ask its owner"
     )
     NOT_READY = _Row(503, "the gateway is starting", 1)
+    STATE_STALE = _Row(
+        503,
+        "the gateway has not heard for too long what changed in the cluster, so what it knows may not hold any more; another replica may "
+        "know; see the gateway's log, watch_failed",
+        5,
+    )
     REVIEW_UNAVAILABLE = _Row(503, "the cluster can't be asked about the token right now", 5)
     TOO_MANY_WAITING = _Row(503, "too many requests of this devbox wait for it to become known", 1)
     ENDPOINT_REFUSED = _Row(502, "the gateway may not lead to the endpoint's address; see the chart's upstreams settings")

@@ -99,7 +99,7 @@ async def serve(settings: Settings, start: Start) -> None:
     limits = Limits(identity.review_seconds, identity.not_live_seconds, identity.outage_seconds)
     audit = AuditLog(settings.audit.queue, drop=settings.audit.on_overflow == "Drop")
     async with await KubeApi.connect() as api, asyncio.TaskGroup() as tasks:
-        state = State(api, settings.credentials_namespace, settings.watch_namespaces, start.own)
+        state = State(api, settings.credentials_namespace, settings.watch_namespaces, start.own, identity.outage_seconds)
         resolver = Resolver(start.policy, lambda: state.floor, own_host=start.own_host, cluster_domain=start.cluster_domain)
         upstreams = Upstreams(resolver, settings.timeouts, start.trust)
         reviewer = Reviewer(api, state.known)

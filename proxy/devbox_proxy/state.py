@@ -25,7 +25,7 @@ from . import floor
 from .credentials import Credential
 from .gateways import compile_gateway
 from .policies import compile_egress
-from .view import Known, Pod
+from .view import LIVE, Known, Pod
 
 SUPPORTED: Final = frozenset({RULES, MAX_REQUEST_BODY, REDACT_RESPONSES, CONFINED})
 """Words in `requires` that this gateway knows how to enforce."""
@@ -44,11 +44,15 @@ class State:
         credentials_namespace: str,
         watch_namespaces: tuple[str, ...],
         own: floor.Own = floor.Own(),  # noqa: B008 (frozen)
+        stale_seconds: float = 300.0,
     ) -> None:
-        """`own`: what the gateway knows by itself of what nothing may lead to; it counts with every floor document."""
+        """`own`: what the gateway knows by itself of what nothing may lead to; it counts with every floor document. `stale_seconds`: how
+        long a floor counts whose document is gone, or is there and can't be read."""
         self.known = Known()
-        self.floor: floor.Floor | None = None
-        """None until the operator has written it."""
+        self._floor: floor.Floor | None = None
+        self._floor_lost: float | None = None
+        """Since when its document is not there, or can't be read."""
+        self._stale_seconds = stale_seconds
         self._own = own
         self._changed = asyncio.Event()
         self._documents: Mirror[Seen] = Mirror(
@@ -58,6 +62,20 @@ class State:
         self._pods: list[Mirror[Pod]] = [
             Mirror(api, path, pod_of, label_selector=names.DEVBOX_LABEL, on_change=self._on_pod) for path in paths
         ]
+
+    @property
+    def floor(self) -> floor.Floor | None:
+        """Where nothing may lead. None until the operator has written it, and where it has been lost for too long: nothing is dialled."""
+        lost = self._floor_lost
+        return None if lost is not None and time.monotonic() - lost > self._stale_seconds else self._floor
+
+    def silent(self) -> str | None:
+        """Which watch has said nothing for so long that nothing is served; None: neither."""
+        present = time.monotonic()
+        for watch, as_of in (("credentials namespace", self.known.routes_as_of), ("pods", self.known.pods_as_of)):
+            if present - as_of > self._stale_seconds:
+                return f"the watch of the {watch} has been closed for more than {self._stale_seconds:g} s; see the log, watch_failed"
+        return None
 
     async def run(self) -> None:
         """Follow the cluster, for ever."""
@@ -84,9 +102,10 @@ class State:
         opened_by = time.monotonic() + OPEN_SECONDS
         known = self.known
         while True:
-            known.routes_live = self._documents.live
-            known.pods_live = all(mirror.live for mirror in self._pods)
-            known.synced = known.synced or (known.routes_live and known.pods_live) or time.monotonic() > opened_by
+            known.routes_as_of = self._documents.as_of
+            known.pods_as_of = min(mirror.as_of for mirror in self._pods)
+            live = known.routes_as_of == known.pods_as_of == LIVE
+            known.synced = known.synced or live or time.monotonic() > opened_by
             await asyncio.sleep(0.1 if known.synced else 0.01)
 
     def _notify(self) -> None:
@@ -139,12 +158,14 @@ class State:
             self.known.credentials[name] = Credential(name, metadata["resourceVersion"], value, parse_grant(grant))
         elif kind == names.FLOOR_TYPE:
             document = Floor.model_validate_json(_data(secret, names.FLOOR_KEY))
-            self.floor = floor.compile_floor(document, self._own)
+            self._floor, self._floor_lost = floor.compile_floor(document, self._own), None
 
     def _forget(self, name: str) -> None:
         self.known.gateways.pop(name, None)
         self.known.egress.pop(name, None)
         self.known.credentials.pop(name, None)
+        if name == names.FLOOR_NAME and self._floor_lost is None:
+            self._floor_lost = time.monotonic()
         if name.startswith("route-"):
             uid = name.removeprefix("route-")
             self.known.unsupported -= {uid}

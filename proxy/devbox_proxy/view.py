@@ -4,12 +4,17 @@
 """
 
 from dataclasses import dataclass, field
+from math import inf
+from typing import Final
 
 from devbox_api.route import Binding, EgressBinding, Route
 
 from .credentials import Credential
 from .gateways import Api
 from .policies import EgressPolicy
+
+LIVE: Final = inf
+"""A mirror's `as_of` while its watch is open: changes arrive as they happen."""
 
 Held = Binding | EgressBinding
 """What a token belongs to: a gateway of a pod, or its way out."""
@@ -71,15 +76,17 @@ class Known:
     """By pod UID: one yes counts for all tokens of the pod."""
     synced: bool = False
     """The first lists are in."""
-    routes_live: bool = False
-    pods_live: bool = False
+    routes_as_of: float = -inf
+    """Up to when Routes and the documents beside them are known to be what the API server has (monotonic seconds); LIVE: they are."""
+    pods_as_of: float = -inf
+    """The same of pods."""
     api_away_since: float | None = None
     """Since when nobody answers in the API server's place, or TokenReviews fail (monotonic seconds)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds; see settings.Identity."""
+    """Seconds; see settings.Identity. `outage`: also how old what is known may be."""
 
     review: float = 120.0
     not_live: float = 10.0

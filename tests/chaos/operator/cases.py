@@ -9,6 +9,7 @@ from tests.support.release import install
 
 from . import (
     addresses,
+    blind,
     changes,
     clocks,
     endings,
@@ -42,6 +43,7 @@ STAGED: Final[dict[str, Case]] = {
     "operator-expired": faults.expired,
     "operator-silent": faults.silent,
     "gateway-silent": unwatched.silent,
+    "gateway-blind": blind.blind,
     "operator-strangers": strangers.strangers,
     "clocks": clocks.clocks,
     "addresses": addresses.addresses,

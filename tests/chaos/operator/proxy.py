@@ -32,6 +32,8 @@ class Call:
     method: str
     path: str
     begun: float = field(default_factory=now)
+    status: int = 0
+    """Of the API server's answer."""
 
     @property
     def writes(self) -> bool:
@@ -51,6 +53,8 @@ class Fault:
     """A status in place of the API server's answer; 0: none."""
     refuse_watch: Callable[[str], int] = lambda _: 0
     """A status in place of the watch of a path; 0: none."""
+    hold: Callable[[str], bool] = lambda _: False
+    """Calls and watches of a path get no answer for as long as it says so."""
     delay: float = 0.0
 
 
@@ -122,7 +126,7 @@ class Proxy:
             return await self._watch(request)
         call = Call(len(self.calls) + 1, request.method, request.path_qs)
         self.calls.append(call)
-        await self._silence()
+        await self._silence(request.path_qs)
         if self.fault.delay:
             await asyncio.sleep(self.fault.delay)
         if self.fault.before(call):
@@ -133,7 +137,7 @@ class Proxy:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP}
         try:
             async with self._http.request(request.method, self._plane.url + path, data=body or None, headers=headers) as answer:
-                content = await answer.read()
+                content, call.status = await answer.read(), answer.status
         except (aiohttp.ClientError, OSError):
             return self._lost(request)
         if self.fault.after(call):
@@ -152,8 +156,8 @@ class Proxy:
             body = orjson.dumps(item)
         return path.replace(f"/leases/{names.LEASE}", f"/leases/{self._lease}"), body
 
-    async def _silence(self) -> None:
-        while self.silent:  # noqa: ASYNC110 (a test's poll)
+    async def _silence(self, path: str = "") -> None:
+        while self.silent or (path and self.fault.hold(path)):  # noqa: ASYNC110 (a test's poll)
             await asyncio.sleep(0.05)
 
     def _lost(self, request: web.Request) -> web.Response:
@@ -162,7 +166,7 @@ class Proxy:
         return web.Response(status=502)
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
-        await self._silence()
+        await self._silence(request.path_qs)
         if status := self.watch_status or self.fault.refuse_watch(request.path_qs):
             return _refusal(status)
         lines: asyncio.Queue[bytes | None] = asyncio.Queue()

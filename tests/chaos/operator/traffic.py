@@ -79,7 +79,7 @@ class Traffic:
         self.stage, self.kubelet, self.api = stage, kubelet, upstream
         self.shown: list[str] = []
         """The credentials that the API was shown, one a request."""
-        self._folder, self.trust = folder, trust
+        self.folder, self.trust = folder, trust
         self.host = HOST
         """The gateway's name."""
         self._stack = contextlib.AsyncExitStack()
@@ -88,7 +88,7 @@ class Traffic:
     async def start_gateway(self, prefix: Sequence[str] = ()) -> None:
         """A gateway that has seen nothing yet, in place of the one before. `prefix`: what its command line begins with."""
         await self._stack.aclose()
-        process = await self._stack.enter_async_context(running(self._folder, self._folder / "proxy.yaml", prefix))
+        process = await self._stack.enter_async_context(running(self.folder, self.folder / "proxy.yaml", prefix))
         self._gateway = Replica(process)
         await eventually(self._ready, READY_SECONDS)
 
@@ -101,6 +101,17 @@ class Traffic:
         """Of the gateway's data port."""
         assert self._gateway is not None
         return self._gateway.address
+
+    @property
+    def egress_address(self) -> tuple[str, int]:
+        """Of its forward proxy."""
+        assert self._gateway is not None
+        return self.address[0], self._gateway.process.egress
+
+    async def readiness(self) -> int:
+        """The status of its /readyz."""
+        assert self._gateway is not None
+        return await self._gateway.readiness()
 
     async def close(self) -> None:
         """The gateway ends."""
@@ -182,10 +193,16 @@ def tokens(secret: Object) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def traffic(
-    stage: Stage, url: str = "", *, trust: ssl.SSLContext | None = None, listen: Mapping[str, Any] | None = None, **change: Any
+    stage: Stage,
+    url: str = "",
+    *,
+    trust: ssl.SSLContext | None = None,
+    listen: Mapping[str, Any] | None = None,
+    through: bool = False,
+    **change: Any,
 ) -> AsyncIterator[Traffic]:
     """On a stage. `url`: a proxy in the API server's place; `change`, `listen`: settings of the gateway, as in proxy.yaml; `trust`:
-    what devboxes trust, where it has another certificate than the API's."""
+    what devboxes trust, where it has another certificate than the API's; `through`: OTHER_HOST is reached through the forward proxy."""
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="traffic-")))
         pair = make_certificates((HOST, *HOSTS.values(), OTHER_HOST))
@@ -200,6 +217,7 @@ async def traffic(
             "listen": {"host": GATEWAY, **(listen or {})},
             "upstreams": upstreams,
             "drainSeconds": 0,
+            **({"egress": {"addressOverrides": {OTHER_HOST: f"{host}:{port}"}}} if through else {}),
         }
         settings(folder, **given, **change)
         kubelet = FakeKubelet(stage.api, stage.node)

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -31,6 +33,8 @@ class Api:
         self.lacking = 0
         """The status with which the kind is not there, or not for us."""
         self.nonsense = False
+        self.watchless = False
+        """Lists are answered, watches fail."""
         self.answering = asyncio.Event()
         self.answering.set()
         self.page = 500
@@ -64,6 +68,8 @@ class Api:
             return web.Response(status=self.lacking, text="404 page not found")
         if self.nonsense:
             return web.json_response({"kind": "PodList"})
+        if request.query.get("watch") and self.watchless:
+            return web.json_response({"reason": "InternalError", "message": "broken"}, status=500)
         if request.query.get("watch"):
             return await self._watch(request)
         self.lists += 1
@@ -203,6 +209,33 @@ async def test_it_says_that_it_is_not_live_and_recovers(api: Api, client: KubeAp
         api.failing = False
         api.put("b")
         await until(lambda: mirror.live and ("ns", "b") in mirror.objects)
+
+
+async def test_it_says_up_to_when_what_it_has_is_true(api: Api, client: KubeApi) -> None:
+    api.put("a")
+    failures: list[int] = []
+    before = time.monotonic()
+    mirror = Mirror(client, PATH, spec, on_failure=lambda error: failures.append(error.status))
+    assert before <= mirror.as_of <= time.monotonic(), "nothing was ever heard: as old as the question"
+    async with running(mirror):
+        await until(lambda: mirror.live)
+        assert mirror.as_of == math.inf
+        assert mirror.away_since is None
+        api.failing = True
+        api.send(None)
+        await until(lambda: len(failures) >= 2)
+        assert failures[0] == 500
+        lost = mirror.as_of
+        assert before < lost < time.monotonic()
+        assert mirror.away_since == lost
+        await until(lambda: len(failures) >= 4)
+        assert mirror.as_of == lost, "a failed try makes nothing newer"
+        api.failing, api.watchless = False, True
+        await until(lambda: mirror.as_of > lost)
+        assert not mirror.live, "a list is the truth of its moment"
+        assert mirror.away_since == lost
+        api.watchless = False
+        await until(lambda: mirror.live)
 
 
 async def test_it_tells_when_it_is_live_again_and_why_it_was_not(api: Api, client: KubeApi) -> None:

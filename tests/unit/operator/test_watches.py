@@ -17,9 +17,9 @@ from devbox_operator.gateways import GatewayReconciler
 from devbox_operator.index import Index, References
 from devbox_operator.index import Source as IndexSource
 from devbox_operator.keys import FLOOR, Kind, WorkKey
-from devbox_operator.model import FORBIDDEN, NOT_FOUND, SecretView
+from devbox_operator.model import FORBIDDEN, NOT_FOUND, UNREADABLE, SecretView
 from devbox_operator.observe import Observer
-from devbox_operator.settings import Settings
+from devbox_operator.settings import Keeping, Settings
 from devbox_operator.system import SystemReconciler
 from devbox_operator.watches import Watches
 
@@ -67,8 +67,15 @@ class World:
         self.api = Api()
         self.added: list[WorkKey] = []
         self.index = Index()
-        self.watches = Watches(self.api, settings, self.index, self.added.append)  # type: ignore[arg-type]
+        self.later: dict[WorkKey, float] = {}
+        self.watches = Watches(self.api, settings, self.index, self._add)  # type: ignore[arg-type]
         self.observer = Observer(self.api, self.watches, self.index, settings)  # type: ignore[arg-type]
+
+    def _add(self, key: WorkKey, after: float = 0.0) -> None:
+        if after:
+            self.later[key] = after
+        else:
+            self.added.append(key)
 
     def ranges(self) -> list[str]:
         return list(map(str, self.observer.ranges()))
@@ -158,6 +165,62 @@ async def test_a_refusal_of_everything_at_the_start_of_an_api_server_hides_no_ra
     world.api.pages = pages  # type: ignore[method-assign, assignment]
     await world.watches.start()
     assert "34.120.0.0/20" in world.ranges()
+
+
+async def test_one_kind_that_is_silent_is_what_the_operator_goes_by(world: World) -> None:
+    await world.watches.start()
+    always = world.watches._always()
+    assert {world.watches.nodes, *world.watches._gateways.values(), *world.watches.accounts.values()} <= set(always)
+    for mirror in always:
+        before, mirror.last_event = mirror.last_event, 1.0
+        assert world.watches.last_event() == 1.0
+        mirror.last_event = before
+    assert world.watches.last_event() > 1.0
+
+
+SECRETS = paths.secrets("team-a")
+SOURCE = ("team-a", "anthropic")
+SOURCE_KEY = WorkKey(Kind.SOURCE, *SOURCE)
+
+
+async def _read(world: World) -> None:
+    """A source Secret that was read once, and then its watch ends."""
+    world.index.put(("team-a", "agent"), References(sources=frozenset({IndexSource(*SOURCE, None)})))
+    metadata = {"name": "anthropic", "namespace": "team-a", "uid": "s", "resourceVersion": "1"}
+    world.api.items[SECRETS] = [{"metadata": metadata, "data": {}}]
+    assert isinstance(await world.watches.secret(SOURCE), SecretView)
+    await until(lambda: SECRETS in world.api.events)
+
+
+async def _ends(world: World, status: int) -> None:
+    world.api.errors[SECRETS] = [status]
+    world.api.events[SECRETS].put_nowait({"type": "ERROR"})  # no event: the watch ends as it does with nonsense
+    mirror = world.watches._secrets["team-a", ""]
+    await until(lambda: mirror.last_error is not None and mirror.last_error.status == status)
+
+
+async def test_a_secret_that_may_not_be_read_any_more_is_looked_at_once_that_is_more_than_a_moment(world: World) -> None:
+    await _read(world)
+    await _ends(world, 403)
+    assert await world.watches.secret(SOURCE) == FORBIDDEN
+    assert world.later == {SOURCE_KEY: watches.REFUSED_SECONDS}
+    assert world.watches.refused_for(SOURCE) < 5
+    world.added.clear()
+    del world.api.errors[SECRETS]
+    await until(lambda: SOURCE_KEY in world.added)
+    assert isinstance(await world.watches.secret(SOURCE), SecretView)
+    assert world.watches.refused_for(SOURCE) == watches.REFUSED_SECONDS, "with the watch open a refusal is none of the moment"
+
+
+async def test_a_secret_without_an_answer_counts_for_minutes_and_then_as_refused(settings: Settings) -> None:
+    world = World(settings.model_copy(update={"keeping": Keeping(stale_seconds=1)}))
+    await _read(world)
+    await _ends(world, 500)
+    assert isinstance(await world.watches.secret(SOURCE), SecretView)
+    assert world.later == {SOURCE_KEY: 2.0}
+    await asyncio.sleep(1.0)
+    assert await world.watches.secret(SOURCE) == UNREADABLE
+    await world.watches.stop()
 
 
 async def test_nodes_are_needed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

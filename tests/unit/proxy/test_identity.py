@@ -15,7 +15,7 @@ from devbox_proxy.gateways import compile_gateway
 from devbox_proxy.guard import RequestHead
 from devbox_proxy.identity import Decision, Forward, decide
 from devbox_proxy.refusals import Refusal
-from devbox_proxy.view import Known, Limits, Pod, Review
+from devbox_proxy.view import LIVE, Known, Limits, Pod, Review
 
 LIMITS = Limits()
 NOW = 10_000.0
@@ -57,8 +57,8 @@ def known() -> Known:
         pods={"uid-1": POD},
         reviews={"uid-1": Review(NOW - 1, True, token_digest(CURRENT), "JTI=1")},
         synced=True,
-        routes_live=True,
-        pods_live=True,
+        routes_as_of=LIVE,
+        pods_as_of=LIVE,
     )
 
 
@@ -129,9 +129,9 @@ def test_a_route_that_came_before_its_pod_waits_for_it() -> None:
     assert isinstance(decision, Wait)
     assert decision.what is For.MIRROR
     assert decision.otherwise.refusal is Refusal.POD_GONE
-    world.pods_live = False
+    world.pods_as_of = NOW - 1
     assert refused(ask(world)) is Refusal.POD_GONE, "nothing would arrive"
-    world.pods_live = True
+    world.pods_as_of = LIVE
     world.awaited["uid-1"] = NOW - 61
     assert refused(ask(world)) is Refusal.POD_GONE, "it will not come any more"
     world.pods["uid-1"] = replace(pod, deleting=True)
@@ -154,7 +154,7 @@ def test_a_young_pod_waits_for_its_route() -> None:
     assert isinstance(decision, Wait)
     assert decision.what is For.MIRROR
     assert decision.otherwise.refusal is Refusal.TOKEN_UNKNOWN
-    world.routes_live = False
+    world.routes_as_of = NOW - 1
     assert refused(ask(world)) is Refusal.TOKEN_UNKNOWN, "nothing would arrive"
 
 
@@ -189,7 +189,7 @@ def test_a_young_pod_waits_for_its_address() -> None:
 def test_how_long_a_review_counts(age: float, pods_live: bool, away: float | None, outcome: object) -> None:
     world = known()
     world.reviews["uid-1"] = Review(NOW - age, True, token_digest(CURRENT))
-    world.pods_live = pods_live
+    world.pods_as_of = LIVE if pods_live else NOW - min(age, 299)
     world.api_away_since = None if away is None else NOW - away
     decision = ask(world)
     if isinstance(outcome, Refusal):
@@ -202,6 +202,22 @@ def test_how_long_a_review_counts(age: float, pods_live: bool, away: float | Non
         assert isinstance(decision, Forward)
         if outcome == "refresh":
             assert decision.refresh == (ROUTE, BINDING)
+
+
+@pytest.mark.row("S28")
+@pytest.mark.parametrize("watch", ["routes_as_of", "pods_as_of"])
+def test_a_watch_that_fails_alone_is_believed_for_as_long_as_an_outage_may_last(watch: str) -> None:
+    world = known()
+    for age, served in ((1, True), (300, True), (301, False)):
+        setattr(world, watch, NOW - age)
+        world.reviews["uid-1"] = Review(NOW - 1, True, token_digest(CURRENT))
+        decision = ask(world)
+        assert isinstance(decision, Forward) == served, age
+        if not served:
+            assert refused(decision) is Refusal.STATE_STALE
+    assert refused(ask(world, jwt(99))) is Refusal.STATE_STALE, "nor is anybody told that a token is unknown"
+    setattr(world, watch, LIVE)
+    assert isinstance(ask(world), Forward)
 
 
 def test_an_unknown_pod_is_reviewed_first_and_refused_while_the_api_server_is_away() -> None:

@@ -14,7 +14,7 @@ from devbox_proxy.credentials import Credential
 from devbox_proxy.guard import RequestHead
 from devbox_proxy.identity import Decision, Forward, decide
 from devbox_proxy.refusals import Refusal
-from devbox_proxy.view import Known, Pod, Review
+from devbox_proxy.view import LIVE, Known, Pod, Review
 
 from .test_identity import CURRENT, LIMITS, NOW, POD, ROUTE, known, refused
 
@@ -68,8 +68,12 @@ CHANGES: Final[dict[str, Change]] = {
     "route unreadable": lambda world: setattr(world, "unsupported", frozenset({"uid-1"})),
     "another route unreadable": lambda world: setattr(world, "unsupported", frozenset({"uid-2"})),
     "not synced": lambda world: setattr(world, "synced", False),
-    "pods not live": lambda world: setattr(world, "pods_live", False),
-    "pods live": lambda world: setattr(world, "pods_live", True),
+    "pods not live": lambda world: setattr(world, "pods_as_of", NOW),
+    "pods live": lambda world: setattr(world, "pods_as_of", LIVE),
+    "pods of long ago": lambda world: setattr(world, "pods_as_of", NOW - 301),
+    "routes not live": lambda world: setattr(world, "routes_as_of", NOW),
+    "routes live": lambda world: setattr(world, "routes_as_of", LIVE),
+    "routes of long ago": lambda world: setattr(world, "routes_as_of", NOW - 301),
     "API server away": lambda world: setattr(world, "api_away_since", NOW - 1),
 }
 

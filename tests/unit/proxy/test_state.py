@@ -1,6 +1,7 @@
 """What the gateway makes of the objects it mirrors: whole ones are known at once, broken ones fail closed."""
 
 import base64
+import time
 from ipaddress import ip_address
 from typing import Any
 
@@ -183,6 +184,26 @@ async def test_the_floor_is_unknown_until_it_is_written(state: State) -> None:
     assert state.floor == compile_floor(Document(addresses=("10.0.0.1",), ranges=("34.118.0.0/32",))), (
         "what can't be read changes nothing"
     )
+
+
+@pytest.mark.parametrize("new", [None, floor("no address"), floor("10.0.0.1", version=2)], ids=["gone", "broken", "newer"])
+async def test_a_floor_that_is_lost_counts_for_a_while_and_then_nothing_is_dialled(
+    state: State, new: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    present = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: present)
+    put(state, "floor", floor("10.0.0.1"))
+    present += 1000
+    assert state.floor is not None
+    put(state, "floor", new, floor("10.0.0.1"))
+    present += 299
+    if new is not None:
+        put(state, "floor", new, new)
+    assert state.floor is not None
+    present += 2
+    assert state.floor is None
+    put(state, "floor", floor("10.0.0.1"), new)
+    assert state.floor is not None
 
 
 async def test_the_floor_has_the_clusters_ranges_and_where_this_pod_is() -> None:
