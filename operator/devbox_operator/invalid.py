@@ -15,6 +15,7 @@ from devbox_common.kube import Object
 
 from .apply import Writer
 from .conditions import bad, merge, summarise
+from .model import parse_time
 
 MOST_ERRORS: Final = 8
 MOST_CHARACTERS: Final = 300
@@ -23,8 +24,8 @@ MOST_CHARACTERS: Final = 300
 log = structlog.get_logger()
 
 
-async def report_invalid(writer: Writer, kind: str, path: str, item: Object, error: ValidationError) -> None:
-    """Set Accepted to False with what the model says (places and rules, not values)."""
+async def report_invalid(writer: Writer, kind: str, path: str, item: Object, error: ValidationError) -> datetime:
+    """Set Accepted to False with what the model says (places and rules, not values). Returns since when it is."""
     parts = error.errors(include_input=False, include_url=False, include_context=False)[:MOST_ERRORS]
     message = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}"[:MOST_CHARACTERS] for part in parts)
     log.warning("object_invalid", kind=kind, path=path, message=message)
@@ -33,8 +34,11 @@ async def report_invalid(writer: Writer, kind: str, path: str, item: Object, err
     old = [Condition.model_validate(condition) for condition in (item.get("status") or {}).get("conditions") or ()]
     kept = [condition for condition in old if condition.type not in findings]
     generation = item["metadata"].get("generation", 1)
-    new = [*merge(old, findings, generation, datetime.now(UTC)), *kept]
+    now = datetime.now(UTC)
+    new = [*merge(old, findings, generation, now), *kept]
     if [c.model_dump() for c in new] != [c.model_dump() for c in old]:
         conditions = [c.model_dump(mode="json", by_alias=True, exclude_none=True) for c in new]
         body = {"metadata": {"uid": item["metadata"]["uid"]}, "status": {"conditions": conditions}}
         await writer.merge(f"{path}/status", body, kind=f"{kind}Status")
+    accepted = next(condition for condition in new if condition.type == ConditionType.ACCEPTED)
+    return parse_time(accepted.last_transition_time) or now

@@ -16,9 +16,10 @@ from pydantic import ValidationError
 
 from devbox_api.conditions import Reason
 from devbox_api.devbox import DevboxStatus
+from devbox_api.route import CONFINED
 from devbox_common.kube import ApiError, Object
 
-from . import lifecycle, paths, pod
+from . import documents, lifecycle, paths, pod
 from .apply import Writer
 from .attach import Attached, Attacher, PodBinding, Wanted
 from .compile import Desired, compile_devbox, new_pod
@@ -109,8 +110,7 @@ class DevboxReconciler:
         try:
             view = DevboxView.of(item)
         except ValidationError as error:
-            await report_invalid(self._writer, "Devbox", paths.devboxes(*key), item, error)
-            return None
+            return await self._unjudged(key, await report_invalid(self._writer, "Devbox", paths.devboxes(*key), item, error))
         del item  # its metadata may be a MiB, and there are many workers
         snapshot = await self._observer.snapshot(view)
         desired = compile_devbox(snapshot, self._settings)
@@ -268,6 +268,26 @@ class DevboxReconciler:
             if view.name.removeprefix("route-") not in keep:
                 await self._writer.delete(paths.secrets(namespace, view.name), uid=view.uid, kind="Secret")
                 log.info("route_deleted", route=view.name, namespace=key[0], devbox=key[1])
+
+    async def _unjudged(self, key: Key, since: datetime) -> float | None:
+        """Of a Devbox that breaks a rule nobody can say what it may use, nor whether it is confined. Its Routes stay for a while, then they
+        serve nothing; they keep their tokens, so that it heals. Returns seconds until then."""
+        left = (since - datetime.now(UTC)) / timedelta(seconds=1) + self._settings.keeping.invalid_seconds
+        if left > 0:
+            return left
+        namespace = self._settings.credentials_namespace
+        for view in self._watches.routes(key):
+            try:
+                stored = documents.stored_route(view)
+            except ValueError:
+                continue  # nor can a gateway read it
+            if stored.route.confined:
+                document = stored.route.model_copy(update={"confined": False, "requires": (CONFINED,)})
+                body = documents.route(document, namespace, stored.tokens_content)
+                body["metadata"]["resourceVersion"] = stored.version
+                await self._writer.apply(paths.secrets(namespace, view.name), body)
+                log.warning("route_serves_nothing", route=view.name, namespace=key[0], devbox=key[1])
+        return None
 
     def _wake_users(self, before: References | None, after: References | None, *, missing: bool = False) -> None:
         """GatewayConfigs and EgressPolicies count who uses them; documents and credentials come and go with the use."""
