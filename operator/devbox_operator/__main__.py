@@ -8,6 +8,7 @@ import click
 
 from devbox_common import log
 from devbox_common.access import NoAccess
+from devbox_common.process import keep_memory_private, raise_open_files
 from devbox_common.settings import SettingsError, load
 
 from .run import run as run_operator
@@ -28,10 +29,12 @@ def run(config: Path, log_level: log.Level) -> None:
     """Run the operator until SIGTERM. In a pod it uses its service account, elsewhere $KUBECONFIG."""
     log.configure("operator", log_level)
     try:
+        keep_memory_private()  # before any key is read
+        files = raise_open_files()
         settings = load(Settings, config)
         # (Not uvloop: it sends what is written at the end of its round, when the Lease may be somebody else's.)
-        raise SystemExit(asyncio.run(run_operator(settings)))
-    except (SettingsError, NoAccess) as error:
+        raise SystemExit(asyncio.run(run_operator(settings, files)))
+    except (SettingsError, NoAccess, OSError) as error:
         click.echo(f"devbox-operator: {error}", err=True)
         raise SystemExit(2) from None
 

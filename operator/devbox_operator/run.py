@@ -10,9 +10,9 @@ import socket
 import uuid
 
 import structlog
-from aiohttp import web
 
 from devbox_api import names
+from devbox_common.adminport import AdminPort
 from devbox_common.collector import settle
 from devbox_common.kube import ApiError, KubeApi, Object
 
@@ -23,10 +23,14 @@ from .patient import PatientApi
 from .settings import Settings
 
 log = structlog.get_logger()
+FILES = 256
+"""The admin port's, those of what is watched in the whole cluster and in the release's own namespaces, and some."""
+FILES_PER_NAMESPACE = 16
+"""A watch for each kind, each with a connection of its own."""
 
 
-async def run(settings: Settings) -> int:
-    """Run until SIGTERM (0) or until the Lease is lost or something breaks (1)."""
+async def run(settings: Settings, files: int) -> int:
+    """`files`: how many this process may open. Run until SIGTERM (0) or until the Lease is lost or something breaks (1)."""
     stop = asyncio.Event()
 
     def take_signals() -> None:
@@ -34,6 +38,7 @@ async def run(settings: Settings) -> int:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     take_signals()
+    tell(files, settings)
     async with await PatientApi.connect() as api:
         identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
         owner = await deployment(api, settings)
@@ -47,7 +52,8 @@ async def run(settings: Settings) -> int:
             owner=owner,
         )
         leader = Leader(api, settings, held=elector.held, left=elector.left, take_signals=take_signals, owner=owner)
-        runner = await admin.serve(_admin(leader, elector), settings.admin_port)
+        port = _admin(leader, elector, settings.admin_port)
+        await port.start()
         settle()
         work = asyncio.create_task(_work(api, settings, elector, leader))
         ending = asyncio.create_task(stop.wait())
@@ -64,7 +70,21 @@ async def run(settings: Settings) -> int:
             await asyncio.wait((work,), timeout=0.5)
             await elector.release()
             await asyncio.wait((work,), timeout=10)
-            await runner.cleanup()
+            await port.stop()
+
+
+def tell(files: int, settings: Settings) -> None:
+    """How many files may be open, and whether that is enough."""
+    needed = FILES + FILES_PER_NAMESPACE * len(settings.scopes) + 2 * settings.workers
+    log.info("open_files", limit=files, needed=needed)
+    if files < needed:
+        log.warning(
+            "open_files_too_few",
+            limit=files,
+            needed=needed,
+            advice="raise the hard limit of open files where the container runtime sets it (LimitNOFILE= of containerd.service), or have "
+            "the operator watch all namespaces (watchNamespaces: [])",
+        )
 
 
 async def _work(api: KubeApi, settings: Settings, elector: Elector, leader: Leader) -> None:
@@ -94,7 +114,7 @@ def _failed(work: asyncio.Task[None]) -> int:
     return 1
 
 
-def _admin(leader: Leader, elector: Elector) -> web.Application:
+def _admin(leader: Leader, elector: Elector, port: int) -> AdminPort:
     def age() -> float | None:
         return leader.last_event_age() if leader.started.is_set() else None
 
@@ -103,7 +123,7 @@ def _admin(leader: Leader, elector: Elector) -> web.Application:
         metrics.QUEUE.set(len(leader.queue))
         metrics.LAST_EVENT.set(age() or 0.0)
 
-    return admin.application(age, lambda: leader.started.is_set() or not elector.held(), gauges)
+    return admin.port(age, lambda: leader.started.is_set() or not elector.held(), gauges, port)
 
 
 async def deployment(api: KubeApi, settings: Settings) -> Object | None:

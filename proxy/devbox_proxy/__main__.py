@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from devbox_common import log
+from devbox_common.process import keep_memory_private, raise_open_files
 
 
 @click.group()
@@ -25,6 +26,12 @@ def main() -> None:
 def run(config: Path, log_level: log.Level) -> None:
     """Serve devboxes until SIGTERM."""
     log.configure("gateway", log_level)
+    try:
+        keep_memory_private()  # before any key is read
+        files = raise_open_files()
+    except OSError as error:
+        click.echo(f"devbox-proxy: {error}", err=True)
+        raise SystemExit(2) from None
     # What is imported and made at the start stays: the collector would look at it again and again (a tenth of the start).
     gc.disable()
     from devbox_common.access import NoAccess  # noqa: PLC0415 (after the collector is off)
@@ -34,7 +41,7 @@ def run(config: Path, log_level: log.Level) -> None:
     from .settings import Settings  # noqa: PLC0415
 
     try:
-        serve(load(Settings, config))
+        serve(load(Settings, config), files)
     except (SettingsError, NoAccess, ValueError, OSError) as error:
         click.echo(f"devbox-proxy: {error}", err=True)
         raise SystemExit(2) from None

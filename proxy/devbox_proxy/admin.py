@@ -5,6 +5,8 @@ from time import monotonic
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from devbox_common import adminport
+
 from . import metrics
 from .gateway import Gateway
 from .state import State
@@ -18,27 +20,22 @@ class AdminPort:
         self._gateway = gateway
         self._state = state
         self.draining = False
-        app = web.Application()
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._metrics)
-        self._runner = web.AppRunner(app, access_log=None)
-        self._host, self._port = host or None, port
+        self._text = adminport.Metrics(self._write)
+        answers = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
+        self._port = adminport.AdminPort(answers, host, port, refused=metrics.cut)
 
     async def start(self) -> int:
         """Listen; returns the port."""
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
-        return int(self._runner.addresses[0][1])
+        return await self._port.start()
 
     async def stop(self) -> None:
         """Stop listening."""
-        await self._runner.cleanup()
+        await self._port.stop()
 
-    async def _healthz(self, _: web.Request) -> web.Response:
+    async def _healthz(self) -> web.Response:
         return web.Response(text="ok\n")
 
-    async def _readyz(self, _: web.Request) -> web.Response:
+    async def _readyz(self) -> web.Response:
         if self.draining:
             return web.Response(status=503, text="draining\n")
         if not self._state.known.synced:
@@ -50,7 +47,10 @@ class AdminPort:
             return web.Response(status=503, text=f"{silent}\n")
         return web.Response(text="ok\n")
 
-    async def _metrics(self, _: web.Request) -> web.Response:
+    async def _metrics(self) -> web.Response:
+        return web.Response(body=self._text.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _write(self) -> bytes:
         known = self._state.known
         metrics.IN_FLIGHT.set(self._gateway.requests)
         metrics.CONNECTIONS.set(self._gateway.sockets)
@@ -59,4 +59,4 @@ class AdminPort:
         for watch, as_of in (("routes", known.routes_as_of), ("pods", known.pods_as_of)):
             metrics.LIVE.labels(watch).set(as_of == LIVE)
             metrics.AGE.labels(watch).set(0.0 if as_of == LIVE else monotonic() - as_of)
-        return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return generate_latest(metrics.REGISTRY)

@@ -5,11 +5,15 @@ NetworkPolicy of a devbox opens, while the ports beside it can be reached. Start
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, cast
 
-from .server import BACKLOG
+from devbox_common.door import BriefDoor
+from devbox_common.seats import Seats
 
 SONG: Final = b"devbox-gateway: a devbox that reads this is not confined\n"
+SECONDS: Final = 2.0
+"""For a client to take the line."""
 
 
 class _Canary(asyncio.Protocol):
@@ -20,13 +24,10 @@ class _Canary(asyncio.Protocol):
         song.close()
 
 
-async def canary(host: str, port: int) -> asyncio.Server:
-    """Listening."""
-    # With the data port's backlog: while this process takes no connections, the kernel answers for both ports, until a queue is full. Were
-    # the canary's the shorter one, it would fall silent beside a data port that answers, which is what a policy at work looks like.
-    return await asyncio.get_running_loop().create_server(_Canary, host or None, port, backlog=BACKLOG)
-
-
-def port_of(server: asyncio.Server) -> int:
-    """Where it listens."""
-    return int(server.sockets[0].getsockname()[1])
+def canary(host: str, port: int, connections: int, *, refused: Callable[[str], None] = lambda why: None) -> BriefDoor:
+    """The port; at most so many connections are being told at a time."""
+    # Its door has the data port's backlog: while this process takes no connections, the kernel answers for both ports, until a queue is
+    # full. Were the canary's the shorter one, it would fall silent beside a data port that answers: what a policy at work looks like.
+    # One that is taken only to be closed counts as an answer, too (devbox-init).
+    seats = Seats(connections, connections, strangers=connections)
+    return BriefDoor("canary", (host, port), seats, _Canary, seconds=SECONDS, refused=refused)

@@ -45,17 +45,22 @@ class ConnectConnection(Side):
         "_since",
         "_started",
         "_task",
+        "_vouch",
         "peer",
         "tunnel",
     )
 
-    def __init__(self, forwarder: Forwarder, peer: str, on_lost: Callable[[str], None]) -> None:
+    def __init__(
+        self, forwarder: Forwarder, peer: str, on_lost: Callable[[str], None], vouch: Callable[[], None] | None = None
+    ) -> None:
+        """`vouch()`: told that a CONNECT on it was authenticated."""
         super().__init__()
         self.peer = peer
         """The IP address that the connection comes from."""
         self.tunnel: Tunnel | None = None
         self._forwarder = forwarder
         self._on_lost = on_lost
+        self._vouch = vouch
         self._reader = HeadReader(forwarder.settings.head_bytes)
         self._request: ConnectRequest | None = None
         """The one that is decided about."""
@@ -130,9 +135,14 @@ class ConnectConnection(Side):
 
     # for the port
 
+    @property
+    def busy(self) -> bool:
+        """A tunnel, or a CONNECT that is decided about."""
+        return self.tunnel is not None or self._request is not None
+
     def close_idle(self) -> None:
         """Close if nothing is under way: the gateway is going."""
-        if self.tunnel is None and self._request is None:
+        if not self.busy:
             self.finish()
 
     def abort(self) -> None:
@@ -214,6 +224,8 @@ class ConnectConnection(Side):
         # Not by a `finally` that looks whether self.tunnel is there: compiled, that reads it as what the try's last line made it (mypyc
         # 2.4.1), and a TypeError takes the place of leave() where there is none.
         forwarder = self._forwarder
+        if self._vouch is not None:
+            self._vouch()
         refusal = forwarder.enter(grant.caller)
         try:
             tunnel = Refuse(refusal, grant.caller) if refusal is not None else await self._dial(request, grant)

@@ -67,6 +67,7 @@ class Connection:
         "_since",
         "_tunnel",
         "_unsent",
+        "_vouch",
         "_waiting",
         "_written",
         "peer",
@@ -74,7 +75,10 @@ class Connection:
         "transport",
     )
 
-    def __init__(self, gateway: Gateway, peer: str, on_lost: Callable[[str], None]) -> None:
+    def __init__(
+        self, gateway: Gateway, peer: str, on_lost: Callable[[str], None], vouch: Callable[[], None] | None = None
+    ) -> None:
+        """`vouch()`: told once, that a request on it was authenticated."""
         self.peer = peer
         """The IP address that the connection comes from."""
         self.transport: Transport | None = None
@@ -82,6 +86,7 @@ class Connection:
         """Since when the client takes no bytes, though some wait for it."""
         self._gateway = gateway
         self._on_lost = on_lost
+        self._vouch = vouch
         self._reader = RequestReader(self, peer, gateway.heads, gateway.head_limits)
         self._exchange: Exchange | None = None
         self._pending: deque[Begun | bytes | Refusal | _End] = deque()
@@ -173,6 +178,12 @@ class Connection:
             self._serve_pending()
         elif self._reader.ended:
             self._close()
+
+    def authenticated(self) -> None:
+        """A request on it may go: it is no stranger's connection."""
+        if self._vouch is not None:
+            vouch, self._vouch = self._vouch, None
+            vouch()
 
     def open_tunnel(self) -> None:
         """From here on bytes are passed on as they are."""

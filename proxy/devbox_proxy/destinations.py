@@ -14,7 +14,7 @@ from devbox_common.hosts import any_matches
 from devbox_common.ranges import Address, Network
 
 from .floor import Floor
-from .lookups import Lookups
+from .lookups import THREADS, Lookups
 from .policies import EgressPolicy, networks, within
 from .settings import Egress, Upstreams
 from .targets import Target
@@ -203,15 +203,21 @@ class Resolver:
     """Names to checked addresses, once for each dial: what is checked is what is dialled."""
 
     def __init__(
-        self, reach: Reach, floor: Callable[[], Floor | None], *, own_host: str = "", cluster_domain: str = ""
+        self,
+        reach: Reach,
+        floor: Callable[[], Floor | None],
+        *,
+        own_host: str = "",
+        cluster_domain: str = "",
+        threads: int = THREADS,
     ) -> None:
         """`floor`: where names may not lead, None while it is not known; `own_host`: the gateway's name; `cluster_domain`: what names of
-        Services end in."""
+        Services end in; `threads`: for lookups."""
         self._reach = reach
         self._floor = floor
         self._own_host = own_host
         self._cluster_domain = cluster_domain
-        self._lookups = Lookups()
+        self._lookups = Lookups(threads)
 
     async def resolve(self, host: str, port: int, owner: str) -> list[tuple[str, int]]:
         """Address and port pairs to try in turn. `owner`: whose lookup it is (lookups.py). Raises Refused, or OSError where DNS has no

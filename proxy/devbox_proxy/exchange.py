@@ -188,6 +188,7 @@ class Exchange:
     def _go(self, forward: Forward) -> None:
         """The request may go: what is left to check is how much of it there may be."""
         self._forward = forward
+        self._client.authenticated()
         refusal = self._gateway.enter(forward.caller)
         if refusal is None and self._switching != forward.upstream.websocket:
             refusal = Refusal.UPGRADE_UNSUPPORTED

@@ -18,7 +18,7 @@ from .admission import Caller, Refuse, Subject
 from .audit import AuditFull, End
 from .connect_head import ConnectRequest
 from .destinations import Refused, Resolver, Unready, WayOut
-from .dialling import Pair, first
+from .dialling import Attempts, Pair, first
 from .egress import Decision, Grant
 from .gateway import Gateway
 from .refusals import Refusal
@@ -50,6 +50,7 @@ class Forwarder:
         limits: Limits,
         settings: Egress,
         way_out: WayOut,
+        attempts: Attempts | None = None,
     ) -> None:
         self.gateway = gateway
         self.settings = settings
@@ -62,6 +63,7 @@ class Forwarder:
         self._open: dict[str, int] = {}
         """Tunnels by pod UID."""
         self._turns = Turns(DIALS_PER_DEVBOX)
+        self._attempts = attempts or Attempts()
 
     # deciding
 
@@ -125,7 +127,7 @@ class Forwarder:
         try:
             async with self._turns.turn(grant.caller.pod_uid), asyncio.timeout(seconds):
                 pairs = await self._resolver.target(target, way_out, grant.caller.pod_uid)
-                return await first(pairs, seconds, connect)
+                return await first(pairs, seconds, connect, self._attempts, grant.caller.pod_uid)
         except Unready as error:
             refuse, detail = Refuse(Refusal.NOT_READY, grant.caller), str(error)
         except Refused as error:

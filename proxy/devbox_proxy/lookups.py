@@ -38,9 +38,9 @@ class _Lookup:
 class Lookups:
     """The names that are being looked up, or wait for it."""
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(THREADS, "lookup")
-        self._free = THREADS
+    def __init__(self, threads: int = THREADS) -> None:
+        self._threads = ThreadPoolExecutor(threads, "lookup")
+        self._free = threads
         self._busy: Counter[str] = Counter()
         """Threads, by owner."""
         self._lookups: dict[str, _Lookup] = {}

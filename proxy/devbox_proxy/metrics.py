@@ -58,6 +58,11 @@ LINES_LOST: Final = Counter(
 )
 
 
+def cut(why: str) -> None:
+    """Count one that was ended."""
+    CUT.labels(why).inc()
+
+
 _BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Seconds: the upper ends of the histogram's buckets."""
 

@@ -17,13 +17,13 @@ import certifi
 
 from .credentials import UpstreamRequest
 from .destinations import Refused, Resolver, Unready
-from .dialling import first
+from .dialling import Attempts, first
 from .refusals import Refusal
 from .settings import Timeouts
 from .upstream import TlsUpstreamConnection, UpstreamConnection, UpstreamError
 
 KEPT: Final = 4096
-"""Idle connections; the one that was used longest ago goes first."""
+"""Idle connections; the one that was used longest ago goes first. (Fewer where there are few file descriptors: files.py.)"""
 IDLE_SECONDS: Final = 4.0
 """Less than any common server keeps an idle connection (Node and uvicorn 5 s), unless it says how long: no request is sent twice, so
 one that meets a closing connection is lost."""
@@ -37,7 +37,16 @@ WRITE_BUFFER: Final = 64 * 1024
 class Upstreams:
     """All connections to all APIs."""
 
-    def __init__(self, resolver: Resolver, timeouts: Timeouts, trust: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        resolver: Resolver,
+        timeouts: Timeouts,
+        trust: ssl.SSLContext,
+        *,
+        kept: int = KEPT,
+        attempts: Attempts | None = None,
+    ) -> None:
+        """`kept`: idle connections at most; `attempts`: of all dials of this process."""
         self._resolver = resolver
         self._timeouts = timeouts
         self._trust = trust
@@ -45,6 +54,8 @@ class Upstreams:
         self._by_key: dict[tuple[str, ...], list[UpstreamConnection]] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
         """By CA bundle."""
+        self._kept = kept
+        self._attempts = attempts or Attempts()
         self._closed = False
 
     def idle(self, key: tuple[str, ...]) -> UpstreamConnection | None:
@@ -70,7 +81,7 @@ class Upstreams:
         connection.pause(paused=False)  # an end, or bytes that nobody asked for, must be noticed
         self._idle[connection] = None
         self._by_key.setdefault(connection.key, []).append(connection)
-        if len(self._idle) > KEPT:
+        if len(self._idle) > self._kept:
             oldest = next(iter(self._idle))
             self._take(oldest)
             oldest.abort()
@@ -103,7 +114,8 @@ class Upstreams:
             async with asyncio.timeout(seconds):
                 # For the caller's namespace (the key's last part), whose GatewayConfigs name such hosts.
                 pairs = await self._resolver.resolve(endpoint.host, endpoint.port, key[-1])
-                return await first(pairs, seconds, lambda plain, _: self._connect(key, endpoint.host, plain, trust))
+                connect = lambda plain, _: self._connect(key, endpoint.host, plain, trust)  # noqa: E731
+                return await first(pairs, seconds, connect, self._attempts, key[-1])
         except Unready as error:
             raise UpstreamError(Refusal.NOT_READY, str(error)) from None
         except Refused as error:

@@ -19,11 +19,14 @@ from devbox_common.addresses import nat64_prefix
 from devbox_common.collector import settle
 from devbox_common.kube import KubeApi
 
+from . import metrics
 from .admin import AdminPort
 from .audit import AuditLog
-from .canary import canary, port_of
+from .canary import canary
 from .certificates import Certificate
 from .destinations import Policy, Resolver, WayOut, cluster_domain
+from .dialling import Attempts
+from .files import Shares, needed, shares
 from .floor import Own
 from .forwarder import Forwarder
 from .gateway import Gateway
@@ -47,9 +50,11 @@ LOG_KIB = 1024
 class Start:
     """What is read from the settings and files before anything is served. Raises ValueError or OSError, saying what is wrong."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, files: int) -> None:
+        """`files`: how many may be open."""
         self.policy = Policy.of(settings.upstreams)
         self.way_out = WayOut.of(settings.egress)
+        self.files = shares(files, settings.limits, settings.egress, len(settings.watch_namespaces))
         self.trust = _named("upstreams.caBundle", lambda: tls_context(settings.upstreams.ca_bundle))
         tls = settings.listen.tls
         self.certificate = _named("listen.tls", lambda: Certificate(tls)) if tls else None
@@ -78,16 +83,41 @@ def _named(field: str, read: Callable[[], T]) -> T:
         raise ValueError(f"{field}: {error}") from None
 
 
-def run(settings: Settings) -> None:
-    """Serve devboxes until SIGTERM. Raises ValueError, OSError (an ssl.SSLError is one) or NoAccess, saying what is wrong."""
-    start = Start(settings)
+def run(settings: Settings, files: int) -> None:
+    """Serve devboxes until SIGTERM. `files`: how many this process may open. Raises ValueError, OSError (an ssl.SSLError is one) or
+    NoAccess, saying what is wrong."""
+    start = Start(settings, files)
     lines = LineWriter(LOG_KIB)
     take_over_logging(lines)
     keep_heaps_trimmable()
+    tell(start.files, settings)
     try:
         uvloop.run(serve(settings, start))
     finally:
         lines.close()
+
+
+def tell(files: Shares, settings: Settings) -> None:
+    """What may be open, and what the settings ask for in vain."""
+    log.info(
+        "open_files",
+        limit=files.limit,
+        connections=files.connections,
+        connections_per_devbox=files.connections_per_devbox,
+        tunnels=files.tunnels,
+        tunnels_per_devbox=files.tunnels_per_devbox,
+        idle_upstreams=files.kept,
+        lookups=files.lookups,
+    )
+    if files.lowered:
+        log.warning(
+            "open_files_too_few",
+            limit=files.limit,
+            needed=needed(settings.limits, settings.egress, len(settings.watch_namespaces)),
+            lowered={name: {"set": said, "holds": holds} for name, (said, holds) in files.lowered.items()},
+            advice="raise the hard limit of open files where the container runtime sets it (LimitNOFILE= of containerd.service) to what is "
+            "needed, or set these values to what holds",
+        )
 
 
 async def serve(settings: Settings, start: Start) -> None:
@@ -96,12 +126,21 @@ async def serve(settings: Settings, start: Start) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     identity = settings.identity
+    files = start.files
+    bounds, outward_bounds = files.bounds(settings.limits), files.egress(settings.egress)
+    attempts = Attempts(files.attempts)
     limits = Limits(identity.review_seconds, identity.not_live_seconds, identity.outage_seconds)
     audit = AuditLog(settings.audit.queue, drop=settings.audit.on_overflow == "Drop")
     async with await KubeApi.connect() as api, asyncio.TaskGroup() as tasks:
         state = State(api, settings.credentials_namespace, settings.watch_namespaces, start.own, identity.outage_seconds)
-        resolver = Resolver(start.policy, lambda: state.floor, own_host=start.own_host, cluster_domain=start.cluster_domain)
-        upstreams = Upstreams(resolver, settings.timeouts, start.trust)
+        resolver = Resolver(
+            start.policy,
+            lambda: state.floor,
+            own_host=start.own_host,
+            cluster_domain=start.cluster_domain,
+            threads=files.lookups,
+        )
+        upstreams = Upstreams(resolver, settings.timeouts, start.trust, kept=files.kept, attempts=attempts)
         reviewer = Reviewer(api, state.known)
         waiting = Waiting(state, reviewer, identity.wait_seconds)
         gateway = Gateway(
@@ -112,11 +151,13 @@ async def serve(settings: Settings, start: Start) -> None:
             limits=limits,
             public_url=settings.public_url,
             timeouts=settings.timeouts,
-            bounds=settings.limits,
+            bounds=bounds,
         )
         # Names of devboxes' choosing have threads of their own: they hold up no API.
-        outward = Resolver(start.way_out, lambda: state.floor, own_host=start.own_host)
-        forwarder = Forwarder(gateway, state, waiting, outward, limits=limits, settings=settings.egress, way_out=start.way_out)
+        outward = Resolver(start.way_out, lambda: state.floor, own_host=start.own_host, threads=files.lookups)
+        forwarder = Forwarder(
+            gateway, state, waiting, outward, limits=limits, settings=outward_bounds, way_out=start.way_out, attempts=attempts
+        )
         admin = AdminPort(gateway, state, settings.listen.host, settings.listen.admin)
         data = DataPort(
             gateway, settings.listen.host, settings.listen.data, start.certificate.context if start.certificate else None
@@ -125,12 +166,12 @@ async def serve(settings: Settings, start: Start) -> None:
         background = [tasks.create_task(state.run()), tasks.create_task(reviewer.follow())]
         if start.certificate:
             background.append(tasks.create_task(start.certificate.follow()))
-        bird = await canary(settings.listen.host, settings.listen.canary)
+        bird = canary(settings.listen.host, settings.listen.canary, files.canary, refused=metrics.cut)
         ports = {
             "admin": await admin.start(),
             "data": await data.start(),
             "egress": await egress.start(),
-            "canary": port_of(bird),
+            "canary": await bird.open(),
         }
         settle()
         log.info("started", **ports)
@@ -140,7 +181,7 @@ async def serve(settings: Settings, start: Start) -> None:
         data.drain()
         # The Service still sends new connections here until every node has heard of it.
         await asyncio.sleep(settings.drain_seconds)
-        bird.close()
+        await bird.close()
         await asyncio.gather(data.stop(settings.shutdown_seconds), egress.stop(settings.shutdown_seconds))
         await admin.stop()
         upstreams.close()

@@ -6,7 +6,7 @@ Called by __main__.py and test_short.py.
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from . import crowds, identity, limits, names, outage, restarts, upstream_faults
+from . import crowds, files, identity, limits, names, outage, restarts, upstream_faults
 from .operator import cases as operator
 from .operator import upgrades
 from .report import Row
@@ -31,6 +31,7 @@ CASES: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
     "limits": limits.per_client,
     "limits-in-all": limits.in_all,
     "sizes": limits.sizes,
+    "files": files.files,
     **operator.CASES,
     "upgrade": upgrades.upgrade,
 }

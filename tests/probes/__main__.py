@@ -50,7 +50,9 @@ def _install(kubectl: Kubectl) -> Upstream:
     references = images.ensure()
     address, ca = upstream.deploy(kubectl, references["demo"])
     standin = upstream.connect(kubectl, address, ca)
-    values = {**upstream.gateway_values(address, ca), "clusterCIDRs": [OWN_RANGE]}
+    # (adminFrom: what keeps devboxes from the admin port has to be their own policy, and the control pod has to get there.)
+    admin: dict[str, object] = {"adminFrom": [{"namespaceSelector": {}}]}
+    values = {**upstream.gateway_values(address, ca), "clusterCIDRs": [OWN_RANGE], "networkPolicy": admin}
     stage.install(kubectl, references["devbox-gateway"], values)
     return standin
 

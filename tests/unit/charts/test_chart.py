@@ -378,6 +378,33 @@ def test_alerts_tell_of_the_authoritys_end_three_times() -> None:
     (gauge,) = metrics.CERTIFICATE_END.describe()
     assert all(f'{gauge.name}{{certificate="' in one["expr"] for one in rules)
 
+PROMETHEUS = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
+    "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
+}
+
+
+@pytest.mark.parametrize("name", ["devbox-gateway", "devbox-operator"])
+def test_metrics_are_for_those_that_are_named_and_by_itself_for_nobody(plain: list[Object], name: str) -> None:
+    def admin(objects: list[Object]) -> list[Object]:
+        spec = one(objects, "NetworkPolicy", name)["spec"]
+        assert "Ingress" in spec["policyTypes"]
+        return [rule for rule in spec["ingress"] or () if any(port["port"] == "admin" for port in rule["ports"])]
+
+    assert admin(plain) == []
+    rules = admin(render({"networkPolicy": {"adminFrom": [PROMETHEUS]}}))
+    assert rules == [{"ports": [{"port": "admin", "protocol": "TCP"}], "from": [PROMETHEUS]}]
+    # A rule without ports, or with one that is not named, would let in more than it says.
+    for rule in one(plain, "NetworkPolicy", name)["spec"]["ingress"] or ():
+        assert {port["port"] for port in rule["ports"]} <= {"data", "egress", "canary"}
+
+
+def test_the_peer_that_the_documents_name_is_one_that_the_chart_takes() -> None:
+    for path in (CHART / "values.yaml", CHART.parents[1] / "docs" / "install.md"):
+        text = path.read_text()
+        assert "kubernetes.io/metadata.name: monitoring" in text, path
+        assert "app.kubernetes.io/name: prometheus" in text, path
+
 
 def test_the_gateways_egress_is_open_unless_rules_are_given(plain: list[Object]) -> None:
     assert one(plain, "NetworkPolicy", "devbox-gateway")["spec"]["policyTypes"] == ["Ingress"]

@@ -11,7 +11,7 @@ import pytest
 from tests.support.silent import silent
 
 from devbox_proxy import dialling
-from devbox_proxy.dialling import Pair, first
+from devbox_proxy.dialling import Attempts, Pair, first
 
 PATIENCE = 60.0
 """Far more than a test may take: who waits for a dead address's part of it fails."""
@@ -43,7 +43,7 @@ async def peer(plain: socket.socket, pair: Pair) -> Pair:
 async def test_a_silent_address_holds_nobody_up(dead: str, alive: str) -> None:
     with silent(dead) as one, listening(alive) as other:
         async with asyncio.timeout(10):
-            assert await first([one, other], PATIENCE, peer) == other
+            assert await first([one, other], PATIENCE, peer, Attempts(), "a") == other
 
 
 async def test_the_other_family_comes_second_whatever_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,16 +52,16 @@ async def test_the_other_family_comes_second_whatever_the_order(monkeypatch: pyt
         alive = stack.enter_context(listening("127.0.0.1"))
         monkeypatch.setattr(dialling, "ATTEMPT_SECONDS", 4.0)
         async with asyncio.timeout(7):
-            assert await first([*dead, alive], PATIENCE, peer) == alive
+            assert await first([*dead, alive], PATIENCE, peer, Attempts(), "a") == alive
 
 
 async def test_one_that_refuses_is_passed_over_at_once_and_all_that_refuse_are_an_error() -> None:
     with listening("127.0.0.1") as alive:
-        assert await first([closed("127.0.0.1"), alive], PATIENCE, peer) == alive
+        assert await first([closed("127.0.0.1"), alive], PATIENCE, peer, Attempts(), "a") == alive
     with pytest.raises(OSError, match="111"):
-        await first([closed("127.0.0.1"), closed("127.0.0.2")], PATIENCE, peer)
+        await first([closed("127.0.0.1"), closed("127.0.0.2")], PATIENCE, peer, Attempts(), "a")
     with pytest.raises(OSError, match="no address"):
-        await first([], PATIENCE, peer)
+        await first([], PATIENCE, peer, Attempts(), "a")
 
 
 async def test_where_nothing_can_be_made_of_a_connection_the_next_address_is_tried() -> None:
@@ -77,7 +77,7 @@ async def test_where_nothing_can_be_made_of_a_connection_the_next_address_is_tri
         return pair
 
     with listening("127.0.0.1") as one, listening("127.0.0.2") as two, listening("::1") as three:
-        assert await first([one, two, three], 1.0, make) in (one, two, three)
+        assert await first([one, two, three], 1.0, make, Attempts(), "a") in (one, two, three)
     assert sorted(tried) == sorted([one, two, three]), "each once"
 
 
@@ -90,7 +90,7 @@ async def test_a_tls_error_is_final() -> None:
         raise ssl.SSLCertVerificationError("not to be trusted")
 
     with listening("127.0.0.1") as one, listening("127.0.0.2") as two, pytest.raises(ssl.SSLCertVerificationError):
-        await first([one, two], 1.0, make)
+        await first([one, two], 1.0, make, Attempts(), "a")
     assert len(tried) == 1
 
 
@@ -104,5 +104,5 @@ async def test_of_a_hundred_addresses_few_are_tried(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(aiohappyeyeballs, "start_connection", none)
     four, six = [f"192.0.2.{n}" for n in range(1, 51)], [f"2001:db8::{n}" for n in range(1, 51)]
     with pytest.raises(ConnectionRefusedError):
-        await first([(host, 443) for host in (*six, *four)], PATIENCE, peer)
+        await first([(host, 443) for host in (*six, *four)], PATIENCE, peer, Attempts(), "a")
     assert asked == [[*six[: dialling.OF_A_FAMILY], *four[: dialling.OF_A_FAMILY]]]
