@@ -378,6 +378,7 @@ def test_alerts_tell_of_the_authoritys_end_three_times() -> None:
     (gauge,) = metrics.CERTIFICATE_END.describe()
     assert all(f'{gauge.name}{{certificate="' in one["expr"] for one in rules)
 
+
 PROMETHEUS = {
     "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
     "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
