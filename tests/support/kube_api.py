@@ -60,7 +60,7 @@ class Cluster:
     def put(self, kind: str, name: str, **fields: Any) -> None:
         """Create or replace an object of `kind` ("secrets", "pods")."""
         self._version += 1
-        metadata = {"name": name, "namespace": NAMESPACE, "resourceVersion": str(self._version), **fields.pop("metadata", {})}
+        metadata = {"name": name, "namespace": NAMESPACE, **fields.pop("metadata", {}), "resourceVersion": str(self._version)}
         event = "MODIFIED" if name in self.objects[kind] else "ADDED"
         self.objects[kind][name] = {"metadata": metadata, **fields}
         self._send(kind, event, self.objects[kind][name])
