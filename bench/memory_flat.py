@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tests.support.gateway_process import FEW_TUNNELS, places
+
 from . import servers
 from .__main__ import listening
 from .memory_child import Child, child, process
@@ -48,10 +50,10 @@ class Side:
 
 async def devboxes(bench: Bench) -> list[Figure]:
     """The cost of a request by the number of devboxes. No review is renewed meanwhile: see memory_parts.reviews."""
-    counts = (100, 1000) if bench.quick else (100, 1000, 10_000)
+    counts = (100, 1000) if bench.quick else (100, 1000, places(10_000))
     limits = {"connections": 4 * counts[-1], "connectionsPerDevbox": 4 * counts[-1]}
     async with (
-        setting(bench, counts[-1], ANSWER, identity={"reviewSeconds": 3600}, limits=limits) as here,
+        setting(bench, counts[-1], ANSWER, identity={"reviewSeconds": 3600}, limits=limits, egress=FEW_TUNNELS) as here,
         _envoy(here) as envoy,
         AsyncExitStack() as loads,
     ):

@@ -5,9 +5,10 @@ memory_load.py. Processor time is that of the gateway's process, of user and sys
 """
 
 import asyncio
-import resource
 import time
 from typing import Final
+
+from tests.support.gateway_process import FEW_TUNNELS, places
 
 from devbox_proxy.memory import TRIM_SECONDS
 
@@ -31,8 +32,6 @@ from .memory_stage import (
 STREAMS: Final = 10_000
 STREAM_DEVBOXES: Final = 250
 """So that none of them has more connections or requests than a devbox may have."""
-OWN_FILES: Final = 150
-"""File descriptors that are no streams."""
 GIB: Final = 1 << 30
 STREAM: Final = "bench.memory_upstream"
 
@@ -48,11 +47,9 @@ async def streams_tls(bench: Bench) -> list[Figure]:
 
 
 async def _streams(bench: Bench, *, tls_down: bool, gib: float) -> list[Figure]:
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    fitting = STREAMS if limit == resource.RLIM_INFINITY else (limit - OWN_FILES) // 2  # one file for each side
-    count = min(1000 if bench.quick else STREAMS, fitting)
+    count = places(1000 if bench.quick else STREAMS)
     title = f"{count:,} streams, {'TLS on both sides' if tls_down else 'TLS towards the API'}: "
-    async with setting(bench, STREAM_DEVBOXES, STREAM, tls_down=tls_down, tls_up=True) as here:
+    async with setting(bench, STREAM_DEVBOXES, STREAM, tls_down=tls_down, tls_up=True, egress=FEW_TUNNELS) as here:
         process = here.process
         await asyncio.sleep(2)
         files, rss = process.open_files, process.rss

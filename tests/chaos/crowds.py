@@ -4,12 +4,12 @@ Goes in: one gateway. Comes out: rows; times of others are shown, not judged, in
 """
 
 import asyncio
-import resource
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+from tests.support.gateway_process import FEW_TUNNELS, places
 from tests.support.kube_api import Devbox
 from tests.support.raw_client import RawClient
 
@@ -87,10 +87,8 @@ async def readers(long: bool) -> list[Row]:
 
 async def idle_streams(long: bool) -> list[Row]:
     """C18."""
-    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Both the gateway and this process have two sockets a stream.
-    count, beat, seconds = (min(10_000, (files - 400) // 2), 30.0, 120.0) if long else (500, 2.0, 4.0)
-    async with world() as stage:
+    count, beat, seconds = (places(10_000), 30.0, 120.0) if long else (500, 2.0, 4.0)
+    async with world(egress=FEW_TUNNELS) as stage:
         stage.api.ways["/stream"] = until(lambda: asyncio.sleep(beat), 1_000_000)
         boxes = [stage.devbox(number) for number in range(count // 50)]
         await stage.warm(*boxes)

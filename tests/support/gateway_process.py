@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import ssl
 import sys
 import tempfile
@@ -21,14 +22,30 @@ import aiohttp
 import yaml
 
 from devbox_demo.credentials import Certificates, make_certificates
+from devbox_proxy.files import shares
+from devbox_proxy.settings import Bounds, Egress
 
 from .kube_api import NAMESPACE, Cluster
 
 HOST: Final = "gateway.system.svc"
 """The gateway's own name."""
+FILES: Final = ("prlimit", "--nofile=1024:")
+"""In front of a command line: the limit of open files that a container begins with where its runtime sets none. It may be raised."""
 COMMAND: Final = (sys.executable, "-m", "devbox_proxy")
 READ_BYTES: Final = 1 << 17
 START_SECONDS: Final = 20.0
+
+
+FEW_TUNNELS: Final = {"tunnels": 1, "tunnelsPerDevbox": 1}
+"""The setting `egress` of a gateway whose files are all for connections."""
+
+
+def places(most: int) -> int:
+    """Connections that such a gateway holds on this machine, some left free: `most`, if it may open so many files."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = sys.maxsize if hard == resource.RLIM_INFINITY else hard
+    bounds = Bounds(connections=4 * most)
+    return min(most, shares(files, bounds, Egress.model_validate(FEW_TUNNELS), 0).connections - 50)
 
 
 def settings(folder: Path, **change: Any) -> Path:
