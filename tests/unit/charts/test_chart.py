@@ -114,7 +114,7 @@ def test_every_value_is_in_the_schema_and_commented() -> None:
 @pytest.mark.parametrize(
     ("image", "reference"),
     [
-        ({"repository": "r.example/a"}, "r.example/a:0.1.0"),
+        ({"repository": "r.example/a"}, "r.example/a:0.1.1"),
         ({"repository": "r.example/a", "tag": "v2"}, "r.example/a:v2"),
         ({"repository": "r.example/a", "tag": "v2", "digest": DIGEST}, f"r.example/a@{DIGEST}"),
     ],
