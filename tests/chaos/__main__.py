@@ -18,7 +18,7 @@ from tests.support.netns import NoNamespace, command, possible
 from devbox_cluster.progress import ClusterError
 
 from . import needs
-from .cases import CASES, ON_A_CONTROL_PLANE
+from .cases import CASES, ON_A_CONTROL_PLANE, ON_ASYNCIO
 from .report import Row, table, write
 
 LIMIT_SECONDS: Final = 600.0
@@ -63,7 +63,8 @@ def main(arguments: list[str]) -> int:
     """Entry point."""
     if arguments[:1] == [ONE]:
         # (uvloop can't always close a loop, and may abort, where a proxy's connections are cut; the gateway's loads want its speed.)
-        run = asyncio.run if arguments[1].startswith("operator") else uvloop.run
+        plain = arguments[1].startswith("operator") or arguments[1] in ON_ASYNCIO
+        run = asyncio.run if plain else uvloop.run
         sys.stdout.write(f"\n{json.dumps(run(CASES[arguments[1]](True)))}")
         return 0
     if unknown := set(arguments) - set(CASES):

@@ -36,5 +36,7 @@ CASES: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
     "upgrade": upgrades.upgrade,
 }
 ON_A_CONTROL_PLANE: Final = {*operator.CASES, "upgrade"}
+ON_ASYNCIO: Final = {"files"}
+"""Uvloop can't close a loop whose connections were cut in the midst of a TLS handshake."""
 LONG_ONLY: Final = {"upgrade"}
 """It has a control plane of its own, takes more than a minute, and needs the history back to the first release."""

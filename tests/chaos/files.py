@@ -81,8 +81,25 @@ class Flood:
                         pass
             finally:
                 self.open -= 1
-                writer.transport.abort()
+                await _abort(writer)
             await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def _abort(writer: asyncio.StreamWriter) -> None:
+    """Close at once, and wait until it is."""
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+async def _hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Where tunnels lead: it says nothing, until the other side ends."""
+    try:
+        with contextlib.suppress(OSError):
+            while await reader.read(1 << 10):
+                pass
+    finally:
+        await _abort(writer)
 
 
 class Others:
@@ -218,7 +235,7 @@ FLOODS: Final[dict[str, Floods]] = {
 
 @contextlib.asynccontextmanager
 async def _case(prefix: tuple[str, ...]) -> AsyncIterator[Case]:
-    far = await asyncio.start_server(lambda _, writer: None, *FAR)
+    far = await asyncio.start_server(_hold, *FAR)
     async with far, world(prefix=prefix, egress={"addressOverrides": {FAR_HOST: f"{FAR[0]}:{FAR[1]}"}}) as stage:
         case = Case(stage)
         await case.warm()

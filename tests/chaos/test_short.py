@@ -1,9 +1,11 @@
 """The short form of every fault: `make chaos-short`. What depends on the machine's speed is printed, not judged."""
 
+import asyncio
+
 import pytest
 import uvloop
 
-from .cases import CASES, LONG_ONLY
+from .cases import CASES, LONG_ONLY, ON_ASYNCIO
 from .operator.cases import STAGED
 from .report import table
 from .world import inside
@@ -22,7 +24,7 @@ def test_fault(name: str) -> None:
 
 def run(name: str) -> list[str]:
     """The demands that were missed."""
-    rows = uvloop.run(CASES[name](False))
+    rows = (asyncio if name in ON_ASYNCIO else uvloop).run(CASES[name](False))
     print(table(rows))  # noqa: T201 (shown for a test that fails, and by -rP)
     assert rows
     return [f"{row.fault}: {row.measured}, where it is to be {row.demand}" for row in rows if row.held is False]
