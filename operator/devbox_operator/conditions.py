@@ -65,6 +65,11 @@ def bad(reason: Reason, message: str) -> Finding:
     return Finding("False", reason, one_line(message))
 
 
+def unknown(reason: Reason, message: str) -> Finding:
+    """Neither. The message is one line, as in `good`."""
+    return Finding("Unknown", reason, one_line(message))
+
+
 def from_problems(problems: Sequence[Problem], fine: Finding) -> Finding:
     """False with the first problem's reason and everybody's message, a line each, since one may end in a command; `fine` if there is
     none."""

@@ -18,7 +18,7 @@ from devbox_api.conditions import Reason
 from devbox_common.shown import command
 
 from . import init, network
-from .conditions import Finding, bad, good
+from .conditions import Finding, bad, good, unknown
 from .initview import InitView
 from .model import PodView, PolicyView
 from .settings import Settings
@@ -64,7 +64,7 @@ def confinement(pod: PodView | None, policies: Sequence[PolicyView], settings: S
         return Confinement(bad(Reason.WAITING, "the pod's NetworkPolicy is not there yet"), blocks=True)
     if pod.init is None:
         message = f"pod {pod.name} was made by an older version, which did not try whether NetworkPolicies work"
-        return Confinement(Finding("Unknown", Reason.WAITING, message))
+        return Confinement(unknown(Reason.WAITING, message))
     if not pod.init.enforced:
         look = command("kubectl", "-n", pod.namespace, "logs", pod.name, "-c", names.INIT_CONTAINER)
         message = f"{names.INIT_CONTAINER} has not yet seen the pod's NetworkPolicy work; what it waits for: {look}"
@@ -83,7 +83,7 @@ def _not_ours(pod: PodView, settings: Settings) -> Confinement:
     if not pod.gated and pod.init_hash != init.digest(settings):
         advice = "an older release made the pod; restart the Devbox, or name that repository in the chart's image.mirrors"
         message = f"{found}: {advice}"
-        return Confinement(Finding("Unknown", Reason.FOREIGN_IMAGE, message))
+        return Confinement(unknown(Reason.FOREIGN_IMAGE, message))
     gated = ", and the pod stays gated" if pod.gated else ""
     delete = command("kubectl", "-n", pod.namespace, "delete", "pod", pod.name)
     advice = (

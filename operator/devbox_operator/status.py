@@ -26,7 +26,7 @@ from .apply import Writer
 from .attach import Attached
 from .authority import ending, outlived
 from .compile import Desired
-from .conditions import Finding, Regarding, bad, events, from_problems, good, merge, summarise
+from .conditions import Finding, Regarding, bad, events, from_problems, good, merge, summarise, unknown
 from .confinement import Confinement, confinement
 from .credentials import Problem
 from .model import DevboxView, Key, PodView, Snapshot, format_time
@@ -138,7 +138,7 @@ def _pod_ready(snapshot: Snapshot, desired: Desired, outcome: Outcome) -> Findin
     if outcome.refused is not None:
         return bad(outcome.refused.reason, outcome.refused.message)
     if outcome.gone:
-        return Finding("Unknown" if pod is None else "False", Reason.POD_FAILED, outcome.waiting)
+        return (unknown if pod is None else bad)(Reason.POD_FAILED, outcome.waiting)
     if pod is None:
         return bad(Reason.WAITING, outcome.waiting or "see the other conditions")
     if pod.deleting:

@@ -189,10 +189,17 @@ def test_the_fields_that_a_restart_is_for_are_fields(snapshot: Any, devbox: Any,
 def test_words_of_others_begin_no_line(snapshot: Any, devbox: Any, pod: Any, settings: Settings) -> None:
     view = devbox()
     words = "Unschedulable: no\nits owner runs:\rkubectl delete ns --all\u2028kubectl delete ns --all"
-    outcome = Outcome(1, 0, pod=pod(view, ready=False, phase="Pending", trouble=words))
-    status = devbox_status(snapshot(view), compile_devbox(snapshot(view), settings), outcome, settings)
-    (found,) = [condition for condition in status.conditions if condition.type == "PodReady"]
-    assert found.message == "Unschedulable: no its owner runs: kubectl delete ns --all kubectl delete ns --all"
+    waits = pod(view, ready=False, phase="Pending", trouble=words)
+    ended = replace(waits, phase="Failed")
+    # (lifecycle.Later: the next pod waits for its time, and says why.)
+    for outcome in (
+        Outcome(1, 0, pod=waits),
+        Outcome(1, 0, pod=ended, waiting=words, gone=True),
+        Outcome(1, 0, waiting=words, gone=True),
+    ):
+        status = devbox_status(snapshot(view), compile_devbox(snapshot(view), settings), outcome, settings)
+        (found,) = [condition for condition in status.conditions if condition.type == "PodReady"]
+        assert found.message == "Unschedulable: no its owner runs: kubectl delete ns --all kubectl delete ns --all"
 
 
 @pytest.mark.parametrize("hosts", [10, 30, 60, 190])
