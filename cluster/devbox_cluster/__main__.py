@@ -21,7 +21,8 @@ def up() -> None:
     """Bring the cluster up and write .cluster/kubeconfig."""
     start = time.monotonic()
     cluster.up()
-    console.print(f"the cluster is up ({time.monotonic() - start:.1f} s); to use it: export KUBECONFIG={kubeconfig()}")
+    use = f"export KUBECONFIG={shlex.quote(str(kubeconfig()))}"
+    console.print(f"the cluster is up ({time.monotonic() - start:.1f} s); to use it: {escape(use)}")
 
 
 @app.command()

@@ -5,6 +5,7 @@ or an error that names the owner. Called by local.py.
 """
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -40,9 +41,10 @@ class Claim:
         """Raises ClusterError if the cluster belongs to another cache folder. One whose folder is gone belongs to nobody."""
         owner = self.owner()
         if owner is not None and owner != self.cache and owner.exists():
+            setting = f"DEVBOX_GATEWAY_CACHE={shlex.quote(str(owner))}"
             raise ClusterError(
-                f"this machine already runs the local cluster of {owner}; use that one (DEVBOX_GATEWAY_CACHE={owner}), "
-                f"or remove it first: DEVBOX_GATEWAY_CACHE={owner} make cluster-down"
+                f"this machine already runs the local cluster of {owner}; use that one ({setting}), or remove it first: "
+                f"{setting} make cluster-down"
             )
 
     def take(self) -> None:

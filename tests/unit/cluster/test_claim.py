@@ -39,6 +39,22 @@ def test_the_cluster_of_another_cache_folder_is_not_ours(tmp_path: Path, caches:
     assert run.stat().st_mode & 0o077 == 0
 
 
+def test_the_line_that_removes_it_runs_nothing_else(tmp_path: Path) -> None:
+    owner = tmp_path / "a b; touch PWNED; $(touch PWNED)"
+    owner.mkdir()
+    Claim(tmp_path / "run", owner).take()
+    with pytest.raises(ClusterError) as found:
+        Claim(tmp_path / "run", tmp_path / "mine").check()
+    line = (
+        str(found.value)
+        .partition("remove it first: ")[2]
+        .replace("make cluster-down", "sh -c 'echo \"$DEVBOX_GATEWAY_CACHE\"'")
+    )
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{owner}\n"
+    assert not (tmp_path / "PWNED").exists()
+
+
 def test_a_cluster_whose_cache_folder_is_gone_belongs_to_nobody(tmp_path: Path, caches: tuple[Path, Path]) -> None:
     Claim(tmp_path / "run", caches[1]).take()
     caches[1].rmdir()
