@@ -10,10 +10,11 @@ from typing import Final
 
 import pytest
 from tests.support.control_plane import ControlPlane, control_plane
-from tests.support.pages import PROJECT, first_devbox, readme_objects
-from tests.support.release import install
+from tests.support.pages import PROJECT, first_devbox, guards_removal, readme_objects
+from tests.support.release import NAMESPACE, install
 
 from devbox_cluster.paths import bin_dir
+from devbox_operator import network
 
 from .world import inside
 
@@ -50,6 +51,15 @@ def there_and_away(plane: ControlPlane, namespace: str, *files: str) -> None:
         assert left(plane, namespace) == []
 
 
+def run(plane: ControlPlane, folder: Path, script: str) -> None:
+    """As an administrator pastes it."""
+    environment = {"PATH": f"{bin_dir()}:{os.defpath}", "KUBECONFIG": str(plane.admin_kubeconfig), "HOME": str(folder)}
+    done = subprocess.run(
+        ["sh", "-e", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_readmes_objects_are_applied_and_deleted_by_their_file(plane: ControlPlane, tmp_path: Path) -> None:
     path = tmp_path / "agent.yaml"
     path.write_text(readme_objects(), encoding="utf-8")
@@ -64,11 +74,7 @@ def test_a_first_devbox_keeps_the_readers_key(plane: ControlPlane, tmp_path: Pat
     """The script as it stands, but for its end: nothing runs a pod here. And then the examples, as their page has them applied."""
     (tmp_path / "anthropic.key").write_text(f"{KEY}\n")
     script = "\n".join(line for line in first_devbox().splitlines() if " wait " not in line)
-    environment = {"PATH": f"{bin_dir()}:{os.defpath}", "KUBECONFIG": str(plane.admin_kubeconfig), "HOME": str(tmp_path)}
-    done = subprocess.run(
-        ["sh", "-e", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
+    run(plane, tmp_path, script)
     plane.kubectl("create", "namespace", "beside")
     plane.kubectl("-n", "beside", "apply", f"--filename={PROJECT / 'examples'}")
     secret = json.loads(plane.kubectl("-n", "agents", "get", "secret", "anthropic", "-o", "json"))
@@ -77,3 +83,17 @@ def test_a_first_devbox_keeps_the_readers_key(plane: ControlPlane, tmp_path: Pat
     plane.kubectl("-n", "agents", "delete", "devbox/agent")
     plane.kubectl("-n", "agents", "delete", "gatewayconfig/anthropic", "secret/anthropic")
     assert left(plane, "agents") == []
+
+
+def test_what_confined_devboxes_goes_in_the_end(plane: ControlPlane, tmp_path: Path) -> None:
+    """The last test: it takes the guards away."""
+    operator = f"--as=system:serviceaccount:{NAMESPACE}:devbox-operator"
+    plane.kubectl("create", "namespace", "left")
+    plane.kubectl("create", operator, "-f", "-", stdin=json.dumps(network.denial("left")))
+    run(plane, tmp_path, guards_removal())
+    kinds = "validatingadmissionpolicies,validatingadmissionpolicybindings"
+    assert plane.kubectl("get", kinds, "-l", f"devbox-gateway.io/guard={NAMESPACE}", "-o", "name") == ""
+    assert plane.kubectl("get", "networkpolicies", "--all-namespaces", "-o", "name").split() == [
+        "networkpolicy.networking.k8s.io/devbox-gateway",
+        "networkpolicy.networking.k8s.io/devbox-operator",
+    ]

@@ -41,3 +41,9 @@ def first_devbox() -> str:
     """The script of docs/install.md, "A first devbox"."""
     (script,) = [block for block in blocks("docs/install.md", "sh") if "create secret generic" in block]
     return script
+
+
+def guards_removal() -> str:
+    """The script of docs/install.md that takes away, in the end, what confined devboxes."""
+    (script,) = [block for block in blocks("docs/install.md", "sh") if "devbox-gateway.io/guard" in block]
+    return script

@@ -1,13 +1,15 @@
 """What a newcomer pastes: nothing overwrites a key that another page had him make, and everything is deleted in the order of its file."""
 
+import os
 import re
+import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.support.pages import PROJECT, blocks, first_devbox, here_documents, objects, readme_objects
+from tests.support.pages import PROJECT, blocks, first_devbox, guards_removal, here_documents, objects, readme_objects
 
 from devbox_api.devbox import DevboxSpec
 from devbox_api.egresspolicy import EgressPolicySpec
@@ -62,3 +64,38 @@ def test_what_is_to_be_applied_is_valid_and_has_what_is_used_behind_what_uses_it
     for one in objects(text):
         if one["kind"] in SPECS:
             SPECS[one["kind"]].model_validate(one["spec"])
+
+
+def test_no_page_has_what_is_used_before_what_uses_it() -> None:
+    """Or its file could be applied, and not deleted."""
+    for path in (PROJECT / "docs").glob("*.md"):
+        for block in blocks(f"docs/{path.name}", "yaml"):
+            kinds = [one["kind"] for one in objects(block) if one["kind"] in ORDER]
+            assert kinds == sorted(kinds, key=ORDER.index), path.name
+
+
+def test_whoever_installs_or_upgrades_names_the_image_that_he_pushed() -> None:
+    """Its tag is made of its content; an upgrade that names none keeps the old one, which does not know the new settings."""
+    told = 0
+    for page in ("README.md", "docs/install.md"):
+        for script in blocks(page, "sh"):
+            for line in script.replace("\\\n", " ").splitlines():
+                if re.match(r"helm (install|upgrade) devbox-gateway charts/", line):
+                    assert "--set image.tag=TAG" in line, f"{page}: {line}"
+                    told += 1
+    assert told == 3
+
+
+@pytest.mark.parametrize(
+    ("listing", "deleted"),
+    [("exit 1", 0), ("echo pod/agent-0123456789", 0), ("true", 2)],
+    ids=["pods can't be listed", "a pod", "no pod"],
+)
+def test_guards_are_taken_away_where_it_is_certain_that_they_hold_nobody(tmp_path: Path, listing: str, deleted: int) -> None:
+    log = tmp_path / "log"
+    fake = tmp_path / "kubectl"
+    fake.write_text(f'#!/bin/sh\nif [ "$1" = get ]; then {listing}; else echo "$*" >>"{log}"; fi\n')
+    fake.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.defpath}"}
+    subprocess.run(["sh", "-c", guards_removal()], env=environment, check=False)
+    assert len(log.read_text().splitlines() if log.exists() else []) == deleted
