@@ -43,7 +43,7 @@ class Bench:
             size = await large.make(self.api, kind, SPACE, self.count)
             self.devboxes += self.count if kind == "Devbox" else 0
             operator, gateway = await self._cost(kind, size, operator, gateway)
-        await self._cost("Pod", await large.grow_pods(self.api, SPACE), operator, gateway)
+        await self._cost("Pod", await large.grow_pods(self.api, SPACE, self.count), operator, gateway)
         for kind in reversed(large.KINDS):
             await large.clear(self.api, kind, SPACE)
         self.devboxes = 1
@@ -61,11 +61,11 @@ class Bench:
     async def _bar(self, many: int) -> None:
         space = f"{SPACE}-more"
         await large.make_namespace(self.api, space)
-        await large.make(self.api, "Devbox", space, many)
+        await large.make(self.api, "Devbox", space, many, large.plain_devbox)
         self.devboxes += many + 1
         operator = await large.operator_peak(self.release, self.api, self.devboxes)
         self._row(f"{many} Devboxes, the operator makes their pods", "≤512 MiB", _mib(operator), operator <= OPERATOR_BAR)
-        await large.grow_pods(self.api, space)
+        await large.grow_pods(self.api, space, many)
         operator, gateway = await self._peaks()
         self._row(f"{many} Devboxes and pods: the operator starts", "≤512 MiB", _mib(operator), operator <= OPERATOR_BAR)
         self._row(f"{many} Devboxes and pods: the gateway starts", "≤256 MiB", _mib(gateway), gateway <= GATEWAY_BAR)

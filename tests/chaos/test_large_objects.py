@@ -45,9 +45,10 @@ def test_a_start_among_large_objects(release: Release) -> None:
             operator, gateway = await large.operator_peak(release, api, 1), await large.gateway_peak(release, api)
             sizes = {kind: await large.make(api, kind, SPACE, COUNT) for kind in large.KINDS}
             grown = await large.operator_peak(release, api, COUNT) - operator
-            sizes["Pod"] = await large.grow_pods(api, SPACE)
+            sizes["Pod"] = await large.grow_pods(api, SPACE, COUNT)
             grown = max(grown, await large.operator_peak(release, api, COUNT) - operator)
             gateway_grown = await large.gateway_peak(release, api) - gateway
+        assert min(sizes.values()) > MIB // 3, sizes
         told = f"beyond {operator >> 20} MiB operator: {grown >> 20} MiB, beyond {gateway >> 20} MiB gateway: {gateway_grown >> 20} MiB"
         told += f", with {COUNT * sum(sizes.values()) >> 20} MiB of objects"
         assert (gateway_grown <= GATEWAY_MOST, grown <= OPERATOR_MOST) == (True, True), told

@@ -39,6 +39,8 @@ MOST_TOKEN_SECONDS: Final = 6 * 3600
 NODE: Final = "node-1"
 """Where a stand-in of a kubelet says that pods run. It is there, since pods of nodes that are not are collected."""
 _NODE: Final = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
+DATABASE_BYTES: Final = 8 << 30
+"""What etcd takes at most, of which minutes of history are most (2 GiB by default: 200 large objects of each kind are as much)."""
 PARTS: Final = ("etcd", "kube-apiserver", "kube-controller-manager")
 _CONTROLLERS: Final = {
     "--controllers": ",".join(
@@ -94,6 +96,7 @@ class ControlPlane:
                     "--initial-advertise-peer-urls": peer_url,
                     "--initial-cluster": f"default={peer_url}",
                     "--log-level": "error",
+                    "--quota-backend-bytes": str(DATABASE_BYTES),
                 },
             ),
             # (The address that it advertises is nobody's here, and no component asks for it.)
