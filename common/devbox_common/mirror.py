@@ -80,6 +80,8 @@ class Mirror(Generic[T]):
         self._by_group: dict[Hashable, dict[Key, T]] = {}
         self._noted: dict[Key, int] = {}
         """Versions of what was noted, until the watch is as far."""
+        self._told = 0
+        """The version that the watch, or the last list, is as far as."""
         self._live = False
         self._true_at = time.monotonic()
         """When `objects` was last known to be what the API server has, while the watch is not live."""
@@ -111,11 +113,18 @@ class Mirror(Generic[T]):
     def note(self, item: Object) -> None:
         """What the API server answered to a write of our own: it is in `objects` at once, and older events do not undo it.
 
-        Nobody is told of the change, since whoever made it knows. (resourceVersions are numbers that grow: KEP-5504.)
+        Nobody is told of the change, since whoever made it knows. An answer that comes after the watch told of that version, and perhaps of
+        newer ones, is no news. (resourceVersions are numbers that grow: KEP-5504.)
         """
-        key, new = self._key(item), self._converted(item)
-        self._noted[key] = int(item["metadata"]["resourceVersion"])
-        self._put(key, new)
+        if int(item["metadata"]["resourceVersion"]) > self._told:
+            self.again(item)
+
+    def again(self, item: Object) -> None:
+        """The same for what was read anew since `convert` would keep more of it by now. The caller sees to it that it is none older."""
+        key, version = self._key(item), int(item["metadata"]["resourceVersion"])
+        if version > self._told:
+            self._noted[key] = version
+        self._put(key, self._converted(item))
 
     async def run(self) -> None:
         """List, then watch, for ever; every failure is retried with a back-off and ends with a new list where needed."""
@@ -148,6 +157,7 @@ class Mirror(Generic[T]):
 
     async def _list_and_watch(self) -> None:
         version = await self._replace()
+        self._told = int(version)
         self.synced.set()
         deadline = time.monotonic() + self._relist_seconds * random.uniform(0.8, 1.2)  # noqa: S311 (jitter)
         while (left := deadline - time.monotonic()) > 0:
@@ -168,6 +178,7 @@ class Mirror(Generic[T]):
                 if event["type"] != "BOOKMARK":
                     self._take(event["object"], deleted=event["type"] == "DELETED")
                 latest = event["object"]["metadata"]["resourceVersion"]
+                self._told = max(self._told, int(latest))
                 del event  # it may be large, and the next one far away
                 yield latest
 

@@ -1,6 +1,7 @@
 """Kopf's lists and watches, by our own client: page by page by size, and nothing of an object but who it is.
 
-Goes in: the API. Comes out: nothing; kopf asks these functions in place of its own. Called by leader.py before kopf starts.
+Goes in: the API. Comes out: functions that kopf asks in place of its own, and when the API server last answered them. Called by
+leader.py before kopf starts.
 
 By itself kopf asks for whole objects, some hundred at a time whatever they weigh, and keeps each for seconds in a task of its own: what
 thousands of Devboxes of 1 MiB come to is more than any limit. Handlers only put a key into the queue (handlers.py), so that name, version
@@ -10,6 +11,7 @@ and the time of deletion are enough for them. There is no setting for it; names 
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -26,19 +28,26 @@ PAUSES: Final = (0.1, 0.3, 1.0, 2.0, 5.0)
 log = structlog.get_logger()
 
 
-class _Source:
+class Source:
     """Lists and watches, as kopf's own functions give them."""
 
     def __init__(self, api: KubeApi) -> None:
         self._api = api
         self._failures: dict[str, int] = {}
+        self._heard: dict[str, float] = {}
+        """When the API server last said anything about what is asked for (monotonic seconds), or when it was first asked."""
+
+    def last_event(self) -> float:
+        """Of the most silent of them; now while kopf has asked for none."""
+        return min(self._heard.values(), default=time.monotonic())
 
     async def objects(self, *, resource: Any, namespace: str | None, **_: Any) -> AsyncIterator[tuple[list[Object], str]]:
         """A page, and the list's version."""
-        path = _path(resource, namespace)
+        path = self._asked(resource, namespace)
         try:
             async with contextlib.aclosing(self._api.pages(path, metadata_only=True)) as pages:
                 async for page in pages:
+                    self._heard[path] = time.monotonic()
                     yield [_thin(item) for item in page.items], page.version
         except ApiError as error:
             await self._failed(path, error)
@@ -50,11 +59,12 @@ class _Source:
         self, *, resource: Any, namespace: str | None, since: str | None = None, **_: Any
     ) -> AsyncIterator[Object]:
         """Until the watch ends; kopf goes on where it ended, or from a new list."""
-        path = _path(resource, namespace)
+        path = self._asked(resource, namespace)
         try:
             watch = self._api.watch(path, since or "0", opened=lambda: self._worked(path), metadata_only=True)
             async with contextlib.aclosing(watch) as stream:
                 async for event in stream:
+                    self._heard[path] = time.monotonic()
                     kind, item = event["type"], _thin(event["object"])
                     del event
                     yield {"type": kind, "object": item}
@@ -64,7 +74,13 @@ class _Source:
             else:
                 await self._failed(path, error)
 
+    def _asked(self, resource: Any, namespace: str | None) -> str:
+        path = "/" + str(resource.get_url(namespace=namespace)).lstrip("/")
+        self._heard.setdefault(path, time.monotonic())
+        return path
+
     def _worked(self, path: str) -> None:
+        self._heard[path] = time.monotonic()
         self._failures.pop(path, None)
 
     async def _failed(self, path: str, error: ApiError) -> None:
@@ -74,16 +90,11 @@ class _Source:
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
 
 
-def install(api: KubeApi) -> None:
-    """Have kopf ask this API, and so."""
-    source = _Source(api)
+def install(source: Source) -> None:
+    """Have kopf ask that."""
     for module, name, function in ((fetching, "fetch_objs", source.objects), (watching, "watch_objs", source.events)):
         getattr(module, name)
         setattr(module, name, function)
-
-
-def _path(resource: Any, namespace: str | None) -> str:
-    return "/" + str(resource.get_url(namespace=namespace)).lstrip("/")
 
 
 def _thin(item: Object) -> Object:

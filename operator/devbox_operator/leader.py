@@ -52,7 +52,8 @@ class Leader:
     ) -> None:
         """`held()`: a write may start; `left()`: and may take so many seconds; `take_signals()`: called when kopf has put its own
         signal handlers in place of ours; `owner`: the Deployment."""
-        self._api, self._take_signals = api, take_signals
+        self._take_signals = take_signals
+        self._source = kopfsource.Source(api)
         self.settings = settings
         self.index = Index()
         self.queue: WorkQueue[WorkKey] = WorkQueue(self._work, on_error=_failed)
@@ -97,14 +98,14 @@ class Leader:
             await self.watches.stop()
 
     def last_event_age(self) -> float:
-        """Seconds since the API server said anything."""
-        return time.monotonic() - self.watches.last_event()
+        """Seconds since the API server said anything of what it has said least of: mirrors and kopf's watches."""
+        return time.monotonic() - min(self.watches.last_event(), self._source.last_event())
 
     async def _kopf(self) -> None:
         namespaces = self.settings.watch_namespaces
         where: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
         logging.getLogger("kopf").setLevel(logging.WARNING)
-        kopfsource.install(self._api)
+        kopfsource.install(self._source)
         ours = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
             registry=handlers.registry(self.queue.add, self._namespace_changed, self._devboxes.wrote),

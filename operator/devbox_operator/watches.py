@@ -207,14 +207,21 @@ class Watches:
 
     async def _read_again(self, mirror: Mirror[SecretView], key: Key) -> SecretView | str:
         try:
-            mirror.note(await self._api.request("GET", paths.secrets(*key)))
+            item = await self._api.request("GET", paths.secrets(*key))
         except ApiError as error:
             if error.not_found:
                 return NOT_FOUND
             if error.status in REFUSED:
                 return FORBIDDEN
             raise
-        return mirror.objects.get(key) or NOT_FOUND
+        before = mirror.objects.get(key)
+        if before is None or int(before.version) > int(item["metadata"]["resourceVersion"]):
+            return before or NOT_FOUND  # the watch was faster than the answer, and looked at what is referred to
+        mirror.again(item)
+        view = mirror.objects.get(key)
+        if view is not None and view.version != before.version:
+            self._source_changed(key)  # the answer was faster, and the watch tells nobody any more
+        return view or NOT_FOUND
 
     def refused_for(self, key: Key) -> float:
         """Seconds for which a source Secret could not be had. (Where its watch is open and it is refused by itself, that is no API server
@@ -482,5 +489,6 @@ def _policy_uid(found: EgressView | Missing | None) -> str | None:
 
 
 def _content(item: Object) -> str:
-    """Whether it changed; what it holds is read when it is needed."""
-    return content_hash([item["metadata"]["uid"], item.get("data") or {}])
+    """Whether it changed, or somebody wishes for another one; what it holds is read when it is needed."""
+    wish = (item["metadata"].get("annotations") or {}).get(names.RENEWED_AT_ANNOTATION)
+    return content_hash([item["metadata"]["uid"], item.get("data") or {}, wish])

@@ -353,6 +353,26 @@ async def test_what_was_noted_is_not_undone_by_older_events(api: Api, client: Ku
         assert told == [{"step": 3}], "whoever wrote knows, and what is older is no news"
 
 
+async def test_an_answer_that_comes_after_newer_events_does_not_undo_them(api: Api, client: KubeApi) -> None:
+    """Events and answers come on connections of their own."""
+    api.put("a", step=1)
+    api.put("b", step=1)
+    early = [dict(api.items["a"]), dict(api.items["b"])]
+    mirror = Mirror(client, PATH, spec)
+    async with running(mirror):
+        await until(lambda: api._watchers)
+        api.put("a", step=2)
+        api.delete("b")
+        await until(lambda: mirror.objects == {("ns", "a"): {"step": 2}})
+        for answer in early:
+            mirror.note(answer)
+        assert mirror.objects == {("ns", "a"): {"step": 2}}
+        mirror.again(api.items["a"] | {"spec": {"step": "2, and more of it"}})
+        assert mirror.objects == {("ns", "a"): {"step": "2, and more of it"}}, "the caller knows that this one is none older"
+        api.put("a", step=3)
+        await until(lambda: mirror.objects == {("ns", "a"): {"step": 3}})
+
+
 async def test_a_broken_object_does_not_blind_it(api: Api, client: KubeApi) -> None:
     def picky(item: dict[str, Any]) -> Any:
         if item["metadata"]["name"] == "broken":

@@ -1,6 +1,7 @@
 """Kopf's own loop over lists and watches, with our client in place of its own."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -30,6 +31,7 @@ class Api:
         self.list_errors: list[ApiError] = []
         self.watch_errors: list[ApiError] = []
         self.events: list[dict[str, Any]] = []
+        self.source: kopfsource.Source
 
     async def pages(self, path: str, *, metadata_only: bool) -> AsyncGenerator[Page]:
         self.asked.append(("list", path, metadata_only))
@@ -45,6 +47,7 @@ class Api:
         if self.watch_errors:
             raise self.watch_errors.pop(0)
         opened()
+        await asyncio.sleep(0)
         for event in self.events:
             yield event
 
@@ -55,11 +58,12 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     monkeypatch.setattr(watching, "watch_objs", watching.watch_objs)
     monkeypatch.setattr(kopfsource, "PAUSES", (0.01, 0.01))
     made = Api()
-    kopfsource.install(made)  # type: ignore[arg-type]
+    made.source = kopfsource.Source(made)  # type: ignore[arg-type]
+    kopfsource.install(made.source)
     return made
 
 
-async def seen(namespace: str | None = None, most: int = 20) -> list[Any]:
+async def seen(namespace: str | None = None, most: int = 20, seconds: float = 5) -> list[Any]:
     """What kopf's loop gives to its handlers."""
     result: list[Any] = []
     stream = watching.continuous_watch(
@@ -68,7 +72,7 @@ async def seen(namespace: str | None = None, most: int = 20) -> list[Any]:
         namespace=namespace,  # type: ignore[arg-type]
         operator_pause_waiter=asyncio.Future(),
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(seconds):
         async for event in stream:
             result.append(event)
             if len(result) == most:
@@ -114,3 +118,17 @@ async def test_a_watch_that_fails_is_tried_again(api: Api) -> None:
     api.events = [{"type": "MODIFIED", "object": item("a", 8)}]
     assert (await seen(most=5))[-1]["object"]["metadata"]["resourceVersion"] == "8"
     assert [what for what, *_ in api.asked] == ["list", "watch 7", "watch 7", "watch 7"]
+
+
+async def test_a_watch_that_only_fails_is_not_taken_for_one_in_which_nothing_happens(api: Api) -> None:
+    """Where it goes by /healthz, that is."""
+    assert api.source.last_event() == pytest.approx(time.monotonic(), abs=1), "nothing is asked for yet"
+    api.watch_errors = [ApiError(403, "Forbidden", "no")] * 1000
+    with pytest.raises(TimeoutError):
+        await seen(seconds=0.5)
+    silent = time.monotonic() - api.source.last_event()
+    assert silent > 0.4
+    api.watch_errors = []
+    with pytest.raises(TimeoutError):
+        await seen(seconds=0.2)
+    assert time.monotonic() - api.source.last_event() < 0.1, "each watch that is opened is a word"

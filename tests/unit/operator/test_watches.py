@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, cast
 
 import orjson
@@ -16,7 +16,7 @@ from devbox_operator import network, paths, watches
 from devbox_operator.gateways import GatewayReconciler
 from devbox_operator.index import Index, References
 from devbox_operator.index import Source as IndexSource
-from devbox_operator.keys import FLOOR, Kind, WorkKey
+from devbox_operator.keys import CERTIFICATES, FLOOR, Kind, WorkKey
 from devbox_operator.model import FORBIDDEN, NOT_FOUND, UNREADABLE, SecretView
 from devbox_operator.observe import Observer
 from devbox_operator.settings import Keeping, Settings
@@ -333,6 +333,8 @@ class Source:
     def __init__(self, world: World) -> None:
         self.world, self.reads = world, 0
         self.error = 0
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What happens while an answer is on its way."""
         world.api.request = self._request  # type: ignore[attr-defined]
         self.item = source(2, {"a": "QQ==", "b": "Qg==", "c": "Qw=="})
         world.api.items[SECRETS] = [self.item]
@@ -342,7 +344,10 @@ class Source:
         self.reads += 1
         if self.error:
             raise ApiError(self.error, "Error", "no")
-        return self.item
+        item = self.item
+        self.meanwhile()
+        await asyncio.sleep(0.05)
+        return item
 
     def refer(self, *keys: str | None) -> None:
         sources = frozenset(IndexSource("team-a", "keys", key) for key in keys)
@@ -396,6 +401,53 @@ async def test_a_secret_that_nobody_refers_to_is_a_name_and_read_when_somebody_d
     world.api.send(SECRETS, secret.item, "MODIFIED")
     await until(lambda: WorkKey(Kind.DEVBOX, "team-a", "box") in world.added)
     assert await secret.values() == {"only": "Tw=="}
+
+
+async def test_what_a_secret_read_again_shows_first_is_told_as_its_watch_would_have(world: World) -> None:
+    """Of another Devbox that uses it, a key was replaced, or the grant taken away, a moment before its watch said so."""
+    secret = Source(world)
+    secret.refer("a")
+    await secret.values()
+    secret.refer("a", "c")
+    secret.item = source(3, {"a": "QUE=", "c": "Qw=="})
+    world.added.clear()
+    assert await secret.values() == {"a": "QUE=", "c": "Qw=="}
+    assert {WorkKey(Kind.SOURCE, "team-a", "keys"), WorkKey(Kind.DEVBOX, "team-a", "box")} <= set(world.added)
+    world.added.clear()
+    secret.refer("a", "b", "c")
+    await secret.values()
+    assert secret.reads == 2
+    assert not world.added, "the same version is no news"
+
+
+async def test_a_grant_that_goes_while_the_secret_is_read_again_stays_gone(world: World) -> None:
+    secret = Source(world)
+    secret.refer("a")
+    await secret.values()
+    await until(lambda: SECRETS in world.api.events)
+    secret.refer("a", "c")
+    secret.meanwhile = lambda: world.api.send(SECRETS, source(3, {"a": "QQ==", "c": "Qw=="}, grant=None), "MODIFIED")
+    assert await secret.values() == {}
+    secret.refer("a", "b", "c")
+    secret.item = source(3, {"a": "QQ==", "c": "Qw=="}, grant=None)
+    secret.meanwhile = lambda: world.api.send(SECRETS, source(4, {}), "DELETED")
+    assert await world.watches.secret(("team-a", "keys")) == NOT_FOUND
+
+
+async def test_the_wish_for_another_ca_certificate_is_seen_at_once(world: World) -> None:
+    path, wish = paths.secrets("rel"), {names.RENEWED_AT_ANNOTATION: "2026-11-29T12:00:00Z"}
+    metadata = {"name": names.CA_SECRET, "namespace": "rel", "uid": "ca", "resourceVersion": "1"}
+    world.api.items[path] = [{"metadata": metadata, "data": {}}]
+    await world.watches.start()
+    await until(lambda: path in world.api.events)
+    await asyncio.sleep(0)
+    for annotations, expected in (({"example.com/note": "x"}, []), (wish, [CERTIFICATES])):
+        world.added.clear()
+        for _ in world.watches.certificates:  # (both watches of the path take from one queue here)
+            world.api.send(path, {"metadata": {**metadata, "resourceVersion": "3", "annotations": annotations}, "data": {}})
+        await until(world.api.events[path].empty)
+        await asyncio.sleep(0.05)
+        assert sorted(set(world.added)) == expected
 
 
 @pytest.mark.parametrize(("status", "found"), [(404, NOT_FOUND), (403, FORBIDDEN)])
