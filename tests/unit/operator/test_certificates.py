@@ -76,6 +76,14 @@ def test_the_leaf_is_due_at_two_thirds_of_its_life(ca: Pair, moment: datetime) -
     assert timedelta(days=59) < due - moment < timedelta(days=61)
 
 
+@pytest.mark.parametrize("left", [timedelta(seconds=90), timedelta(minutes=20), timedelta(hours=2)])
+def test_a_leaf_that_ends_with_its_ca_is_not_due_when_it_is_made(ca: Pair, left: timedelta) -> None:
+    moment = x509.load_pem_x509_certificate(ca.certificate).not_valid_after_utc - left
+    leaf = certificates.make_leaf(ca, RELEASE, 90, moment)
+    due = certificates.leaf_due(leaf, ca, RELEASE, moment)
+    assert moment + left / 2 < due < moment + left
+
+
 def test_a_leaf_that_can_not_be_used_is_due_now(ca: Pair, moment: datetime) -> None:
     leaf = certificates.make_leaf(ca, RELEASE, 90, moment)
     other = certificates.make_ca(RELEASE, moment)
