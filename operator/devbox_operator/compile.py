@@ -140,9 +140,8 @@ def _egress(snapshot: Snapshot) -> str | Problem | None:
 
 
 def _namespace(snapshot: Snapshot, settings: Settings) -> Problem | None:
-    """The chart's admission policies hold the operator to the same."""
     namespace = snapshot.devbox.box.namespace
-    if not namespace.startswith("kube-") and namespace not in (settings.release_namespace, settings.credentials_namespace):
+    if not settings.reserved(namespace):
         return None
     return Problem(
         Reason.NAMESPACE_RESERVED,

@@ -96,7 +96,8 @@ class DevboxReconciler:
         before = self._index.devboxes.get(key)
         if pods := self._watches.pods(key):
             # Also where nothing else is done about a pod: one that is being deleted, or has no Devbox any more, lives on for a while.
-            await self._denial.ensure(key[0])
+            if not self._settings.reserved(key[0]):
+                await self._denial.ensure(key[0])
             await self._end_strays(pods, item)
         if item is None:
             self._index.put(key, None)
@@ -172,7 +173,8 @@ class DevboxReconciler:
             case lifecycle.Keep(kept):
                 outcome = replace(now_at, incarnation=max(now_at.incarnation, kept.incarnation), pod=kept)
                 await self._delete_stale(snapshot, kept)
-                if kept.deleting or kept.ended:
+                # (Where nothing may be made, a pod of an older version is left as it is, and the condition Accepted says so.)
+                if kept.deleting or kept.ended or self._settings.reserved(box.namespace):
                     return outcome, version
                 account = await self._shared.ensure(view, self._observer.bundle)
                 return _with(outcome, await self._attach(snapshot, desired, kept, account)), version

@@ -150,3 +150,7 @@ class Settings(SettingsModel):
     def scopes(self) -> tuple[str, ...]:
         """The namespaces to list and watch in; the empty string is the whole cluster."""
         return self.watch_namespaces or ("",)
+
+    def reserved(self, namespace: str) -> bool:
+        """The system's, or the release's own: nothing is made there. The chart's admission policies hold the operator to the same."""
+        return namespace.startswith("kube-") or namespace in (self.release_namespace, self.credentials_namespace)

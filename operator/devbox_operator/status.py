@@ -124,8 +124,10 @@ def _remark(spec: DevboxSpec) -> str:
 def _tokens(outcome: Outcome) -> Finding:
     attached = outcome.attached
     if attached is None:
-        ended = outcome.pod is not None and (outcome.pod.ended or outcome.pod.deleting)
-        return bad(Reason.WAITING, "the pod ended" if ended else "there is no pod yet that tokens could be bound to")
+        if outcome.pod is None:
+            return bad(Reason.WAITING, "there is no pod yet that tokens could be bound to")
+        ended = outcome.pod.ended or outcome.pod.deleting
+        return bad(Reason.WAITING, "the pod ended" if ended else "see the condition Accepted")
     if attached.problem:
         return bad(attached.problem.reason, attached.problem.message)
     if not attached.issued:

@@ -116,10 +116,11 @@ class Sweeper:
         return boxes
 
     async def _denials(self, inhabited: set[str]) -> None:
-        """Every namespace with devboxes has its NetworkPolicy; one without them does not keep it for ever."""
+        """Every namespace with devboxes has its NetworkPolicy, but where none may be; one without them does not keep it for ever."""
+        needed = {namespace for namespace in inhabited if not self._settings.reserved(namespace)}
         marked = {view.namespace for view in self._watches.denials() if view.marked}
         unused = {view.namespace for view in self._watches.denials()} - inhabited
-        for namespace in sorted(inhabited | unused):
+        for namespace in sorted(needed | unused):
             try:
                 if namespace in unused:
                     await self._denial.retire(namespace, datetime.now(UTC))

@@ -86,6 +86,17 @@ async def test_the_policy_of_a_namespace_is_kept_where_there_are_devboxes_and_re
     assert WorkKey(Kind.DEVBOX, "pods", "agent") in added, "a pod without a Devbox is looked at"
 
 
+async def test_nothing_is_made_in_namespaces_of_the_system_and_of_the_release(settings: Any) -> None:
+    class Reserved(NoObjects):
+        async def pages(self, path: str, *_: Any) -> AsyncGenerator[Page]:
+            devboxes = [{"metadata": {"namespace": where, "name": "old"}} for where in ("kube-system", "rel", "team-a")]
+            yield Page(devboxes if path.endswith("/devboxes") else [], "1")
+
+    recorded = Recorded()
+    await sweeper({}, Reserved(), {}, [], settings, denial=recorded).sweep()
+    assert recorded.done == ["ensure team-a"]
+
+
 def route(name: str) -> StoredView:
     labels = {documents.NAMESPACE_LABEL: "team-a", names.DEVBOX_LABEL: "agent"}
     return StoredView(name, "uid", "7", names.ROUTE_TYPE, labels, {}, {})
