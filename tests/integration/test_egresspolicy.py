@@ -14,6 +14,9 @@ from devbox_api import names
 from devbox_demo.kubectl import CommandError, Kubectl, Object
 from devbox_demo.stage import RELEASE_NAMESPACE
 
+COLLECTOR = "system:serviceaccount:kube-system:generic-garbage-collector"
+"""Who may, since a pod's policy goes with its pod: what happens if it goes, or is changed, all the same."""
+
 CREDENTIALS = f"{RELEASE_NAMESPACE}-credentials"
 LIVE = 2.0
 """Seconds in which an edit has to be in force."""
@@ -215,7 +218,9 @@ def test_the_devboxs_own_policy_is_put_right(workspace: Workspace, cluster: Kube
         way = ("patch", "networkpolicy", pod, "--type=merge", "-p", patch)
     said = ask(cluster, "-n", workspace.name, *way)
     assert "this NetworkPolicy confines a devbox" in said.text, "by anybody else, the administrator included"
-    done = ask(cluster, "-n", workspace.name, *way, user=OPERATOR)
+    said = ask(cluster, "-n", workspace.name, *way, user=OPERATOR)
+    assert "the operator may" in said.text, "nor with the operator's own credentials"
+    done = ask(cluster, "-n", workspace.name, *way, user=COLLECTOR)
     assert done.ok, done.text
 
     def right() -> bool:

@@ -29,6 +29,12 @@ VALUES = {
 }
 # What Kubernetes itself puts into every namespace, or derives from what is there.
 NOT_OURS = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
+GUARDS = (
+    *("devbox-deny", "devbox-networkpolicies", "devbox-pods"),
+    *("ephemeral-containers", "forced-deletion", "forced-deletion-by-eviction"),
+)
+GUARD_KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+"""What running devboxes are confined by stays."""
 DERIVED = {"Event", "Endpoints", "EndpointSlice", "ReplicaSet", "PodMetrics"}
 
 
@@ -57,6 +63,9 @@ def installed(cluster: Kubectl, chart: Path) -> Iterator[Path]:
     finally:
         cluster.helm("uninstall", NAME, "-n", SPACE, "--ignore-not-found", "--wait")
         cluster("delete", "namespace", SPACE, *WATCHED, "--ignore-not-found", "--timeout=60s", timeout=90)
+        cluster(
+            "delete", ",".join(GUARD_KINDS), "-l", f"devbox-gateway.io/guard={SPACE}", "--ignore-not-found", "--timeout=60s"
+        )
         cluster("delete", "crd", *CRDS, "--ignore-not-found", "--timeout=60s", timeout=90)
 
 
@@ -120,7 +129,8 @@ def test_an_uninstall_keeps_what_running_devboxes_need_and_the_next_install_take
     cluster.helm("uninstall", NAME, "-n", SPACE, "--wait", "--timeout", "60s")
     kept = {("Service", "gateway"), ("Secret", names.CA_SECRET)}
     until("all else is collected", lambda: _everything(cluster, SPACE) == kept)
-    assert _cluster_scoped(cluster) == {("CustomResourceDefinition", crd) for crd in CRDS}
+    guards = {(kind, f"{SPACE}-{name}") for kind in GUARD_KINDS for name in GUARDS}
+    assert _cluster_scoped(cluster) == {("CustomResourceDefinition", crd) for crd in CRDS} | guards
     assert cluster.get("namespace", f"{SPACE}-credentials") is None
     for namespace in WATCHED:
         assert _everything(cluster, namespace) == set()

@@ -40,7 +40,9 @@ def test_a_deleted_devbox_leaves_nothing_behind(cluster: Kubectl, workspace: Wor
 
     cluster("-n", workspace.name, "delete", "dbx", "agent", "--timeout=60s", timeout=90)
 
-    gone("the devbox's children", lambda: children(cluster, workspace))
+    # (What denies everything to the namespace's devboxes stays for ten minutes more.)
+    kept = f"NetworkPolicy {workspace.name}/{names.DENY_POLICY}"
+    gone("the devbox's children", lambda: [one for one in children(cluster, workspace) if one != kept])
     gone("the route", lambda: [one for one in identities(cluster.all("secrets", CREDENTIALS)) if one == route])
     cluster("-n", workspace.name, "delete", "gwc", "anthropic", "--timeout=30s")
     gone("the credential", lambda: [one for one in identities(cluster.all("secrets", CREDENTIALS)) if one == credential])
