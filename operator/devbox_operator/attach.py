@@ -104,7 +104,12 @@ class Attacher:
         now: datetime,
     ) -> Attached:
         """Do what is still to do. Raises `ApiError`; everything can be done again."""
-        await self._denial.ensure(pod.namespace)
+        try:
+            await self._denial.ensure(pod.namespace)
+        except ApiError:
+            if pod.gated:
+                raise
+            # (One that runs loses what it may use no more all the same. reconcile.py has tried, too, and tries again.)
         await self._policy(pod, policies)
         if pod.gated and not (wanted.complete and wanted.served):
             return Attached(confined=True, issued=False, opened=False, expires={}, renew_at=None)

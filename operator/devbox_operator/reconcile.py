@@ -93,12 +93,23 @@ class DevboxReconciler:
 
     async def _reconcile(self, key: Key) -> float | None:
         item = await self._observer.get(paths.devboxes(*key))
-        before = self._index.devboxes.get(key)
-        if pods := self._watches.pods(key):
+        pods, undenied = self._watches.pods(key), None
+        if pods:
             # Also where nothing else is done about a pod: one that is being deleted, or has no Devbox any more, lives on for a while.
-            if not self._settings.reserved(key[0]):
-                await self._denial.ensure(key[0])
+            try:
+                if not self._settings.reserved(key[0]):
+                    await self._denial.ensure(key[0])
+            except ApiError as error:
+                undenied = error  # (a full quota, say, which is no reason to go on serving what may be served no more)
             await self._end_strays(pods, item)
+        after = await self._follow(key, item)
+        if undenied is not None:
+            raise undenied
+        return after
+
+    async def _follow(self, key: Key, item: Object | None) -> float | None:
+        """What the Devbox says, or that there is none."""
+        before = self._index.devboxes.get(key)
         if item is None:
             self._index.put(key, None)
             self._wake_users(before, None)

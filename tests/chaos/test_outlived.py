@@ -198,6 +198,37 @@ async def put_right(on: Stage, cars: Traffic, space: str) -> None:
             await eventually(restored, RESTORED_SECONDS)
 
 
+async def no_room_for_it(on: Stage, cars: Traffic, space: str) -> None:
+    """It is not there and can't be made, since somebody has filled the quota, and then opens a policy of his own: no request passes."""
+    await on.create(space)
+    agent = await cars.agent(space)
+    mine = {"podSelector": {}, "policyTypes": ["Egress"]}
+    body = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "mine"}, "spec": mine}
+    await on.api.request("POST", paths.networkpolicies(space), body=body)
+    quota = paths.core("resourcequotas", space)
+    hard = {"hard": {"count/networkpolicies.networking.k8s.io": "1"}}
+    await on.api.request("POST", quota, body={**body, "apiVersion": "v1", "kind": "ResourceQuota", "spec": hard})
+    another = {**body, "metadata": {"name": "another"}}
+
+    async def full() -> bool:
+        said = await _said(on.api.request("POST", f"{paths.networkpolicies(space)}?dryRun=All", body=another))
+        return "exceeded quota" in said
+
+    await eventually(full, RESTORED_SECONDS * 4)
+    async with on.as_operator() as mad:
+        await mad.request("DELETE", _deny(space))
+    await on.patch(paths.networkpolicies(space, "mine"), {"spec": {"egress": [{}]}})
+    took = await cars.refused(agent)
+    assert took is not None, "it is served, and reaches everything"
+    assert await on.get(_deny(space)) is None
+    await on.api.request("DELETE", f"{quota}/mine")
+
+    async def restored() -> bool:
+        return await on.get(_deny(space)) is not None
+
+    await eventually(restored, COLLECTED_SECONDS)
+
+
 @contextlib.asynccontextmanager
 async def _as_collector(on: Stage) -> AsyncIterator[KubeApi]:
     """Whose work it is to take owners away, where somebody deletes what owns with `--cascade=orphan`."""
@@ -352,6 +383,7 @@ CASES: Final[dict[str, Case]] = {
     "its namespace deleted": namespace_deleted,
     "the denying policy attacked": guarded,
     "the denying policy changed with the operator's rights": put_right,
+    "no room for the denying policy": no_room_for_it,
     "its owner taken away": owner_taken_away,
     "the denying policy when nobody is left": retired,
     "deleted by force": forced,

@@ -325,6 +325,14 @@ async def test_a_running_pod_of_an_older_version_gets_the_way_outs_token(bench: 
     assert bench.route().egress.token
 
 
+async def test_what_runs_is_served_no_more_also_where_the_namespaces_policy_can_not_be_made(bench: Bench) -> None:
+    await bench.attach()
+    del bench.api.objects[DENIAL]
+    bench.api.fail_on = "POST networkpolicies"
+    await bench.attach(served=False)
+    assert not bench.route().confined
+
+
 async def test_an_unconfined_pod_is_served_nothing_and_heals_with_one_write_each(bench: Bench) -> None:
     await bench.attach()
     whole = bench.route()
