@@ -22,6 +22,8 @@ from tests.integration.test_admission_pods import (  # noqa: F401
     TestDebugContainers,
     TestDevboxPods,
     box,
+    reporter,
+    tenant,
     test_every_expression_type_checks,
 )
 from tests.support.control_plane import ControlPlane, control_plane

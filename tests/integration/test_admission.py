@@ -335,6 +335,7 @@ PODS: list[tuple[Object, str | None]] = [
     ({f"{AGENT}__ports": [{"containerPort": 80, "hostPort": 80}]}, HOOKS),
     ({"metadata__annotations": {"cdi.k8s.io/gpu": "vendor.com/device=all"}}, STEERS),
     ({"metadata__annotations": {"k8s.v1.cni.cncf.io/networks": "macvlan"}}, STEERS),
+    ({"metadata__annotations": {"networking.gke.io/interfaces": "[]"}}, STEERS),
     ({"metadata__annotations": {"io.kubernetes.cri-o.Devices": "/dev/sda"}}, STEERS),
     ({"spec__priorityClassName": "system-node-critical"}, "a priority of the system's"),
     ({"spec__resourceClaims": [{"name": "d", "resourceClaimName": "d"}]}, "claims of devices"),

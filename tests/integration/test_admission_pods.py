@@ -57,6 +57,24 @@ def box(cluster: Kubectl, settings: Settings) -> Iterator[str]:
     cluster("delete", "namespace", HERE, "--timeout=90s", timeout=120)
 
 
+@pytest.fixture(scope="module")
+def tenant(cluster: Kubectl, box: str) -> str:
+    """Who has the role `edit` in the devbox's namespace, and nothing else."""
+    cluster("-n", HERE, "create", "rolebinding", "tenant", "--clusterrole=edit", "--user=tenant")
+    until("the role is known", lambda: ask(cluster, "-n", HERE, "auth", "can-i", "patch", "pods", user="tenant").ok)
+    return "tenant"
+
+
+@pytest.fixture(scope="module")
+def reporter(cluster: Kubectl, box: str) -> str:
+    """Who may write the status of that namespace's pods."""
+    cluster("-n", HERE, "create", "role", "reporter", "--verb=get,patch", "--resource=pods,pods/status")
+    cluster("-n", HERE, "create", "rolebinding", "reporter", "--role=reporter", "--user=reporter")
+    may = ("auth", "can-i", "patch", "pods", "--subresource=status")
+    until("the role is known", lambda: ask(cluster, "-n", HERE, *may, user="reporter").ok)
+    return "reporter"
+
+
 class TestCredentialsNamespace:
     """Written by the operator, and nothing runs in it."""
 
@@ -141,6 +159,34 @@ class TestDevboxPods:
     def test_what_others_may_change(self, cluster: Kubectl, box: str, operations: list[Object], message: str) -> None:
         said = patched(cluster, box, operations)
         assert message in said if message else not said
+
+    @pytest.mark.parametrize(
+        ("operations", "steers"),
+        [
+            ([put("/metadata/annotations/k8s.v1.cni.cncf.io~1networks", "macvlan")], True),
+            ([put("/metadata/annotations/cdi.k8s.io~1gpu", "vendor.com/device=all")], True),
+            ([put("/metadata/annotations/io.katacontainers.config.hypervisor.kernel_params", "x")], True),
+            ([put("/metadata/annotations/sidecar.istio.io~1inject", "true")], True),
+            ([{"op": "remove", "path": "/metadata/annotations/linkerd.io~1inject"}], True),
+            ([put("/metadata/labels/istio.io~1dataplane-mode", "ambient")], True),
+            ([{"op": "remove", "path": "/metadata/labels/sidecar.istio.io~1inject"}], True),
+            ([put("/metadata/labels/team", "a"), put("/metadata/annotations/example.com~1note", "x")], False),
+            ([put("/metadata/annotations/cluster-autoscaler.kubernetes.io~1safe-to-evict", "false")], False),
+        ],
+        ids=str,
+    )
+    def test_a_tenant_opens_neither_network_nor_sandbox(
+        self, cluster: Kubectl, box: str, tenant: str, operations: list[Object], steers: bool
+    ) -> None:
+        """A network plugin, whose rights are the whole cluster's, writes such notes all the time."""
+        said = patched(cluster, box, operations, user=tenant)
+        assert "could open the devbox" in said if steers else not said
+        assert not patched(cluster, box, operations)
+
+    def test_by_a_status_neither(self, cluster: Kubectl, box: str, reporter: str) -> None:
+        network = [put("/metadata/annotations/k8s.v1.cni.cncf.io~1networks", "macvlan")]
+        assert "could open the devbox" in patched(cluster, box, network, "--subresource=status", user=reporter)
+        assert not patched(cluster, box, network, "--subresource=status")
 
     @pytest.mark.parametrize("subresource", ["status", "ephemeralcontainers", "resize"])
     @pytest.mark.parametrize(

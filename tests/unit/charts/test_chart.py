@@ -1,6 +1,7 @@
 """What `helm template` makes of values: settings that the programs can read, restricted pods, rights that are split."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from devbox_api.podmetadata import HARMLESS, STEERING
 from devbox_cluster.paths import bin_dir
 from devbox_operator import metrics
 from devbox_operator.certificates import WARNINGS
@@ -438,3 +440,11 @@ def test_the_gateways_ports(plain: list[Object]) -> None:
     for rule in one(plain, "NetworkPolicy", "devbox-gateway")["spec"]["ingress"]:
         if "from" not in rule:
             assert [port["port"] for port in rule["ports"]] == ["data", "egress", "canary"]
+
+
+def test_a_pod_is_steered_by_nobody_who_could_not_steer_it_by_a_devbox(plain: list[Object]) -> None:
+    """The keys that podMetadata refuses are those that the admission policy keeps people from writing afterwards."""
+    policy = one(plain, "ValidatingAdmissionPolicy", f"{NAMESPACE}-devbox-pods")
+    (rule,) = (each["expression"] for each in policy["spec"]["validations"] if "matches" in each["expression"])
+    assert f"k.matches( '{STEERING}')" in rule
+    assert re.findall(r"in \[(.*?)\]", rule) == [", ".join(f"'{key}'" for key in HARMLESS)]
