@@ -5,14 +5,16 @@ the credential as it is, in base64, alone or within something longer, and, whole
 percent-encoded or JSON-escaped, in whole or in part. Other transformations are not. Pure. Called by relay.py and bodies.py.
 
 Every byte is looked at by functions of C alone, a fixed number of times, whatever it is: all escapes are undone at once, and what comes out
-is searched for the ends of the forms. What that finds is looked at closely, by patterns.
+is searched for the ends of the forms. What that finds is looked at closely, by patterns. These cost a hundred times as much, and whoever
+writes both the credential and the API's answers may have them run on every byte: so only so many bytes are looked at closely for a
+credential, and of a long one none. Beyond that all that stands around the form's parts is overwritten.
 """
 
 import base64
 import re
 from binascii import a2b_qp
-from typing import Final
-from urllib.parse import quote
+from typing import Final, NamedTuple
+from urllib.parse import quote, quote_plus
 
 from devbox_common.redacted import Redacted
 
@@ -21,10 +23,31 @@ MIN_LENGTH: Final = 12
 HELD_LEAST: Final = 1024
 """Bytes at a body's end that wait for what follows, at least."""
 _WINDOW: Final = 2048
-"""Bytes that are looked at closely at a time."""
+"""Bytes that are looked at closely at a time, at least."""
+CLOSELY: Final = 1 << 20
+"""Bytes that are looked at closely for one version of a credential. An API that shows it in one of the usual ways needs none."""
+_LONGEST_CLOSELY: Final = 256
+"""Bytes of a form for which there is a pattern. Of longer ones its beginning could stand at every byte, and be compared there."""
+_LONGEST_OF_ESCAPES: Final = 40
+"""The same, of one that is full of escapes: nothing of it is found without them, so it is looked for closely in whatever comes."""
+_TELLING: Final = 6
+"""Bytes of a form that do not stand in other text by chance."""
+_PARTS: Final = 8
+_TAKEN: Final = 5
+"""Bytes at a part's beginning that may be taken for the rest of an escape, at most (`_anchor`)."""
 _JSON_SHORT: Final = b'"\\/'
 """Characters with an escape of two characters (RFC 8259 7)."""
 _LONGEST_ESCAPE: Final = len(r"\u0000")
+
+
+class _Form(NamedTuple):
+    """How one form is looked at where its anchor was found."""
+
+    anchor: bytes
+    parts: tuple[bytes, ...]
+    """Some of it, that `plain` leaves as they are: where these are all there the form is, near enough. None, if it is full of escapes."""
+    pattern: re.Pattern[bytes] | None
+    """Of all of it; None where it is too long."""
 
 
 class Redactor:
@@ -33,7 +56,7 @@ class Redactor:
     `rendered`: a form that it is sent in and that hides it from the eye, such as what follows `Basic`.
     """
 
-    __slots__ = ("_anchors", "_patterns", "_rendered", "_secret", "_usual", "hold", "longest", "reach")
+    __slots__ = ("_anchors", "_closely", "_patterns", "_rendered", "_secret", "_usual", "hold", "longest", "reach")
 
     def __init__(self, secret: Redacted, rendered: Redacted | None = None) -> None:
         self._secret = secret
@@ -41,7 +64,9 @@ class Redactor:
         self._anchors: tuple[bytes, ...] | None = None
         self._usual: tuple[bytes, ...] | None = None
         """The ways to write the forms that are usual."""
-        self._patterns: tuple[tuple[bytes, re.Pattern[bytes]], ...] | None = None
+        self._patterns: tuple[_Form, ...] | None = None
+        self._closely = CLOSELY
+        """Bytes that may still be looked at closely."""
         self.longest: Final = max(1, (len(secret.reveal().encode()) + 2) // 3 * 4, len(self._rendered))
         """Bytes of the longest form without escapes: base64."""
         self.reach: Final = self.longest * _LONGEST_ESCAPE
@@ -65,7 +90,7 @@ class Redactor:
         return any(anchor in text for anchor in anchors)
 
     def exact(self, data: bytes) -> bytes:
-        """What is a form, whole, overwritten."""
+        """What is a form, whole, overwritten; and all around what may be one, where a look at it would cost too much."""
         if self._usual is None:
             self._usual = tuple(sorted({way for form in self._forms() for way in _usual_ways(form)}, key=len, reverse=True))
         for way in self._usual:
@@ -73,16 +98,23 @@ class Redactor:
                 data = data.replace(way, b"*" * len(way))
         if not self.may_be_in(data):
             return data
-        out = bytearray(data)
-        for at in range(0, len(data), _WINDOW):
-            window = data[at : at + _WINDOW + self.reach]
+        out, step = bytearray(data), max(_WINDOW, self.reach)
+        for at in range(0, len(data), step):
+            window = data[at : at + step + self.reach]
             text = plain(window)
-            for anchor, pattern in self._look_closely():
-                if anchor in text:
-                    for found in pattern.finditer(window):
-                        start, end = found.span()
+            for form in self._look_closely():
+                if form.anchor in text:
+                    for start, end in self._places(form, window, text):
                         out[at + start : at + end] = b"*" * (end - start)
         return bytes(out)
+
+    def _places(self, form: _Form, window: bytes, text: bytes) -> list[tuple[int, int]]:
+        """What to overwrite."""
+        if form.parts:
+            if form.pattern is None or self._closely <= 0:
+                return [(0, len(window))] if all(part in text for part in form.parts) else []
+            self._closely -= len(window)
+        return [] if form.pattern is None else [found.span() for found in form.pattern.finditer(window)]
 
     def _forms(self) -> list[bytes]:
         """Without escapes, the longest first."""
@@ -95,21 +127,21 @@ class Redactor:
         return forms
 
     def _find_anchors(self) -> tuple[bytes, ...]:
-        anchors = {anchor for anchor, _ in self._anchored()}
+        anchors = {anchor for anchor, _, _ in self._anchored()}
         # What is found by another one's is not searched for twice: what Basic renders ends in one of the forms of base64.
         return tuple(one for one in sorted(anchors) if not any(other != one and other in one for other in anchors))
 
-    def _look_closely(self) -> tuple[tuple[bytes, re.Pattern[bytes]], ...]:
-        """For each form its anchor and its pattern, the longest first."""
+    def _look_closely(self) -> tuple[_Form, ...]:
+        """The longest first."""
         if self._patterns is None:
-            patterns = [(anchor, re.compile(b"".join(map(_any_escape, form)))) for anchor, form in self._anchored()]
-            self._patterns = tuple(patterns)
+            self._patterns = tuple([_Form(anchor, *_closer(form, special)) for anchor, form, special in self._anchored()])
         return self._patterns
 
-    def _anchored(self) -> list[tuple[bytes, bytes]]:
-        """For each form what it is found by."""
+    def _anchored(self) -> list[tuple[bytes, bytes, re.Pattern[bytes]]]:
+        """For each form what it is found by, and what splits it."""
         value = self._secret.reveal().encode()
-        return [(_anchor(form, _RAW if form == value else _BASE64), form) for form in self._forms()]
+        specials = [(form, _RAW if form == value else _BASE64) for form in self._forms()]
+        return [(_anchor(form, special), form, special) for form, special in specials]
 
     def __repr__(self) -> str:
         return "Redactor(<redacted>)"
@@ -185,7 +217,8 @@ def _anchor(form: bytes, special: re.Pattern[bytes]) -> bytes:
 
 def _usual_ways(form: bytes) -> set[bytes]:
     """As libraries write it: found without looking closely, which takes ten times as long."""
-    ways = {form, quote(form).encode(), quote(form, safe="").encode(), form.replace(b"\\", b"\\\\").replace(b'"', b'\\"')}
+    ways = {form, *(way.encode() for way in (quote(form), quote(form, safe=""), quote_plus(form)))}
+    ways.add(form.replace(b"\\", b"\\\\").replace(b'"', b'\\"'))
     ways |= {way.replace(b"/", b"\\/") for way in ways}
     for pattern in (b"%%%02x", b"%%%02X", b"\\u00%02x", b"\\u00%02X"):
         ways.add(b"".join([pattern % byte for byte in form]))
@@ -218,6 +251,14 @@ def _whole(data: bytes) -> int:
         return at
     at = data.rfind(b"\\", max(0, end - 5))
     return at if at >= 0 and rb"\u00".startswith(data[at : at + 4]) else end
+
+
+def _closer(form: bytes, special: re.Pattern[bytes]) -> tuple[tuple[bytes, ...], re.Pattern[bytes] | None]:
+    """A form's parts and its pattern."""
+    parts = [part[_TAKEN:] for part in special.split(form) if len(part) >= _TAKEN + _TELLING]
+    longest = _LONGEST_CLOSELY if parts else _LONGEST_OF_ESCAPES
+    pattern = re.compile(b"".join(map(_any_escape, form))) if len(form) <= longest else None
+    return tuple(sorted(parts, key=len, reverse=True)[:_PARTS]), pattern
 
 
 def _any_escape(byte: int) -> bytes:

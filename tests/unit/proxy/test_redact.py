@@ -267,3 +267,49 @@ def test_nothing_is_looked_at_twice_but_a_fixed_amount_for_each_piece(
         pieces += 1
     assert counting.undone <= len(body) + 5 * pieces, "escapes are undone once, but for one that two pieces share"
     assert counting.searched <= len(body) + (usual.longest + 5) * pieces
+
+
+LONG = base64.b64encode(random.Random(1).randbytes(5000)).decode()  # noqa: S311 (a repeatable one)
+
+
+def mixed(form: bytes) -> bytes:
+    """In no usual way."""
+    return b"".join(b"%%%02x" % byte if at % 2 else bytes([byte]) for at, byte in enumerate(form))
+
+
+@pytest.mark.parametrize("secret", [USUAL, "a" * 200, "a" * 8000, "ab" * 2000, LONG, "=" * 5000, "=aaaa" * 1000])
+def test_answers_that_are_made_of_nearly_the_credential_cost_no_more_for_long(secret: str) -> None:
+    usual, looked, value = Redactor(Redacted(secret)), 0, secret.encode()
+
+    class Counting:
+        def __init__(self, pattern: re.Pattern[bytes]) -> None:
+            self._pattern = pattern
+
+        def finditer(self, data: bytes) -> object:
+            nonlocal looked
+            looked += len(data)
+            return self._pattern.finditer(data)
+
+    forms = usual._look_closely()
+    usual._patterns = tuple(form._replace(pattern=form.pattern and Counting(form.pattern)) for form in forms)  # type: ignore[arg-type]
+    nearly = mixed(value[2:]) + b"\n" + value[:-1] + b"\n" + base64.b64encode(value)[40:] + b"\n"
+    body = BodyRedactor(usual)
+    for _ in range(max(1, 8_000_000 // len(nearly) // 50)):
+        body.feed(nearly * 50)
+    assert looked <= redact.CLOSELY + (1 << 17), (
+        "beyond that all around it is overwritten, or what is full of escapes is let be"
+    )
+
+
+@pytest.mark.parametrize("secret", [USUAL, "k" * 100 + USUAL + "k" * 300, LONG])
+def test_what_is_not_looked_at_closely_any_more_is_hidden_all_the_same(secret: str) -> None:
+    subject, value = Redactor(Redacted(secret)), secret.encode()
+    subject._closely = 0
+    before = b"before it " * 20_000
+    got = subject(before + mixed(value) + before)
+    assert len(got) == 2 * len(before) + len(mixed(value))
+    assert not subject.may_be_in(got)
+    assert got.startswith(before[:10_000])
+    assert got.endswith(before[-10_000:])
+    assert subject(before + value + before) == before + b"*" * len(value) + before, "in a usual way it alone"
+    assert subject(before + base64.b64encode(value)[-20:] + before).count(b"*") == 0, "a part is no form"
