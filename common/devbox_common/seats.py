@@ -11,10 +11,13 @@ holds a thousand makes no other wait.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Final
 
 GRACE_SECONDS: Final = 2.0
 """So long a stranger may take before it gives way to any newcomer: a handshake and a request's head come faster."""
+ASKED: Final = 8
+"""Addresses that are asked for a connection on which nothing is under way."""
 
 
 def _nothing() -> None:
@@ -157,15 +160,16 @@ class Seats:
         return True
 
     def _cut_idle(self, newcomer: str) -> bool:
-        """One on which nothing is under way, of whoever has most connections, if that is more than the newcomer would have."""
-        peer = max(self._by_peer, key=self.held, default="")
-        if self.held(peer) <= self.held(newcomer) + 1:
-            return False
-        idle = next((seat for seat in self._by_peer[peer] if not seat.busy()), None)
-        if idle is None:
-            return False
-        self._cut(idle)
-        return True
+        """One on which nothing is under way, of whoever has most connections and such a one, if that is more than the newcomer would have.
+        (Of a few: where all that they have is under way, little will be found among the others.)"""
+        for peer in nlargest(ASKED, self._by_peer, key=self.held):
+            if self.held(peer) <= self.held(newcomer) + 1:
+                break
+            idle = next((seat for seat in self._by_peer[peer] if not seat.busy()), None)
+            if idle is not None:
+                self._cut(idle)
+                return True
+        return False
 
     def _strange(self, peer: str) -> int:
         return len(self._strange_by_peer.get(peer, ()))

@@ -21,7 +21,7 @@ from .far_side import FarSide
 from .forwarder import Forwarder
 from .refusals import Refusal
 from .transports import Side
-from .tunnel import Tunnel
+from .tunnel import Stage, Tunnel
 from .upstream import where
 
 CHALLENGES: Final = 8
@@ -137,8 +137,11 @@ class ConnectConnection(Side):
 
     @property
     def busy(self) -> bool:
-        """A tunnel, or a CONNECT that is decided about."""
-        return self.tunnel is not None or self._request is not None
+        """A tunnel, or a CONNECT that is decided about. What was refused, or is over but for the devbox's own taking its time, is neither:
+        it is no tunnel that counts (forwarder.leave), and would keep others' places as long as it likes."""
+        if self.tunnel is not None:
+            return self.tunnel.stage is not Stage.DONE
+        return self._request is not None and self._closing_at is None
 
     def close_idle(self) -> None:
         """Close if nothing is under way: the gateway is going."""

@@ -96,6 +96,20 @@ def test_a_newcomer_takes_an_idle_place_of_whoever_has_many_more() -> None:
     assert room.cut == ["a:2"], "nothing was under way on it"
 
 
+def test_whoever_has_most_may_have_nothing_idle_and_then_others_do() -> None:
+    room = Room(10, 10)
+    room.many("a", 6, known=True, busy=True)
+    room.many("b", 4, known=True)
+    assert room.enter("c") is not None
+    assert room.cut == ["b:1"]
+    few = Room(10, 10)
+    few.many("a", 8, known=True, busy=True)
+    few.many("b", 1, known=True)
+    few.many("c", 1, known=True)
+    assert few.enter("d") is None
+    assert few.cut == [], "nobody with one gives way to one"
+
+
 def test_what_is_under_way_is_never_cut() -> None:
     room = Room(10, 10)
     room.many("a", 10, known=True, busy=True)

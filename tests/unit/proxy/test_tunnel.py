@@ -456,6 +456,37 @@ async def test_so_many_tunnels_and_no_more() -> None:
     assert full.to_client.take().startswith(b"HTTP/1.1 503 ")
 
 
+async def test_what_counts_as_no_tunnel_keeps_nobodys_place() -> None:
+    open_one = Play()
+    assert not open_one.client.busy
+    await open_one.open()
+    assert open_one.client.busy
+    open_one.client.eof_received()
+    open_one.far.eof_received()
+    assert open_one.client.busy, "what was said last is on its way"
+    refused = Play(tunnels_per_devbox=1)
+    refused.forwarder._open["uid-1"] = 1
+    refused.send(connect())
+    assert refused.client.busy
+    await asyncio.sleep(0)
+    assert refused.to_client.take().startswith(b"HTTP/1.1 429 ")
+    assert not refused.client.busy, "though the connection is there for another second"
+    turned_away = Play()
+    await turned_away.tunnel()
+    turned_away.send(b"GET / HTTP/1.1\r\n\r\n")
+    assert not turned_away.client.busy
+    not_read = Play()
+    await not_read.open()
+    not_read.client.pause_writing()
+    not_read.answer(b"x" * 1000)
+    not_read.far.connection_lost(None)
+    assert not not_read.to_client.aborted
+    assert not not_read.client.busy, "though a devbox may take its time to read what came"
+    for play in (refused, turned_away, not_read):
+        play.client.abort()
+        assert play.to_client.aborted
+
+
 async def test_there_is_no_tunnel_that_leaves_no_trace() -> None:
     play = Play(drop=False, queue=1)
     play.log._put = _full  # type: ignore[method-assign]
