@@ -77,14 +77,13 @@ def caller_of(route: Route, held: Held, gateway: str = "", credential_id: str = 
     return Caller(intern(pod.namespace), route.devbox.name, pod.name, intern(pod.uid), held.name, gateway, credential_id)
 
 
-def blind(case: Case) -> Refusal | None:
+def blind(known: Known, now: float, limits: Limits) -> Refusal | None:
     """Why nothing can be decided: the first lists are not in yet, or nothing has been heard of what changed for too long. (Each watch by
     itself: what one of them does not say, a grant taken back or a pod that ended, no TokenReview tells.)"""
-    known = case.known
     if not known.synced:
         return Refusal.NOT_READY
     as_of = known.routes_as_of if known.routes_as_of < known.pods_as_of else known.pods_as_of
-    return Refusal.STATE_STALE if case.now - as_of > case.limits.outage else None
+    return Refusal.STATE_STALE if now - as_of > limits.outage else None
 
 
 def unlisted(case: Case, claimed_uid: str | None) -> Refuse | Wait:

@@ -39,7 +39,7 @@ Decision = Grant | Refuse | Wait
 def decide(request: ConnectRequest, known: Known, now: float, limits: Limits) -> Decision:
     """One CONNECT, with what is known now (monotonic seconds)."""
     case = Case(request.peer, known, now, limits)
-    if (blind := admission.blind(case)) is not None:
+    if (blind := admission.blind(known, now, limits)) is not None:
         return Refuse(blind)
     entry = known.egress_tokens.get(request.digest)
     if entry is None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_THE_APIS: Final = (502, 504)
+"""Status of refusals that say what an API did."""
 LINGER_SECONDS: Final = 2.0
 """For how long the rest of a body is still read after the whole answer was sent: closing at once would make a reset of it."""
 log = structlog.get_logger()
@@ -146,7 +148,8 @@ class Exchange:
         if writable:
             self.flush_answer()
         if self._upstream is not None and not self._answer.waits:
-            self._upstream.pause(paused=not writable)
+            # As it is by now: the last piece that waited may be one too many again.
+            self._upstream.pause(paused=self._client.stalled_since is not None)
 
     def tunnel_up(self, data: bytes) -> None:
         """Bytes of the WebSocket, from the client."""
@@ -347,7 +350,7 @@ class Exchange:
         if self.state is State.DONE:
             if present - self._mark[0] > LINGER_SECONDS:
                 self._client.exchange_done(keep_alive=False)
-        elif forward is not None and (why := self._gateway.ended(forward.caller.pod_uid)) is not None:
+        elif forward is not None and (why := self._forbidden(forward.caller.pod_uid)) is not None:
             self._cut(why)
         elif self.state is State.SENDING and self._too_slow(present):
             self._cut(Refusal.REQUEST_TIMEOUT)
@@ -355,6 +358,11 @@ class Exchange:
             patience = self._gateway.patience(forward.upstream.timeouts, answered=self.state is not State.SENDING)
             if present - self._progress_at > patience:
                 self._cut(Refusal.UPSTREAM_TIMEOUT)
+
+    def _forbidden(self, pod_uid: str) -> Refusal | None:
+        """Why it may not go on. An answer ends by itself, a WebSocket need not: it ends where nobody knows any more whether it may."""
+        why = self._gateway.ended(pod_uid)
+        return why or (self._gateway.blind() if self.state is State.TUNNEL else None)
 
     def _too_slow(self, present: float) -> bool:
         """The client sends its body below the minimum rate, and not because it was asked to wait."""
@@ -377,7 +385,7 @@ class Exchange:
         """The exchange can't go on: say so if nothing was said yet, else cut, so that half an answer does not look whole."""
         answering = self.state in (State.ANSWERING, State.TUNNEL)
         self._answer.status = self._answer.status or refusal.status
-        self._over("upstream_cut" if answering and refusal.status >= 500 else refusal.code)
+        self._over("upstream_cut" if answering and refusal.status in _THE_APIS else refusal.code)
         if answering:
             self._client.abort()
         else:

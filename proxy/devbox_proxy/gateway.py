@@ -101,6 +101,10 @@ class Gateway:
         """Why a request that is under way may not go on: its pod, its Route or its confinement is gone."""
         return admission.ended(self._state.known, pod_uid)
 
+    def blind(self) -> Refusal | None:
+        """Why nothing can be decided now."""
+        return admission.blind(self._state.known, now(), self._limits)
+
     def patience(self, own: OwnTimeouts | None, *, answered: bool) -> float:
         """Seconds without a byte from the API: the GatewayConfig's own, or the chart's."""
         if answered:

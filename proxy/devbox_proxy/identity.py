@@ -99,7 +99,7 @@ def decide(head: RequestHead, known: Known, now: float, limits: Limits) -> Decis
     if isinstance(found, Refusal):
         return Refuse(found)
     case = Case(head.peer, known, now, limits)
-    if (blind := admission.blind(case)) is not None:
+    if (blind := admission.blind(known, now, limits)) is not None:
         return Refuse(blind)
     entry = known.tokens.get(found.digest)
     if entry is None:

@@ -128,6 +128,27 @@ async def test_a_slow_reader_slows_the_api_down_and_a_slow_api_the_client(play: 
     assert not play.to_client.paused
 
 
+async def test_an_api_stays_paused_where_the_last_piece_that_waited_is_one_too_many_again(play: Play) -> None:
+    play.send(request())
+    play.answer(b"HTTP/1.1 200 OK\r\n\r\n")
+    play.client.pause_writing()
+    assert play.answer(b"x" * 50_000 + b"\n") == b""
+    full, write = play.client.pause_writing, play.to_client.write
+
+    def takes_no_more(data: bytes | bytearray | memoryview) -> None:
+        write(data)
+        full()
+
+    play.to_client.write = takes_no_more  # type: ignore[method-assign]
+    play.client.resume_writing()
+    assert len(play.to_client.take()) > 50_000
+    assert play.client.stalled_since is not None
+    assert play.to_api.paused, "or all of the answer would wait here for a client that takes nothing"
+    play.to_client.write = write  # type: ignore[method-assign]
+    play.client.resume_writing()
+    assert not play.to_api.paused
+
+
 async def test_continue_is_said_once_there_is_a_connection() -> None:
     play = Play(connected=False)
     play.send(request("PUT", "/v1", "Expect: 100-continue", "Content-Length: 5"))
@@ -453,6 +474,25 @@ async def test_a_websocket_is_a_tunnel_once_the_api_agrees(play: Play) -> None:
     assert play.to_client.eof
     end = orjson.loads(play.lines()[-1])
     assert (end["status"], end["ended"], end["sent"]) == (101, "complete", 6)
+
+
+@pytest.mark.parametrize("watch", ["routes_as_of", "pods_as_of"])
+async def test_a_websocket_ends_where_nobody_knows_any_more_whether_it_may_go_on(watch: str) -> None:
+    play, answering = Play(known()), Play(known())
+    play.send(request("GET", "/v1/realtime", *HANDSHAKE))
+    play.answer(SWITCH % ACCEPT + b"\r\n")
+    answering.send(request())
+    answering.answer(b"HTTP/1.1 200 OK\r\n\r\nx")
+    for one in (play, answering):
+        setattr(one.world, watch, time.monotonic() - 290)
+        one.client.check(later(0))
+        assert not one.to_client.aborted
+        setattr(one.world, watch, time.monotonic() - 301)
+        one.client.check(later(0))
+    assert play.to_client.aborted
+    assert play.to_api.aborted
+    assert orjson.loads(play.lines()[-1])["ended"] == "state_stale"
+    assert not answering.to_client.aborted, "an answer ends by itself"
 
 
 @pytest.mark.parametrize(
