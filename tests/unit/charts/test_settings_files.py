@@ -84,7 +84,7 @@ def files(values: dict[str, Any], folder: Path) -> tuple[OperatorSettings, Proxy
 
 def test_defaults_are_the_programs_own(tmp_path: Path) -> None:
     operator, proxy = files({"image": {"repository": "registry.example/devbox-gateway"}}, tmp_path)
-    image = Image(reference="registry.example/devbox-gateway:0.1.0")
+    image = Image(reference="registry.example/devbox-gateway:0.1.1")
     assert operator == OperatorSettings(release_namespace="gw", credentials_namespace="gw-credentials", image=image)
     assert proxy == ProxySettings(credentials_namespace="gw-credentials", public_url="https://gateway.gw.svc")
 
@@ -105,7 +105,7 @@ def test_every_value_arrives(tmp_path: Path) -> None:
         "caBundle": {"extraFile": "/etc/devbox-gateway/extra-ca/ca.crt"},
         "sourceSecrets": "Named",
         "image": {
-            "reference": "registry.example/devbox-gateway:0.1.0",
+            "reference": "registry.example/devbox-gateway:0.1.1",
             "pullPolicy": "IfNotPresent",
             "pullSecrets": ["registry"],
             "mirrors": ["mirror.corp.example/devbox-gateway"],
