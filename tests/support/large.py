@@ -6,6 +6,7 @@ looked at all of them. Called by tests/chaos/test_large_objects.py and bench/lar
 
 import asyncio
 import contextlib
+import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
@@ -123,6 +124,9 @@ def egresspolicy(namespace: str, name: str) -> Object:
     return _object(names.API_VERSION, "EgressPolicy", namespace, name, spec=spec)
 
 
+MADE: Final = re.compile(r"big-\d+")
+"""The name of one that `make` made; a Devbox's pod and NetworkPolicy have more behind it."""
+
 Maker = Callable[[str, str], Object]
 KINDS: Final[dict[str, tuple[Callable[[str], str], Maker]]] = {
     "Devbox": (paths.devboxes, devbox),
@@ -172,17 +176,17 @@ async def _names(api: KubeApi, path: str, selector: str = "") -> list[str]:
 async def clear(api: KubeApi, kind: str, namespace: str) -> None:
     """Those that `make` made are gone, and the pods of Devboxes with them."""
     path = KINDS[kind][0](namespace)
-    for name in [name for name in await _names(api, path) if name.startswith("big-")]:
+    for name in filter(MADE.fullmatch, await _names(api, path)):
         if kind == "PersistentVolumeClaim":  # whose protection is a controller's affair, which does not run here
             no_finalizers = {"metadata": {"finalizers": None}}
             await _sent(api, "PATCH", f"{path}/{name}", body=no_finalizers, content_type=MERGE_PATCH)
         await _sent(api, "DELETE", f"{path}/{name}")
 
     async def gone() -> bool:
-        left = await _names(api, path)
-        if kind == "Devbox":
-            left += await _names(api, paths.pods(namespace), names.DEVBOX_LABEL)
-        return not any(name.startswith("big-") for name in left)
+        left = any(map(MADE.fullmatch, await _names(api, path)))
+        if kind == "Devbox" and not left:
+            left = any(map(MADE.match, await _names(api, paths.pods(namespace), names.DEVBOX_LABEL)))
+        return not left
 
     await eventually(gone, GONE_SECONDS, every=1.0)
 
