@@ -134,6 +134,14 @@ bench-operator: venv tools ## The operator at 20 devboxes a second and with thou
 bench-large: venv tools ## What large objects cost operator and gateway at a start, beside the bars (QUICK=1)
 	@$(BIN)/python -m bench.large_objects $(if $(QUICK),--quick)
 
+.PHONY: bench-searching
+bench-searching: venv ## What searching APIs' answers for the credential costs, and what other devboxes feel of it (QUICK=1)
+	@$(NATIVE) $(BIN)/python -m bench.searching $(if $(QUICK),--quick)
+
+.PHONY: long
+long: venv ## What is too long for `test`, alone on a machine, with figures kept in docs/results (ONLY="attacks chaos"); hours
+	@$(BIN)/python -m tests.long $(ONLY)
+
 .PHONY: cluster
 cluster: venv ## A local Kubernetes: kind with a Docker engine, else the real components built from Go modules
 	@$(BIN)/python -m devbox_cluster up

@@ -101,13 +101,13 @@ async def measure(plane: ControlPlane, *, count: int, many: int) -> list[Row]:
 
 def main(
     quick: Annotated[bool, typer.Option(help="A tenth of it.")] = False,
-    count: Annotated[int, typer.Option(help="How many of each kind; 0: 200, or 20 with --quick.")] = 0,
+    count: Annotated[int, typer.Option(help="How many of each kind; 0: 20, or 5 with --quick.")] = 0,
     many: Annotated[int, typer.Option(help="How many Devboxes at the end; 0: 2000, or 200 with --quick.")] = 0,
 ) -> None:
     """Measure."""
     warnings.filterwarnings("ignore", "Sending a large body", ResourceWarning)
     with control_plane() as plane:
-        rows = uvloop.run(measure(plane, count=count or (20 if quick else 200), many=many or (200 if quick else 2000)))
+        rows = uvloop.run(measure(plane, count=count or (5 if quick else 20), many=many or (200 if quick else 2000)))
     write(rows, RESULT)
     print(table(rows))  # noqa: T201
     raise SystemExit(1 if any(row.held is False for row in rows) else 0)
