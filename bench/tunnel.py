@@ -25,6 +25,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from tests.support import netns
+from tests.support.cputime import cpu_seconds
 from tests.support.gateway_process import Stage, stage
 from tests.support.kube_api import Cluster
 from tests.unit.proxy.hellos import client_hello
@@ -108,11 +109,11 @@ def measure(proxy: Proxy, seconds: float) -> Figures:
     """Both figures of one proxy."""
     with tunnel(proxy) as one:
         one.sendall(b"more")
-        before, started, total, buffer = cpu(proxy.pid), time.monotonic(), 0, bytearray(1 << 20)
+        before, started, total, buffer = cpu_seconds(proxy.pid), time.monotonic(), 0, bytearray(1 << 20)
         while time.monotonic() - started < seconds:
             total += one.recv_into(buffer)
-        took, used = time.monotonic() - started, cpu(proxy.pid) - before
-    before, started = cpu(proxy.pid), time.monotonic()
+        took, used = time.monotonic() - started, cpu_seconds(proxy.pid) - before
+    before, started = cpu_seconds(proxy.pid), time.monotonic()
     counts = [0] * THREADS
 
     def connects(number: int) -> None:
@@ -125,7 +126,7 @@ def measure(proxy: Proxy, seconds: float) -> Figures:
         thread.start()
     for thread in threads:
         thread.join()
-    count, took_both, used_both = sum(counts), time.monotonic() - started, cpu(proxy.pid) - before
+    count, took_both, used_both = sum(counts), time.monotonic() - started, cpu_seconds(proxy.pid) - before
     return Figures(total / took, total / max(used, 0.01), count / took_both, count / max(used_both, 0.01))
 
 
@@ -200,12 +201,6 @@ async def far() -> AsyncIterator[None]:
     finally:
         process.kill()
         process.wait()
-
-
-def cpu(pid: int) -> float:
-    """Seconds of processor time, all threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def show(medians: dict[str, Figures], shares: dict[str, float]) -> None:

@@ -230,7 +230,7 @@ class Exchange:
         self._upstream = connection
         self.state = State.SENDING
         self._progress_at = now()
-        connection.start(self, request.method, websocket=request.websocket)
+        connection.start(self, request.method, websocket=request.websocket, gentle=request.redact_body)
         self._upload.begin(request, self._length)
         if not self.request_ended:
             if not self._upload.received and self.head.version == (1, 1) and self.head.expects_continue:

@@ -19,8 +19,9 @@ from .credentials import UpstreamRequest
 from .destinations import Refused, Resolver, Unready
 from .dialling import Attempts, first
 from .refusals import Refusal
+from .rounds import Rounds
 from .settings import Timeouts
-from .upstream import TlsUpstreamConnection, UpstreamConnection, UpstreamError
+from .upstream import BufferedUpstreamConnection, UpstreamConnection, UpstreamError
 
 KEPT: Final = 4096
 """Idle connections; the one that was used longest ago goes first. (Fewer where there are few file descriptors: files.py.)"""
@@ -50,6 +51,7 @@ class Upstreams:
         self._resolver = resolver
         self._timeouts = timeouts
         self._trust = trust
+        self.rounds = Rounds()
         self._idle: OrderedDict[UpstreamConnection, None] = OrderedDict()
         self._by_key: dict[tuple[str, ...], list[UpstreamConnection]] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
@@ -110,11 +112,12 @@ class Upstreams:
         endpoint = request.endpoint
         seconds = (request.timeouts and request.timeouts.connect) or self._timeouts.connect_seconds
         trust = self._trusting(request.ca_bundle) if endpoint.scheme == "https" else None
+        buffered = trust is not None or request.redact_body
         try:
             async with asyncio.timeout(seconds):
                 # For the caller's namespace (the key's last part), whose GatewayConfigs name such hosts.
                 pairs = await self._resolver.resolve(endpoint.host, endpoint.port, key[-1])
-                connect = lambda plain, _: self._connect(key, endpoint.host, plain, trust)  # noqa: E731
+                connect = lambda plain, _: self._connect(key, endpoint.host, plain, trust, buffered=buffered)  # noqa: E731
                 return await first(pairs, seconds, connect, self._attempts, key[-1])
         except Unready as error:
             raise UpstreamError(Refusal.NOT_READY, str(error)) from None
@@ -128,9 +131,9 @@ class Upstreams:
             raise UpstreamError(Refusal.UPSTREAM_UNREACHABLE, type(error).__name__) from None
 
     async def _connect(
-        self, key: tuple[str, ...], host: str, plain: socket.socket, trust: ssl.SSLContext | None
+        self, key: tuple[str, ...], host: str, plain: socket.socket, trust: ssl.SSLContext | None, *, buffered: bool
     ) -> UpstreamConnection:
-        kind: Any = UpstreamConnection if trust is None else TlsUpstreamConnection  # of no class of asyncio's, for speed
+        kind: Any = BufferedUpstreamConnection if buffered else UpstreamConnection  # of no class of asyncio's, for speed
         try:
             made: tuple[Any, UpstreamConnection] = await asyncio.get_running_loop().create_connection(
                 lambda: kind(key, self),

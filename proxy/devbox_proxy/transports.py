@@ -8,6 +8,11 @@ BUFFER: Final = bytearray(64 * 1024)
 By itself uvloop takes 256 KiB for each read and hands on all that one read of the socket brought; so this also bounds how much of
 an answer is on its way to a client that does not read, before the API is told to wait."""
 _VIEW: Final = memoryview(BUFFER)
+SMALL: Final = _VIEW[: 32 * 1024]
+"""The same for an answer that is searched, each byte of which costs several times as much: what one connection brings at a time is what all
+others wait for."""
+LARGE: Final = len(SMALL) // 2
+"""Bytes of such a piece from which on it makes others wait (rounds.py)."""
 
 
 class Transport(Protocol):

@@ -12,7 +12,8 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 from . import grammar, relay
 from .refusals import Refusal
 from .relay import Framing, ResponseHead
-from .transports import BUFFER, Transport, buffered
+from .rounds import Rounds
+from .transports import BUFFER, LARGE, SMALL, Transport, buffered
 
 log = structlog.get_logger()
 MAX_HEAD: Final = 32 * 1024
@@ -84,6 +85,7 @@ class UpstreamConnection:
         "_codings",
         "_ended",
         "_flaw",
+        "_gentle",
         "_head_size",
         "_headers",
         "_informational",
@@ -91,8 +93,10 @@ class UpstreamConnection:
         "_method",
         "_parser",
         "_read",
+        "_stopped",
         "_tunnel",
         "_version",
+        "_waits",
         "_websocket",
         "idle_seconds",
         "idle_since",
@@ -113,7 +117,9 @@ class UpstreamConnection:
         self._parser = HttpResponseParser(self)
         self._tunnel = False
         self._method = "GET"
-        self._websocket = False
+        self._websocket = self._gentle = False
+        self._stopped = self._waits = False
+        """Nothing is read: the receiver takes no more; others have their turn."""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_size = self._read = 0
         """Bytes of the head in earlier reads, and of the present read."""
@@ -125,11 +131,11 @@ class UpstreamConnection:
         self._flaw: str | None = None
         self._informational = 0
 
-    def start(self, receiver: Receiver, method: str, *, websocket: bool) -> None:
-        """The next answer is for this receiver."""
+    def start(self, receiver: Receiver, method: str, *, websocket: bool, gentle: bool = False) -> None:
+        """The next answer is for this receiver. `gentle`: in small pieces, since each takes long."""
         self.receiver = receiver
         self._method = method
-        self._websocket = websocket
+        self._websocket, self._gentle = websocket, gentle
         self._headers, self._body = [], []
         self._head_size = self._informational = 0
         self._answer_head = self._flaw = None
@@ -143,9 +149,18 @@ class UpstreamConnection:
 
     def pause(self, *, paused: bool) -> None:
         """Backpressure: stop or go on reading the answer."""
+        self._stopped = paused
+        self._pause()
+
+    def wait_turn(self, *, waits: bool) -> None:
+        """The same, for others' sake (rounds.py)."""
+        self._waits = waits
+        self._pause()
+
+    def _pause(self) -> None:
         if self.transport is None or self.transport.is_closing():
             return
-        if paused:
+        if self._stopped or self._waits:
             self.transport.pause_reading()
         else:
             self.transport.resume_reading()
@@ -338,6 +353,8 @@ class UpstreamConnection:
 class Returns(Protocol):
     """Where connections come from and go back to."""
 
+    rounds: Rounds
+
     def forget(self, connection: UpstreamConnection) -> None:
         """It is closed, or about to be."""
 
@@ -351,20 +368,23 @@ def _announced(keep_alive: str) -> float | None:
     return None
 
 
-class TlsUpstreamConnection(UpstreamConnection):
-    """The same as an asyncio.BufferedProtocol: uvloop decrypts into what it is given."""
+class BufferedUpstreamConnection(UpstreamConnection):
+    """The same as an asyncio.BufferedProtocol: uvloop reads, or decrypts, into what it is given. For TLS, and for what is searched."""
 
     __slots__ = ()
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        # What is not decrypted yet: by itself 256 KiB, and as much again.
-        transport.set_read_buffer_limits(high=len(BUFFER))
+        if transport.get_extra_info("sslcontext") is not None:
+            # What is not decrypted yet: by itself 256 KiB, and as much again.
+            transport.set_read_buffer_limits(high=len(BUFFER))
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> bytearray | memoryview:
         """What is read goes here."""
-        return BUFFER
+        return SMALL if self._gentle else BUFFER
 
     def buffer_updated(self, count: int) -> None:
         """So many bytes are there."""
         self.data_received(buffered(count))
+        if self._gentle and count >= LARGE and self.receiver is not None:
+            self.pool.rounds.took(self)

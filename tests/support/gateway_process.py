@@ -25,6 +25,7 @@ from devbox_demo.credentials import Certificates, make_certificates
 from devbox_proxy.files import shares
 from devbox_proxy.settings import Bounds, Egress
 
+from .cputime import cpu_seconds
 from .kube_api import NAMESPACE, Cluster
 
 HOST: Final = "gateway.system.svc"
@@ -172,8 +173,7 @@ class Process:
     @property
     def cpu_seconds(self) -> float:
         """Processor time so far, of user and system."""
-        fields = self._proc("stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.process.pid)
 
     @property
     def open_files(self) -> int:

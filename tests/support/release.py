@@ -25,6 +25,7 @@ from devbox_common.kube import KubeApi
 from devbox_operator import paths
 
 from .control_plane import HOST, ControlPlane, free_port
+from .cputime import cpu_seconds
 
 NAMESPACE: Final = "devbox-gateway-system"
 CREDENTIALS: Final = f"{NAMESPACE}-credentials"
@@ -85,8 +86,7 @@ class Operator:
     @property
     def cpu_seconds(self) -> float:
         """Processor time so far, of user and system."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.process.pid)
 
     def said(self, event: str) -> int:
         """How often its log names an event."""

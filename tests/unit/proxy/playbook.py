@@ -12,6 +12,7 @@ from devbox_proxy.audit import AuditLog
 from devbox_proxy.connection import Connection
 from devbox_proxy.credentials import UpstreamRequest
 from devbox_proxy.gateway import Gateway
+from devbox_proxy.rounds import Rounds
 from devbox_proxy.settings import Bounds, Timeouts
 from devbox_proxy.upstream import UpstreamConnection, UpstreamError
 from devbox_proxy.view import Known, Limits
@@ -75,6 +76,7 @@ class Pools:
     """In place of the connections to APIs: gives out the ones that the test put in."""
 
     def __init__(self) -> None:
+        self.rounds = Rounds()
         self.idle_ones: list[UpstreamConnection] = []
         self.released: list[UpstreamConnection] = []
         self.forgotten: list[UpstreamConnection] = []
