@@ -26,7 +26,7 @@ class Api(Transport):
         super().__init__()
         self.connection = BufferedUpstreamConnection(("pool",), pools)
         self.connection.connection_made(self)
-        self.connection.start(Answers(), "GET", websocket=False, gentle=gentle)  # type: ignore[arg-type]
+        self.connection.start(Answers(), "GET", websocket=False, gentle=gentle)
         self.connection.write(b"GET / HTTP/1.1\r\n\r\n")
         head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n"
         self.piece(head)
