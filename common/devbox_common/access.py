@@ -7,12 +7,12 @@ kubeconfigs with their exec plugins and renewals. Called by kube.py.
 
 import os
 import ssl
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from .clock import now
 from .redacted import Redacted
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -66,10 +66,10 @@ class _ServiceAccount:
 
     def _read(self) -> None:
         self._value = Redacted("Bearer " + self._file.read_text(encoding="ascii").strip())
-        self._until = time.monotonic() + TOKEN_SECONDS
+        self._until = now() + TOKEN_SECONDS
 
     async def authorization(self) -> Redacted:
-        if time.monotonic() > self._until:
+        if now() > self._until:
             self._read()
         return self._value
 

@@ -21,6 +21,7 @@ from devbox_api import names
 
 from .access import Access, find
 from .answers import OBJECT_BYTES, Answer, ApiError, Object, Reader, TooLargeError, error_of
+from .clock import CLOCK, Clock
 from .guarded import Guarded, NotSentError
 from .sockets import Sockets
 
@@ -58,11 +59,19 @@ class Page(NamedTuple):
 class KubeApi:
     """One connection pool to one API server."""
 
-    def __init__(self, access: Access, *, silent_seconds: float = SILENT_SECONDS, open_seconds: float = OPEN_SECONDS) -> None:
+    def __init__(
+        self,
+        access: Access,
+        *,
+        silent_seconds: float = SILENT_SECONDS,
+        open_seconds: float = OPEN_SECONDS,
+        clock: Clock = CLOCK,
+    ) -> None:
         self._access = access
         self.base = access.base
         """The API server's URL."""
         self._silent_seconds, self._open_seconds = silent_seconds, open_seconds
+        self._clock, self._telling = clock, contextlib.ExitStack()
         self._sockets = Sockets()
         connector = aiohttp.TCPConnector(ssl=access.tls or True, limit=0, socket_factory=self._sockets.make)
         self._session = aiohttp.ClientSession(
@@ -85,9 +94,12 @@ class KubeApi:
         return cls(await find(kubeconfig))
 
     async def __aenter__(self) -> Self:
+        # After a pause nobody knows which connections are dead: what is under way on them is asked again on others.
+        self._telling.enter_context(self._clock.telling(lambda _: self._sockets.cut()))
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._telling.close()
         await self.close()
 
     async def close(self) -> None:
@@ -130,16 +142,19 @@ class KubeApi:
     ) -> Answer:
         """The same, with the answer's size; `most`: bytes that it may have. Raises `TooLargeError`, too."""
         data = None if body is None else Guarded(orjson.dumps(body), may_send)
+        headers = {hdrs.ACCEPT: accept, **await self._headers(content_type if body is not None else None)}
+        asked = self._clock.now()
         try:
             async with self._session.request(
                 method,
                 self.base + path,
                 params=params,
                 data=data,
-                headers={hdrs.ACCEPT: accept, **await self._headers(content_type if body is not None else None)},
+                headers=headers,
                 timeout=aiohttp.ClientTimeout(total=timeout),
                 allow_redirects=False,
             ) as response:
+                self._clock.heard(response.headers.get(hdrs.DATE), asked)
                 return await self._reader.answer(response, most)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             if data is not None and data.withheld:

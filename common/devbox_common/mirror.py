@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
+from .clock import CLOCK, Clock
 from .kube import ApiError, KubeApi, Object
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ class Mirror(Generic[T]):
         relist_seconds: float = RELIST_SECONDS,
         optional: bool = False,
         metadata_only: bool = False,
+        clock: Clock = CLOCK,
     ) -> None:
         """`convert` returns None for objects to leave out; if it raises, the object is left out and the fact is logged.
 
@@ -83,10 +85,15 @@ class Mirror(Generic[T]):
         self._told = 0
         """The version that the watch, or the last list, is as far as."""
         self._live = False
-        self._true_at = time.monotonic()
+        self._clock = clock
+        self._outdated = False
+        """What is under way began before a pause."""
+        self._round: asyncio.Timeout | None = None
+        """Of the list and watch that are under way."""
+        self._true_at = clock.now()
         """When `objects` was last known to be what the API server has, while the watch is not live."""
         self.away_since: float | None = self._true_at
-        """Since when the watch is not live (monotonic seconds); None: it is."""
+        """Since when the watch is not live (by the clock that counts pauses); None: it is."""
         self.objects: Mapping[Key, T] = MappingProxyType(self._objects)
         self.synced = asyncio.Event()
         """Set once the first list is in, and never cleared."""
@@ -102,8 +109,8 @@ class Mirror(Generic[T]):
 
     @property
     def as_of(self) -> float:
-        """Up to when `objects` is known to be what the API server has (monotonic seconds): infinity while the watch is live, else when it
-        ceased to be, or the last list since. While there was no list at all: when the first one was asked for."""
+        """Up to when `objects` is known to be what the API server has (by the clock that counts pauses): infinity while the watch is live,
+        else when it ceased to be, or the last list since. While there was no list at all: when the first one was asked for."""
         return math.inf if self._live else self._true_at
 
     def within(self, group: Hashable) -> Mapping[Key, T]:
@@ -128,6 +135,10 @@ class Mirror(Generic[T]):
 
     async def run(self) -> None:
         """List, then watch, for ever; every failure is retried with a back-off and ends with a new list where needed."""
+        with self._clock.telling(self._paused):
+            await self._run()
+
+    async def _run(self) -> None:
         failures = 0
         while True:
             pauses: tuple[float, ...] = BACKOFF_SECONDS
@@ -156,6 +167,16 @@ class Mirror(Generic[T]):
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
 
     async def _list_and_watch(self) -> None:
+        self._outdated = False
+        try:
+            async with asyncio.timeout(None) as self._round:
+                await self._one_round()
+        except TimeoutError:
+            return  # a pause: from the beginning, at once
+        finally:
+            self._round = None
+
+    async def _one_round(self) -> None:
         version = await self._replace()
         self._told = int(version)
         self.synced.set()
@@ -182,13 +203,24 @@ class Mirror(Generic[T]):
                 del event  # it may be large, and the next one far away
                 yield latest
 
+    def _paused(self, before: float) -> None:
+        """The watch's connection may be dead, and what changed in the pause still on its way: what is known is as old as the pause."""
+        if self._live:
+            self._live = False
+            self._true_at = self.away_since = before
+        if self._round is not None and not self._outdated:
+            self._outdated = True
+            self._round.reschedule(asyncio.get_running_loop().time())
+
     def _ceased(self) -> None:
         if self._live:
             self._live = False
-            self._true_at = self.away_since = time.monotonic()
+            self._true_at = self.away_since = self._clock.now()
 
     def _opened(self) -> None:
         self.last_event = time.monotonic()
+        if self._outdated:
+            return
         self._live, self.away_since = True, None
         error, self.last_error = self.last_error, None
         if error is not None and self._on_recovery is not None:
@@ -196,7 +228,7 @@ class Mirror(Generic[T]):
 
     async def _replace(self) -> str:
         """Take a whole list, page by page: what it is made from is several times what is kept. Returns its version."""
-        listed, version, began = set[Key](), "", time.monotonic()
+        listed, version, began = set[Key](), "", self._clock.now()
         async with contextlib.aclosing(self._api.pages(self._path, self._params, metadata_only=self._metadata_only)) as pages:
             async for page in pages:
                 self.last_event = time.monotonic()

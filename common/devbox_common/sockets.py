@@ -33,15 +33,19 @@ class Sockets:
         self._made.add(made)
         return made
 
+    def cut(self) -> None:
+        """End all; the pool makes new ones."""
+        for made in self._made:
+            with contextlib.suppress(OSError):
+                made.shutdown(socket.SHUT_RDWR)
+
     async def hang_up(self) -> None:
         """End all, after the pool was closed; they are closed when it returns.
 
         A pool that is closed leaves connections behind whose exchange was cut off before, a watch's for instance: asyncio has said
         goodbye by TLS and waits up to 30 s for the peer's, and the loop may be gone by then.
         """
-        for made in self._made:
-            with contextlib.suppress(OSError):
-                made.shutdown(socket.SHUT_RDWR)
+        self.cut()
         deadline = monotonic() + HANG_UP_SECONDS
         while any(made.fileno() >= 0 for made in self._made) and monotonic() < deadline:  # noqa: ASYNC110 (transports tell nobody)
             await asyncio.sleep(_POLL_SECONDS)

@@ -15,6 +15,7 @@ import structlog
 from kopf._core.engines.peering import Identity
 
 from devbox_api import names
+from devbox_common.clock import CLOCK
 from devbox_common.kube import ApiError, KubeApi, Object
 
 from . import handlers, kopfsource, metrics
@@ -93,9 +94,15 @@ class Leader:
             await self._system.certificates()
             self.queue.add(SWEEP, after=self.settings.resync_seconds)
             self.started.set()
-            await self._until_one_ends(self.queue.run(self.settings.workers), self._kopf())
+            with CLOCK.telling(self._paused):
+                await self._until_one_ends(self.queue.run(self.settings.workers), self._kopf())
         finally:
             await self.watches.stop()
+
+    def _paused(self, _: float) -> None:
+        """What was due in the pause (a key to be taken back, a token to be renewed) waits for a timer that stood still with us."""
+        self._sweeper.at_once()
+        self.queue.add(SWEEP)
 
     def last_event_age(self) -> float:
         """Seconds since the API server said anything of what it has said least of: mirrors and kopf's watches."""

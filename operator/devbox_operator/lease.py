@@ -1,18 +1,18 @@
 """One of the replicas works: a small elector on a Lease.
 
 Goes in: the API, the Lease's place, who we are. Comes out: `held()` (asked before every write), and `run()`, which ends when the
-Lease is lost. The deadline is on the monotonic clock and counted from *before* the request that renewed the Lease was sent, so
-that we stop before anybody else may start. (kubernetes.aio.leaderelection 37 neither releases on exit nor bounds its requests.)
+Lease is lost. The deadline is on the clock that counts pauses (clock.py) and counted from *before* the request that renewed the Lease
+was sent, so that we stop before anybody else may start; after a pause it has passed, whatever the clock says: the Lease is renewed before
+anything is written. (kubernetes.aio.leaderelection 37 neither releases on exit nor bounds its requests.)
 """
 
 import asyncio
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
 
+from devbox_common.clock import CLOCK, Clock
 from devbox_common.kube import ApiError, KubeApi, Object
 
 log = structlog.get_logger()
@@ -38,7 +38,7 @@ class Elector:
         duration: float,
         renew: float,
         owner: Object | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = CLOCK,
     ) -> None:
         """`duration` and `renew` in seconds; `owner` becomes the Lease's ownerReference."""
         self._api = api
@@ -55,25 +55,36 @@ class Elector:
 
     def held(self) -> bool:
         """A write may start now."""
-        return self._clock() < self._deadline
+        return self._clock.now() < self._deadline
 
     def left(self) -> float:
         """Seconds until another replica may be at work: no request may last longer."""
-        return self._deadline + (1 - MARGIN) * self._duration - self._clock()
+        return self._deadline + (1 - MARGIN) * self._duration - self._clock.now()
 
     async def acquire(self) -> None:
         """Wait until the Lease is ours."""
-        while not await self._try():  # noqa: ASYNC110 (a poll)
-            await asyncio.sleep(min(POLL, self._renew))
+        with self._clock.telling(self._forget):
+            while not await self._try():  # noqa: ASYNC110 (a poll)
+                await asyncio.sleep(min(POLL, self._renew))
         log.info("lease_acquired", identity=self._identity)
+
+    def _forget(self, _: float) -> None:
+        """How long the holder was silent is not known any more: it may have slept as we did, or our clock be wrong."""
+        self._seen = None
 
     async def keep(self) -> None:
         """Renew until that fails for too long; returns when the Lease is lost."""
-        while True:
-            await asyncio.sleep(max(0.0, min(self._renew, self._deadline - self._clock())))
-            if not await self._try() and not self.held():
-                log.error("lease_lost", identity=self._identity)
-                return
+        with self._clock.telling(self._paused):
+            while True:
+                await self._clock.rest(max(0.0, min(self._renew, self._deadline - self._clock.now())))
+                pauses = self._clock.pauses
+                # (A try with a pause in it says nothing: its connection was cut.)
+                if not await self._try() and not self.held() and self._clock.pauses == pauses:
+                    log.error("lease_lost", identity=self._identity)
+                    return
+
+    def _paused(self, _: float) -> None:
+        self._deadline = 0.0
 
     async def release(self) -> None:
         """Give the Lease back so that another replica starts at once. No write starts from now on."""
@@ -89,7 +100,7 @@ class Elector:
 
     async def _try(self) -> bool:
         """One attempt to take or renew the Lease."""
-        started = self._clock()
+        started = self._clock.now()
         try:
             # A request that outlives the renewal interval is of no use; the next one may succeed.
             async with asyncio.timeout(self._renew):
@@ -98,6 +109,7 @@ class Elector:
             log.warning("lease_not_renewed", error=str(error) or type(error).__name__)
             return False
         if self._lease is None:
+            self._deadline = 0.0  # it is another's, whatever our clock says
             return False
         self._deadline = started + self._duration * MARGIN
         return True
@@ -139,5 +151,5 @@ class Elector:
     def _expired(self, holder: str, spec: Object) -> bool:
         seen = (holder, str(spec.get("renewTime")))
         if seen != self._seen:
-            self._seen, self._seen_since = seen, self._clock()
-        return self._clock() - self._seen_since > float(spec.get("leaseDurationSeconds") or self._duration)
+            self._seen, self._seen_since = seen, self._clock.now()
+        return self._clock.now() - self._seen_since > float(spec.get("leaseDurationSeconds") or self._duration)

@@ -13,6 +13,7 @@ import structlog
 
 from devbox_api import names
 from devbox_common.adminport import AdminPort
+from devbox_common.clock import CLOCK
 from devbox_common.collector import settle
 from devbox_common.kube import ApiError, KubeApi, Object
 
@@ -56,7 +57,7 @@ async def run(settings: Settings, files: int) -> int:
         await port.start()
         settle()
         work = asyncio.create_task(_work(api, settings, elector, leader))
-        ending = asyncio.create_task(stop.wait())
+        ending, clock = asyncio.create_task(stop.wait()), asyncio.create_task(CLOCK.follow())
         try:
             await asyncio.wait((work, ending), return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
@@ -65,6 +66,7 @@ async def run(settings: Settings, files: int) -> int:
             return _failed(work)
         finally:
             ending.cancel()
+            clock.cancel()
             # What is under way is cut; then another replica may start. (kopf takes seconds to end, but it doesn't write.)
             work.cancel()
             await asyncio.wait((work,), timeout=0.5)

@@ -50,6 +50,10 @@ class Sweeper:
         self._writer, self._settings, self._queue = writer, settings, queue
         self._first = True
 
+    def at_once(self) -> None:
+        """The next sweep spreads nothing."""
+        self._first = True
+
     async def sweep(self) -> float | None:
         """All of it. Returns seconds until the next one."""
         gateways, devboxes = dict[Key, GatewayView](), dict[Key, References]()

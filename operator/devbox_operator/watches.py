@@ -17,6 +17,7 @@ from typing import Any, Final
 import structlog
 
 from devbox_api import names
+from devbox_common.clock import now
 from devbox_common.kube import ApiError, KubeApi, Object
 from devbox_common.mirror import Mirror
 
@@ -192,7 +193,7 @@ class Watches:
         # A watch that is refused means that what is mirrored is not true any more.
         if mirror.last_error is not None and mirror.last_error.status in REFUSED:
             return FORBIDDEN
-        if mirror.last_error is not None and time.monotonic() - mirror.as_of > self._settings.keeping.stale_seconds:
+        if mirror.last_error is not None and now() - mirror.as_of > self._settings.keeping.stale_seconds:
             return UNREADABLE
         if not mirror.synced.is_set() and mirror.last_error is not None:
             raise mirror.last_error
@@ -228,7 +229,7 @@ class Watches:
         which has just started: no moment is waited for.)"""
         mirror = self._secrets.get((key[0], "" if self._settings.source_secrets == "All" else key[1]))
         since = None if mirror is None else mirror.away_since
-        return REFUSED_SECONDS if since is None else time.monotonic() - since
+        return REFUSED_SECONDS if since is None else now() - since
 
     def mirrored(self, secret: Key) -> dict[str, str]:
         """The credentials made from a Secret: name, and until when it is kept though the Secret does not bear it out (or empty)."""

@@ -1,11 +1,10 @@
 """The admin port: health and metrics, for the kubelet and Prometheus. On the pod only, in no Service."""
 
-from time import monotonic
-
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from devbox_common import adminport
+from devbox_common.clock import now
 
 from . import metrics
 from .gateway import Gateway
@@ -58,5 +57,5 @@ class AdminPort:
         metrics.ROUTES.set(len(known.routes))
         for watch, as_of in (("routes", known.routes_as_of), ("pods", known.pods_as_of)):
             metrics.LIVE.labels(watch).set(as_of == LIVE)
-            metrics.AGE.labels(watch).set(0.0 if as_of == LIVE else monotonic() - as_of)
+            metrics.AGE.labels(watch).set(0.0 if as_of == LIVE else now() - as_of)
         return generate_latest(metrics.REGISTRY)

@@ -37,7 +37,7 @@ Decision = Grant | Refuse | Wait
 
 
 def decide(request: ConnectRequest, known: Known, now: float, limits: Limits) -> Decision:
-    """One CONNECT, with what is known now (monotonic seconds)."""
+    """One CONNECT, with what is known now (by the clock that counts pauses)."""
     case = Case(request.peer, known, now, limits)
     if (blind := admission.blind(known, now, limits)) is not None:
         return Refuse(blind)

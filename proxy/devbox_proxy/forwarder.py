@@ -8,10 +8,11 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import replace
-from time import monotonic as now
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
+
+from devbox_common.clock import now
 
 from . import egress, metrics
 from .admission import Caller, Refuse, Subject

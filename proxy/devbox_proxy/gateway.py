@@ -5,10 +5,11 @@ what audit.py writes. Made by run.py; called by connection.py and exchange.py.
 """
 
 import sys
-from time import monotonic as now
 from typing import TYPE_CHECKING
 
 import structlog
+
+from devbox_common.clock import now
 
 from . import admission, grammar, identity, metrics
 from .admission import Caller

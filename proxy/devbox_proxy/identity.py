@@ -91,7 +91,7 @@ class Led:
 
 
 def decide(head: RequestHead, known: Known, now: float, limits: Limits) -> Decision:
-    """One request, with what is known now (monotonic seconds)."""
+    """One request, with what is known now (by the clock that counts pauses)."""
     led: Led | None = head.memo.led
     if led is not None and led.holds(known, now, limits):
         return led.forward

@@ -10,10 +10,11 @@ import socket
 import ssl
 from collections import OrderedDict
 from pathlib import Path
-from time import monotonic as now
 from typing import Any, Final
 
 import certifi
+
+from devbox_common.clock import now
 
 from .credentials import UpstreamRequest
 from .destinations import Refused, Resolver, Unready

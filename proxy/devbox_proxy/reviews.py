@@ -17,6 +17,7 @@ import structlog
 
 from devbox_api import names
 from devbox_api.route import Route
+from devbox_common import clock
 from devbox_common.kube import ApiError, KubeApi, Object
 
 from .metrics import TOKENREVIEWS
@@ -142,7 +143,7 @@ class Reviewer:
             "kind": "TokenReview",
             "spec": {"token": held.token, "audiences": [held.audience]},
         }
-        asked = time.monotonic()
+        asked = clock.now()
         try:
             answer = await self._api.request("POST", PATH, body=body, timeout=5.0)
         except ApiError as error:
@@ -164,7 +165,7 @@ class Reviewer:
 
     def _away(self) -> None:
         if self._known.api_away_since is None:
-            self._known.api_away_since = time.monotonic()
+            self._known.api_away_since = clock.now()
             self._went.set()
 
     def _postpone(self, route: Route, held: Held) -> None:

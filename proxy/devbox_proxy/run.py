@@ -16,6 +16,7 @@ import structlog
 import uvloop
 
 from devbox_common.addresses import nat64_prefix
+from devbox_common.clock import CLOCK
 from devbox_common.collector import settle
 from devbox_common.kube import KubeApi
 
@@ -163,7 +164,7 @@ async def serve(settings: Settings, start: Start) -> None:
             gateway, settings.listen.host, settings.listen.data, start.certificate.context if start.certificate else None
         )
         egress = EgressPort(forwarder, settings.listen.host, settings.listen.egress)
-        background = [tasks.create_task(state.run()), tasks.create_task(reviewer.follow())]
+        background = [tasks.create_task(each) for each in (CLOCK.follow(), state.run(), reviewer.follow())]
         if start.certificate:
             background.append(tasks.create_task(start.certificate.follow()))
         bird = canary(settings.listen.host, settings.listen.canary, files.canary, refused=metrics.cut)

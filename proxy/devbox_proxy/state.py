@@ -6,7 +6,6 @@ run.py (run) and server.py (wait). Nothing is kept of an object but what is in `
 
 import asyncio
 import base64
-import time
 from dataclasses import replace
 from sys import intern
 from typing import Any, Final
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 
 from devbox_api import names
 from devbox_api.route import CONFINED, MAX_REQUEST_BODY, REDACT_RESPONSES, RULES, Egress, Floor, Gateway, Route
+from devbox_common.clock import CLOCK, now
 from devbox_common.credential import Flaw, judge
 from devbox_common.hosts import parse_grant
 from devbox_common.kube import KubeApi, Object
@@ -67,11 +67,11 @@ class State:
     def floor(self) -> floor.Floor | None:
         """Where nothing may lead. None until the operator has written it, and where it has been lost for too long: nothing is dialled."""
         lost = self._floor_lost
-        return None if lost is not None and time.monotonic() - lost > self._stale_seconds else self._floor
+        return None if lost is not None and now() - lost > self._stale_seconds else self._floor
 
     def silent(self) -> str | None:
         """Which watch has said nothing for so long that nothing is served; None: neither."""
-        present = time.monotonic()
+        present = now()
         for watch, as_of in (("credentials namespace", self.known.routes_as_of), ("pods", self.known.pods_as_of)):
             if present - as_of > self._stale_seconds:
                 return f"the watch of the {watch} has been closed for more than {self._stale_seconds:g} s; see the log, watch_failed"
@@ -99,14 +99,19 @@ class State:
         for mirror in self._mirrors():
             await mirror.synced.wait()
         # A moment later the watches are open, too, and what is on its way may be waited for.
-        opened_by = time.monotonic() + OPEN_SECONDS
+        opened_by = now() + OPEN_SECONDS
         known = self.known
-        while True:
-            known.routes_as_of = self._documents.as_of
-            known.pods_as_of = min(mirror.as_of for mirror in self._pods)
-            live = known.routes_as_of == known.pods_as_of == LIVE
-            known.synced = known.synced or live or time.monotonic() > opened_by
-            await asyncio.sleep(0.1 if known.synced else 0.01)
+        # (The mirrors were told of a pause before: they asked first.)
+        with CLOCK.telling(lambda _: self._tell_age()):
+            while True:
+                self._tell_age()
+                live = known.routes_as_of == known.pods_as_of == LIVE
+                known.synced = known.synced or live or now() > opened_by
+                await asyncio.sleep(0.1 if known.synced else 0.01)
+
+    def _tell_age(self) -> None:
+        self.known.routes_as_of = self._documents.as_of
+        self.known.pods_as_of = min(mirror.as_of for mirror in self._pods)
 
     def _notify(self) -> None:
         self._changed.set()
@@ -136,7 +141,7 @@ class State:
             route = Route.model_validate_json(_data(secret, names.ROUTE_KEY))
             self.known.routes[route.pod.uid] = route
             if route.pod.uid not in self.known.pods:
-                self.known.awaited.setdefault(route.pod.uid, time.monotonic())
+                self.known.awaited.setdefault(route.pod.uid, now())
             for binding in route.bindings:
                 self.known.tokens.update(dict.fromkeys(map(intern, binding.digests), (route, binding)))
             if route.egress is not None:
@@ -165,7 +170,7 @@ class State:
         self.known.egress.pop(name, None)
         self.known.credentials.pop(name, None)
         if name == names.FLOOR_NAME and self._floor_lost is None:
-            self._floor_lost = time.monotonic()
+            self._floor_lost = now()
         if name.startswith("route-"):
             uid = name.removeprefix("route-")
             self.known.unsupported -= {uid}
@@ -226,7 +231,7 @@ def pod_of(item: Object) -> Pod:
         ips=ips,
         deleting="deletionTimestamp" in metadata,
         host_network=bool(spec.get("hostNetwork")),
-        seen_at=time.monotonic(),
+        seen_at=now(),
     )
 
 

@@ -35,7 +35,7 @@ class Pod:
     deleting: bool
     host_network: bool
     seen_at: float = field(compare=False)
-    """When the mirror first had it (monotonic seconds)."""
+    """When the mirror first had it (clock.py's seconds)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Review:
     """The cluster's last word on a pod's token."""
 
     at: float
-    """Monotonic seconds."""
+    """clock.py's seconds."""
     accepted: bool
     digest: str
     """SHA-256 of the token that was asked about."""
@@ -71,17 +71,17 @@ class Known:
     pods: dict[str, Pod] = field(default_factory=dict)
     """By UID."""
     awaited: dict[str, float] = field(default_factory=dict)
-    """Pod UIDs whose Route came before the pod did, and when (monotonic seconds): two watches have no order between them."""
+    """Pod UIDs whose Route came before the pod did, and when (clock.py's seconds): two watches have no order between them."""
     reviews: dict[str, Review] = field(default_factory=dict)
     """By pod UID: one yes counts for all tokens of the pod."""
     synced: bool = False
     """The first lists are in."""
     routes_as_of: float = -inf
-    """Up to when Routes and the documents beside them are known to be what the API server has (monotonic seconds); LIVE: they are."""
+    """Up to when Routes and the documents beside them are known to be what the API server has (clock.py's seconds); LIVE: they are."""
     pods_as_of: float = -inf
     """The same of pods."""
     api_away_since: float | None = None
-    """Since when nobody answers in the API server's place, or TokenReviews fail (monotonic seconds)."""
+    """Since when nobody answers in the API server's place, or TokenReviews fail (clock.py's seconds)."""
 
 
 @dataclass(frozen=True, slots=True)

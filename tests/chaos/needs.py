@@ -11,7 +11,7 @@ from tests.support.control_plane import prepare
 from devbox_cluster import packages
 from devbox_cluster.progress import ClusterError
 
-PROGRAMS: Final = {"faketime": "faketime"}
+PROGRAMS: Final = {"faketime": "faketime", "gcc": "gcc"}
 
 
 def get() -> None:

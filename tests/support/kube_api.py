@@ -51,6 +51,7 @@ class Cluster:
         self._version = 1
         self._numbers = itertools.count(1)
         self._watches: dict[str, list[asyncio.Queue[Any]]] = {"secrets": [], "pods": []}
+        self._silent: list[asyncio.Queue[Any]] = []
         self._events: deque[tuple[int, str, dict[str, Any]]] = deque(maxlen=10_000)
         """What a watch that begins later than its list is told first."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -108,6 +109,12 @@ class Cluster:
         for kind in self._watches:
             self._broadcast(kind, None)
 
+    def silence_watches(self) -> None:
+        """Those that are open say nothing any more, and do not end; those that are opened from now on work."""
+        for watches in self._watches.values():
+            self._silent += watches
+            watches.clear()
+
     def _broadcast(self, kind: str, message: dict[str, Any] | None) -> None:
         for queue in list(self._watches[kind]):
             if self._loop is None:
@@ -139,7 +146,8 @@ class Cluster:
             while (event := await queue.get()) is not None:
                 await response.write(orjson.dumps(event) + b"\n")
         finally:
-            self._watches[kind].remove(queue)
+            if queue in self._watches[kind]:
+                self._watches[kind].remove(queue)
         return response
 
     def _page(self, kind: str, limit: int, after: str) -> dict[str, Any]:
@@ -190,7 +198,7 @@ class Cluster:
             url = f"{'https' if tls else 'http'}://127.0.0.1:{server.addresses[0][1]}"
             caller.call_soon_threadsafe(ready.set_result, url)
             loop.run_forever()
-            for queue in itertools.chain.from_iterable(self._watches.values()):
+            for queue in itertools.chain(self._silent, *self._watches.values()):
                 queue.put_nowait(None)
             runner.run(server.cleanup())
 

@@ -108,6 +108,12 @@ class Traffic:
         assert self._gateway is not None
         return self.address[0], self._gateway.process.egress
 
+    @property
+    def pid(self) -> int:
+        """Of the gateway."""
+        assert self._gateway is not None
+        return self._gateway.process.process.pid
+
     async def readiness(self) -> int:
         """The status of its /readyz."""
         assert self._gateway is not None

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import math
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,8 +12,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
+from devbox_common import clock
 from devbox_common import mirror as mirror_module
 from devbox_common.access import Access
+from devbox_common.clock import Clock
 from devbox_common.kube import ApiError, KubeApi
 from devbox_common.mirror import RELIST_SECONDS, SELDOM_SECONDS, Mirror
 
@@ -214,9 +215,9 @@ async def test_it_says_that_it_is_not_live_and_recovers(api: Api, client: KubeAp
 async def test_it_says_up_to_when_what_it_has_is_true(api: Api, client: KubeApi) -> None:
     api.put("a")
     failures: list[int] = []
-    before = time.monotonic()
+    before = clock.now()
     mirror = Mirror(client, PATH, spec, on_failure=lambda error: failures.append(error.status))
-    assert before <= mirror.as_of <= time.monotonic(), "nothing was ever heard: as old as the question"
+    assert before <= mirror.as_of <= clock.now(), "nothing was ever heard: as old as the question"
     async with running(mirror):
         await until(lambda: mirror.live)
         assert mirror.as_of == math.inf
@@ -226,7 +227,7 @@ async def test_it_says_up_to_when_what_it_has_is_true(api: Api, client: KubeApi)
         await until(lambda: len(failures) >= 2)
         assert failures[0] == 500
         lost = mirror.as_of
-        assert before < lost < time.monotonic()
+        assert before < lost < clock.now()
         assert mirror.away_since == lost
         await until(lambda: len(failures) >= 4)
         assert mirror.as_of == lost, "a failed try makes nothing newer"
@@ -437,3 +438,51 @@ async def test_nobody_there_is_an_api_error_too() -> None:
         with pytest.raises(ApiError, match="no answer from the API server") as caught:
             await client.request("GET", PATH)
     assert caught.value.status == 0
+
+
+async def test_after_a_pause_it_is_as_old_as_the_pause_and_lists_anew_though_its_watch_never_ended(
+    api: Api, client: KubeApi
+) -> None:
+    passed = 0.0
+    paused = Clock(boot=lambda: clock.now() + passed)
+    api.put("a")
+    mirror = Mirror(client, PATH, spec, clock=paused)
+    async with running(mirror):
+        before = paused.now()
+        paused.look()
+        api.delete("a", silently=True)
+        api.put("b")
+        await until(lambda: ("ns", "b") in mirror.objects)
+        assert ("ns", "a") in mirror.objects, "the watch did not say so"
+        passed = 20.0
+        lists = api.lists
+        paused.look()
+        assert not mirror.live
+        assert mirror.as_of == mirror.away_since
+        assert before <= mirror.as_of < paused.now() - 19
+        await until(lambda: mirror.live)
+        assert set(mirror.objects) == {("ns", "b")}
+        assert api.lists == lists + 1
+
+
+async def test_a_watch_that_opens_into_a_pause_is_not_live(api: Api, client: KubeApi) -> None:
+    """The answer was on its way before it: what came after may never come."""
+    passed = 0.0
+    paused = Clock(boot=lambda: clock.now() + passed)
+    mirror = Mirror(client, PATH, spec, clock=paused)
+    task = asyncio.create_task(mirror.run())
+    api.answering.clear()
+    try:
+        await until(lambda: len(api.queries) == 2)
+        listed = mirror.as_of
+        passed = 20.0
+        paused.look()
+        mirror._opened()
+        assert not mirror.live
+        assert mirror.as_of == listed
+        api.answering.set()
+        await until(lambda: mirror.live)
+        assert api.lists == 2
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

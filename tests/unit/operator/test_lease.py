@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from devbox_common.clock import Clock as RealClock
 from devbox_common.guarded import NotSentError
 from devbox_common.kube import ApiError
 from devbox_operator.apply import NotLeadingError, Writer
@@ -15,6 +16,8 @@ from devbox_operator.lease import MARGIN, Elector
 class Clock:
     def __init__(self) -> None:
         self.now = 1000.0
+        self.shown = RealClock(boot=self, wall=lambda: 0.0)
+        """What a replica has."""
 
     def __call__(self) -> float:
         return self.now
@@ -48,7 +51,7 @@ class Leases:
 
 
 def elector(leases: Leases, who: str, clock: Clock) -> Elector:
-    return Elector(leases, "rel", "devbox-operator", who, duration=15, renew=5, clock=clock)  # type: ignore[arg-type]
+    return Elector(leases, "rel", "devbox-operator", who, duration=15, renew=5, clock=clock.shown)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -190,3 +193,99 @@ async def test_what_is_left_ends_when_another_may_start(leases: Leases, clock: C
     assert 0 < mine.left() <= 15 * (1 - MARGIN) + 0.001
     clock.now += 15
     assert mine.left() < 0
+
+
+async def test_after_a_pause_nothing_is_written_before_the_lease_was_renewed(leases: Leases, clock: Clock) -> None:
+    """However short it was by the clocks that tell of it: they may tell too little."""
+    mine = elector(leases, "a", clock)
+    await mine.acquire()
+    keeping = asyncio.create_task(mine.keep())
+    try:
+        await asyncio.sleep(0)
+        clock.now += 4  # of the 12 in which a write may start
+        assert mine.held()
+        clock.shown.look()
+        assert not mine.held()
+        async with asyncio.timeout(1):  # not at the next renewal's time
+            while not mine.held():  # noqa: ASYNC110 (a condition, not an event)
+                await asyncio.sleep(0)
+        assert not keeping.done(), "nobody else has it"
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_after_a_pause_a_lease_that_another_has_is_lost(leases: Leases, clock: Clock) -> None:
+    mine, other = elector(leases, "a", clock), elector(leases, "b", clock)
+    await mine.acquire()
+    keeping = asyncio.create_task(mine.keep())
+    await asyncio.sleep(0)
+    assert not await other._try()
+    clock.now += 16
+    assert await other._try()
+    assert not mine.held()
+    clock.shown.look()
+    async with asyncio.timeout(1):
+        await keeping
+    assert not mine.held()
+
+
+async def test_a_renewal_that_a_pause_cut_off_loses_nothing(leases: Leases, clock: Clock) -> None:
+    mine = elector(leases, "a", clock)
+    await mine.acquire()
+    request, tries = leases.request, 0
+
+    async def cut(*arguments: Any, **options: Any) -> dict[str, Any]:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            clock.now += 20
+            clock.shown.look()
+            raise ApiError(0, "Unreachable", "the connection was cut")
+        return await request(*arguments, **options)
+
+    leases.request = cut  # type: ignore[method-assign]
+    keeping = asyncio.create_task(mine.keep())
+    try:
+        clock.now += 4
+        await asyncio.sleep(0)
+        clock.shown.look()
+        async with asyncio.timeout(1):
+            while not (tries > 1 and mine.held()):  # noqa: ASYNC110 (a condition, not an event)
+                await asyncio.sleep(0)
+        assert not keeping.done()
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_a_lease_that_is_seen_to_be_anothers_is_not_held_whatever_our_clock_says(leases: Leases, clock: Clock) -> None:
+    """No clock of ours moved while a hypervisor held us."""
+    mine, held = elector(leases, "a", clock), Clock()
+    await mine.acquire()
+    other = elector(leases, "b", held)
+    assert not await other._try()
+    held.now += 16
+    assert await other._try()
+    assert mine.held()
+    assert not await mine._try()
+    assert not mine.held()
+
+
+async def test_a_standby_that_paused_takes_nothing_it_has_not_watched_anew(leases: Leases, clock: Clock) -> None:
+    """Where its clock alone was wrong, the holder is at work."""
+    wrong = Clock()
+    first, second = elector(leases, "a", clock), elector(leases, "b", wrong)
+    await first.acquire()
+    waiting = asyncio.create_task(second.acquire())
+    try:
+        while second._seen is None:  # noqa: ASYNC110 (a condition, not an event)
+            await asyncio.sleep(0)
+        wrong.now += 3600
+        wrong.shown.look()
+        assert not await second._try()
+        assert leases.lease is not None
+        assert leases.lease["spec"]["holderIdentity"] == "a"
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
