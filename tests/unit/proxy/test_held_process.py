@@ -81,4 +81,6 @@ async def test_the_credential_in_one_piece_is_hidden_and_the_rest_of_one_that_ca
     pieces = [b"a " + SECRET.encode() + b" b ", SECRET[:half].encode(), SECRET[half:].encode()]
     async with telling(pieces, []) as (gateway, token):
         came = b"".join(chunk for _, chunk in await read(gateway, token))
-    assert came == b"a " + b"*" * len(SECRET) + b" b " + SECRET[:half].encode() + b"*" * (len(SECRET) - half)
+    # (Where this machine was so slow that both halves came at once, the first one is hidden, too.)
+    first = {SECRET[:half].encode(), b"*" * half}
+    assert came in {b"a " + b"*" * len(SECRET) + b" b " + one + b"*" * (len(SECRET) - half) for one in first}
