@@ -16,6 +16,7 @@ from typing import Final
 from .judge import Judge, State, Verdict
 from .kernel import families_in_use
 from .probe import watch
+from .visit import Ports
 
 NOT_ENFORCED: Final = 3
 TERMINATION_LOG: Final = Path("/dev/termination-log")
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Wait for confinement."""
     parser = argparse.ArgumentParser(prog="devbox-init", description="Holds an agent back until its pod is confined.")
     parser.add_argument("--gateway", required=True, help="the gateway's name, as in the hosts file")
+    parser.add_argument("--ask-port", type=int, default=3128, help="the forward proxy's, where a gateway says which pod it is")
     parser.add_argument("--data-port", type=int, default=443, help="the port that the pod's NetworkPolicy allows")
     parser.add_argument("--canary-port", type=int, default=8479, help="the port that it does not")
     parser.add_argument(
@@ -36,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # (As process 1 it would ignore the signal.)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     judge = Judge(options.seconds)
-    ports = options.data_port, options.canary_port
-    verdict = watch(options.gateway, *ports, judge, in_use=families_in_use, say=lambda one: _say(str(one)))
+    ports = Ports(options.ask_port, options.data_port, options.canary_port)
+    verdict = watch(options.gateway, ports, judge, in_use=families_in_use, say=lambda one: _say(str(one)))
     if verdict.state is State.CONFINED:
         answers = f"over {verdict.over} the gateway answers, and its port that no NetworkPolicy allows does not"
         _last(f"confined: {answers}", options.termination_log)

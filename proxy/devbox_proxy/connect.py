@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 
-from . import connect_head
+from . import connect_head, whereabouts
 from .admission import Refuse
 from .connect_head import ConnectRequest, HeadReader
 from .connection import LINGER_SECONDS
@@ -176,6 +176,9 @@ class ConnectConnection(Side):
                 self._refuse(Refuse(found))
                 return
             head, data = found
+            if head == whereabouts.ASKED:
+                self._say_where()
+                return
             request = connect_head.read(head, self.peer)
             if isinstance(request, ConnectRequest):
                 self._request, self._early = request, data
@@ -188,6 +191,13 @@ class ConnectConnection(Side):
             self._challenges += 1
             self._since = now()
             self._say(Refuse(request), close=False)
+
+    def _say_where(self) -> None:
+        """To whoever asks which pod this is, and close."""
+        if self.transport is not None:
+            here = self.transport.get_extra_info("sockname")
+            self.write(whereabouts.answer(str(here[0]), self._forwarder.whereabouts))
+            self.finish()
 
     def _begin(self, request: ConnectRequest) -> None:
         """A CONNECT is whole: nothing more is read until it is decided."""

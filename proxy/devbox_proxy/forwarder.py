@@ -28,6 +28,7 @@ from .state import State
 from .turns import Turns
 from .view import Known, Limits
 from .waiting import Waiting
+from .whereabouts import NOWHERE
 
 if TYPE_CHECKING:
     from .connect import ConnectConnection
@@ -56,6 +57,8 @@ class Forwarder:
         self.gateway = gateway
         self.settings = settings
         self.connections: set[ConnectConnection] = set()
+        self.whereabouts = NOWHERE
+        """Said to whoever asks; set when the ports are open."""
         self._state = state
         self._waiting = waiting
         self._resolver = resolver

@@ -41,6 +41,7 @@ from .settings import Settings
 from .state import State
 from .view import Limits
 from .waiting import Waiting
+from .whereabouts import Whereabouts
 
 log = structlog.get_logger()
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
@@ -168,12 +169,11 @@ async def serve(settings: Settings, start: Start) -> None:
         if start.certificate:
             background.append(tasks.create_task(start.certificate.follow()))
         bird = canary(settings.listen.host, settings.listen.canary, files.canary, refused=metrics.cut)
-        ports = {
-            "admin": await admin.start(),
-            "data": await data.start(),
-            "egress": await egress.start(),
-            "canary": await bird.open(),
-        }
+        # The canary listens for as long as the data port does, and longer: one that is silent beside it is what a policy at work looks
+        # like. Where both are is said on the forward proxy's, which is the last.
+        ports = {"admin": await admin.start(), "canary": await bird.open(), "data": await data.start()}
+        forwarder.whereabouts = Whereabouts(tuple(sorted(start.own.addresses)), ports["data"], ports["canary"])
+        ports["egress"] = await egress.start()
         settle()
         log.info("started", **ports)
         await stop.wait()
@@ -182,8 +182,8 @@ async def serve(settings: Settings, start: Start) -> None:
         data.drain()
         # The Service still sends new connections here until every node has heard of it.
         await asyncio.sleep(settings.drain_seconds)
-        await bird.close()
         await asyncio.gather(data.stop(settings.shutdown_seconds), egress.stop(settings.shutdown_seconds))
+        await bird.close()
         await admin.stop()
         upstreams.close()
         resolver.close()

@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from .asked import asked
+
 V4: Final = "10.203.0.1"
 V6: Final = "fd00:203::1"
+ASK: Final = 3128
 DATA: Final = 8443
 CANARY: Final = 8479
 PORTS: Final = 100
@@ -34,7 +37,7 @@ class Scene:
     named: tuple[str, ...] = (V4, V6)
     """The gateway's addresses in the hosts file."""
     data: tuple[str, ...] = (V4, V6)
-    """Where its data port answers."""
+    """Where its data port answers, and the one where it is asked which pod it is."""
     canary: tuple[str, ...] = ()
     full: bool = False
     """At first there is no port left to call the canary from, and the data port can be called."""
@@ -50,13 +53,15 @@ def play(scene: Scene) -> tuple[int, str, str]:
         log = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "log"
         with Path("/etc/hosts").open("a", encoding="ascii") as hosts:
             hosts.writelines(f"{address} gateway.test\n" for address in scene.named)
+        for address in scene.data:
+            stack.enter_context(asked(address, DATA, CANARY, port=ASK))
         for port, addresses in ((DATA, scene.data), (CANARY, scene.canary)):
             for address in addresses:
                 family = socket.AF_INET6 if ":" in address else socket.AF_INET
                 stack.enter_context(socket.create_server((address, port), family=family, backlog=128))
         subprocess.run(["sh", "-c", scene.before], check=True)
         held = stack.enter_context(_all_ports_taken(scene.canary)) if scene.full else None
-        ports = (f"--data-port={DATA}", f"--canary-port={CANARY}")
+        ports = (f"--ask-port={ASK}", f"--data-port={DATA}", f"--canary-port={CANARY}")
         command = [sys.executable, "-m", "devbox_init", "--gateway=gateway.test", *ports, f"--termination-log={log}"]
         with subprocess.Popen([*command, *scene.arguments], stdout=subprocess.PIPE, text=True) as agent:
             assert agent.stdout is not None

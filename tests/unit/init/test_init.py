@@ -16,9 +16,12 @@ from typing import Any
 import pytest
 from tests.support.silent import silent as silent_port
 
-from devbox_init import __main__, probe
+from devbox_init import __main__, connecting, probe, visit
 from devbox_init.families import Family
-from devbox_init.judge import Judge, State, Verdict
+from devbox_init.judge import Judge, Silence, State, Verdict
+from devbox_init.visit import Ports
+
+from .asked import asked
 
 V4, V6 = Family.IPV4, Family.IPV6
 
@@ -69,9 +72,9 @@ def silent() -> Iterator[int]:
 def run(tmp_path: Path, data: int, canary_port: int, *more: str) -> tuple[int, str]:
     """Exit code and last words."""
     log = tmp_path / "log"
-    code = __main__.main(
-        ["--gateway=127.0.0.1", f"--data-port={data}", f"--canary-port={canary_port}", f"--termination-log={log}", *more]
-    )
+    with asked("127.0.0.1", data, canary_port) as ask:
+        ports = (f"--ask-port={ask}", f"--data-port={data}", f"--canary-port={canary_port}")
+        code = __main__.main(["--gateway=127.0.0.1", *ports, f"--termination-log={log}", *more])
     return code, log.read_text(encoding="utf-8")
 
 
@@ -85,7 +88,7 @@ def test_a_confined_pod_starts_within_a_second(tmp_path: Path, gateway: int, nob
 def test_a_canary_that_is_silent_costs_a_second_and_not_three(
     tmp_path: Path, gateway: int, silent: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "PATIENCE", 0.6)
+    monkeypatch.setattr(visit, "PATIENCE", 0.6)
     began = time.monotonic()
     code, _ = run(tmp_path, gateway, silent)
     took = time.monotonic() - began
@@ -126,17 +129,67 @@ def test_a_gateway_that_comes_late(nobody: int) -> None:
     heard: list[Verdict] = []
     found: list[Verdict] = []
 
-    def watched() -> None:
-        found.append(probe.watch("127.0.0.1", port, nobody, Judge(30), in_use=lambda: {V4: {"eth0"}}, say=heard.append))
+    with asked("127.0.0.1", port, nobody) as ask:
 
-    thread = threading.Thread(target=watched, daemon=True)
-    thread.start()
-    time.sleep(1)
-    assert not found
-    with closing(listener(port)):
-        thread.join(5)
+        def watched() -> None:
+            ports = Ports(ask, port, nobody)
+            found.append(probe.watch("127.0.0.1", ports, Judge(30), in_use=lambda: {V4: {"eth0"}}, say=heard.append))
+
+        thread = threading.Thread(target=watched, daemon=True)
+        thread.start()
+        time.sleep(1)
+        assert not found
+        with closing(listener(port)):
+            thread.join(5)
     assert found == [Verdict(State.CONFINED, (V4,))]
-    assert heard[0] == Verdict(State.WAITING, (V4,))
+    assert heard[0] == Verdict(State.WAITING, (V4,), silence=Silence.LOST)
+
+
+OLD = b"HTTP/1.1 405 connect_only: no\r\nAllow: CONNECT\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.mark.parametrize("says", [OLD, b"devbox", b"HTTP/1.1 204 x\r\nDevbox-Gateway-Pod: ::1 1 2\r\n\r\n", 9000 * b"x"])
+def test_a_gateway_that_does_not_say_which_pod_it_is_shows_nothing(gateway: int, nobody: int, says: bytes) -> None:
+    """One of an older release: the agent waits, and the log says for what."""
+    heard: list[Verdict] = []
+    with asked("127.0.0.1", gateway, nobody, says=says) as ask:
+        watching = threading.Event()
+
+        class Over(Exception):
+            pass
+
+        def say(verdict: Verdict) -> None:
+            heard.append(verdict)
+            watching.set()
+
+        def in_use() -> dict[Family, set[str]]:
+            if watching.is_set() and time.monotonic() - began > 1.5:
+                raise Over
+            return {V4: {"eth0"}}
+
+        began = time.monotonic()
+        with pytest.raises(Over):
+            probe.watch("127.0.0.1", Ports(ask, gateway, nobody), Judge(0.5), in_use=in_use, say=say)
+    assert heard == [Verdict(State.WAITING, (V4,), silence=Silence.MUTE)]
+
+
+def test_a_gateway_that_takes_the_question_and_says_nothing_is_none(gateway: int, nobody: int) -> None:
+    assert judged(gateway, nobody, says=b"") is State.WAITING
+
+
+def test_one_that_dies_while_its_canary_has_its_time_is_no_policy(silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its data port answered, its canary did not, and then the data port did not either."""
+    monkeypatch.setattr(visit, "PATIENCE", 0.3)
+    dying = listener()
+    port = dying.getsockname()[1]
+    threading.Timer(0.2, dying.close).start()
+    with closing(listener()) as front, asked("127.0.0.1", port, silent) as ask:
+        ports = Ports(ask, front.getsockname()[1], silent)
+        with closing(probe.Round(probe.addresses("127.0.0.1", 443), ports, 0.0)) as one:
+            while not one.decided(time.monotonic()):
+                probe._collect([one], 0.01)
+            (look,) = one.visits
+            assert (look.shut, look.silence) == (frozenset(), Silence.LOST)
 
 
 def test_a_name_that_is_not_in_the_hosts_file_is_no_gateway() -> None:
@@ -152,10 +205,10 @@ def calling(monkeypatch: pytest.MonkeyPatch, port: int, code: int) -> None:
                 raise OSError(code, os.strerror(code))
             super().connect(address)
 
-    monkeypatch.setattr("devbox_init.probe.socket.socket", Socket)
+    monkeypatch.setattr("devbox_init.connecting.socket.socket", Socket)
 
 
-def judged(data: int, canary_port: int, seconds: float = 0.9) -> State:
+def judged(data: int, canary_port: int, seconds: float = 0.9, says: bytes | None = None) -> State:
     """What is known when so much time is over."""
     heard: list[Verdict] = []
 
@@ -169,10 +222,11 @@ def judged(data: int, canary_port: int, seconds: float = 0.9) -> State:
             raise Over
         return {V4: {"eth0"}}
 
-    try:
-        return probe.watch("127.0.0.1", data, canary_port, Judge(30), in_use=in_use, say=heard.append).state
-    except Over:
-        return heard[-1].state
+    with asked("127.0.0.1", data, canary_port, says=says) as ask:
+        try:
+            return probe.watch("127.0.0.1", Ports(ask, data, canary_port), Judge(30), in_use=in_use, say=heard.append).state
+        except Over:
+            return heard[-1].state
 
 
 PODS_OWN = "EMFILE ENFILE ENOBUFS ENOMEM EADDRNOTAVAIL EADDRINUSE EAGAIN EINVAL EAFNOSUPPORT EINTR EPROTO".split()
@@ -195,8 +249,8 @@ def test_a_socket_that_can_not_be_made_is_no_answer_whatever_the_error(monkeypat
     def refused(*_: object) -> socket.socket:
         raise PermissionError(errno.EPERM, "no")
 
-    monkeypatch.setattr("devbox_init.probe.socket.socket", refused)
-    attempt = probe.Attempt(socket.AF_INET, ("127.0.0.1", 1))
+    monkeypatch.setattr("devbox_init.connecting.socket.socket", refused)
+    attempt = connecting.Attempt(socket.AF_INET, ("127.0.0.1", 1))
     assert (attempt.answered, attempt.error, attempt.socket) == (False, "EPERM", None)
 
 
@@ -208,21 +262,25 @@ def test_both_ports_are_those_of_one_look_up(gateway: int, canary: int, monkeypa
 
 
 def test_a_slow_pod_gives_the_canary_its_time_all_the_same(gateway: int, silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it is where the processor is short: an attempt that begins late, and an answer that came while nobody looked."""
-    monkeypatch.setattr(probe, "PATIENCE", 0.3)
-    real = probe.addresses
-
-    def slow(host: str, port: int) -> list[tuple[int, probe.Address]]:
-        time.sleep(0.4)
-        return real(host, port)
-
-    monkeypatch.setattr(probe, "addresses", slow)
-    began = time.monotonic()
-    with closing(probe.Round("127.0.0.1", gateway, silent, began)) as one:
-        made = time.monotonic()
-        assert not one.decided(made)
-        assert not one.decided(made + 0.2)
-        assert one.decided(made + 0.3)
+    """As it is where the processor is short: a round that is begun late, and an answer that came while nobody looked."""
+    monkeypatch.setattr(visit, "PATIENCE", 0.3)
+    with asked("127.0.0.1", gateway, silent) as ask:
+        began = time.monotonic() - 1
+        with closing(probe.Round(probe.addresses("127.0.0.1", gateway), Ports(ask, gateway, silent), began)) as one:
+            made = time.monotonic()
+            assert not one.decided(made)
+            (look,) = one.visits
+            while look._trial is None:
+                time.sleep(0.01)
+                probe._collect([one], 0.01)
+                assert not one.decided(made), "its time begins with it"
+            tried = time.monotonic()
+            assert not one.decided(tried + 0.2)
+            assert look.shut == frozenset()
+            while not one.decided(time.monotonic()):
+                probe._collect([one], 0.01)
+            assert time.monotonic() >= tried + 0.25
+            assert look.shut == {"127.0.0.1"}
 
 
 def test_every_address_is_tried() -> None:
@@ -271,7 +329,7 @@ def test_a_family_that_comes_while_the_last_round_is_on_its_way(
     tmp_path: Path, gateway: int, silent: int, in_use: dict[Family, set[str]]
 ) -> None:
     """All that was tried was tried before it came."""
-    coming = threading.Timer(probe.PATIENCE - probe.EVERY, in_use.update, [{V6: {"eth0"}}])
+    coming = threading.Timer(visit.PATIENCE - probe.EVERY, in_use.update, [{V6: {"eth0"}}])
     coming.start()
     code, words = run(tmp_path, gateway, silent, "--seconds=0.6")
     assert (code, words.split(":")[0]) == (3, "not seen")
