@@ -126,9 +126,10 @@ def decode(response: aiohttp.ClientResponse, raw: bytes | bytearray) -> Object:
     try:
         answer = orjson.loads(raw) if raw else {}
     except orjson.JSONDecodeError:
-        answer = {}
+        answer = None
     if response.status >= 300:
-        raise error_of(response.status, answer, response.headers.get(hdrs.RETRY_AFTER))
+        status = answer if isinstance(answer, dict) else {}
+        raise error_of(response.status, status, response.headers.get(hdrs.RETRY_AFTER))
     if not isinstance(answer, dict):
         raise ApiError(response.status, "BadAnswer", "the API server did not answer with a JSON object")
     return answer
