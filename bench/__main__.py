@@ -17,6 +17,7 @@ from rich.console import Console
 from tests.support import netns
 from tests.support.gateway_process import Stage, stage
 from tests.support.kube_api import Cluster
+from tests.support.token_reviews import AT_ONCE
 
 from devbox_cluster.packages import need
 from devbox_cluster.progress import ClusterError
@@ -76,7 +77,7 @@ async def run(*, rounds: int, seconds: float) -> None:
 @contextlib.asynccontextmanager
 async def everything(*, tls: bool) -> AsyncIterator[tuple[dict[str, str], str, ssl.SSLContext | None, Path]]:
     """All servers, ready: their URLs, the gateway's token, the client's trust, a folder for files."""
-    cluster = Cluster()
+    cluster = Cluster(AT_ONCE)
     cluster.pod(podIPs=[{"ip": HOST}])
     scheme = "https" if tls else "http"
     token = cluster.bind("API", f"{scheme}://{NAME}", "sk-bench-credential", {"type": "Bearer"}, redact_responses="Headers")

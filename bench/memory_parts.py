@@ -17,7 +17,6 @@ from .memory_stage import (
     ANSWER,
     AT_ONCE,
     MIB,
-    REVIEWS_PER_SECOND,
     Bench,
     Figure,
     Setting,
@@ -180,7 +179,7 @@ async def reviews(bench: Bench) -> list[Figure]:
         most = max(await counting)
     title = f"TokenReviews with {count:,} active devboxes, over {seconds} s: "
     cold = f"{count / warmed:.0f}/s"
-    held = average <= REVIEWS_PER_SECOND
+    held = average <= 100
     answers = f"p50 {done['p50'] * 1e3:.1f} ms, p99 {done['p99'] * 1e3:.0f} ms, at most {done['most'] * 1e3:.0f} ms"
     return [
         Figure(f"{title}average", f"{average:.1f}/s ({most} in the busiest second)", average, "≤ 100/s", held),

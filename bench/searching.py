@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from tests.support.gateway_process import HOST, Stage, stage
 from tests.support.kube_api import Cluster, Devbox
+from tests.support.token_reviews import AT_ONCE
 
 from .load import BadRun
 
@@ -145,7 +146,7 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def prepared() -> AsyncIterator[Bench]:
-    cluster = Cluster()
+    cluster = Cluster(AT_ONCE)
     cluster.pod()
     tokens = {
         "PLAIN": cluster.bind("PLAIN", f"https://{NAME}", SECRET, {"type": "Bearer"}, redact_responses="Headers"),

@@ -28,6 +28,7 @@ from tests.support import netns
 from tests.support.cputime import cpu_seconds
 from tests.support.gateway_process import Stage, stage
 from tests.support.kube_api import Cluster
+from tests.support.token_reviews import AT_ONCE
 from tests.unit.proxy.hellos import client_hello
 
 from devbox_cluster.packages import need
@@ -83,7 +84,7 @@ def main(quick: Annotated[bool, typer.Option(help="Shorter rounds; rougher figur
 async def run(*, rounds: int, seconds: float) -> None:
     """All rounds, and what is written about them."""
     os.sched_setaffinity(0, {1})
-    cluster = Cluster()
+    cluster = Cluster(AT_ONCE)
     cluster.pod(podIPs=[{"ip": HOST}])
     token = cluster.agent.bind_egress(cluster.policy(hostnames=[NAME]))
     settings: dict[str, Any] = {"egress": {"addressOverrides": {NAME: f"{FAR[0]}:{FAR[1]}"}}}

@@ -9,9 +9,11 @@ import asyncio
 import base64
 import contextlib
 import functools
+import hashlib
 import itertools
 import ssl
 import threading
+import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
@@ -22,32 +24,48 @@ from aiohttp import web
 
 from devbox_api import names
 
+from .token_reviews import USUAL_SECONDS, TokenReviews
+
 NAMESPACE: Final = "credentials"
 DEVBOX_NAMESPACE: Final = "agents"
+KEY_ID: Final = "Zk2nlSGqkkDXLzPVLMYZxwMPzBmGi5SSCpG1AgdnWzY"
+"""SHA-256 of a public key, as API servers name theirs."""
 
 
-def jwt(number: int = 1, uid: str = "uid-1", **claims: object) -> str:
-    """A token in the shape of the cluster's; what counts is whether it was issued here."""
+def jwt(number: int = 1, uid: str = "uid-1", *, alg: str = "RS256", **claims: object) -> str:
+    """A token of the cluster's shape and length, some 1,100 characters; what counts is whether it was issued here."""
 
     def part(value: object) -> str:
         return base64.urlsafe_b64encode(orjson.dumps(value)).decode().rstrip("=")
 
-    header = {"alg": claims.pop("alg", "RS256"), "kid": "test"}
-    return f"{part(header)}.{part({'jti': str(number), 'kubernetes.io': {'pod': {'uid': uid}}, **claims})}.c2lnbmF0dXJl"
+    about = {
+        "namespace": DEVBOX_NAMESPACE,
+        "node": {"name": "node-1", "uid": str(uuid.UUID(int=1))},
+        "pod": {"name": f"agent-{number}-x", "uid": uid},
+        "serviceaccount": {"name": names.AGENT_SERVICE_ACCOUNT, "uid": str(uuid.UUID(int=2))},
+    }
+    body = {
+        "aud": ["https://kubernetes.default.svc.cluster.local"],
+        "exp": 1_800_003_600,
+        "iat": 1_800_000_000,
+        "iss": "https://kubernetes.default.svc.cluster.local",
+        "jti": str(uuid.UUID(int=number)),
+        "kubernetes.io": about,
+        "nbf": 1_800_000_000,
+        "sub": f"system:serviceaccount:{DEVBOX_NAMESPACE}:{names.AGENT_SERVICE_ACCOUNT}",
+    }
+    # The signature has 256 bytes, as one of RSA-2048.
+    signature = base64.urlsafe_b64encode(hashlib.shake_256(f"{number} {uid}".encode()).digest(256)).decode().rstrip("=")
+    return f"{part({'alg': alg, 'kid': KEY_ID})}.{part(body | claims)}.{signature}"
 
 
 class Cluster:
     """The objects, and who watches them. Safe to change from another thread than the one that serves it."""
 
-    def __init__(self) -> None:
+    def __init__(self, review_seconds: tuple[float, float] = USUAL_SECONDS) -> None:
+        """`review_seconds`: a TokenReview takes something between these."""
         self.objects: dict[str, dict[str, dict[str, Any]]] = {"secrets": {}, "pods": {}}
-        self.reviews: list[str] = []
-        """The tokens that were asked about."""
-        self.rejected: set[str] = set()
-        self.away = False
-        """TokenReviews fail."""
-        self.issued: dict[str, str] = {}
-        """The pod's UID, by token. A token that is not here is nobody's."""
+        self.tokenreviews = TokenReviews(DEVBOX_NAMESPACE, review_seconds)
         self._version = 1
         self._numbers = itertools.count(1)
         self._watches: dict[str, list[asyncio.Queue[Any]]] = {"secrets": [], "pods": []}
@@ -57,6 +75,21 @@ class Cluster:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.agent = Devbox(self, "agent", uid="uid-1", pod="agent-x")
         """The first devbox."""
+
+    @property
+    def reviews(self) -> list[str]:
+        """The tokens that were asked about."""
+        return self.tokenreviews.tokens
+
+    @property
+    def rejected(self) -> set[str]:
+        """Tokens that are not good any more."""
+        return self.tokenreviews.rejected
+
+    @property
+    def issued(self) -> dict[str, str]:
+        """The pod's UID, by token."""
+        return self.tokenreviews.issued
 
     def put(self, kind: str, name: str, **fields: Any) -> None:
         """Create or replace an object of `kind` ("secrets", "pods")."""
@@ -127,7 +160,8 @@ class Cluster:
         app = web.Application(client_max_size=16 << 20)
         app.router.add_get(f"/api/v1/namespaces/{NAMESPACE}/secrets", functools.partial(self._collection, "secrets"))
         app.router.add_get("/api/v1/pods", functools.partial(self._collection, "pods"))
-        app.router.add_post("/apis/authentication.k8s.io/v1/tokenreviews", self._review)
+        app.router.add_post("/apis/authentication.k8s.io/v1/tokenreviews", self.tokenreviews.answer)
+        app.router.add_get("/livez", _livez)
         return app
 
     async def _collection(self, kind: str, request: web.Request) -> web.StreamResponse:
@@ -159,21 +193,6 @@ class Cluster:
             metadata["continue"] = page[-1]
         return {"kind": "List", "metadata": metadata, "items": [self.objects[kind][name] for name in page]}
 
-    async def _review(self, request: web.Request) -> web.Response:
-        spec = (await request.json())["spec"]
-        token = spec["token"]
-        self.reviews.append(token)
-        if self.away:
-            return web.json_response({"reason": "InternalError", "message": "away"}, status=500)
-        if token in self.rejected or token not in self.issued:
-            return web.json_response({"status": {"authenticated": False, "error": "token expired"}}, status=201)
-        extra = {
-            "authentication.kubernetes.io/pod-uid": [self.issued[token]],
-            "authentication.kubernetes.io/credential-id": ["JTI=1"],
-        }
-        user = {"username": f"system:serviceaccount:{DEVBOX_NAMESPACE}:{names.AGENT_SERVICE_ACCOUNT}", "extra": extra}
-        return web.json_response({"status": {"authenticated": True, "audiences": spec["audiences"], "user": user}}, status=201)
-
     @contextlib.asynccontextmanager
     async def serving(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
         """Served by a thread of its own, so that a busy caller does not slow it down; gives its URL."""
@@ -201,6 +220,10 @@ class Cluster:
             for queue in itertools.chain(self._silent, *self._watches.values()):
                 queue.put_nowait(None)
             runner.run(server.cleanup())
+
+
+async def _livez(request: web.Request) -> web.Response:
+    return web.Response(text="ok")
 
 
 class Devbox:

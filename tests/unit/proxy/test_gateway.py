@@ -155,16 +155,16 @@ async def test_many_first_requests_ask_the_cluster_once(gateway: Running) -> Non
 
 
 async def test_without_an_api_server_cold_tokens_get_503_and_warm_ones_pass(gateway: Running) -> None:
-    gateway.cluster.away = True
+    gateway.cluster.tokenreviews.away = True
     async with claude(gateway) as client:
         with pytest.raises(anthropic.InternalServerError) as caught:
             await client.messages.create(**MESSAGE)
         assert caught.value.status_code == 503
         assert caught.value.response.headers["Retry-After"] == "5"
-        gateway.cluster.away = False
+        gateway.cluster.tokenreviews.away = False
         await until(lambda: gateway.state.known.api_away_since is None)
         await client.messages.create(**MESSAGE)
-        gateway.cluster.away = True
+        gateway.cluster.tokenreviews.away = True
         await client.messages.create(**MESSAGE)
 
 
