@@ -8,20 +8,26 @@ from devbox_common.clock import now
 
 from . import metrics
 from .gateway import Gateway
+from .questions import Urgency
+from .reviews import Reviewer
+from .settings import Listen
 from .state import State
 from .view import LIVE
+from .warm import Warmth
 
 
 class AdminPort:
     """/healthz, /readyz, /metrics."""
 
-    def __init__(self, gateway: Gateway, state: State, host: str, port: int) -> None:
+    def __init__(self, gateway: Gateway, state: State, reviewer: Reviewer, warmth: Warmth, listen: Listen) -> None:
         self._gateway = gateway
         self._state = state
+        self._reviewer = reviewer
+        self._warmth = warmth
         self.draining = False
         self._text = adminport.Metrics(self._write)
         answers = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
-        self._port = adminport.AdminPort(answers, host, port, refused=metrics.cut)
+        self._port = adminport.AdminPort(answers, listen.host, listen.admin, refused=metrics.cut)
 
     async def start(self) -> int:
         """Listen; returns the port."""
@@ -44,6 +50,8 @@ class AdminPort:
         # Not live is still ready, for a while: what is known goes on being served when the API server is away.
         if (silent := self._state.silent()) is not None:
             return web.Response(status=503, text=f"{silent}\n")
+        if not self._warmth.started:
+            return web.Response(status=503, text=f"{self._warmth.said()}\n")
         return web.Response(text="ok\n")
 
     async def _metrics(self) -> web.Response:
@@ -55,6 +63,11 @@ class AdminPort:
         metrics.CONNECTIONS.set(self._gateway.sockets)
         metrics.TUNNELS.set(self._gateway.tunnels)
         metrics.ROUTES.set(len(known.routes))
+        metrics.WAITING.set(self._gateway.waiting)
+        metrics.AWAY.set(known.api_away_since is not None)
+        metrics.AT_ONCE.set(self._reviewer.limiter.at_once)
+        for urgency in Urgency:
+            metrics.QUEUED.labels(urgency.value).set(self._reviewer.queued(urgency))
         for watch, as_of in (("routes", known.routes_as_of), ("pods", known.pods_as_of)):
             metrics.LIVE.labels(watch).set(as_of == LIVE)
             metrics.AGE.labels(watch).set(0.0 if as_of == LIVE else now() - as_of)

@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 
 from devbox_common import adminport
 
+from .limiter import MOST, START
 from .lookups import THREADS
 from .pool import KEPT
-from .reviews import IN_FLIGHT
 from .settings import Bounds, Egress
 
 LEAST: Final = 512
@@ -52,6 +52,8 @@ class Shares(NamedTuple):
     lookups: int
     """Threads that ask for names, of each of the two kinds."""
     canary: int
+    questions: int
+    """TokenReviews at a time."""
     lowered: Mapping[str, tuple[int, int]]
     """Settings that are more than there is room for, by name: what they say, and what holds."""
 
@@ -87,7 +89,8 @@ def shares(limit: int, bounds: Bounds, egress: Egress, namespaces: int) -> Share
     attempts = min(ATTEMPTS, limit // 16)
     canary = min(CANARY, limit // 32)
     closing = min(1024, limit // 32)
-    cluster = IN_FLIGHT + 8 + 2 * namespaces
+    questions = max(START, min(MOST, limit // 64))
+    cluster = questions + 8 + 2 * namespaces
     reserve = OWN + cluster + 2 * lookups * FOR_A_LOOKUP + attempts + adminport.CONNECTIONS + canary + closing + SPARE
     rest = limit - reserve
     kept = min(KEPT, rest // 8)
@@ -122,6 +125,7 @@ def shares(limit: int, bounds: Bounds, egress: Egress, namespaces: int) -> Share
         attempts=attempts,
         lookups=lookups,
         canary=canary,
+        questions=questions,
         lowered={name: both for name, both in found.items() if both[1] < both[0]},
     )
 

@@ -15,7 +15,7 @@ import structlog
 from devbox_common.clock import now
 
 from . import egress, metrics
-from .admission import Caller, Refuse, Subject
+from .admission import Caller, Refuse, Subject, Wait
 from .audit import AuditFull, End
 from .connect_head import ConnectRequest
 from .destinations import Refused, Resolver, Unready, WayOut
@@ -89,6 +89,8 @@ class Forwarder:
 
     async def wait(self, request: ConnectRequest, decision: Decision) -> Grant | Refuse:
         """Once there is something to decide with, or the time is over."""
+        if isinstance(decision, Wait) and not self.gateway.memory.room(0):
+            return Refuse(Refusal.OVERLOADED, decision.otherwise.caller)
         return await self._waiting.wait(request.peer, decision, lambda: self.decide(request))
 
     # how much at a time

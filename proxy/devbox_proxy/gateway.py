@@ -12,7 +12,7 @@ import structlog
 from devbox_common.clock import now
 
 from . import admission, grammar, identity, metrics
-from .admission import Caller
+from .admission import Caller, Refuse, Wait
 from .audit import AuditFull, AuditLog, End
 from .credentials import UpstreamRequest
 from .gateways import Timeouts as OwnTimeouts
@@ -86,7 +86,14 @@ class Gateway:
 
     async def wait(self, head: RequestHead, decision: Decision) -> Decision:
         """Once there is something to decide with, or the time is over."""
+        if isinstance(decision, Wait) and not self.memory.room(0):
+            return Refuse(Refusal.OVERLOADED, decision.otherwise.caller)
         return await self._waiting.wait(head.peer, decision, lambda: self.decide(head))
+
+    @property
+    def waiting(self) -> int:
+        """Requests and tunnels that wait for a decision."""
+        return self._waiting.count
 
     @property
     def requests(self) -> int:

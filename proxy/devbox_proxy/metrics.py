@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
@@ -16,6 +16,29 @@ REGISTRY: Final = CollectorRegistry()
 REFUSALS: Final = Counter("devbox_gateway_refusals_total", "Requests that were refused.", ("reason",), registry=REGISTRY)
 TOKENREVIEWS: Final = Counter(
     "devbox_gateway_tokenreviews_total", "TokenReviews that were asked for.", ("result",), registry=REGISTRY
+)
+TOKENREVIEW_SECONDS: Final = Histogram(
+    "devbox_gateway_tokenreview_seconds",
+    "How long the API server took to answer a TokenReview.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+    registry=REGISTRY,
+)
+QUEUED: Final = Gauge(
+    "devbox_gateway_tokenreviews_queued",
+    "TokenReviews that wait for their turn: for requests, to renew those of devboxes that call, and spare ones of the others.",
+    ("urgency",),
+    registry=REGISTRY,
+)
+AT_ONCE: Final = Gauge(
+    "devbox_gateway_tokenreviews_at_once",
+    "TokenReviews that may be under way: fewer when the API server is slow or says that it has too much to do.",
+    registry=REGISTRY,
+)
+AWAY: Final = Gauge(
+    "devbox_gateway_api_server_away", "1 while nobody answers in the API server's place, or no TokenReview.", registry=REGISTRY
+)
+WAITING: Final = Gauge(
+    "devbox_gateway_requests_waiting", "Requests that wait for their devbox to become known or reviewed.", registry=REGISTRY
 )
 IN_FLIGHT: Final = Gauge("devbox_gateway_requests_in_flight", "Requests under way.", registry=REGISTRY)
 CONNECTIONS: Final = Gauge("devbox_gateway_connections", "Connections of devboxes.", registry=REGISTRY)

@@ -1,44 +1,44 @@
 """TokenReview: the cluster's own word on a token, asked as seldom as the bounds allow.
 
-Goes in: a Route and what holds the token. Comes out: `known.reviews[pod UID]`. One question at a time for a pod, at most 16 under way
-and 100 a second, waiting rather than failing; renewals take what requests that wait leave of both. Called by waiting.py.
-
-An API server that was stopped takes connections and says nothing, which a TokenReview finds out after 5 s, if there is one. So it is
-looked at once a second: two looks in vain, and it is away before anybody asks.
+Goes in: a Route and what holds the token. Comes out: `known.reviews[pod UID]`. One question at a time for a pod, waiting rather than
+failing, as many at a time as the API server takes well (limiter.py). Requests that wait come first, then renewals, then what nobody
+has asked for yet (warm.py). A question that fails is asked again, alone; while the API server is away (presence.py) all wait, and one a
+second probes. Called by waiting.py.
 """
 
 import asyncio
+import random
 import time
-from collections.abc import Coroutine
+from math import isinf
 from sys import intern
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from devbox_api import names
 from devbox_api.route import Route
 from devbox_common import clock
-from devbox_common.kube import ApiError, KubeApi, Object
+from devbox_common.kube import ApiError, KubeApi
 
-from .metrics import TOKENREVIEWS
+from . import verdicts
+from .limiter import MOST, Limiter
+from .metrics import TOKENREVIEW_SECONDS, TOKENREVIEWS
+from .presence import Presence
+from .questions import Question, Queues, Urgency
 from .view import Held, Known, Review
 
 PATH: Final = "/apis/authentication.k8s.io/v1/tokenreviews"
-IN_FLIGHT: Final = 16
-PER_SECOND: Final = 100
-RETURN_PER_SECOND: Final = 30
-"""In the first second after the API server came back, beside the questions that were under way when it went."""
+PER_SECOND: Final = 400.0
+QUESTION_SECONDS: Final = 5.0
+"""After which there will be no answer."""
 AWAY_SECONDS: Final = 1.0
 """Pause between probes while the API server is away; meanwhile a cold request gets its 503 at once, a warm one passes."""
-ALIVE: Final = "/livez"
-"""Any answer will do, also a no. It is outside of the API server's priority and fairness: a busy one answers, too."""
-LOOK_SECONDS: Final = 1.0
-"""Between two looks, and for an answer."""
-LOOKS_IN_VAIN: Final = 2
-LEISURE_SECONDS: Final = 0.005
-"""Between two looks of a renewal whether there is room for it."""
-PATIENCE_SECONDS: Final = 0.1
-"""And then it takes its turn all the same: ten a second there always are, whatever waits."""
+AGAIN_SECONDS: Final = (0.05, 0.1, 0.3, 0.7, 1.5)
+"""After a question failed for the first time, the second, …; up to a half more, by chance."""
+MOST_AGAIN_SECONDS: Final = 30.0
+"""Of a Retry-After that is obeyed."""
+TRIES: Final = 6
+"""Of a question that nobody waits for."""
 
 log = structlog.get_logger()
 
@@ -46,175 +46,200 @@ log = structlog.get_logger()
 class Reviewer:
     """Asks, and writes the answers into `known.reviews`."""
 
-    def __init__(self, api: KubeApi, known: Known) -> None:
+    def __init__(self, api: KubeApi, known: Known, per_second: float = PER_SECOND, most: int = MOST) -> None:
+        """`per_second`: at most; `most`: under way."""
         self._api = api
         self._known = known
-        self._running: dict[str, asyncio.Task[None]] = {}
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
-        self._renewals = asyncio.Lock()
-        """Held by the one whose turn is next."""
-        self._idle: set[str] = set()
-        """Pods whose renewal waits for its turn."""
-        self._next = 0.0
-        self._gentle_until = 0.0
-        self._put_off: dict[str, tuple[Route, Held]] = {}
-        """By pod UID: to be asked about once the API server is back. Empty while it is there."""
+        self.limiter = Limiter(per_second, most)
+        self.presence = Presence(api, known, went=self._on_away, seen=self._on_seen)
+        self._questions: dict[str, Question] = {}
+        """All that are open, by pod UID: queued, under way, or waiting to be asked again."""
+        self._queues = Queues()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._turn: asyncio.TimerHandle | None = None
         self._probing: asyncio.Task[None] | None = None
-        self._in_vain = 0
-        """Looks in a row that nobody answered."""
-        self._went = asyncio.Event()
-        """Set while the API server is away."""
+        self._probed: Question | None = None
+        """It is being asked, for all."""
 
-    async def follow(self) -> None:
-        """Look whether the API server is there, for ever."""
-        while True:
-            began = time.monotonic()
-            await self._look()
-            await asyncio.sleep(max(0.0, began + LOOK_SECONDS - time.monotonic()))
+    def queued(self, urgency: Urgency) -> int:
+        """Questions that wait for their turn."""
+        return self._queues.count(urgency)
 
-    async def _look(self) -> None:
-        try:
-            await self._api.request("GET", ALIVE, timeout=LOOK_SECONDS)
-        except ApiError as error:
-            if not error.status:
-                self._in_vain += 1
-                if self._in_vain == LOOKS_IN_VAIN:
-                    log.warning("api_server_silent", reason=error.reason)
-                if self._in_vain >= LOOKS_IN_VAIN:
-                    self._away()
-                return
-        self._in_vain = 0
-        if not self._put_off:  # else a TokenReview decides: what answers looks may not answer those
-            self._back()
+    def open(self, uid: str) -> bool:
+        """There is a question about this pod."""
+        return uid in self._questions
 
     async def review(self, route: Route, held: Held) -> None:
         """Return once there is an answer for the pod, or none can be had."""
-        asking, going = self.start(route, held), asyncio.ensure_future(self._went.wait())
+        question = self._open(route, held, Urgency.REQUEST)
+        if self.presence.away:
+            return
+        question.waiting += 1
         try:
-            await asyncio.wait((asking, going), return_when=asyncio.FIRST_COMPLETED)
+            await question.woken.wait()
         finally:
-            going.cancel()
-        if asking.done():
-            asking.result()  # raises what it raised
+            question.waiting -= 1
 
     def renew(self, route: Route, held: Held) -> None:
+        """Ask when no request waits."""
+        self._open(route, held, Urgency.RENEWAL)
+
+    def spare(self, route: Route, held: Held) -> None:
         """Ask when nobody else wants to."""
-        uid = route.pod.uid
-        if uid not in self._running:
-            self._idle.add(uid)
-            self._start(uid, self._ask_at_leisure(route, held))
+        self._open(route, held, Urgency.SPARE)
 
-    def start(self, route: Route, held: Held) -> asyncio.Task[None]:
-        """Ask; one question at a time for a pod."""
-        uid = route.pod.uid
-        task = self._running.get(uid)
-        if task is not None and uid in self._idle:  # somebody waits for it now
-            self._idle.remove(uid)
-            task.cancel()
-            task = None
-        return task or self._start(uid, self._ask(route, held))
+    def _open(self, route: Route, held: Held, urgency: Urgency) -> Question:
+        question = self._questions.get(route.pod.uid)
+        if question is None:
+            question = self._questions[route.pod.uid] = Question(route, held, urgency)
+            self._queue(question)
+        else:
+            self._queues.raise_to(question, urgency, time.monotonic())
+        return question
 
-    def _start(self, uid: str, asking: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._running[uid] = asyncio.create_task(asking)
-        task.add_done_callback(lambda done: self._running.pop(uid) if self._running.get(uid) is done else None)
+    def _queue(self, question: Question) -> None:
+        self._queues.put(question, time.monotonic())
+        if self.presence.away:
+            self._start_probing()
+        else:
+            self._go_on()
+
+    # one after the other
+
+    def _go_on(self) -> None:
+        """Ask as much as may be asked now, and come back when there is a turn again."""
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        while self._queues and not self.presence.away:
+            present = time.monotonic()
+            pause = self.limiter.wait(len(self._under_way), present)
+            if pause > 0:
+                if not isinf(pause):
+                    self._turn = asyncio.get_running_loop().call_later(pause, self._go_on)
+                return
+            if (question := self._next(present)) is not None:
+                self.limiter.asked(present)
+                self._start(question)
+
+    def _start(self, question: Question) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._ask(question))
+        self._under_way.add(task)
+        task.add_done_callback(self._asked)
         return task
 
-    async def _ask_at_leisure(self, route: Route, held: Held) -> None:
-        async with self._renewals:
-            until = time.monotonic() + PATIENCE_SECONDS
-            while (now := time.monotonic()) < until and (now < self._next or self._slots.locked()):  # noqa: ASYNC110 (either)
-                await asyncio.sleep(LEISURE_SECONDS)
-        self._idle.remove(route.pod.uid)
-        await self._ask(route, held)
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._go_on()
 
-    async def _ask(self, route: Route, held: Held) -> None:
-        async with self._slots:
-            if not self._went.is_set():
-                await self._pace()
-            if self._went.is_set():  # the API server is away, or went away while this one waited for its turn
-                self._postpone(route, held)
-            else:
-                await self._put(route, held)
+    def _next(self, present: float) -> Question | None:
+        """Whose turn it is. Pods that have gone are asked about no more."""
+        while self._queues:
+            question = self._queues.take(present)
+            if question.uid in self._known.pods:
+                return question
+            self._over(question)
+        return None
 
-    async def _put(self, route: Route, held: Held) -> None:
-        """The question itself; when none can be put, it is put off."""
+    # one question
+
+    async def _ask(self, question: Question) -> None:
+        """Put it; it is over then, or asked again later."""
+        route, held = question.route, question.held = self._present(question)
         body = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",
             "spec": {"token": held.token, "audiences": [held.audience]},
         }
-        asked = clock.now()
+        asked, at = time.monotonic(), clock.now()
         try:
-            answer = await self._api.request("POST", PATH, body=body, timeout=5.0)
+            answer = await self._api.request("POST", PATH, body=body, timeout=QUESTION_SECONDS)
+            status = verdicts.read(answer)
         except ApiError as error:
-            TOKENREVIEWS.labels(result="error").inc()
-            log.warning("tokenreview_failed", pod=route.pod.name, status=error.status, reason=error.reason)
-            self._away()
-            self._postpone(route, held)
+            self._failed(question, asked, error)
             return
-        self._put_off.pop(route.pod.uid, None)
-        self._back()
-        accepted, why = verdict(answer.get("status", {}), route, held)
+        except Exception as error:  # whatever came in an answer's place: nobody is to wait for this one for ever
+            # (Only the kind of the error: its text may quote what was sent.)
+            self._failed(question, asked, ApiError(200, "BadAnswer", type(error).__name__))
+            return
+        self._heard(asked)
+        accepted, why, credential_id = verdicts.verdict(status, route, held)
         TOKENREVIEWS.labels(result="accepted" if accepted else "refused").inc()
         if not accepted:
             log.info("token_refused_by_cluster", pod=route.pod.name, namespace=route.pod.namespace, why=why)
-        digest = names.token_digest(held.token)
-        credential_id = _extra(answer["status"], "credential-id") if accepted else ""
         if route.pod.uid in self._known.pods:  # it may have gone meanwhile, and its review with it
-            self._known.reviews[intern(route.pod.uid)] = Review(asked, accepted, digest, credential_id)
+            digest = names.token_digest(held.token)
+            self._known.reviews[intern(route.pod.uid)] = Review(at, accepted, digest, credential_id)
+        self._over(question)
 
-    def _away(self) -> None:
-        if self._known.api_away_since is None:
-            self._known.api_away_since = clock.now()
-            self._went.set()
+    def _present(self, question: Question) -> tuple[Route, Held]:
+        """The token as the Route has it by now: it may have been renewed since the question came up."""
+        route = self._known.routes.get(question.uid)
+        if route is None:
+            return question.route, question.held
+        holders = (*route.bindings, *((route.egress,) if route.egress else ()))
+        return route, next((held for held in holders if held.audience == question.held.audience), question.held)
 
-    def _postpone(self, route: Route, held: Held) -> None:
-        self._put_off[route.pod.uid] = route, held
+    def _over(self, question: Question) -> None:
+        del self._questions[question.uid]
+        question.wake()
+
+    def _heard(self, asked: float) -> None:
+        present = time.monotonic()
+        TOKENREVIEW_SECONDS.observe(present - asked)
+        self.limiter.answered(asked, present)
+        self.presence.answered()
+        if self.presence.back():
+            self.limiter.returned(present)
+
+    def _failed(self, question: Question, asked: float, error: ApiError) -> None:
+        """This one has no answer. The others do not wait for it, and neither does it stand for them."""
+        present, too_many = time.monotonic(), error.status == 429
+        TOKENREVIEWS.labels(result="too_many" if too_many else "error").inc()
+        log.warning("tokenreview_failed", pod=question.route.pod.name, status=error.status, reason=error.reason)
+        question.tries += 1
+        if too_many:
+            self.limiter.too_many(asked, present, 1.0 if error.retry_after is None else error.retry_after)
+        elif not error.status or error.status >= 500:
+            self.limiter.burdened(asked, present)
+        self.presence.failed(cut_off=not error.status)
+        if self.presence.away:
+            self._queue(question)
+        elif question.waiting or question.tries < TRIES:
+            asyncio.get_running_loop().call_later(_pause(question.tries, error.retry_after), self._queue, question)
+        else:
+            self._over(question)
+
+    # away
+
+    def _on_away(self) -> None:
+        """Whoever waits is told; the questions stay."""
+        for question in self._questions.values():
+            question.wake()
+        self._start_probing()
+
+    def _on_seen(self) -> None:
+        """It answers looks. It is back if it answers a question, too, where there is one."""
+        if not self._probed and not self._queues and self.presence.back():
+            self.limiter.returned(time.monotonic())
+
+    def _start_probing(self) -> None:
         if self._probing is None or self._probing.done():
             self._probing = asyncio.create_task(self._probe())
 
     async def _probe(self) -> None:
-        """One question a second stands for all that were put off, each pod's in its turn, until one is answered."""
-        while self._put_off:
+        """One question a second stands for all, each pod's in its turn, until one is answered."""
+        while self.presence.away and self._queues:
             await asyncio.sleep(AWAY_SECONDS)
-            if self._in_vain:
-                continue  # it would hang for its 5 s, perhaps beyond the API server's return
-            if uid := next(iter(self._put_off), None):
-                subject = self._put_off[uid] = self._put_off.pop(uid)
-                await self._put(*subject)
-
-    def _back(self) -> None:
-        if self._known.api_away_since is None:
-            return
-        self._known.api_away_since = None
-        self._went.clear()
-        self._gentle_until = time.monotonic() + 1.0
-        waiting, self._put_off = self._put_off, {}
-        for uid, (route, held) in waiting.items():
-            if uid in self._known.pods:
-                self.start(route, held)
-
-    async def _pace(self) -> None:
-        now = time.monotonic()
-        pause = 1 / (RETURN_PER_SECOND if now < self._gentle_until else PER_SECOND)
-        self._next = max(self._next, now) + pause
-        await asyncio.sleep(self._next - pause - now)
+            # It would hang for its 5 s, perhaps beyond the API server's return.
+            if self.presence.away and not self.presence.silent and (question := self._next(time.monotonic())) is not None:
+                self._probed = question
+                await self._start(question)
+                self._probed = None
+        self._go_on()
 
 
-def verdict(status: Object, route: Route, held: Held) -> tuple[bool, str]:
-    """Is it this pod's token, for this audience? And if not, why."""
-    if not status.get("authenticated"):
-        return False, "not authenticated"
-    if held.audience not in (status.get("audiences") or ()):
-        return False, "another audience"
-    if _extra(status, "pod-uid") != route.pod.uid:
-        return False, "another pod"
-    if status.get("user", {}).get("username") != f"system:serviceaccount:{route.pod.namespace}:{names.AGENT_SERVICE_ACCOUNT}":
-        return False, "another account"
-    return True, ""
-
-
-def _extra(status: Object, name: str) -> str:
-    """One of the facts that the API server adds (pkg/serviceaccount/util.go)."""
-    values = (status.get("user", {}).get("extra") or {}).get(f"authentication.kubernetes.io/{name}") or [""]
-    return str(values[0])
+def _pause(tries: int, retry_after: float | None) -> float:
+    """Seconds until a question is asked again."""
+    jitter = random.uniform(1.0, 1.5)  # noqa: S311
+    return jitter * max(AGAIN_SECONDS[min(tries, len(AGAIN_SECONDS)) - 1], min(retry_after or 0.0, MOST_AGAIN_SECONDS))

@@ -41,6 +41,7 @@ from .settings import Settings
 from .state import State
 from .view import Limits
 from .waiting import Waiting
+from .warm import Warmth
 from .whereabouts import Whereabouts
 
 log = structlog.get_logger()
@@ -143,8 +144,9 @@ async def serve(settings: Settings, start: Start) -> None:
             threads=files.lookups,
         )
         upstreams = Upstreams(resolver, settings.timeouts, start.trust, kept=files.kept, attempts=attempts)
-        reviewer = Reviewer(api, state.known)
-        waiting = Waiting(state, reviewer, identity.wait_seconds)
+        reviewer = Reviewer(api, state.known, identity.reviews_per_second, files.questions)
+        warmth = Warmth(state, reviewer, identity)
+        waiting = Waiting(state, reviewer, identity.wait_seconds, identity.review_wait_seconds, bounds.requests)
         gateway = Gateway(
             state,
             waiting,
@@ -160,12 +162,13 @@ async def serve(settings: Settings, start: Start) -> None:
         forwarder = Forwarder(
             gateway, state, waiting, outward, limits=limits, settings=outward_bounds, way_out=start.way_out, attempts=attempts
         )
-        admin = AdminPort(gateway, state, settings.listen.host, settings.listen.admin)
+        admin = AdminPort(gateway, state, reviewer, warmth, settings.listen)
         data = DataPort(
             gateway, settings.listen.host, settings.listen.data, start.certificate.context if start.certificate else None
         )
         egress = EgressPort(forwarder, settings.listen.host, settings.listen.egress)
-        background = [tasks.create_task(each) for each in (CLOCK.follow(), state.run(), reviewer.follow())]
+        running = (CLOCK.follow(), state.run(), reviewer.presence.follow(), warmth.follow())
+        background = [tasks.create_task(each) for each in running]
         if start.certificate:
             background.append(tasks.create_task(start.certificate.follow()))
         bird = canary(settings.listen.host, settings.listen.canary, files.canary, refused=metrics.cut)

@@ -59,6 +59,14 @@ class Identity(SettingsModel):
     not_live_seconds: Seconds = 10
     outage_seconds: Seconds = 300
     wait_seconds: Seconds = 3
+    """A first request, for the mirror."""
+    review_wait_seconds: Seconds = 30
+    """A request, for its TokenReview: while others are answered its turn comes."""
+    reviews_per_second: Annotated[float, Field(ge=1)] = 400
+    spare_reviews_per_second: Annotated[float, Field(ge=0)] = 20
+    """Of these, for devboxes that nobody asks for."""
+    warm_seconds: Annotated[float, Field(ge=0)] = 30
+    """A start waits so long for the reviews of all devboxes."""
 
 
 class Timeouts(SettingsModel):

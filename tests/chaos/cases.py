@@ -6,7 +6,7 @@ Called by __main__.py and test_short.py.
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from . import crowds, files, identity, limits, names, outage, restarts, upstream_faults
+from . import crowds, files, identity, limits, names, outage, restarts, takeover, upstream_faults
 from .operator import cases as operator
 from .operator import upgrades
 from .report import Row
@@ -14,6 +14,9 @@ from .report import Row
 CASES: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
     "rolling": restarts.rolling,
     "killed": restarts.killed,
+    "replica-killed": takeover.killed,
+    "replica-replaced": takeover.rolled,
+    "review-faults": takeover.faults,
     "memory": crowds.memory,
     "slow": upstream_faults.slow,
     "resets": upstream_faults.resets,

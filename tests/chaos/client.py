@@ -95,6 +95,11 @@ class Client:
         if answer.error or answer.headers.get("connection", "").lower() == "close":
             self.close()
 
+    async def connect(self) -> None:
+        """Be connected before the first request. Raises OSError."""
+        if self._pair is None:
+            self._pair = await self._connect()
+
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         host, port = self._target()
         return await asyncio.open_connection(

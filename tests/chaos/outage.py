@@ -38,7 +38,7 @@ async def _away(how: str, long: bool) -> list[Row]:
     # What was verified is asked about again in the last 10 % of a review's life: only of a long one are that the seconds of notice.
     review, stale = ((60.0, 90.0) if how == "stopped" else (12.0, 60.0)) if long else (3.0, 6.0)
     warm = 500 if long else 200
-    identity = {"reviewSeconds": review, "notLiveSeconds": review, "outageSeconds": stale}
+    identity = {"reviewSeconds": review, "notLiveSeconds": review, "outageSeconds": stale, "spareReviewsPerSecond": 0}
     async with world(identity=identity) as stage:
         boxes = [stage.devbox(number) for number in range(warm + COLD)]
         await stage.known(len(boxes))

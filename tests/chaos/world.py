@@ -27,7 +27,8 @@ from .forwarder import Backend, Forwarder
 API_HOST: Final = "api.chaos.test"
 API_ADDRESS: Final = "10.203.1.2"
 CREDENTIAL: Final = "sk-chaos-credential-1"
-READY_SECONDS: Final = 20.0
+READY_SECONDS: Final = 60.0
+"""A start waits for the reviews of all devboxes: 10,000 take 25 s."""
 
 
 class Replica:

@@ -1,4 +1,4 @@
-"""TokenReviews: what counts as a yes, and how often the cluster is asked."""
+"""TokenReviews: how often the cluster is asked, in which order, and what becomes of a question that fails."""
 
 import asyncio
 import time
@@ -9,37 +9,17 @@ import pytest
 
 from devbox_api.names import token_digest
 from devbox_api.route import Route
+from devbox_common import clock
 from devbox_common.kube import ApiError, Object
-from devbox_proxy import reviews
-from devbox_proxy.reviews import IN_FLIGHT, PER_SECOND, RETURN_PER_SECOND, Reviewer, verdict
+from devbox_proxy import presence, reviews
+from devbox_proxy.limiter import GENTLE_PER_SECOND, MOST, START
+from devbox_proxy.presence import HURRIED_SECONDS
+from devbox_proxy.reviews import TRIES, Reviewer
 from devbox_proxy.view import Known, Pod
 
 from .conftest import until
 from .test_identity import BINDING, POD, ROUTE
-
-
-def status(**change: Any) -> Object:
-    extra = {"authentication.kubernetes.io/pod-uid": ["uid-1"], "authentication.kubernetes.io/credential-id": ["JTI=9"]}
-    user = {"username": "system:serviceaccount:agents:devbox-agent", "extra": extra}
-    return {"authenticated": True, "audiences": [BINDING.audience], "user": user} | change
-
-
-@pytest.mark.parametrize(
-    ("answer", "why"),
-    [
-        (status(), ""),
-        ({}, "not authenticated"),
-        (status(authenticated=False), "not authenticated"),
-        (status(audiences=["https://kubernetes.default.svc"]), "another audience"),
-        (status(audiences=None), "another audience"),
-        (status(user={"username": "system:serviceaccount:agents:devbox-agent"}), "another pod"),
-        (status(user=status()["user"] | {"extra": {"authentication.kubernetes.io/pod-uid": ["uid-2"]}}), "another pod"),
-        (status(user=status()["user"] | {"username": "system:serviceaccount:agents:default"}), "another account"),
-        (status(user=status()["user"] | {"username": "system:serviceaccount:other:devbox-agent"}), "another account"),
-    ],
-)
-def test_what_counts_as_a_yes(answer: Object, why: str) -> None:
-    assert verdict(answer, ROUTE, BINDING) == (not why, why)
+from .test_verdicts import answer, status
 
 
 class Api:
@@ -53,6 +33,8 @@ class Api:
         self.looks = 0
         self.look_error: ApiError | None = None
         """What a look at /livez ends with."""
+        self.errors: list[ApiError | Object] = []
+        """What the next questions end with."""
 
     async def request(self, method: str, path: str, *, timeout: float, body: Object | None = None) -> Object:  # noqa: ASYNC109
         if body is None:
@@ -65,9 +47,14 @@ class Api:
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(self.seconds)
         self.at_once -= 1
+        if self.errors:
+            error = self.errors.pop(0)
+            if isinstance(error, ApiError):
+                raise error
+            return error
         if self.away:
             raise ApiError(0, "Unreachable", "no answer")
-        return {"status": status()}
+        return answer(status())
 
 
 def of_pod(number: int) -> Route:
@@ -95,34 +82,51 @@ async def test_one_question_at_a_time_for_a_pod() -> None:
 
 
 async def test_many_pods_are_asked_about_at_a_bounded_rate() -> None:
-    api, known = Api(0.3), world(40)
-    reviewer = Reviewer(api, known)  # type: ignore[arg-type]
+    api, known = Api(0.03), world(100)
+    reviewer = Reviewer(api, known, per_second=200)  # type: ignore[arg-type]
     started = time.monotonic()
-    await asyncio.gather(*(reviewer.review(of_pod(n), BINDING) for n in range(1, 41)))
-    assert time.monotonic() - started >= 40 / PER_SECOND - 0.02
-    assert api.most_at_once == IN_FLIGHT
-    assert len(api.asked) == 40
+    await asyncio.gather(*(reviewer.review(of_pod(n), BINDING) for n in range(1, 101)))
+    assert time.monotonic() - started >= 80 / 200
+    assert api.most_at_once <= MOST
+    assert len(api.asked) == 100
 
 
-async def test_renewals_take_what_requests_that_wait_leave() -> None:
-    api, known = Api(0.2), world(40)
+async def test_requests_come_before_renewals_and_these_before_what_nobody_asked_for() -> None:
+    api, known = Api(0.2), world(60)
     reviewer = Reviewer(api, known)  # type: ignore[arg-type]
 
     def subject(number: int) -> tuple[Route, Any]:
         return of_pod(number), BINDING.model_copy(update={"token": f"token-{number}"})
 
-    waiting = [asyncio.create_task(reviewer.review(*subject(n))) for n in range(1, IN_FLIGHT + 1)]
-    await until(lambda: api.at_once == IN_FLIGHT)
-    for number in range(20, 30):
+    waiting = [asyncio.create_task(reviewer.review(*subject(n))) for n in range(1, START + 1)]
+    await until(lambda: api.at_once == START)
+    for number in range(40, 50):
+        reviewer.spare(*subject(number))
+    for number in (*range(20, 30), 49):
         reviewer.renew(*subject(number))
     await asyncio.sleep(0.02)
-    waiting += [asyncio.create_task(reviewer.review(*subject(n))) for n in (29, *range(30, 40))]
+    waiting += [asyncio.create_task(reviewer.review(*subject(n))) for n in (29, 48, *range(30, 40))]
     await asyncio.gather(*waiting)
-    await until(lambda: len(known.reviews) == IN_FLIGHT + 20)
-    order = [int(token.removeprefix("token-")) for token in api.asked[IN_FLIGHT:]]
-    assert sorted(order[:11]) == [29, *range(30, 40)], "renewal 29 has become somebody's question"
-    assert order[11:] == list(range(20, 29))
-    assert api.most_at_once == IN_FLIGHT
+    await until(lambda: len(known.reviews) == START + 30)
+    order = [int(token.removeprefix("token-")) for token in api.asked[START:]]
+    first = [number for number in order if number in (29, 48) or 30 <= number < 40]
+    assert first == [29, 48, *range(30, 40)], "what was renewed, or spare, has become somebody's question"
+    rest = [number for number in order if number not in first]
+    assert rest == [*range(20, 29), 49, *range(40, 48)]
+    assert order.index(40) > order.index(49) > order.index(39)
+
+
+async def test_ten_renewals_a_second_there_always_are() -> None:
+    api, known = Api(), world(200)
+    reviewer = Reviewer(api, known, per_second=50)  # type: ignore[arg-type]
+    waiting = [asyncio.create_task(reviewer.review(of_pod(n), BINDING)) for n in range(1, 101)]
+    await asyncio.sleep(0)
+    for number in range(101, 151):
+        reviewer.renew(of_pod(number), BINDING)
+    await asyncio.sleep(1.0)
+    renewed = sum(f"uid-{number}" in known.reviews for number in range(101, 151))
+    assert 7 <= renewed <= 11
+    await asyncio.gather(*waiting)
 
 
 async def test_whoever_stops_waiting_does_not_stop_the_question() -> None:
@@ -144,56 +148,100 @@ async def test_an_answer_about_a_pod_that_is_gone_is_not_kept() -> None:
     assert not known.reviews
 
 
-async def test_it_asks_again_by_itself_until_the_api_server_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_token_that_was_renewed_meanwhile_is_the_one_that_is_asked_about() -> None:
+    api, known = Api(), world(1)
+    newer = BINDING.model_copy(update={"token": "newer"})
+    known.routes["uid-1"] = ROUTE.model_copy(update={"bindings": (newer,)})
+    await Reviewer(api, known).review(ROUTE, BINDING)  # type: ignore[arg-type]
+    assert api.asked == ["newer"]
+    assert known.reviews["uid-1"].digest == token_digest("newer")
+
+
+# questions that fail
+
+FAILURES: dict[str, ApiError | Object] = {
+    "429": ApiError(429, "Error", "no message", 0.0),
+    "500": ApiError(500, "InternalError", "no"),
+    "403": ApiError(403, "Forbidden", "no"),
+    "no answer": ApiError(0, "Unreachable", "no answer"),
+    "no TokenReview": {"kind": "Status"},
+    "no status": {"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1"},
+    "a status of another shape": answer([]),
+    "an empty object": {},
+}
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+async def test_a_question_that_failed_is_asked_again_alone(kind: str) -> None:
+    api, known = Api(), world(3)
+    reviewer = Reviewer(api, known)  # type: ignore[arg-type]
+    api.errors = [FAILURES[kind]]
+    await asyncio.gather(*(reviewer.review(of_pod(n), BINDING) for n in range(1, 4)))
+    assert known.api_away_since is None, "one that fails says nothing about the API server"
+    assert len(api.asked) == 4
+    assert len(known.reviews) == 3
+
+
+async def test_it_waits_as_long_as_the_api_server_says() -> None:
+    api, known = Api(), world(2)
+    reviewer = Reviewer(api, known)  # type: ignore[arg-type]
+    api.errors = [ApiError(429, "Error", "no message", 0.6)]
+    began = time.monotonic()
+    first = asyncio.create_task(reviewer.review(of_pod(1), BINDING))
+    await asyncio.sleep(0)
+    await reviewer.review(of_pod(2), BINDING)
+    assert time.monotonic() - began < 0.3, "others do not wait"
+    await first
+    assert time.monotonic() - began >= 0.6
+
+
+async def test_nobody_is_asked_about_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reviews, "AGAIN_SECONDS", (0.001,))
+    api, known = Api(), world(1)
+    reviewer = Reviewer(api, known)  # type: ignore[arg-type]
+    api.errors = [ApiError(500, "InternalError", "no")] * 50
+    reviewer.renew(ROUTE, BINDING)
+    await until(lambda: not reviewer.open("uid-1"))
+    assert len(api.asked) == TRIES
+    api.errors = [ApiError(500, "InternalError", "no")] * (2 * TRIES)
+    await reviewer.review(ROUTE, BINDING)
+    assert len(api.asked) == 3 * TRIES + 1, "unless somebody waits for it"
+
+
+async def test_where_none_is_answered_it_is_away_though_it_answers_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else what is verified would end, in place of living on."""
+    monkeypatch.setattr(reviews, "AGAIN_SECONDS", (0.02,))
     monkeypatch.setattr(reviews, "AWAY_SECONDS", 0.05)
+    monkeypatch.setattr(presence, "UNANSWERED_SECONDS", 0.3)
     api, known = Api(), world(1)
     api.away = True
+    began = clock.now()
     await Reviewer(api, known).review(ROUTE, BINDING)  # type: ignore[arg-type]
+    assert 0.3 <= clock.now() - began < 1
     since = known.api_away_since
     assert since is not None
+    assert since == pytest.approx(began, abs=0.05), "from the first that failed"
     assert not known.reviews
-    await until(lambda: len(api.asked) >= 3)
-    assert known.api_away_since == since, "away since the first failure, not since the last"
+    asked = len(api.asked)
+    await until(lambda: len(api.asked) >= asked + 3)
+    assert known.api_away_since == since, "and not from the last"
     api.away = False
     await until(lambda: known.api_away_since is None)
     assert known.reviews["uid-1"].accepted
 
 
-async def test_while_the_api_server_is_away_one_question_a_second_stands_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reviews, "AWAY_SECONDS", 0.05)
-    api, known = Api(0.01), world(60)
+async def test_where_all_that_were_under_way_are_cut_at_once_it_is_not_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a pause, however long that was: connections are given up then."""
+    monkeypatch.setattr(presence, "UNANSWERED_SECONDS", 0.1)
+    api, known = Api(0.3), world(START)
     reviewer = Reviewer(api, known)  # type: ignore[arg-type]
-    api.away = True
-    await asyncio.gather(*(reviewer.review(of_pod(n), BINDING) for n in range(1, 61)))
-    first = len(api.asked)
-    assert first <= IN_FLIGHT, "whoever waited for a turn is put off with the others"
-    api.most_at_once = 0
-    await until(lambda: len(api.asked) >= first + 4)
-    assert api.most_at_once == 1
-    await asyncio.gather(*(reviewer.review(of_pod(n), BINDING) for n in range(1, 61)))
-    assert len(api.asked) <= first + 6
-    api.away = False
-    await until(lambda: known.api_away_since is None)
-    first = len(api.asked)
-    await asyncio.sleep(0.5)
-    assert len(api.asked) - first <= RETURN_PER_SECOND / 2 + 1
-    await until(lambda: len(known.reviews) == 60)
+    api.errors = [ApiError(0, "Unreachable", "no answer")] * START
+    await asyncio.gather(*(reviewer.review(of_pod(n), BINDING) for n in range(1, START + 1)))
+    assert known.api_away_since is None
+    assert len(known.reviews) == START
 
 
-async def test_a_pod_that_went_while_the_api_server_was_away_is_not_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reviews, "AWAY_SECONDS", 0.05)
-    api, known = Api(), world(2)
-    reviewer = Reviewer(api, known)  # type: ignore[arg-type]
-    api.away = True
-    await asyncio.gather(reviewer.review(of_pod(1), BINDING), reviewer.review(of_pod(2), BINDING))
-    known.pods.clear()
-    api.away = False
-    asked = len(api.asked)
-    await until(lambda: known.api_away_since is None)
-    await asyncio.sleep(0.1)
-    assert len(api.asked) == asked + 1, "the probe alone"
-    assert not known.reviews
-
+# while the API server is away
 
 SILENT = ApiError(0, "Unreachable", "no answer")
 
@@ -201,22 +249,58 @@ SILENT = ApiError(0, "Unreachable", "no answer")
 @pytest.fixture
 async def looked_at(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Api, Known, Reviewer]]:
     """A Reviewer that follows its API server, quickly."""
-    monkeypatch.setattr(reviews, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(presence, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(reviews, "AWAY_SECONDS", 0.05)
-    api, known = Api(), world(2)
+    api, known = Api(), world(60)
     reviewer = Reviewer(api, known)  # type: ignore[arg-type]
-    following = asyncio.create_task(reviewer.follow())
+    following = asyncio.create_task(reviewer.presence.follow())
     yield api, known, reviewer
     following.cancel()
+
+
+async def gone(api: Api, known: Known) -> None:
+    api.away, api.look_error = True, SILENT
+    await until(lambda: known.api_away_since is not None)
+
+
+async def test_one_question_a_second_stands_for_all(looked_at: tuple[Api, Known, Reviewer]) -> None:
+    api, known, reviewer = looked_at
+    await gone(api, known)
+    await asyncio.gather(*(reviewer.review(of_pod(n), BINDING) for n in range(1, 61)))
+    assert not api.asked
+    api.look_error = None
+    await until(lambda: len(api.asked) >= 4)
+    assert api.most_at_once == 1
+    assert len(set(api.asked)) == 1, "(all have the same here)"
+    api.away = False
+    await until(lambda: known.api_away_since is None)
+    first = len(api.asked)
+    await asyncio.sleep(0.5)
+    assert len(api.asked) - first <= GENTLE_PER_SECOND / 2 + 1
+    await until(lambda: len(known.reviews) == 60)
+
+
+async def test_a_pod_that_went_meanwhile_is_not_asked_about(looked_at: tuple[Api, Known, Reviewer]) -> None:
+    api, known, reviewer = looked_at
+    await gone(api, known)
+    await asyncio.gather(reviewer.review(of_pod(1), BINDING), reviewer.review(of_pod(2), BINDING))
+    known.pods.clear()
+    api.away, api.look_error = False, None
+    await until(lambda: known.api_away_since is None)
+    await asyncio.sleep(0.1)
+    assert not api.asked
+    assert not known.reviews
 
 
 async def test_a_silent_api_server_is_noticed_before_anybody_asks(looked_at: tuple[Api, Known, Reviewer]) -> None:
     api, known, _ = looked_at
     await until(lambda: api.looks)
     assert known.api_away_since is None
-    api.look_error = SILENT
-    await until(lambda: known.api_away_since is not None)
+    before = clock.now()
+    await gone(api, known)
     since, looks = known.api_away_since, api.looks
+    assert since is not None
+    assert since >= before - 0.03, "since the first look in vain"
     await until(lambda: api.looks >= looks + 3)
     assert known.api_away_since == since
     assert not api.asked
@@ -228,18 +312,31 @@ async def test_one_look_in_vain_is_nothing(looked_at: tuple[Api, Known, Reviewer
     api, known, reviewer = looked_at
     for _ in range(3):
         api.look_error = SILENT
-        await reviewer._look()
+        await reviewer.presence.look()
         assert known.api_away_since is None
         api.look_error = None
-        await reviewer._look()
+        await reviewer.presence.look()
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
+@pytest.mark.parametrize("status", [200, 401, 403, 404, 429, 500, 503])
 async def test_a_no_is_a_sign_of_life(looked_at: tuple[Api, Known, Reviewer], status: int) -> None:
     api, known, _ = looked_at
     api.look_error = ApiError(status, "Error", "no")
     await until(lambda: api.looks >= 5)
     assert known.api_away_since is None
+
+
+async def test_a_question_that_is_cut_off_makes_the_next_look_happen_at_once() -> None:
+    api, known = Api(), world(1)
+    reviewer = Reviewer(api, known)  # type: ignore[arg-type]
+    following = asyncio.create_task(reviewer.presence.follow())
+    await until(lambda: api.looks == 1)
+    api.away, api.look_error = True, SILENT
+    began = time.monotonic()
+    await reviewer.review(ROUTE, BINDING)
+    assert known.api_away_since is not None
+    assert time.monotonic() - began < 2 * HURRIED_SECONDS + 0.4, "and not after two whole seconds"
+    following.cancel()
 
 
 async def test_who_waits_for_an_answer_when_it_goes_waits_no_longer(looked_at: tuple[Api, Known, Reviewer]) -> None:
@@ -253,8 +350,8 @@ async def test_who_waits_for_an_answer_when_it_goes_waits_no_longer(looked_at: t
 
 async def test_nobody_is_asked_while_looks_are_in_vain(looked_at: tuple[Api, Known, Reviewer]) -> None:
     api, known, reviewer = looked_at
-    api.look_error = SILENT
-    await until(lambda: known.api_away_since is not None)
+    await gone(api, known)
+    api.away = False
     await asyncio.gather(reviewer.review(of_pod(1), BINDING), reviewer.review(of_pod(2), BINDING))
     await asyncio.sleep(0.2)
     assert not api.asked
@@ -265,10 +362,10 @@ async def test_nobody_is_asked_while_looks_are_in_vain(looked_at: tuple[Api, Kno
 
 async def test_what_answers_looks_and_no_questions_stays_away(looked_at: tuple[Api, Known, Reviewer]) -> None:
     api, known, reviewer = looked_at
-    api.away = True
+    await gone(api, known)
     await reviewer.review(ROUTE, BINDING)
     since, looks = known.api_away_since, api.looks
-    assert since is not None
+    api.look_error = None
     await until(lambda: api.looks >= looks + 5 and len(api.asked) >= 3)
     assert known.api_away_since == since, "else what was verified would live on for longer and longer"
     api.away = False
