@@ -14,7 +14,7 @@ import typer
 import uvloop
 from tests.chaos.report import Row, table, write
 from tests.support import large
-from tests.support.control_plane import ControlPlane, control_plane
+from tests.support.control_plane import HURRIED, ControlPlane, control_plane
 from tests.support.release import Release, install
 
 from devbox_common.kube import KubeApi
@@ -106,7 +106,7 @@ def main(
 ) -> None:
     """Measure."""
     warnings.filterwarnings("ignore", "Sending a large body", ResourceWarning)
-    with control_plane() as plane:
+    with control_plane(HURRIED) as plane:
         rows = uvloop.run(measure(plane, count=count or (5 if quick else 20), many=many or (200 if quick else 2000)))
     write(rows, RESULT)
     print(table(rows))  # noqa: T201

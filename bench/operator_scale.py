@@ -16,7 +16,7 @@ import typer
 import uvloop
 from tests.chaos.report import Row, ms, p, table, write
 from tests.chaos.world import eventually
-from tests.support.control_plane import ControlPlane, control_plane
+from tests.support.control_plane import HURRIED, ControlPlane, control_plane
 from tests.support.fleet import Fleet, Place, leftovers, make_namespace
 from tests.support.release import NAMESPACE, Operator, Release, install
 
@@ -237,7 +237,7 @@ def main(
     many: Annotated[int, typer.Option(help="How many there are at the restart; 0: 5000, or 500 with --quick.")] = 0,
 ) -> None:
     """Measure."""
-    with control_plane() as plane:
+    with control_plane(HURRIED) as plane:
         rows = uvloop.run(
             measure(plane, devboxes=devboxes or (100 if quick else 1000), many=many or (500 if quick else 5000), quick=quick)
         )

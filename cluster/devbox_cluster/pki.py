@@ -72,6 +72,15 @@ def _make(folder: Path) -> None:
     )
 
 
+def issue_node(folder: Path, name: str) -> None:
+    """`<name>.crt` and `<name>.key` for one more node, where the authority is there."""
+    authority = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
+    key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError("the authority has a key of another kind")
+    _issue(folder, name, (f"system:node:{name}", "system:nodes"), [], (authority, key))
+
+
 Signer = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 

@@ -295,7 +295,7 @@ async def _found(on: Stage, path: str) -> Object:
 
 async def forced(on: Stage, cars: Traffic, space: str) -> None:
     """A grace period of 0, in each way of asking for it: refused where processes may be, but to those who know that they are gone."""
-    await on.create(space)
+    await on.create(space, terminationGracePeriodSeconds=30)
     agent = await cars.agent(space)
     pod, namespace = paths.pods(space, agent.name), paths.core("namespaces", "", space)
     eviction: Object = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": agent.name, "namespace": space}}

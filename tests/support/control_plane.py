@@ -42,20 +42,16 @@ _NODE: Final = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
 DATABASE_BYTES: Final = 8 << 30
 """What etcd takes at most, of which minutes of history are most (2 GiB by default: 200 large objects of each kind are as much)."""
 PARTS: Final = ("etcd", "kube-apiserver", "kube-controller-manager")
-_CONTROLLERS: Final = {
-    "--controllers": ",".join(
-        f"{name}-controller"
-        for name in (
-            *("garbage-collector", "namespace", "serviceaccount", "resourcequota", "clusterrole-aggregation"),
-            # The API server deletes a pod without a node in two writes: whose client is killed in between leaves one that only ends.
-            "pod-garbage-collector",
-        )
-    ),
-    # The garbage collector may not be what a bench of the operator measures.
-    "--kube-api-qps": "2000",
-    "--kube-api-burst": "4000",
-    "--concurrent-gc-syncs": "40",
+_CONTROLLERS: Final = (
+    *("garbage-collector", "namespace", "serviceaccount", "resourcequota", "clusterrole-aggregation"),
+    # The API server deletes a pod without a node in two writes: whose client is killed in between leaves one that only ends.
+    "pod-garbage-collector",
+)
+"""At the pace that they have by default: the garbage collector asks 40 questions a second (twice --kube-api-qps)."""
+HURRIED: Final = {
+    "kube-controller-manager": {"--kube-api-qps": "2000", "--kube-api-burst": "4000", "--concurrent-gc-syncs": "40"}
 }
+"""Flags with which the garbage collector is not what a bench of the operator measures."""
 
 
 def free_port() -> int:
@@ -73,13 +69,15 @@ def free_port() -> int:
 class ControlPlane:
     """The three processes and their folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, flags: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        """`flags`: of each part, those that are to be others."""
         self.folder = folder
+        self._flags = flags or {}
         self.pki = folder / "pki"
         self.port = free_port()
         self.url = f"https://{HOST}:{self.port}"
         pki.ensure(self.pki)
-        self._commands = self._command_lines()
+        self._commands = {part: _changed(line, self._flags.get(part, {})) for part, line in self._command_lines().items()}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def _command_lines(self) -> dict[str, list[str]]:
@@ -116,7 +114,7 @@ class ControlPlane:
                     "--authentication-kubeconfig": conf,
                     "--authorization-kubeconfig": conf,
                     "--secure-port": str(manager),
-                    **_CONTROLLERS,
+                    "--controllers": ",".join(f"{name}-controller" for name in _CONTROLLERS),
                 },
             ),
         }
@@ -139,9 +137,11 @@ class ControlPlane:
         """A client that may do everything; the caller closes it."""
         return KubeApi(Access(self.url, self._tls()))
 
-    def node(self) -> KubeApi:
-        """A client with the node's own identity: what a kubelet may do, such as to say that a pod's processes are gone."""
-        return KubeApi(Access(self.url, self._tls("kubelet")))
+    def node(self, name: str = NODE) -> KubeApi:
+        """A client with a node's own identity: what a kubelet may do, such as to say that a pod's processes are gone."""
+        if name != NODE and not (self.pki / f"{name}.crt").exists():
+            pki.issue_node(self.pki, name)
+        return KubeApi(Access(self.url, self._tls("kubelet" if name == NODE else name)))
 
     def trust(self) -> ssl.SSLContext:
         """The cluster's authority, for whoever has a token."""
@@ -163,19 +163,22 @@ class ControlPlane:
     def start(self, *parts: str) -> None:
         """Start these (or all), and wait until the API server answers. Raises RuntimeError with the end of a log."""
         for part in parts or PARTS:
-            program = bin_dir() / part
-            command = [str(program) if program.exists() else part, *self._commands[part][1:]]
-            with (self.folder / f"{part}.log").open("ab") as log:
-                # Whoever runs the test may be killed: then these end, too.
-                self._processes[part] = subprocess.Popen(
-                    ["setpriv", "--pdeathsig", "KILL", *command],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=self.folder,
-                )
+            self._launch(part)
             if part == "kube-apiserver":
                 self._wait(part, self.answers)
+
+    def _launch(self, part: str) -> None:
+        name, *arguments = self._commands[part]
+        program = bin_dir() / name
+        with (self.folder / f"{part}.log").open("ab") as log:
+            # Whoever runs the test may be killed: then these end, too.
+            self._processes[part] = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", str(program) if program.exists() else name, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+            )
 
     def answers(self) -> bool:
         """The API server is ready."""
@@ -225,12 +228,12 @@ def prepare() -> None:
 
 
 @contextlib.contextmanager
-def control_plane() -> Iterator[ControlPlane]:
-    """A running one, with an empty database; nothing of it is left."""
+def control_plane(flags: Mapping[str, Mapping[str, str]] | None = None) -> Iterator[ControlPlane]:
+    """A running one, with an empty database; nothing of it is left. `flags`: as ControlPlane has them."""
     prepare()
     folder = Path(tempfile.mkdtemp(prefix="control-plane-", dir=_in_memory()))
     try:
-        plane = ControlPlane(folder)
+        plane = ControlPlane(folder, flags)
         try:
             plane.start()
             plane.kubectl("create", "-f", "-", stdin=json.dumps(_NODE))

@@ -2,28 +2,31 @@
 
 Goes in: an administrator's client, and the node's. Comes out: devbox pods whose gate is open are on a node, Running, with an address of
 their own from 10.204.0.0/16 (in a network of tests/support/netns.py a test can call from it), and go when they are deleted, not at once but
-after a while, as processes take one to end. In their last moment a NetworkPolicy has to hold them, whatever else is gone by then: `working`
-fails where none did. `says` writes another status, as a kubelet, the scheduler or the eviction manager would. No process runs. Called by
-tests/chaos/operator.
+after their whole grace period: processes that hear nothing of SIGTERM, such as `sleep` as a container's first, take it. In their last
+moment, in their first, and whenever a NetworkPolicy goes or changes, some NetworkPolicy has to hold them: `working` fails where none
+did. `says` writes another status, as a kubelet, the scheduler or the eviction manager would. `beating` keeps the node's Lease and its
+condition Ready, for controllers that look at them; `lost` says nothing any more. No process runs. Called by tests/chaos/operator.
 """
 
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from devbox_api import names
 from devbox_api.shared import LabelSelector
-from devbox_common.kube import MERGE_PATCH, ApiError, KubeApi, Object
+from devbox_common.kube import APPLY_PATCH, MERGE_PATCH, ApiError, KubeApi, Object
 from devbox_common.mirror import Mirror
 from devbox_operator import paths
 from devbox_operator.credentials import selects
 
 from .control_plane import NODE
 
-LINGERS_SECONDS: Final = 0.3
+BEAT_SECONDS: Final = 1.0
+_numbers = itertools.count(2)
+"""Of the pods' addresses, whichever node they are on."""
 NOTHING: Final[Mapping[str, str]] = {}
 
 
@@ -35,44 +38,65 @@ def moment(ago: float = 0.0) -> str:
 class FakeKubelet:
     """It acts on what it sees of pods."""
 
-    def __init__(self, api: KubeApi, node: KubeApi) -> None:
-        self._api, self._node = api, node
-        self._numbers = itertools.count(2)
+    def __init__(self, api: KubeApi, node: KubeApi, name: str = NODE) -> None:
+        """`name`: the node's, whose client `node` is."""
+        self._api, self._node, self.name = api, node, name
         self._tasks: set[asyncio.Task[None]] = set()
         self._mirror: Mirror[Object] = Mirror(
             api, paths.pods(), lambda item: item, label_selector=names.DEVBOX_LABEL, on_change=self._changed
         )
+        self._policies: Mirror[Object] = Mirror(api, paths.networkpolicies(), lambda item: item, on_change=self._policy_changed)
         self._ending: set[str] = set()
         self.idle = False
         """It does nothing: pods stay where they are."""
-        self.lingers = LINGERS_SECONDS
-        """How long processes live on when they are asked to end; at most for their pod's grace period."""
+        self.binds = True
+        """New pods come to this node."""
+        self.lost = False
+        """Neither it nor its pods are heard of; it does nothing, either."""
         self.exposed: list[str] = []
-        """Pods that no NetworkPolicy held in their last moment."""
+        """Pods that no NetworkPolicy held while they had processes, and when that was."""
 
     @contextlib.asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """While it watches."""
-        task = asyncio.create_task(self._mirror.run())
+        mirrors = [asyncio.create_task(mirror.run()) for mirror in (self._policies, self._mirror)]
         try:
+            await self._policies.synced.wait()
             await self._mirror.synced.wait()
             yield
         finally:
-            for each in (task, *self._tasks):
+            for each in (*mirrors, *self._tasks):
                 each.cancel()
-            await asyncio.gather(task, *self._tasks, return_exceptions=True)
-        assert not self.exposed, f"no NetworkPolicy held these while they ended: {', '.join(self.exposed)}"
+            await asyncio.gather(*mirrors, *self._tasks, return_exceptions=True)
+        assert not self.exposed, f"no NetworkPolicy held these: {', '.join(self.exposed)}"
 
     def _changed(self, _: object, old: Object | None, new: Object | None) -> None:
-        if new is None or self.idle:
+        if new is None or self.idle or self.lost:
             return
         spec, metadata = new["spec"], new["metadata"]
         if "deletionTimestamp" in metadata:
-            if metadata["uid"] not in self._ending:
+            if spec.get("nodeName") == self.name and metadata["uid"] not in self._ending:
                 self._ending.add(metadata["uid"])
-                self._start(self.end(new))
-        elif not spec.get("schedulingGates") and not spec.get("nodeName"):
+                self._start(self._take_time(new))
+        elif self.binds and not spec.get("schedulingGates") and not spec.get("nodeName"):
             self._start(self._run(new))
+
+    def _policy_changed(self, key: tuple[str, str], old: Object | None, new: Object | None) -> None:
+        if old is None or (new is not None and new["spec"] == old["spec"]):
+            return
+        left = list(self._policies.within(key[0]).values())
+        for pod in list(self._mirror.within(key[0]).values()):
+            if pod["spec"].get("nodeName") == self.name and not _held_by(left, pod):
+                self._start(self._look(pod, f"when {key[1]} {'changed' if new else 'went'}"))
+
+    async def _look(self, pod: Object, when: str) -> None:
+        """The two watches are not one: what seems to be exposed may be gone already, or held by what is newer."""
+        metadata = pod["metadata"]
+        with contextlib.suppress(ApiError):
+            found = await self._api.request("GET", paths.pods(metadata["namespace"], metadata["name"]))
+            over = found["metadata"]["uid"] != metadata["uid"] or found["status"].get("phase") in ("Succeeded", "Failed")
+            if not over and not await held(self._api, found):
+                self.exposed.append(f"{metadata['namespace']}/{metadata['name']} {when}")
 
     def _start(self, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -85,22 +109,68 @@ class FakeKubelet:
             "apiVersion": "v1",
             "kind": "Binding",
             "metadata": {"name": metadata["name"]},
-            "target": {"apiVersion": "v1", "kind": "Node", "name": NODE},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": self.name},
         }
         # (It may be gone by now, or bound by an earlier event.)
         with contextlib.suppress(ApiError):
             await self._api.request("POST", f"{paths.pods(metadata['namespace'], metadata['name'])}/binding", body=binding)
-            number = next(self._numbers)
+            await self._look(pod, "when it started")
+            number = next(_numbers)
             await self.says(pod, **running(f"10.204.{number // 250}.{2 + number % 250}"))
 
+    async def _take_time(self, pod: Object) -> None:
+        await asyncio.sleep(pod["metadata"].get("deletionGracePeriodSeconds", 0))
+        if not self.lost:
+            await self.end(pod)
+
     async def end(self, pod: Object) -> None:
-        """Its processes end in their own time; then the container is gone, and the object may go."""
+        """The last of its processes ends now; then the object may go."""
         metadata = pod["metadata"]
-        await asyncio.sleep(min(self.lingers, metadata.get("deletionGracePeriodSeconds", self.lingers)))
         with contextlib.suppress(ApiError):
             if pod["spec"].get("nodeName") and not await held(self._api, pod):
-                self.exposed.append(f"{metadata['namespace']}/{metadata['name']}")
+                self.exposed.append(f"{metadata['namespace']}/{metadata['name']} in its last moment")
         await gone(self._node, metadata["namespace"], metadata["name"], metadata["uid"])
+
+    def back(self) -> None:
+        """It was lost, and sees what there is to do."""
+        self.lost = False
+        self._ending.clear()
+        for pod in list(self._mirror.objects.values()):
+            self._changed(None, None, pod)
+
+    @contextlib.asynccontextmanager
+    async def beating(self) -> AsyncIterator[None]:
+        """While the node is there: Ready, and a Lease that is renewed."""
+        await self._beat()
+        task = asyncio.create_task(self._beats())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _beats(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            if not self.lost:
+                with contextlib.suppress(ApiError):
+                    await self._beat()
+
+    async def _beat(self) -> None:
+        at = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+        metadata = {"name": self.name, "namespace": "kube-node-lease"}
+        renewed = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        spec = {"holderIdentity": self.name, "leaseDurationSeconds": 40, "renewTime": renewed}
+        body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+        await self._node.request(
+            "PATCH", f"{at}/{self.name}?fieldManager=kubelet&force=true", body=body, content_type=APPLY_PATCH
+        )
+        found = await self._node.request("GET", paths.core("nodes", "", self.name))
+        conditions = (found.get("status") or {}).get("conditions") or ()
+        if not any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
+            ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastTransitionTime": moment()}
+            path = f"{paths.core('nodes', '', self.name)}/status"
+            await self._node.request("PATCH", path, body={"status": {"conditions": [ready]}}, content_type=MERGE_PATCH)
 
     async def says(self, pod: Object, **status: Any) -> None:
         """A pod's status, merged into what is there."""
@@ -117,7 +187,10 @@ async def gone(node: KubeApi, namespace: str, name: str, uid: str) -> None:
 
 async def held(api: KubeApi, pod: Object) -> bool:
     """Some NetworkPolicy selects the pod, in both directions: what nothing allows is denied."""
-    policies = (await api.list(paths.networkpolicies(pod["metadata"]["namespace"])))[0]
+    return _held_by((await api.list(paths.networkpolicies(pod["metadata"]["namespace"])))[0], pod)
+
+
+def _held_by(policies: Sequence[Object], pod: Object) -> bool:
     specs = [item["spec"] for item in policies if set(item["spec"]["policyTypes"]) == {"Ingress", "Egress"}]
     return any(selects(LabelSelector.model_validate(spec["podSelector"]), pod["metadata"]["labels"]) for spec in specs)
 

@@ -24,6 +24,10 @@ Place = tuple[str, str]
 """(namespace, name)."""
 
 
+GRACE_SECONDS: Final = 1
+"""That Devboxes' pods have, unless a test says otherwise: all of them take all of it (fake_kubelet.py)."""
+
+
 def devbox(namespace: str, name: str, **spec: Any) -> Object:
     """A Devbox with two gateways."""
     gateways = [{"name": gateway, "gatewayRef": {"name": gateway.lower()}} for gateway in GATEWAYS]
@@ -31,7 +35,13 @@ def devbox(namespace: str, name: str, **spec: Any) -> Object:
         "apiVersion": names.API_VERSION,
         "kind": "Devbox",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"image": "localhost/agent", "command": ["sleep", "infinity"], "gateways": gateways, **spec},
+        "spec": {
+            "image": "localhost/agent",
+            "command": ["sleep", "infinity"],
+            "gateways": gateways,
+            "terminationGracePeriodSeconds": GRACE_SECONDS,
+            **spec,
+        },
     }
 
 

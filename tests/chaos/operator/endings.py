@@ -13,10 +13,11 @@ from pathlib import Path
 from time import monotonic as now
 from typing import Final
 
+import yaml
 from tests.chaos.report import Row
 from tests.chaos.world import eventually
 from tests.support.fake_kubelet import FakeKubelet
-from tests.support.fleet import leftovers
+from tests.support.fleet import GRACE_SECONDS, leftovers
 
 from devbox_api import names
 from devbox_cluster.paths import PROJECT
@@ -33,7 +34,7 @@ POLICY: Final = {
     "metadata": {"name": "web"},
     "spec": {"allowedHostnames": ["github.com"]},
 }
-EXAMPLES: Final = [f"--filename={path}" for path in sorted(Path(PROJECT, "examples").glob("*.yaml"))]
+EXAMPLES: Final = sorted(Path(PROJECT, "examples").glob("*.yaml"))
 ORDERS: Final = tuple(permutations(("Devbox", "GatewayConfig", "EgressPolicy", "Secret")))
 """What a person, or a tool that prunes, may delete first, second and so on."""
 
@@ -80,7 +81,7 @@ def _scenarios(orders: Sequence[Sequence[str]]) -> list[Scenario]:
             )
             for order in orders
         ),
-        Scenario("kubectl delete -f examples/", partial(_kubectl, "apply"), _examples),
+        Scenario("kubectl delete -f examples/", _apply_examples, _examples),
         *(
             Scenario(
                 f"pruned as Argo CD does it ({propagation}), by name {way}",
@@ -164,7 +165,8 @@ async def _insist(stage: Stage, path: str) -> None:
 
 async def _examples(stage: Stage, space: str) -> str:
     """As people do it; then what stage.namespace() made, so that nothing may be left."""
-    await _kubectl("delete", stage, space, f"--timeout={GONE_SECONDS:g}s")
+    files = [f"--filename={path}" for path in EXAMPLES]
+    await _kubectl(stage, "delete", *files, "--namespace", space, f"--timeout={GONE_SECONDS:g}s")
     for path in (*_paths("GatewayConfig", space), *_paths("Secret", space)):
         if await stage.get(path) is not None:
             await _insist(stage, path)
@@ -190,8 +192,17 @@ async def _pruned(stage: Stage, space: str, *, propagation: str, backwards: bool
     return ", ".join(left)
 
 
-async def _kubectl(verb: str, stage: Stage, space: str, *flags: str) -> None:
-    await asyncio.to_thread(stage.release.plane.kubectl, verb, *EXAMPLES, "--namespace", space, *flags)
+async def _apply_examples(stage: Stage, space: str) -> None:
+    """With the grace period that all Devboxes have here."""
+    items = [item for path in EXAMPLES for item in yaml.safe_load_all(path.read_text()) if item]
+    for item in items:
+        if item["kind"] == "Devbox":
+            item["spec"]["terminationGracePeriodSeconds"] = GRACE_SECONDS
+    await _kubectl(stage, "apply", "--filename=-", "--namespace", space, stdin=yaml.safe_dump_all(items))
+
+
+async def _kubectl(stage: Stage, *arguments: str, stdin: str | None = None) -> None:
+    await asyncio.to_thread(stage.release.plane.kubectl, *arguments, stdin=stdin)
 
 
 async def _without(stage: Stage, path: str) -> str:

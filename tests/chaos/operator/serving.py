@@ -20,15 +20,13 @@ from tests.chaos.client import Client
 from tests.chaos.forwarder import Forwarder
 from tests.chaos.world import API_ADDRESS, Replica, eventually
 from tests.support.control_plane import NODE, ControlPlane
-from tests.support.fake_kubelet import gone
+from tests.support.fake_kubelet import FakeKubelet
 from tests.support.fleet import HOSTS
 from tests.support.gateway_process import HOST, running, server_tls, write_files
 from tests.support.netns import GATEWAY
 from tests.support.release import NAMESPACE, token_of, write_kubeconfig
 
-from devbox_api import names
 from devbox_common.kube import MERGE_PATCH, KubeApi, Object
-from devbox_common.mirror import Key, Mirror
 from devbox_demo.credentials import make_certificates
 from devbox_operator import paths
 
@@ -39,15 +37,12 @@ READY_SECONDS: Final = 30.0
 class Serving:
     """The gateways of a release."""
 
-    def __init__(
-        self, plane: ControlPlane, kube: KubeApi, *, node: KubeApi, folder: Path, upstream: Api, trust: ssl.SSLContext
-    ) -> None:
-        self.plane, self.kube, self.node, self.folder, self.upstream, self.trust = plane, kube, node, folder, upstream, trust
+    def __init__(self, plane: ControlPlane, kube: KubeApi, *, folder: Path, upstream: Api, trust: ssl.SSLContext) -> None:
+        self.plane, self.kube, self.folder, self.upstream, self.trust = plane, kube, folder, upstream, trust
         self.service = Forwarder(GATEWAY, [])
         self.replicas: list[Replica] = []
         self._stack = contextlib.AsyncExitStack()
         self._clients: list[Client] = []
-        self._ending: set[asyncio.Task[None]] = set()
 
     async def start(self, prefix: Sequence[str] = ()) -> Replica:
         """One more gateway, ready, with the settings that the release's chart wrote. `prefix`: what its command line begins with."""
@@ -91,30 +86,6 @@ class Serving:
         path = f"{paths.pods(namespace, name)}/status"
         await self.kube.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
 
-    @contextlib.asynccontextmanager
-    async def kubelet(self) -> AsyncIterator[None]:
-        """Pods of ours that are being deleted go, as when a kubelet has ended their containers."""
-        pods = Mirror[Object](
-            self.kube, paths.pods(), lambda item: item, label_selector=names.DEVBOX_LABEL, on_change=self._changed
-        )
-        task = asyncio.create_task(pods.run())
-        try:
-            await pods.synced.wait()
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, *self._ending, return_exceptions=True)
-
-    def _changed(self, key: Key, old: Object | None, new: Object | None) -> None:
-        if new is not None and "deletionTimestamp" in new["metadata"] and new["spec"].get("nodeName"):
-            task = asyncio.create_task(self.end_pod(*key, new["metadata"]["uid"]))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
-
-    async def end_pod(self, namespace: str, name: str, uid: str) -> None:
-        """The pod is gone, and its node says so."""
-        await gone(self.node, namespace, name, uid)
-
     async def token(self, namespace: str, pod: str, gateway: str) -> str:
         """What is in the devbox's environment."""
         item = await self.kube.request("GET", paths.secrets(namespace, pod))
@@ -148,8 +119,10 @@ async def serving(plane: ControlPlane, kube: KubeApi) -> AsyncIterator[Serving]:
         upstream = await stack.enter_async_context(api(API_ADDRESS, server_tls(folder)))
         node = await stack.enter_async_context(plane.node())
         trust = ssl.create_default_context(cadata=pair.ca)
-        result = Serving(plane, kube, node=node, folder=folder, upstream=upstream, trust=trust)
+        result = Serving(plane, kube, folder=folder, upstream=upstream, trust=trust)
         stack.push_async_callback(result.close)
         await stack.enter_async_context(result.service)
-        await stack.enter_async_context(result.kubelet())
+        kubelet = FakeKubelet(kube, node)
+        kubelet.binds = False  # (run_pod does)
+        await stack.enter_async_context(kubelet.working())
         yield result
