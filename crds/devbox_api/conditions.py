@@ -60,6 +60,8 @@ class Reason(StrEnum):
     POD_REFUSED = "PodRefused"
     POD_PENDING = "PodPending"
     POD_NOT_READY = "PodNotReady"
+    NODE_LOST = "NodeLost"
+    POD_STUCK = "PodStuck"
     POD_FAILED = "PodFailed"
     POD_SUCCEEDED = "PodSucceeded"
     COMMAND_ENDED = "CommandEnded"
@@ -206,6 +208,17 @@ REASONS: Final[dict[Reason, Meaning]] = {
         (_C.POD_READY,), "The pod waits for a node, an image or a volume.", "See kubectl describe pod."
     ),
     Reason.POD_NOT_READY: Meaning((_C.POD_READY,), "The pod runs, its container is not ready.", "See kubectl logs."),
+    Reason.NODE_LOST: Meaning(
+        (_C.POD_READY,),
+        "The pod's node does not answer, so that nobody ends the pod. Once the pod is being deleted and had its time, another one is made "
+        "a minute later; but not beside one that may still write to a PersistentVolumeClaim that both mount.",
+        "Wait; where the message says so, bring the node back, or, once it is certain that it is off, delete its Node object.",
+    ),
+    Reason.POD_STUCK: Meaning(
+        (_C.POD_READY,),
+        "The pod is being deleted, had its time and a minute, and is still there, though its node answers.",
+        "See kubectl describe pod: a finalizer, a volume or a process may keep it.",
+    ),
     Reason.POD_FAILED: Meaning(
         (_C.POD_READY,), "The pod failed or was evicted; a new one follows with a growing pause.", "See kubectl describe pod."
     ),

@@ -5,7 +5,7 @@ MiB at most, but a namespace may have thousands, and what is too long must not o
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -17,6 +17,8 @@ MOST_LABELS: Final = 16 << 10
 MOST_GATES: Final = 16
 MOST_TROUBLE: Final = 1024
 """Characters of what is wrong with a pod."""
+MOST_VOLUMES: Final = 64
+"""Of a pod: twice what a Devbox may have."""
 MOST_FIELDS: Final = 4096
 """Characters of the hashes by which a pod's annotation says what it was made of."""
 MOST_OWNERS: Final = 64
@@ -40,6 +42,14 @@ def word(text: str) -> str:
 def labels(found: Mapping[str, str]) -> Mapping[str, str] | None:
     """A pod's; None: too many to be kept."""
     return found if sum(len(key) + len(value) for key, value in found.items()) <= MOST_LABELS else None
+
+
+def claims(volumes: Sequence[Mapping[str, Any]]) -> frozenset[str] | None:
+    """The PersistentVolumeClaims of a pod's volumes; None: too many to be kept."""
+    if len(volumes) > MOST_VOLUMES:
+        return None
+    found = (volume.get("persistentVolumeClaim") or {} for volume in volumes)
+    return frozenset(str(claim["claimName"]) for claim in found if "claimName" in claim)
 
 
 def policy(spec: Mapping[str, Any]) -> Mapping[str, Any]:

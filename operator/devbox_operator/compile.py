@@ -13,7 +13,7 @@ from devbox_api.devbox import DevboxGateway
 from devbox_common.kube import Object
 from devbox_common.shown import command
 
-from . import credentials, init, keeping, lifecycle, pod
+from . import credentials, init, keeping, lifecycle, lingering, pod
 from .credentials import Problem
 from .documents import egress_name, gateway_name
 from .index import Source
@@ -72,11 +72,12 @@ def compile_devbox(snapshot: Snapshot, settings: Settings) -> Desired:
     document, problem = (None, egress) if isinstance(egress, Problem) else (egress, None)
     documents = {name for binding in bindings for name in (binding.gateway, binding.credential) if name}
     documents |= {document} if document else set()
+    endings = lingering.endings(snapshot, settings)
     return Desired(
         bindings=bindings,
         refused=_namespace(snapshot, settings) or _volumes(snapshot),
         missing=tuple(sorted(name for name in documents if name not in snapshot.documents)),
-        step=lifecycle.plan(snapshot.devbox, snapshot.pods, spec_hash, snapshot.now, init.digest(settings)),
+        step=lifecycle.plan(snapshot.devbox, snapshot.pods, spec_hash, snapshot.now, init.digest(settings), endings=endings),
         spec_hash=spec_hash,
         spec_fields=pod.spec_fields(snapshot.devbox, snapshot.system.service_ips),
         egress=document,

@@ -14,6 +14,7 @@ from devbox_api.conditions import ConditionType, Reason
 from devbox_api.devbox import DevboxStatus
 from devbox_api.shared import Condition
 
+from .lingering import Endings
 from .model import DevboxView, PodView, parse_time
 from .pod import pod_name
 from .queue import pause
@@ -79,7 +80,15 @@ def strays(pods: Iterable[PodView], uid: str | None) -> list[PodView]:
     return [pod for pod in pods if not pod.deleting and (pod.owner != uid if uid else not pod.owner)]
 
 
-def plan(view: DevboxView, pods: Iterable[PodView], wanted_hash: str, now: datetime, wanted_init: str = "") -> Step:
+def plan(
+    view: DevboxView,
+    pods: Iterable[PodView],
+    wanted_hash: str,
+    now: datetime,
+    wanted_init: str = "",
+    *,
+    endings: Endings = Endings(),  # noqa: B008 (frozen)
+) -> Step:
     """What to do about the Devbox's pod. (`wanted_init`: init.digest.)"""
     mine = own(view, pods)
     current = mine[0] if mine else None
@@ -87,13 +96,15 @@ def plan(view: DevboxView, pods: Iterable[PodView], wanted_hash: str, now: datet
     known = max(status.incarnation or 0, current.incarnation if current else 0)
     if view.deleting:
         return Leave("the Devbox is being deleted")
-    if current is not None and current.incarnation == 0:
-        return Keep(current) if current.deleting else Replace(current, "its number is not the one that its name is made of")
-    if current is None or current.incarnation < known:
+    if current is None or 0 < current.incarnation < known:
         # (An older pod that is still there is one whose successor's pod was never posted, or is gone.)
-        return _without_pod(view, known, now)
+        beside = next((pod for pod in mine if pod.deleting and endings.shared(pod)), None)
+        return _without_pod(view, known, now) if beside is None else Keep(beside)
     if current.deleting:
-        return Keep(current)
+        # (It never comes back, and is not counted as a failure: nodes are lost, and pods deleted, whatever runs in them.)
+        return Create(known + 1, 0) if endings.of(current, now).follows else Keep(current)
+    if current.incarnation == 0:
+        return Replace(current, "its number is not the one that its name is made of")
     if current.ended:
         return _after_end(view, current, known, now)
     if view.restarted_at and view.restarted_at != current.restarted_at:
@@ -142,8 +153,8 @@ def _without_pod(view: DevboxView, known: int, now: datetime) -> Step:
     if condition.status == "Unknown":
         # Noticed before (that is what Unknown says): the pause is counted from then.
         at, message = since + timedelta(seconds=pause(failures - 1, FIRST_PAUSE)), condition.message
-    elif condition.reason == Reason.WAITING or not status.pod_uid:
-        # It had not started, or we took it away ourselves.
+    elif condition.reason in (Reason.WAITING, Reason.NODE_LOST, Reason.POD_STUCK) or not status.pod_uid:
+        # It had not started, or was taken away.
         at, message = now, condition.message
     else:
         long = condition.status == "True" and now - since >= LONG_ENOUGH

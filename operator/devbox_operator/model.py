@@ -175,6 +175,12 @@ class PodView:
     init_hash: str = ""
     spec_fields: Mapping[str, str] = field(default_factory=dict, hash=False)
     """What the pod was made of, by field of the Devbox (pod.spec_fields); empty where an older version made it."""
+    node: str = ""
+    """Where it was bound to; empty: it never ran."""
+    ends: datetime | None = None
+    """Of one that is being deleted: when its processes' time is over."""
+    claims: frozenset[str] | None = frozenset()
+    """PersistentVolumeClaims that it mounts. None: too many to be kept, so that it may mount any."""
 
     @property
     def held(self) -> bool:
@@ -229,6 +235,9 @@ class PodView:
             init=InitView.of(spec, status),
             init_hash=bounds.word(annotations.get(names.INIT_HASH_ANNOTATION, "")),
             spec_fields=_fields(annotations.get(names.SPEC_FIELDS_ANNOTATION, "")),
+            node=spec.get("nodeName") or "",
+            ends=parse_time(metadata.get("deletionTimestamp")),
+            claims=bounds.claims(spec.get("volumes") or ()),
         )
 
 
@@ -444,5 +453,7 @@ class Snapshot:
     """Names in the credentials namespace."""
     system: System
     now: datetime
+    silent: Mapping[str, datetime | None] = field(default_factory=dict)
+    """Nodes of the pods whose kubelet is not heard, and since when; None: there is no such Node any more."""
     mirrored: Mapping[Key, Mapping[str, str]] = field(default_factory=dict)
     """Source Secret to the credentials made from it: name, and until when it is kept though the Secret does not bear it out (or empty)."""

@@ -75,9 +75,10 @@ class Observer:
         if self._settings.source_secrets == "All":
             await self._watches.secret((box.namespace, ""))  # so that the token Secret can be seen
         volumes = {item: await self._mountable(box.namespace, *item) for item in sorted(refs.volumes)}
+        pods = tuple(self._watches.pods(devbox.key))
         return Snapshot(
             devbox=devbox,
-            pods=tuple(self._watches.pods(devbox.key)),
+            pods=pods,
             gateways=gateways,
             secrets=secrets,
             labels=await self._labels(box.namespace, gateways),
@@ -87,6 +88,7 @@ class Observer:
             documents=_Names(self._watches, self._settings.credentials_namespace),
             system=self.system(),
             now=datetime.now(UTC),
+            silent=self._silent(pods),
             mirrored={key: self._watches.mirrored(key) for key in secrets},
         )
 
@@ -130,20 +132,25 @@ class Observer:
     def floor(self) -> frozenset[str]:
         """Addresses of nodes, API server and gateway, and of the Services of the last two."""
         groups = [group for mirror in self._watches.floor for group in mirror.objects.values()]
-        groups += [node.addresses for node in self._watches.nodes.objects.values()]
+        groups += [node.place.addresses for node in self._watches.nodes.objects.values()]
         return self.api_server.addresses.union(address for group in groups for address in group)
 
     def bridges(self) -> tuple[Network, ...]:
         """Where nodes are in the ranges of their pods."""
-        cidrs = (cidr for node in self._watches.nodes.objects.values() for cidr in node.pod_cidrs)
+        cidrs = (cidr for node in self._watches.nodes.objects.values() for cidr in node.place.pod_cidrs)
         return floor.collapsed(floor.bridges(cidrs))
 
     def ranges(self) -> tuple[Network, ...]:
         """Of the cluster's pods and Services: what Nodes and ServiceCIDRs say, and what the settings add."""
-        groups = [node.pod_cidrs for node in self._watches.nodes.objects.values()]
+        groups = [node.place.pod_cidrs for node in self._watches.nodes.objects.values()]
         groups += self._watches.service_cidrs.objects.values()
         seen = frozenset(cidr for group in groups for cidr in group)
         return floor.collapsed(seen.union(map(str, self._settings.cluster_cidrs)))
+
+    def _silent(self, pods: Iterable[PodView]) -> Mapping[str, datetime | None]:
+        """Of the pods' nodes."""
+        found = {pod.node: self._watches.nodes.objects.get(("", pod.node)) for pod in pods if pod.node}
+        return {name: node and node.silent_since for name, node in found.items() if node is None or node.silent_since}
 
     async def _labels(self, namespace: str, gateways: Mapping[Key, GatewayView | None]) -> Mapping[str, str]:
         """The namespace's labels, where a selector asks for them."""

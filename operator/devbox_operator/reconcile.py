@@ -30,6 +30,7 @@ from .denial import Denial
 from .index import Index, References
 from .invalid import report_invalid
 from .keys import Kind, WorkKey
+from .lingering import endings
 from .model import DevboxView, Key, PodView, Snapshot
 from .namespaced import Shared
 from .observe import Observer
@@ -178,7 +179,8 @@ class DevboxReconciler:
                 log.info("pod_replaced", pod=old.name, namespace=old.namespace, why=why)
                 await self._delete_pod(old)
                 outcome = replace(now_at, incarnation=max(now_at.incarnation, old.incarnation), failures=0)
-                return replace(outcome, pod=replace(old, deleting=True), waiting=f"{why}; a new one follows"), version
+                ends = snapshot.now + timedelta(seconds=old.grace)
+                return replace(outcome, pod=replace(old, deleting=True, ends=ends), waiting=why), version
             case lifecycle.Create(number, failures):
                 return await self._create(snapshot, desired, number, failures, now_at)
             case lifecycle.Keep(kept):
@@ -225,6 +227,8 @@ class DevboxReconciler:
                 raise  # (A conflict: it was posted by us, before an interruption; the next look finds it.)
             return replace(outcome, refused=Problem(Reason.POD_REFUSED, error.message)), version
         log.info("pod_created", pod=made.name, namespace=made.namespace, devbox=box.name, incarnation=number)
+        for left in (other for other in lifecycle.own(view, snapshot.pods) if other.deleting):
+            log.warning("pod_left_behind", pod=left.name, namespace=left.namespace, node=left.node)
         await self._delete_stale(snapshot, made)
         return _with(replace(outcome, pod=made), await self._attach(snapshot, desired, made, account)), version
 
@@ -324,6 +328,12 @@ class DevboxReconciler:
             times.append(outcome.attached.renew_at)
         if outcome.pod and outcome.pod.started and ended_quickly(snapshot, outcome.pod):
             times.append(outcome.pod.started + QUICK)
+        if (
+            outcome.pod
+            and outcome.pod.deleting
+            and (again := endings(snapshot, self._settings).of(outcome.pod, snapshot.now).again)
+        ):
+            times.append(again)
         if desired.refused:
             # A volume that appears without the label is not in the mirror; its owner wants to see what is missing.
             times.append(snapshot.now + timedelta(seconds=15))

@@ -102,7 +102,7 @@ class Egress(SettingsModel):
 
 
 class Keeping(SettingsModel):
-    """How long what a Secret held stays in use though it can't be had any more (keeping.py)."""
+    """How long what a Secret held stays in use though it can't be had any more (keeping.py), and a pod in its place that nobody ends."""
 
     forbidden_seconds: float = Field(default=120, ge=1, le=120)
     """The API server refuses to show it."""
@@ -110,6 +110,8 @@ class Keeping(SettingsModel):
     """What it holds now can be no credential."""
     stale_seconds: float = Field(default=300, ge=1, le=300)
     """The API server has no answer: counted as a refusal from then on."""
+    lost_node_seconds: float = Field(default=60, ge=1, le=3600)
+    """A pod on a node that does not answer, beyond the time that it was given to end: then the next one is made (lingering.py)."""
 
 
 class Lease(SettingsModel):

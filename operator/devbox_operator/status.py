@@ -29,6 +29,7 @@ from .compile import Desired
 from .conditions import Finding, Regarding, bad, events, from_problems, good, merge, summarise, unknown
 from .confinement import Confinement, confinement
 from .credentials import Problem
+from .lingering import Ending, endings, silence
 from .model import DevboxView, Key, PodView, Snapshot, format_time
 from .pod import gateway_url, grace
 from .settings import Settings
@@ -72,13 +73,14 @@ def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, settin
     box, pod = snapshot.devbox.box, outcome.pod
     in_force = outcome.attached is not None and outcome.attached.confined
     confined = confinement(pod, snapshot.policies, settings, in_force=in_force)
+    end = endings(snapshot, settings, outcome.ended).of(pod, snapshot.now) if pod is not None and pod.deleting else None
     refused = [problem for problem in (desired.refused, desired.egress_problem) if problem]
     findings: dict[ConditionType, Finding] = {
         _C.ACCEPTED: from_problems(refused, good(Reason.ACCEPTED, _remark(box.spec))),
         _C.CREDENTIALS_RESOLVED: from_problems(desired.problems, good(Reason.RESOLVED)),
         _C.TOKENS_ISSUED: _tokens(outcome),
         _C.EGRESS_CONFINED: confined.finding,
-        _C.POD_READY: _pod_ready(snapshot, desired, outcome),
+        _C.POD_READY: _pod_ready(snapshot, desired, outcome, end),
         _C.RESTART_REQUIRED: _restart(snapshot, desired, pod),
     }
     blocking = (_C.EGRESS_CONFINED,) if confined.blocks else ()
@@ -86,7 +88,8 @@ def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, settin
     if not snapshot.system.ready and pod is None:
         # Nothing that the user wrote is at fault.
         findings[_C.POD_READY] = bad(Reason.WAITING, "the gateway's Service or certificate is not there yet")
-    summarise(findings, needed, stalled=_stalled(desired, findings, confined) or _over(snapshot, outcome))
+    over = _over(snapshot, outcome) or (end is not None and end.stuck)
+    summarise(findings, needed, stalled=over or _stalled(desired, findings, confined))
     if not snapshot.system.ready and findings[_C.READY].reason == Reason.WAITING:
         findings[_C.READY] = bad(Reason.SYSTEM_NOT_READY, findings[_C.POD_READY].message)
     if found := ending(snapshot.system.authority, settings.release_namespace, snapshot.now):
@@ -135,7 +138,7 @@ def _tokens(outcome: Outcome) -> Finding:
     return good(Reason.ISSUED)
 
 
-def _pod_ready(snapshot: Snapshot, desired: Desired, outcome: Outcome) -> Finding:
+def _pod_ready(snapshot: Snapshot, desired: Desired, outcome: Outcome, end: Ending | None) -> Finding:
     pod = outcome.pod
     if outcome.refused is not None:
         return bad(outcome.refused.reason, outcome.refused.message)
@@ -143,8 +146,8 @@ def _pod_ready(snapshot: Snapshot, desired: Desired, outcome: Outcome) -> Findin
         return (unknown if pod is None else bad)(Reason.POD_FAILED, outcome.waiting)
     if pod is None:
         return bad(Reason.WAITING, outcome.waiting or "see the other conditions")
-    if pod.deleting:
-        return bad(Reason.WAITING, f"pod {pod.name} ends; {outcome.waiting or 'a new one follows'}")
+    if end is not None:
+        return bad(end.reason, end.message if outcome.ended or not outcome.waiting else f"{outcome.waiting}: {end.message}")
     if pod.phase == "Succeeded":
         return bad(Reason.POD_SUCCEEDED, f"the command of pod {pod.name} ended, and restartPolicy says that this is the end")
     if pod.phase == "Failed":
@@ -163,6 +166,9 @@ def _pod_ready(snapshot: Snapshot, desired: Desired, outcome: Outcome) -> Findin
     if pod.held:
         starts = f"pod {pod.name} starts; {INIT_CONTAINER} lets its agent run once the gateway answers and nothing else does"
         return bad(Reason.POD_PENDING, pod.trouble or starts)
+    if pod.node in snapshot.silent:
+        said = f"node {pod.node} of pod {pod.name} {silence(snapshot.silent[pod.node])}"
+        return bad(Reason.NODE_LOST, f"{said}; Kubernetes gives up on its pods after the time that they tolerate that")
     if pod.phase == "Running":
         return bad(Reason.POD_NOT_READY, pod.trouble or f"the container of pod {pod.name} is not ready")
     return bad(Reason.POD_PENDING, pod.trouble or f"pod {pod.name} starts")

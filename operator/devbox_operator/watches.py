@@ -21,7 +21,7 @@ from devbox_common.clock import now
 from devbox_common.kube import ApiError, KubeApi, Object
 from devbox_common.mirror import Mirror
 
-from . import documents, floor, network, paths
+from . import documents, floor, network, nodes, paths
 from .index import Index
 from .keys import CERTIFICATES, FLOOR, Kind, WorkKey
 from .model import (
@@ -99,7 +99,7 @@ class Watches:
             self._named(paths.endpointslices("default"), "kubernetes", floor.slice_addresses, lambda *_: add(FLOOR)),
         ]
         """Whose addresses nothing may lead to, with the nodes: the gateway, the API server. What a Service leads to counts as it does."""
-        self.nodes: Mirror[floor.NodeView] = Mirror(api, paths.core("nodes"), floor.node, on_change=lambda *_: add(FLOOR))
+        self.nodes: Mirror[nodes.NodeView] = Mirror(api, paths.core("nodes"), nodes.node, on_change=self._node_changed)
         self.service_cidrs: Mirror[tuple[str, ...]] = Mirror(
             api, paths.SERVICE_CIDRS, floor.service_cidrs, on_change=lambda *_: add(FLOOR), optional=True
         )
@@ -399,6 +399,14 @@ class Watches:
 
     def _pod_changed(self, key: Key, old: PodView | None, new: PodView | None) -> None:
         self._wake(sorted({(key[0], pod.devbox) for pod in (old, new) if pod is not None}))
+
+    def _node_changed(self, key: Key, old: nodes.NodeView | None, new: nodes.NodeView | None) -> None:
+        if (old and old.place) != (new and new.place):
+            self._add(FLOOR)
+        if old is not None and (new is None or old.silent_since != new.silent_since):
+            # Who waits for an end there.
+            pods = [pod for mirror in self._pods.values() for pod in mirror.objects.values() if pod.node == key[1]]
+            self._wake(sorted({(pod.namespace, pod.devbox) for pod in pods}))
 
     def _gateway_changed(self, key: Key, old: GatewayView | None, new: GatewayView | None) -> None:
         """(Its status says how many use it, which is no news for them.)"""

@@ -1,6 +1,6 @@
 """The operator's faults by name, each on a control plane of its own. Called by tests/chaos/cases.py and test_operator_short.py."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from tests.chaos.report import Row
@@ -18,6 +18,7 @@ from . import (
     hands,
     kills,
     leaves,
+    nodes,
     orphans,
     replicas,
     returns,
@@ -68,15 +69,18 @@ LONG_ONLY: Final = {"operator-silent", "gateway-silent", "operator-storm"}
 closed already when it cuts connections, and leaves its loop unfit to close: not among others in one process."""
 
 
-def alone(case: Case) -> Callable[[bool], Coroutine[Any, Any, list[Row]]]:
+def alone(case: Case, flags: Mapping[str, Mapping[str, str]] | None = None) -> Callable[[bool], Coroutine[Any, Any, list[Row]]]:
     """With a control plane for itself."""
 
     async def run(long: bool) -> list[Row]:
-        with control_plane() as plane:
+        with control_plane(flags) as plane:
             async with stage(install(plane)) as made:
                 return await case(made, long)
 
     return run
 
 
-CASES: Final = {name: alone(case) for name, case in STAGED.items()}
+CASES: Final = {
+    **{name: alone(case) for name, case in STAGED.items()},
+    "operator-node-lost": alone(nodes.lost, nodes.FLAGS),
+}

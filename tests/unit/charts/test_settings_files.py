@@ -71,7 +71,7 @@ EVERYTHING: dict[str, Any] = {
         "workers": 4,
         "resyncSeconds": 60,
         "lease": {"durationSeconds": 9, "renewSeconds": 3},
-        "keeping": {"forbiddenSeconds": 60, "invalidSeconds": 300, "staleSeconds": 200},
+        "keeping": {"forbiddenSeconds": 60, "invalidSeconds": 300, "staleSeconds": 200, "lostNodeSeconds": 90},
     },
     "gateway": {"drainSeconds": 3, "shutdownSeconds": 30},
 }
@@ -121,7 +121,7 @@ def test_every_value_arrives(tmp_path: Path) -> None:
         },
         "egress": {key: EVERYTHING["egress"][key] for key in OPERATORS},
         "lease": {"durationSeconds": 9.0, "renewSeconds": 3.0},
-        "keeping": {"forbiddenSeconds": 60.0, "invalidSeconds": 300.0, "staleSeconds": 200.0},
+        "keeping": {"forbiddenSeconds": 60.0, "invalidSeconds": 300.0, "staleSeconds": 200.0, "lostNodeSeconds": 90.0},
         "adminPort": 8080,
         "resyncSeconds": 60.0,
         "workers": 4,
