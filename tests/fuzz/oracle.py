@@ -26,7 +26,7 @@ _DROPPED_NAME: Final = re.compile(
 _DASHES: Final = bytes.maketrans(b"!#$%&'*+.^`|~", b"-" * 13)
 """To some servers a name with these is the same as one with dashes: it may be dropped as that one is."""
 _TOKEN: Final = b"gws_"
-_ZEROS: Final = re.compile(rb"(?<=\r\n)0{12,}(?=[0-9A-Fa-f]+[\r;])")
+_ZEROS: Final = re.compile(rb"(?<=\r\n)0{2,}(?=[0-9A-Fa-f]+[\r;])")
 """Before a chunk's size. h11 takes 20 digits and no more, a bound of its own; the gateway writes sizes anew."""
 _MAX: Final = 1 << 20
 

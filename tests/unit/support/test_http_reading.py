@@ -113,3 +113,11 @@ def test_a_sample_is_the_same_again_and_most_are_read_by_h11() -> None:
     assert sample(7, 3) == sample(7, 3) != sample(7, 4)
     read = sum(bool(meant(sample(1, number).data)[0]) for number in range(200))
     assert 60 < read < 195
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 2, 7, 30])
+def test_zeros_before_a_chunks_size_mean_nothing_however_many(zeros: int) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    found, stop = meant(head + b"0" * zeros + b"4000000000000010\r\nabc")
+    assert stop is None
+    assert [one.body for one in found] == [b"abc"]
