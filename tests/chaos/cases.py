@@ -6,7 +6,7 @@ Called by __main__.py and test_short.py.
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from . import crowds, files, identity, limits, names, outage, restarts, takeover, upstream_faults
+from . import costs, crowds, files, identity, limits, names, outage, restarts, takeover, upstream_faults
 from .operator import cases as operator
 from .operator import upgrades
 from .report import Row
@@ -35,6 +35,7 @@ CASES: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
     "limits-in-all": limits.in_all,
     "sizes": limits.sizes,
     "files": files.files,
+    "costs": costs.costs,
     **operator.CASES,
     "upgrade": upgrades.upgrade,
 }
