@@ -460,3 +460,34 @@ async def test_one_that_can_not_be_read_again_is_not_there(world: World, status:
     secret.error = 500
     with pytest.raises(ApiError):
         await secret.values()
+
+
+async def test_a_node_that_falls_silent_wakes_those_whose_pods_are_there(world: World) -> None:
+    """And nobody else; the floor is looked at where a node is found elsewhere, not where it is silent."""
+    nodes, pods = paths.core("nodes"), paths.pods()
+    for name, place in (("one", "a"), ("two", "b")):
+        metadata = {
+            "namespace": "team-a",
+            "name": f"{name}-1",
+            "uid": name,
+            "resourceVersion": "2",
+            "labels": {names.DEVBOX_LABEL: name},
+        }
+        world.api.items.setdefault(pods, []).append({"metadata": metadata, "spec": {"nodeName": place}})
+    await world.watches.start()
+    one = WorkKey(Kind.DEVBOX, "team-a", "one")
+    for version, status in enumerate(("Unknown", "True", "False"), start=3):
+        world.added.clear()
+        item = node("a", "34.118.0.0/24", "2600:1f14:1::/80")
+        item["metadata"]["resourceVersion"] = str(version)
+        item["status"]["conditions"] = [{"type": "Ready", "status": status, "lastTransitionTime": "2026-11-23T12:00:00Z"}]
+        world.api.send(nodes, item, "MODIFIED")
+        await until(lambda: world.added)
+        assert set(world.added) == {one}
+        (pod,) = world.watches.pods(("team-a", "one"))
+        assert bool(world.observer._silent([pod])) is (status != "True")
+    world.added.clear()
+    world.api.send(nodes, item, "DELETED")
+    await until(lambda: one in world.added)
+    assert FLOOR in world.added
+    assert world.observer._silent([pod]) == {"a": None}
