@@ -6,6 +6,7 @@ stay Pending, and go at once when they are deleted. It knows nothing of the mach
 and bench/operator.
 """
 
+import asyncio
 import contextlib
 import json
 import os
@@ -19,7 +20,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,8 @@ from devbox_cluster import binaries, config, packages, pki
 from devbox_cluster.paths import bin_dir
 from devbox_common.access import Access
 from devbox_common.kube import KubeApi
+
+from .late import Wire
 
 HOST: Final = "127.0.0.1"
 PORTS: Final = range(16_000, 30_000)
@@ -41,6 +44,7 @@ NODE: Final = "node-1"
 _NODE: Final = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
 DATABASE_BYTES: Final = 8 << 30
 """What etcd takes at most, of which minutes of history are most (2 GiB by default: 200 large objects of each kind are as much)."""
+ANOTHER: Final = "another kube-apiserver"
 PARTS: Final = ("etcd", "kube-apiserver", "kube-controller-manager")
 _CONTROLLERS: Final = (
     *("garbage-collector", "namespace", "serviceaccount", "resourcequota", "clusterrole-aggregation"),
@@ -82,6 +86,7 @@ class ControlPlane:
 
     def _command_lines(self) -> dict[str, list[str]]:
         etcd, peer, manager = free_port(), free_port(), free_port()
+        self.etcd_port = etcd
         client_url, peer_url = f"http://{HOST}:{etcd}", f"http://{HOST}:{peer}"
         conf = self._kubeconfig("controller-manager")
         return {
@@ -180,10 +185,27 @@ class ControlPlane:
                 cwd=self.folder,
             )
 
-    def answers(self) -> bool:
+    @contextlib.asynccontextmanager
+    async def another(self, seconds: float) -> AsyncIterator[str]:
+        """A second API server on the same etcd, whose words come to it so late once it has begun; its URL."""
+        wire = Wire(self.etcd_port)
+        async with wire.open():
+            port = free_port()
+            url = f"https://{HOST}:{port}"
+            flags = {"--etcd-servers": f"http://{HOST}:{wire.port}", "--secure-port": str(port)}
+            self._commands[ANOTHER] = _changed(self._commands["kube-apiserver"], flags)
+            self._launch(ANOTHER)
+            try:
+                await asyncio.to_thread(self._wait, ANOTHER, lambda: self.answers(url))
+                wire.seconds = seconds
+                yield url
+            finally:
+                self.kill(ANOTHER)
+
+    def answers(self, url: str = "") -> bool:
         """The API server is ready."""
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", context=self._tls(), timeout=2) as response:  # noqa: S310 (https)
+            with urllib.request.urlopen(f"{url or self.url}/readyz", context=self._tls(), timeout=2) as response:  # noqa: S310 (https)
                 return bool(response.status == 200)
         except (OSError, urllib.error.URLError):
             return False
@@ -211,7 +233,7 @@ class ControlPlane:
 
     def stop(self) -> None:
         """End all of it."""
-        self.kill(*reversed(PARTS))
+        self.kill(ANOTHER, *reversed(PARTS))
 
 
 def _changed(command: Sequence[str], change: Mapping[str, str]) -> list[str]:

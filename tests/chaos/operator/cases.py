@@ -26,6 +26,7 @@ from . import (
     storm,
     strangers,
     tokens,
+    twins,
     uninstall,
     unwatched,
 )
@@ -63,6 +64,7 @@ STAGED: Final[dict[str, Case]] = {
     "secret-invalid": secrets.rotated,
     "secret-not-granted": secrets.withheld,
     "operator-uninstalled": uninstall.uninstall,
+    "two-api-servers": twins.twins,
 }
 LONG_ONLY: Final = {"operator-silent", "gateway-silent", "operator-storm"}
 """A silence is noticed after 70 s: no test of seconds. The storm's own proxy, an aiohttp server on uvloop, can meet a descriptor that is

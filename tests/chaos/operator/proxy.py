@@ -7,6 +7,7 @@ silent, refused and ended with an ERROR event. Called by stage.py.
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from time import monotonic as now
@@ -65,6 +66,8 @@ class Proxy:
         """`lease`: what the operator's Lease is called at the API server. Those that don't share one don't know of each other."""
         self._plane, self._lease = plane, lease
         self.fault = Fault()
+        self.urls = [plane.url]
+        """Of the API servers behind it, which take turns."""
         self.calls: list[Call] = []
         self.watch_status = 0
         """A status in place of a watch; 0: none."""
@@ -72,6 +75,7 @@ class Proxy:
         """Connections stay; no byte comes or goes."""
         self.frozen_watches = False
         """The same, for watches alone."""
+        self._turns = itertools.count()
         self._dead: set[asyncio.Queue[bytes | None]] = set()
         self._watches: set[asyncio.Queue[bytes | None]] = set()
         self._sockets = Sockets()
@@ -95,6 +99,10 @@ class Proxy:
         assert site._server is not None
         self.url = f"http://{HOST}:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
         return self
+
+    def _url(self) -> str:
+        """The next one's."""
+        return self.urls[next(self._turns) % len(self.urls)]
 
     async def __aexit__(self, *_: object) -> None:
         self.cut_watches()
@@ -136,7 +144,7 @@ class Proxy:
         path, body = self._renamed(request.path_qs, await request.read())
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP}
         try:
-            async with self._http.request(request.method, self._plane.url + path, data=body or None, headers=headers) as answer:
+            async with self._http.request(request.method, self._url() + path, data=body or None, headers=headers) as answer:
                 content, call.status = await answer.read(), answer.status
         except (aiohttp.ClientError, OSError):
             return self._lost(request)
@@ -172,7 +180,7 @@ class Proxy:
         lines: asyncio.Queue[bytes | None] = asyncio.Queue()
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP}
         try:
-            async with self._http.get(self._plane.url + request.path_qs, headers=headers) as answer:
+            async with self._http.get(self._url() + request.path_qs, headers=headers) as answer:
                 if answer.status != 200:
                     return web.Response(status=answer.status, body=await answer.read(), content_type="application/json")
                 response = web.StreamResponse(headers={"Content-Type": "application/json"})
@@ -200,8 +208,15 @@ async def _read(answer: aiohttp.ClientResponse, lines: "asyncio.Queue[bytes | No
 
 
 def _refusal(status: int) -> web.Response:
-    reason = {429: "TooManyRequests", 410: "Expired"}.get(status, "InternalError")
+    reason = {429: "TooManyRequests", 410: "Expired", 504: "Timeout"}.get(status, "InternalError")
     body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status, "reason": reason, "message": "chaos"}
+    if status == 504:
+        # What one of several says whose cache is behind what it is asked for (k8s.io/apiserver: NewTooLargeResourceVersionError).
+        causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+        body |= {
+            "message": "Timeout: Too large resource version: 9, current: 1",
+            "details": {"causes": causes, "retryAfterSeconds": 1},
+        }
     headers = {"Retry-After": "1"} if status in (429, 503) else {}
     return web.json_response(body, status=status, headers=headers)
 

@@ -9,7 +9,7 @@ import base64
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from time import monotonic as now
 from typing import Any, Final
 
@@ -46,10 +46,18 @@ class Stage:
         self._stack = contextlib.AsyncExitStack()
 
     async def start(
-        self, *, leading: bool = True, lease: str = names.LEASE, prefix: Sequence[str] = (), **change: Any
+        self,
+        *,
+        leading: bool = True,
+        lease: str = names.LEASE,
+        prefix: Sequence[str] = (),
+        prepare: Callable[[Proxy], None] = lambda _: None,
+        **change: Any,
     ) -> Replica:
-        """One more replica; `leading`: wait until it is at work; `lease`: what its Lease is called; `prefix`: see Release.operator."""
+        """One more replica; `leading`: wait until it is at work; `lease`: what its Lease is called; `prefix`: see Release.operator;
+        `prepare`: what is done to its proxy before."""
         proxy = await self._stack.enter_async_context(Proxy(self.release.plane, lease))
+        prepare(proxy)
         replica = Replica(self.release.operator(proxy.url, prefix=prefix, **change), proxy)
         self.replicas.append(replica)
         if leading:
