@@ -96,9 +96,11 @@ class Operator:
 class Release:
     """What `helm install` would have made."""
 
-    def __init__(self, plane: ControlPlane, settings: dict[str, Any], sources: Sequence[str] = ()) -> None:
+    def __init__(
+        self, plane: ControlPlane, settings: dict[str, Any], sources: Sequence[str] = (), namespace: str = NAMESPACE
+    ) -> None:
         """`sources`: what the operator's command line begins with where it is not this tree's."""
-        self.plane = plane
+        self.plane, self.namespace = plane, namespace
         self.name = "devbox-gateway"
         """What a test calls it."""
         self._settings = settings
@@ -111,13 +113,13 @@ class Release:
     async def authorise(self) -> None:
         """A token of the operator's service account."""
         async with self.plane.admin() as api:
-            self.token = await token_of(api, ACCOUNT)
+            self.token = await token_of(api, ACCOUNT, self.namespace)
 
     def operator(self, url: str | None = None, *, prefix: Sequence[str] = (), **change: Any) -> Operator:
         """Start a replica. `url`: a proxy in the API server's place; `prefix`: what its command line begins with; `change`: settings,
         as in operator.yaml."""
         self._count += 1
-        port, base = free_port(), self.plane.folder / f"operator-{self._count}"
+        port, base = free_port(), self.plane.folder / f"{self.namespace}-operator-{self._count}"
         content = {**self._settings, "adminPort": port, **change}
         base.with_suffix(".yaml").write_text(yaml.safe_dump(content))
         write_kubeconfig(base.with_suffix(".conf"), self.plane, url or self.plane.url, self.token)
@@ -168,9 +170,9 @@ class Release:
             await api.request("DELETE", LEASE)
 
 
-async def token_of(api: KubeApi, account: str) -> str:
+async def token_of(api: KubeApi, account: str, namespace: str = NAMESPACE) -> str:
     """A token of one of the release's service accounts, for a day."""
-    path = f"{paths.core('serviceaccounts', NAMESPACE, account)}/token"
+    path = f"{paths.core('serviceaccounts', namespace, account)}/token"
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86400}}
     return str((await api.request("POST", path, body=body))["status"]["token"])
 
@@ -198,11 +200,11 @@ def helm(plane: ControlPlane, *arguments: str, stdin: str | None = None) -> None
         raise RuntimeError(f"helm {' '.join(arguments)}: {done.stderr.strip()[-2000:]}")
 
 
-def install(plane: ControlPlane, values: Mapping[str, Any] | None = None) -> Release:
+def install(plane: ControlPlane, values: Mapping[str, Any] | None = None, namespace: str = NAMESPACE) -> Release:
     """Put the chart's objects into the control plane, and wait until they count."""
     given = {**yaml.safe_load(VALUES), **(values or {})}
     done = subprocess.run(
-        [bin_dir() / "helm", "template", "devbox-gateway", CHART, "--namespace", NAMESPACE, "--values", "-"],
+        [bin_dir() / "helm", "template", "devbox-gateway", CHART, "--namespace", namespace, "--values", "-"],
         input=yaml.safe_dump(given),
         capture_output=True,
         text=True,
@@ -210,17 +212,20 @@ def install(plane: ControlPlane, values: Mapping[str, Any] | None = None) -> Rel
     )
     objects = [item for item in yaml.safe_load_all(done.stdout) if item]
     crds = [item for item in objects if item["kind"] == "CustomResourceDefinition"]
-    home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     _apply(plane, [home, *crds])
-    plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{crd['metadata']['name']}" for crd in crds))
+    if crds:
+        plane.kubectl(
+            "wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{crd['metadata']['name']}" for crd in crds)
+        )
     _apply(plane, [item for item in objects if item not in crds])
     settings = next(
         yaml.safe_load(item["data"]["operator.yaml"])
         for item in objects
         if item["kind"] == "ConfigMap" and item["metadata"]["name"] == ACCOUNT
     )
-    _wait_for_policies(plane)
-    return Release(plane, settings)
+    _wait_for_policies(plane, namespace)
+    return Release(plane, settings, namespace=namespace)
 
 
 def _apply(plane: ControlPlane, items: list[Mapping[str, Any]]) -> None:
@@ -231,12 +236,12 @@ def _list(items: list[Mapping[str, Any]]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "List", "items": items}
 
 
-def _wait_for_policies(plane: ControlPlane) -> None:
+def _wait_for_policies(plane: ControlPlane, namespace: str = NAMESPACE) -> None:
     """Policies count a moment after they were made; the refusal of a Secret in the credentials namespace shows it."""
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": "probe", "namespace": CREDENTIALS},
+        "metadata": {"name": "probe", "namespace": f"{namespace}-credentials"},
     }
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
