@@ -59,7 +59,9 @@ async def run(settings: Settings, files: int) -> int:
         work = asyncio.create_task(_work(api, settings, elector, leader))
         ending, clock = asyncio.create_task(stop.wait()), asyncio.create_task(CLOCK.follow())
         try:
-            await asyncio.wait((work, ending), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((work, ending, clock), return_when=asyncio.FIRST_COMPLETED)
+            if clock.done():
+                clock.result()  # it never ends by itself, and without it a pause would not be noticed
             if not work.done():
                 log.info("stopping")
                 return 0

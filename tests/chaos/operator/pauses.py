@@ -102,7 +102,7 @@ async def _gateway(stage: Stage, how: Pause, machine: Standstill) -> list[Row]:
     what = f"gateway's {WORDS[how]}, its watches' connections dead"
     limit = NOTICED_SECONDS[how]
     return [
-        Row(f"{what}: a pod that was deleted meanwhile", f"403 pod_gone ≤{limit:g} s", f"{', '.join(sorted(codes)) or 'accepted'}; "
-            f"accepted for {last:.2f} s", codes == {"403 pod_gone"} and last <= limit),
+        Row(f"{what}: a pod that was deleted meanwhile", f"refused for that ≤{limit:g} s", f"{', '.join(sorted(codes)) or 'accepted'}; "
+            f"accepted for {last:.2f} s", set() < codes <= {"403 pod_gone", "401 token_unknown"} and last <= limit),
         Row("the same: another one", "0 refused", f"{len(failed)} of {len(kept)}", not failed),
     ]  # fmt: skip
