@@ -19,7 +19,7 @@ from devbox_cluster.progress import ClusterError
 
 from . import needs
 from .cases import CASES, ON_A_CONTROL_PLANE, ON_ASYNCIO
-from .report import Row, table, write
+from .report import Kind, Row, table, write
 
 LIMIT_SECONDS: Final = 600.0
 LONGER: Final = {
@@ -45,7 +45,7 @@ def case(name: str) -> list[Row]:
             check=False,
         )
         # (What stands before it is of programs that are being built.)
-        rows = [Row(*row) for row in json.loads(process.stdout.rpartition("\n")[2])]
+        rows = [Row._make([*row[:-1], Kind(row[-1])]) for row in json.loads(process.stdout.rpartition("\n")[2])]
     except subprocess.TimeoutExpired:
         rows = [Row(name, "ends by itself", f"not after {LONGER.get(name, LIMIT_SECONDS):.0f} s", held=False)]
     except json.JSONDecodeError:

@@ -17,7 +17,7 @@ from tests.support.netns import GATEWAY
 from tests.support.raw_client import RawClient
 
 from .client import Client
-from .report import Row, ms, p
+from .report import Row, ms, p, timed
 from .world import World, eventually, world
 
 LIMIT: Final = 1024
@@ -126,9 +126,14 @@ class Others:
         """For a row."""
         return f"{len(self.seconds)} asked, {len(self.wrong)} failed {sorted(set(self.wrong))}; p99 {ms(p(99, self.seconds))}"
 
-    def fine(self, quiet: float) -> bool:
-        """Nobody failed, and nobody waited for much longer than the p99 when nobody attacks."""
-        return bool(self.seconds) and not self.wrong and p(99, self.seconds) <= PATIENCE + 3 * quiet
+    @property
+    def right(self) -> bool:
+        """Somebody asked, and nobody failed."""
+        return bool(self.seconds) and not self.wrong
+
+    def in_time(self, quiet: float) -> bool:
+        """Nobody waited for much longer than the p99 when nobody attacks."""
+        return p(99, self.seconds) <= PATIENCE + 3 * quiet
 
 
 class Case:
@@ -250,7 +255,7 @@ async def files(long: bool) -> list[Row]:
         quiet = await case.go_on(SECONDS[long] / 2)
         usual = p(99, quiet.seconds)
         demand = f"others: no error, p99 ≤{ms(PATIENCE + 3 * usual)}"
-        rows.append(Row(f"{LIMIT} files: nobody attacks", "no error", quiet.verdict, not quiet.wrong))
+        rows.append(Row(f"{LIMIT} files: nobody attacks", "no error", quiet.verdict, quiet.right))
         for name, floods in FLOODS.items():
             most = 0
             async with contextlib.AsyncExitStack() as stack:
@@ -261,7 +266,7 @@ async def files(long: bool) -> list[Row]:
                     await asyncio.sleep(0.1)
                 others = await going
                 held = sum(flood.open for flood in running)
-            rows.append(Row(f"{LIMIT} files: {name}", demand, others.verdict, others.fine(usual)))
+            rows.append(timed(f"{LIMIT} files: {name}", demand, others.verdict, others.in_time(usual), others.right))
             rows.append(
                 Row(f"{LIMIT} files: {name}: open", f"<{LIMIT}", f"{most} at most; {held} of the flood's held", most < LIMIT)
             )
@@ -286,4 +291,4 @@ async def _raised(long: bool, usual: float) -> list[Row]:
             others = await going
         name = f"{LIMIT} files, to be raised: 1600 silent connections"
         demand = f"others: no error, p99 ≤{ms(PATIENCE + 3 * usual)}; more than {LIMIT} open"
-        return [Row(name, demand, f"{others.verdict}; {most} open", others.fine(usual) and most > LIMIT)]
+        return [timed(name, demand, f"{others.verdict}; {most} open", others.in_time(usual), others.right and most > LIMIT)]

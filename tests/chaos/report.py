@@ -5,11 +5,21 @@ Goes in: measurements of a case. Comes out: rows, each with a verdict, as a tabl
 
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
 _VERDICTS: Final = {True: "held", False: "MISSED", None: "shown"}
+
+
+class Kind(StrEnum):
+    """What a miss says."""
+
+    SAFETY = "safety"
+    """Something went wrong that must never: once is too often."""
+    TIME = "time"
+    """It was right, and late: on a machine that had other things to do, too."""
 
 
 class Row(NamedTuple):
@@ -20,11 +30,35 @@ class Row(NamedTuple):
     measured: str
     held: bool | None
     """None: a figure that depends on the machine's speed, which is shown and not judged."""
+    kind: Kind = Kind.SAFETY
 
     @property
     def verdict(self) -> str:
         """A word."""
         return _VERDICTS[self.held]
+
+
+def timed(fault: str, demand: str, measured: str, in_time: bool | None, right: bool = True) -> Row:
+    """A demand whose figure is a time or a rate; `right`: what it is about is as it should be, however long it took."""
+    return Row(fault, demand, measured, in_time if right else False, Kind.TIME if right else Kind.SAFETY)
+
+
+def judged(run: Callable[[], list[Row]], say: Callable[[str], object]) -> list[str]:
+    """The demands that a case missed. One that missed nothing but times is run once more, and told so: no second try for anything else."""
+    missed = _missed(run())
+    if missed and all(row.kind is Kind.TIME for row in missed):
+        say(f"second try, for {'; '.join(map(_told, missed))}")
+        missed = _missed(run())
+    return [_told(row) for row in missed]
+
+
+def _missed(rows: list[Row]) -> list[Row]:
+    assert rows, "a case without a demand can't fail"
+    return [row for row in rows if row.held is False]
+
+
+def _told(row: Row) -> str:
+    return f"{row.fault}: {row.measured}, where it is to be {row.demand}"
 
 
 def table(rows: Iterable[Row]) -> str:

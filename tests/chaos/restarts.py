@@ -11,7 +11,7 @@ from typing import Final
 
 from .api import Ask, until
 from .client import Answer, Client, load
-from .report import Row, ms
+from .report import Row, ms, timed
 from .world import Replica, world
 
 DRAIN: Final = 3
@@ -114,11 +114,12 @@ async def killed(long: bool) -> list[Row]:
             f"{len(cut)} of {count} failed; it had {under_way} under way on {links} connections",
             len(cut) <= max(under_way, links),
         ),
-        Row(
+        timed(
             "C8 new connections",
             "no error 3 s later",
             f"{len(refused)} failed, the last after {max(refused, default=0):.1f} s; later: {len(late)}",
-            not late and count > 0,
+            not late,
+            count > 0,
         ),
     ]
 

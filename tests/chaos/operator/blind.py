@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from time import monotonic as now
 from typing import Any, Final
 
-from tests.chaos.report import Row
+from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 from tests.support.fleet import GATEWAYS
 from tests.support.release import CREDENTIALS
@@ -103,7 +103,7 @@ async def _case(stage: Stage, cars: Traffic, way: Proxy, what: str, spoil: Spoil
         _row(f"{what}: a tunnel that was open", f"cut ≤{bound:g} s after", ended, cut, bound),
         Row(f"{what}: forward proxy, readiness, metrics", "503 state_stale; not ready; age; counted", told,
             said.startswith("503 state_stale") and ready == 503 and age > OUTAGE and counted > 0),
-        _row(f"{what}: back", "knows of the grant, and is ready", healed if ready_again == 200 else None, back, BACK_SECONDS),
+        _late(f"{what}: back", "knows of the grant, and is ready", healed if ready_again == 200 else None, back, BACK_SECONDS),
     ]  # fmt: skip
 
 
@@ -273,6 +273,11 @@ async def _until(condition: Callable[[], Coroutine[Any, Any, bool]], deadline: f
             return now()
         await asyncio.sleep(0.05)
     return None
+
+
+def _late(fault: str, demand: str, met: float | None, since: float, limit: float) -> Row:
+    took = None if met is None else met - since
+    return timed(fault, demand, "not in time" if took is None else f"{took:.1f} s", took is not None and took <= limit)
 
 
 def _row(fault: str, demand: str, met: float | None, since: float, limit: float) -> Row:

@@ -10,7 +10,7 @@ from time import monotonic as now
 from typing import Any, Final
 
 from tests.chaos.api import Ask, plain
-from tests.chaos.report import Row, p
+from tests.chaos.report import Row, p, timed
 from tests.chaos.world import eventually
 from tests.support.fleet import HOSTS
 
@@ -53,7 +53,7 @@ async def changes(stage: Stage, long: bool) -> list[Row]:
         spread = "; ".join(f"{what}: worst {max(each):.2f} s" for what, each in took.items())
         slowest = p(99, everything)
         rows.append(
-            Row(
+            timed(
                 f"{len(everything)} changes under traffic",
                 f"live: p99 ≤{LIVE_SECONDS:g} s",
                 f"p99 {slowest:.2f} s ({spread})",
@@ -152,7 +152,7 @@ async def _rules(stage: Stage, cars: Traffic, space: str) -> Row:
             while (await cars.answers(agent)).status != wanted:  # noqa: ASYNC110 (another process)
                 await asyncio.sleep(0.02)
         took.append(now() - start)
-    return Row(
+    return timed(
         "rules that forbid the path, and none again",
         f"live ≤{LIVE_SECONDS:g} s",
         f"{took[0]:.2f} s, {took[1]:.2f} s",

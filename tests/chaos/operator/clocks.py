@@ -13,7 +13,7 @@ from pathlib import Path
 from time import monotonic as now
 from typing import Final
 
-from tests.chaos.report import Row
+from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 from tests.support.control_plane import MOST_TOKEN_SECONDS
 from tests.support.release import LEASE
@@ -117,9 +117,9 @@ async def _operator(stage: Stage, skew: int, seconds: float) -> list[Row]:
     over = now() - start
     what = f"operator's clock {_words(skew)}"
     return [
-        Row(f"{what}: a Devbox", f"made ≤{CONVERGE_SECONDS:g} s, and then no write",
+        timed(f"{what}: a Devbox", f"made ≤{CONVERGE_SECONDS:g} s, and then no write",
             f"{'not in time' if made is None else f'{made:.1f} s'}, {idle} writes in {seconds:g} s; its Lease is dated {off:+.0f} s off",
-            made is not None and idle == 0 and abs(off - skew) < 10),
-        Row(f"{what}: the standby, whose clock is right", "waits; works ≤15 s after the other was killed",
-            f"{'waited' if leads else 'did not wait'}; {over:.1f} s", leads and over <= 15),
+            made is not None, idle == 0 and abs(off - skew) < 10),
+        timed(f"{what}: the standby, whose clock is right", "waits; works ≤15 s after the other was killed",
+            f"{'waited' if leads else 'did not wait'}; {over:.1f} s", over <= 15, leads),
     ]  # fmt: skip

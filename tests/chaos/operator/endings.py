@@ -14,7 +14,7 @@ from time import monotonic as now
 from typing import Final
 
 import yaml
-from tests.chaos.report import Row
+from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 from tests.support.fake_kubelet import FakeKubelet
 from tests.support.fleet import GRACE_SECONDS, leftovers
@@ -109,10 +109,8 @@ async def _acted(stage: Stage, scenario: Scenario, space: str) -> float | str:
 async def _row(stage: Stage, what: str, space: str, took: float | str, posted: int) -> Row:
     left = ", ".join(f"{count} {kind}" for kind, count in (await leftovers(stage.api, of_namespace=space)).items())
     said = f"{took} hangs" if isinstance(took, str) else f"{took:.1f} s"
-    fine = isinstance(took, float) and took <= GONE_SECONDS and not left and not posted
-    return Row(
-        what, f"≤{GONE_SECONDS:g} s, nothing made, nothing left", f"{said}; made: {posted}; left: {left or 'nothing'}", fine
-    )
+    in_time, measured = isinstance(took, float) and took <= GONE_SECONDS, f"{said}; made: {posted}; left: {left or 'nothing'}"
+    return timed(what, f"≤{GONE_SECONDS:g} s, nothing made, nothing left", measured, in_time, not left and not posted)
 
 
 async def _boxes(stage: Stage, space: str, count: int) -> None:

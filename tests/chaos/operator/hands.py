@@ -10,7 +10,7 @@ import base64
 from time import monotonic as now
 from typing import Final
 
-from tests.chaos.report import Row
+from tests.chaos.report import Row, timed
 from tests.support.release import CREDENTIALS
 
 from devbox_api import names
@@ -95,7 +95,9 @@ async def _deed(stage: Stage, space: str, deed: Deed) -> Row:
             took = now() - start
         await asyncio.sleep(0.05)
     measured = f"{took:.1f} s" if took is not None else f"not: {', '.join(await stage.problems(space)) or 'as it was left'}"
-    return Row(what, f"as it should be again ≤{RESTORED_SECONDS:g} s", measured, took is not None and took <= RESTORED_SECONDS)
+    return timed(
+        what, f"as it should be again ≤{RESTORED_SECONDS:g} s", measured, took is not None and took <= RESTORED_SECONDS
+    )
 
 
 def _same(item: Object, before: Object | None, edited: Object | None) -> bool:

@@ -8,7 +8,7 @@ import asyncio
 from time import monotonic as now
 from typing import Final
 
-from tests.chaos.report import Row
+from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 from tests.support.fleet import leftovers
 
@@ -61,7 +61,7 @@ async def orphans(stage: Stage, long: bool) -> list[Row]:
         await eventually(only_shared, GONE_SECONDS)
         ended = now() - start
         return [
-            Row(
+            timed(
                 "no operator: a Devbox orphans its pod, its GatewayConfigs and Secrets go; then there is one",
                 f"documents gone ≤{SWEPT_SECONDS:g} s after its start",
                 f"{took:.1f} s" if not left else f"left: {left}",

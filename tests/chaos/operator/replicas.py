@@ -9,7 +9,7 @@ import signal
 from time import monotonic as now
 from typing import Final
 
-from tests.chaos.report import Row
+from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 
 from .stage import Replica, Stage
@@ -45,7 +45,7 @@ async def killed(stage: Stage, long: bool) -> list[Row]:
         await eventually(second.operator.leads, 40)
         took.append(now() - start)
     worst = max(took)
-    return [Row("active replica killed", f"the other works ≤{KILLED_SECONDS:g} s", _spread(took), worst <= KILLED_SECONDS)]
+    return [timed("active replica killed", f"the other works ≤{KILLED_SECONDS:g} s", _spread(took), worst <= KILLED_SECONDS)]
 
 
 async def ended(stage: Stage, long: bool) -> list[Row]:
@@ -59,7 +59,7 @@ async def ended(stage: Stage, long: bool) -> list[Row]:
         took.append(now() - start)
     worst = max(took)
     return [
-        Row("active replica ended (SIGTERM)", f"the other works ≤{ENDED_SECONDS:g} s", _spread(took), worst <= ENDED_SECONDS)
+        timed("active replica ended (SIGTERM)", f"the other works ≤{ENDED_SECONDS:g} s", _spread(took), worst <= ENDED_SECONDS)
     ]
 
 
@@ -106,7 +106,7 @@ async def unheard(stage: Stage, long: bool) -> list[Row]:
     await asyncio.sleep(1.5)
     harm = await stage.problems(space)
     return [
-        Row("active replica unheard", f"the other works ≤{KILLED_SECONDS:g} s", f"{over - cut:.1f} s", over - cut <= KILLED_SECONDS),
+        timed("active replica unheard", f"the other works ≤{KILLED_SECONDS:g} s", f"{over - cut:.1f} s", over - cut <= KILLED_SECONDS),
         Row("the same: its own writes", "none starts after that", f"{len(late)}; it ended after {ended_:.1f} s", not late),
         Row("the same: writes that arrive late", "do no harm", ", ".join(harm) or "all as it should be", took is not None and not harm),
     ]  # fmt: skip

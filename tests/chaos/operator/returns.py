@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic as now
 from typing import Any, Final
 
-from tests.chaos.report import Row
+from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 from tests.support.fake_kubelet import ended, gone, waiting
 
@@ -90,8 +90,9 @@ async def _back(stage: Stage, cars: Traffic, what: str, policy: str, status: Obj
     fine = (await cars.answers(new)).fine
     dead = (await cars.answers(new, token=old.tokens["ANTHROPIC"])).status
     measured = f"{took:.1f} s; the new pod's token {'works' if fine else 'does not work'}, the old one's: {dead}"
-    held = took <= BACK_SECONDS and fine and dead in (401, 403) and new.name != old.name
-    return Row(f"{what}, restartPolicy {policy}", f"another pod with other tokens ≤{BACK_SECONDS:g} s", measured, held)
+    right = fine and dead in (401, 403) and new.name != old.name
+    demand = f"another pod with other tokens ≤{BACK_SECONDS:g} s"
+    return timed(f"{what}, restartPolicy {policy}", demand, measured, took <= BACK_SECONDS, right)
 
 
 async def _left(stage: Stage, cars: Traffic, policy: str, status: Object, reason: str) -> Row:
@@ -219,11 +220,12 @@ async def _refused(stage: Stage, cars: Traffic) -> Row:
     took = now() - start
     await stage.api.request("DELETE", f"{at}/validatingadmissionpolicies/{space}")
     fine = says["message"] in said["message"] and (await cars.answers(agent)).fine
-    return Row(
+    return timed(
         f"refused by an admission policy for {REFUSED_SECONDS:g} s, then not any more",
         "PodRefused with its words, and pauses that grow; then it runs",
         f"{said['message'][-45:]!r}; tried after {', '.join(f'{pause:.1f}' for pause in pauses)} s; {took:.1f} s",
-        fine and 2 <= len(pauses) <= 12 and pauses[-1] > 2 * pauses[0],
+        2 <= len(pauses) <= 12 and pauses[-1] > 2 * pauses[0],
+        fine,
     )
 
 

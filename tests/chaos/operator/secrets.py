@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from time import monotonic as now
 from typing import Any, Final
 
-from tests.chaos.report import Row
+from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 from tests.support.fleet import GATEWAYS
 from tests.support.release import CREDENTIALS
@@ -103,7 +103,7 @@ async def restarted(stage: Stage, long: bool) -> list[Row]:
         failed += not (await cars.answers(agent)).fine
     return [
         Row("Secrets refused for 3 s", "0 failed, nothing written", f"{failed} failed, {untouched}", not failed and untouched),
-        _row("refused for longer, then not", "Ready, and nothing is counted any more", now() - healed, 20),
+        _late("refused for longer, then not", "Ready, and nothing is counted any more", now() - healed, 20),
     ]  # fmt: skip
 
 
@@ -124,7 +124,7 @@ async def rotated(stage: Stage, long: bool) -> list[Row]:
             told = now() - began
             fine = (await cars.answers(agent)).fine and cars.shown[-1] == "sk-one"
             what = f"a rotation to {bad!r}"
-            rows.append(Row(what, "told ≤5 s; the key before goes on", f"{told:.1f} s; {fine}", told <= LATE and fine))
+            rows.append(timed(what, "told ≤5 s; the key before goes on", f"{told:.1f} s; {fine}", told <= LATE, fine))
             if bad.startswith("sk-new\x7f"):
                 gone = await _refused(cars, agent, INVALID + LATE)
                 took = None if gone is None else gone - began
@@ -134,7 +134,7 @@ async def rotated(stage: Stage, long: bool) -> list[Row]:
             await eventually(lambda: _healed(stage, space), 10)
             back = now()
             await eventually(lambda: _shows(cars, agent, good), 10)  # noqa: B023 (awaited here)
-            rows.append(_row(f"{what}, then a good one", "goes out ≤5 s after", now() - back, LATE))
+            rows.append(_late(f"{what}, then a good one", "goes out ≤5 s after", now() - back, LATE))
         await stage.patch(paths.secrets(space, "anthropic"), {"stringData": {"key": ""}})
         began = now()
         gone = await _refused(cars, agent, LATE)
@@ -255,6 +255,10 @@ async def _refused(cars: Traffic, agent: Agent, seconds: float) -> float | None:
 
 async def _shows(cars: Traffic, agent: Agent, key: str) -> bool:
     return (await cars.answers(agent)).fine and cars.shown[-1] == key
+
+
+def _late(fault: str, demand: str, took: float, limit: float) -> Row:
+    return timed(fault, demand, f"{took:.1f} s", took <= limit)
 
 
 def _row(fault: str, demand: str, took: float | None, limit: float) -> Row:

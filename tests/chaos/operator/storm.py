@@ -7,7 +7,7 @@ import asyncio
 from time import monotonic as now
 from typing import Final
 
-from tests.chaos.report import Row
+from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 from tests.support.fleet import Fleet, leftovers, make_namespace
 
@@ -39,7 +39,7 @@ async def storm(stage: Stage, long: bool) -> list[Row]:
             took = now() - back
             twice = fleet.duplicates()
             rows = [
-                Row(f"etcd and API server killed {times} times while {count} devboxes are made at {rate:g}/s",
+                timed(f"etcd and API server killed {times} times while {count} devboxes are made at {rate:g}/s",
                     f"all ungated ≤{CONVERGE_SECONDS:g} s after the last restart",
                     f"{took:.1f} s, {supervisor.restarts} restarts of the operator", took <= CONVERGE_SECONDS),
                 Row("the same: pods", "none twice", f"{len(twice)} twice", not twice),

@@ -8,7 +8,7 @@ import asyncio
 from time import monotonic as now
 from typing import Final
 
-from tests.chaos.report import Row
+from tests.chaos.report import Row, timed
 from tests.support.fake_kubelet import FakeKubelet
 from tests.support.fleet import leftovers
 from tests.support.release import CREDENTIALS, NAMESPACE
@@ -103,11 +103,12 @@ async def _away(stage: Stage, spaces: list[str], who: str) -> Row:
         deny = await stage.get(paths.networkpolicies(space, names.DENY_POLICY))
         if deny is None or network.flaws(deny):
             wrong.append("no NetworkPolicy denies the Devbox's namespace everything")
-    return Row(
+    return timed(
         f"{who}: `helm uninstall --wait` with {len(spaces)} devboxes",
         f"≤{ENDS_SECONDS:g} s; what docs/install.md says stays",
         f"{took:.1f} s; {'; '.join(wrong) or 'that'}",
-        took <= ENDS_SECONDS and not wrong,
+        took <= ENDS_SECONDS,
+        not wrong,
     )
 
 
@@ -134,4 +135,4 @@ async def _without_crds(stage: Stage, spaces: list[str]) -> Row:
 def _row(what: str, demand: str, done: float | None, start: float) -> Row:
     took = now() - start
     measured = f"{took:.1f} s" if done is not None else f"not after {took:.0f} s"
-    return Row(what, f"{demand} ≤{ENDS_SECONDS:g} s", measured, done is not None and took <= ENDS_SECONDS)
+    return timed(what, f"{demand} ≤{ENDS_SECONDS:g} s", measured, took <= ENDS_SECONDS, done is not None)
