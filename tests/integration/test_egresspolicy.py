@@ -195,7 +195,7 @@ def test_a_foreign_policy_stops_a_running_devbox_and_it_heals(workspace: Workspa
     workspace.condition("devboxes", "agent", "Ready", "ForeignPolicy")
     found = route(cluster, workspace, pod)
     assert (found["confined"], found["requires"]) == (False, ["confined"])
-    until("calls are refused", lambda: workspace.status(pod) in (403, 503))
+    workspace.refused(pod, (403, "devbox_not_confined"))
     events = cluster.all("events.events.k8s.io", workspace.name)
     assert any(one["reason"] == "ForeignPolicy" and one["regarding"]["kind"] == "Devbox" for one in events)
 

@@ -1,6 +1,8 @@
 """Deleting, changing and sharing: nothing is left behind, nothing that is in use goes by mistake, changes are live."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 
 import pytest
 from tests.support.workspace import Workspace, gone, identities
@@ -12,6 +14,15 @@ from devbox_demo.upstream import HOSTS
 from devbox_demo.waiting import NotYet, wait_for
 
 CREDENTIALS = f"{RELEASE_NAMESPACE}-credentials"
+GATEWAY_GONE, CREDENTIAL_GONE = (503, "gateway_gone"), (503, "credential_gone")
+GRACE_SECONDS = 20
+REFUSED_SECONDS = 3.0
+ASKS_ON = """trap '' TERM
+while true; do
+  curl -s -m 5 -w '\\n %{http_code}' -H 'anthropic-version: 2023-06-01' -H "x-api-key: $ANTHROPIC" "$ANTHROPIC_URL/v1/models" |
+    { said=$(cat); code=$(printf %s "$said" | grep -o '"code":"[a-z_]*"' | cut -d '"' -f 4); echo "$(date +%s.%N) ${said##* } $code"; }
+  sleep 0.2
+done"""
 KINDS = "pods,secrets,configmaps,serviceaccounts,networkpolicies,roles,rolebindings,services"
 
 
@@ -51,19 +62,78 @@ def test_a_deleted_devbox_leaves_nothing_behind(cluster: Kubectl, workspace: Wor
     assert left == {"anthropic", "default", "kube-root-ca.crt"}, "only the user's Secret and what every namespace has"
 
 
+@dataclass(frozen=True)
+class Said:
+    """A line of what a pod that asks on and on has printed."""
+
+    at: float
+    """Seconds since 1970, by its node's clock, which is the test's."""
+    status: int
+    code: str
+
+
+def asked(workspace: Workspace, pod: str) -> list[Said]:
+    """All of them. (The last line may not be whole.)"""
+    text = workspace.kubectl("-n", workspace.name, "logs", pod).out
+    lines = [line.split(" ") for line in text[: text.rfind("\n") + 1].splitlines()]
+    return [Said(float(at), int(status), code) for at, status, code in lines]
+
+
 @pytest.mark.row("S4")
-def test_a_token_ends_with_its_pod(cluster: Kubectl, workspace: Workspace) -> None:
-    """Also for a later devbox of the same name, from its own pod."""
+@pytest.mark.parametrize("what", ["dbx", "pod"])
+def test_a_token_ends_when_its_pod_is_deleted_while_its_processes_go_on(
+    cluster: Kubectl, workspace: Workspace, what: str
+) -> None:
+    """Asked from that very pod, in its grace period, by a process that ignores the order to end."""
+    pod = workspace.working_devbox(command=["sh", "-c", ASKS_ON], terminationGracePeriodSeconds=GRACE_SECONDS)
+
+    def answered() -> None:
+        if not any(said.status == 200 for said in asked(workspace, pod)):
+            raise NotYet("no call of the pod was answered yet")
+
+    wait_for("the pod's calls are answered", answered, seconds=30)
+    cluster("-n", workspace.name, "delete", what, "agent" if what == "dbx" else pod, "--wait=false")
+
+    def going() -> float:
+        found = workspace.get("pod", pod)
+        assert found is not None, "it went at once: nothing was seen of its grace period"
+        if (at := found["metadata"].get("deletionTimestamp")) is None:
+            raise NotYet("the pod is not being deleted yet")
+        return datetime.fromisoformat(at).timestamp() - GRACE_SECONDS
+
+    deleted = wait_for("the pod's deletion", going, seconds=20, interval=0.05)
+
+    def seen() -> list[Said]:
+        found = asked(workspace, pod)
+        if found[-1].at < deleted + GRACE_SECONDS / 2:
+            raise NotYet(f"it has asked until {found[-1].at - deleted:.1f} s after the deletion")
+        return found
+
+    lines = wait_for("the half of its grace period", seen, seconds=GRACE_SECONDS)
+    lines = lines[next(number for number, said in enumerate(lines) if said.status == 200) :]
+    first = next(number for number, said in enumerate(lines) if said.status != 200)
+    assert all(said.status == 200 for said in lines[:first])
+    assert lines[first].at >= deleted - 1, "refused before it was deleted (deletionTimestamp has whole seconds)"
+    assert lines[first].at <= deleted + 1 + REFUSED_SECONDS
+    # (The second once its Route has gone, too.)
+    assert {(said.status, said.code) for said in lines[first:]} <= {(403, "pod_gone"), (401, "token_unknown")}
+    assert len(lines) - first > 10, "it went on asking"
+
+
+@pytest.mark.row("S4")
+def test_a_token_of_a_pod_that_is_gone_is_worth_nothing_in_the_next_one(cluster: Kubectl, workspace: Workspace) -> None:
+    """A later devbox of the same name."""
     pod = workspace.working_devbox()
+    uid = workspace.kubectl.get("pod", pod, workspace.name)["metadata"]["uid"]  # type: ignore[index]
     token = workspace.sh(pod, 'printf %s "$ANTHROPIC"')
     cluster("-n", workspace.name, "delete", "dbx", "agent", "--timeout=60s", timeout=90)
+    gone("the route", lambda: [one for one in identities(cluster.all("secrets", CREDENTIALS)) if one.endswith(f"/route-{uid}")])
     workspace.devbox()
     second = workspace.ready()
     assert second != pod, "a pod's name is never used again"
     workspace.becomes(second, 200)
     assert workspace.sh(second, 'printf %s "$ANTHROPIC"') != token
-    command = "curl -sS -o /dev/null -w '%{http_code}' -H 'anthropic-version: 2023-06-01' -K - \"$ANTHROPIC_URL/v1/models\""
-    assert workspace.sh(second, command, stdin=f'header = "x-api-key: {token}"') in ("401", "403")
+    assert workspace.said(second, token) == (401, "token_unknown")
 
 
 @pytest.mark.row("S4")
@@ -118,11 +188,7 @@ def test_a_gatewayconfig_in_use_is_not_deleted_by_mistake(workspace: Workspace, 
     cluster("-n", workspace.name, "delete", "gwc", "anthropic", "--timeout=20s")
     workspace.condition("devboxes", "agent", "CredentialsResolved", "GatewayNotFound")
 
-    def refused() -> None:
-        if (status := workspace.status(pod)) == 200:
-            raise NotYet(f"the calls are still answered {status}")
-
-    wait_for("calls through a deleted GatewayConfig are refused", refused, seconds=10)
+    workspace.refused(pod, GATEWAY_GONE, on_the_way=[CREDENTIAL_GONE])
     workspace.gateway_config()
     workspace.becomes(pod, 200)
 
@@ -154,13 +220,7 @@ def test_a_withdrawn_grant_stops_the_calls(workspace: Workspace) -> None:
     pod = workspace.working_devbox()
     workspace.becomes(pod, 200)
     workspace.kubectl("-n", workspace.name, "annotate", "secret", "anthropic", f"{names.ALLOWED_HOSTS_ANNOTATION}-")
-
-    def refused() -> None:
-        if (status := workspace.status(pod)) == 200:
-            raise NotYet("still answered")
-        assert status in (403, 502, 503)
-
-    wait_for("calls with a credential that is not granted any more are refused", refused, seconds=10)
+    workspace.refused(pod, GATEWAY_GONE, CREDENTIAL_GONE)
     workspace.condition("devboxes", "agent", "CredentialsResolved", "SecretNotGranted")
 
 
@@ -186,10 +246,5 @@ def test_teams_share_a_gatewayconfig_across_namespaces(workspaces: Callable[...,
 
     first.kubectl("label", "namespace", first.name, "team-")
     first.condition("devboxes", "agent", "CredentialsResolved", "NamespaceNotAllowed")
-
-    def refused() -> None:
-        if (status := first.status(pods[first.name])) == 200:
-            raise NotYet(f"still answered {status}")
-
-    wait_for("calls from a namespace that is not allowed any more are refused", refused, seconds=10)
+    first.refused(pods[first.name], GATEWAY_GONE, on_the_way=[CREDENTIAL_GONE])
     assert second.status(pods[second.name]) == 200

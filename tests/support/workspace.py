@@ -4,6 +4,7 @@ Goes in: the cluster and the stand-in. Comes out: objects as dicts, conditions, 
 the fixture `workspace`.
 """
 
+import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -166,6 +167,31 @@ class Workspace:
         )
         return int(self.sh(pod, command))
 
+    def said(self, pod: str, token: str | None = None) -> tuple[int, str]:
+        """The status of such a call and, where the gateway refuses it, the code (docs/errors.md). `token`: in place of the pod's own."""
+        key = "$ANTHROPIC" if token is None else "$(cat)"
+        command = (
+            "curl -sS -m 10 -w '\\n%{http_code}' -H 'anthropic-version: 2023-06-01' "
+            f'-H "x-api-key: {key}" "$ANTHROPIC_URL/v1/models"'
+        )
+        body, _, status = self.sh(pod, command, stdin=token).rpartition("\n")
+        return int(status), code_of(body)
+
+    def refused(
+        self, pod: str, *wanted: tuple[int, str], on_the_way: Iterable[tuple[int, str]] = (), seconds: float = 10.0
+    ) -> None:
+        """Wait until calls from the pod, which are answered, are refused for good in one of these ways, and in no other but for what is
+        `on_the_way` to it. (What is answered once more is not refused.)"""
+        passing = {(200, ""), *on_the_way} - set(wanted)
+
+        def attempt() -> None:
+            if (said := self.said(pod)) in passing:
+                raise NotYet(f"it is {said}")
+            assert said in wanted
+
+        wait_for(f"calls from {pod} are refused", attempt, seconds=seconds, interval=0.1)
+        assert {self.said(pod) for _ in range(5)} <= set(wanted)
+
     def becomes(self, pod: str, wanted: int, *, seconds: float = 10.0) -> None:
         """Wait until a call from the pod is answered with this status."""
 
@@ -174,6 +200,15 @@ class Workspace:
                 raise NotYet(f"it is {status}")
 
         wait_for(f"status {wanted} from {pod}", attempt, seconds=seconds, interval=0.1)
+
+
+def code_of(body: str) -> str:
+    """Of a refusal of the gateway's own; empty for what an API says."""
+    try:
+        error = json.loads(body)["error"]
+        return str(error["code"]) if str(error["message"]).startswith("devbox-gateway:") else ""
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def gone(what: str, find: Any, *, seconds: float = SECONDS) -> None:
