@@ -11,12 +11,27 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic as now
+from typing import Final
 
 from tests.support.gateway_process import HOST
 
 from .report import p
 
 Target = tuple[str, int]
+AGAIN: Final = 10
+"""Times in a row that something has to be so, to be so for good."""
+
+
+async def for_good(right: Callable[[], Awaitable[bool]], seconds: float, every: float = 0.02) -> float | None:
+    """Seconds until it is so and stays so; None if it is not in time. (What was refused once may be answered at the next moment.)"""
+    start, count, since = now(), 0, 0.0
+    while count < AGAIN and (count or now() - start < seconds):
+        if await right():
+            since, count = since if count else now(), count + 1
+        else:
+            count = 0
+        await asyncio.sleep(every)
+    return since - start if count == AGAIN else None
 
 
 @dataclass

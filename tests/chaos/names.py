@@ -22,6 +22,8 @@ PUBLIC: Final = "shadowed.chaos.test"
 SERVICE: Final = "models.team-a.svc"
 OLD, NEW = "10.203.1.3", "10.203.1.4"
 PORT: Final = 8443
+LATER: Final = 5
+"""Devboxes that dial a name whose address has changed."""
 
 
 async def names(long: bool) -> list[Row]:
@@ -81,11 +83,16 @@ async def _moves(stage: World, old: Api, new: Api, now_at: dict[str, list[str]])
     while not new.connections and now() - moved < 60:
         await fresh.request()
         await asyncio.sleep(0.1)
-    took = now() - moved
-    rows.append(
-        timed("C20 the address changed", "no stale answer after 60 s", f"the new one after {took:.1f} s", took <= 5, took < 60)
-    )
-    return rows
+    took, stale = now() - moved, old.connections
+    later = [_client(stage, 3 + number, NAME) for number in range(LATER)]
+    await stage.known(2 + LATER)
+    kinds = {(await client.request()).kind for client in later}  # each has a pool of its own, and dials
+    measured = f"{', '.join(sorted(kinds))}; {old.connections - stale} connections to the old one"
+    return [
+        *rows,
+        timed("C20 the address changed", "no stale answer after 60 s", f"the new one after {took:.1f} s", took <= 5, took < 60),
+        Row(f"C20 {LATER} others after that", "200, none at the old one", measured, measured.startswith("200; 0 ")),
+    ]
 
 
 async def _fine(client: Client) -> bool:
@@ -100,7 +107,7 @@ async def _silent(stage: World) -> list[Row]:
     """One devbox asks for names whose server never answers; another's API is as it should be."""
     noisy = [_client(stage, 10 + number, SILENT) for number in range(8)]
     other = _client(stage, 30, FINE)
-    await stage.known(11)
+    await stage.known(11 + LATER)
     asking = [asyncio.create_task(client.request()) for client in noisy]
     await asyncio.sleep(0.2)
     answers: list[Answer] = []
@@ -135,7 +142,7 @@ async def _shadowed(stage: World, shadow: Api, real: Api, now_at: dict[str, list
     before, dialled = shadow.connections, real.connections
     asked.clear()
     public, service = _client(stage, 40, PUBLIC), _client(stage, 41, SERVICE)
-    await stage.known(13)
+    await stage.known(13 + LATER)
     answers = [await public.request(), await service.request()]
     strays = sorted({name for name in asked if name not in (PUBLIC, f"{SERVICE}.cluster.local")})
     return [

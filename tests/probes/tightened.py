@@ -24,6 +24,7 @@ from .world import World
 
 TUNNELS: Final = 100
 KEPT_TUNNELS: Final = 5
+TRIES: Final = 10
 CUT_SECONDS: Final = 2.0
 QUIET_SECONDS: Final = 2.0
 """For so long the host must hear nothing more once the last tunnel was cut."""
@@ -53,7 +54,7 @@ while left and time.monotonic() - start < 10:
             last = time.monotonic() - start
     time.sleep(0.02)
 print(json.dumps([len(left), last, sent]), flush=True)
-again = inside.connect({"target": lost + ":443"})
+again = sorted({inside.connect({"target": lost + ":443"}) for _ in range(int(sys.argv[6]))})
 sys.stdin.readline()
 open_still = 0
 for sock in kept:
@@ -89,7 +90,7 @@ def tightened(world: World, number: int = TUNNELS) -> list[Verdict]:
         kept, again = json.loads(stdout.readline())
     leaks = world.leaks(pod.addresses)
     cut = f"{opened} open, {sent} writes; {left} left; the last cut after {last:.2f} s"
-    refused = again.startswith("403")
+    refused = all(each.startswith("403") for each in again)
     return [
         Verdict(
             f"policy tightened, {number} busy tunnels open",
@@ -105,7 +106,7 @@ def tightened(world: World, number: int = TUNNELS) -> list[Verdict]:
             f"{before} packets until then",
             before > 0 and after == before,
         ),
-        Verdict("… another CONNECT to that host", "403", again, "", refused),
+        Verdict(f"… {TRIES} more CONNECTs to that host", "403", ", ".join(again), "", refused),
         Verdict("… what the devbox sent past the gateway", "0 packets", listed(leaks), "", not leaks),
         nothing_escaped(world),
     ]
@@ -113,7 +114,7 @@ def tightened(world: World, number: int = TUNNELS) -> list[Verdict]:
 
 @contextmanager
 def _program(pod: Pod, number: int) -> Iterator[tuple[IO[str], IO[str]]]:
-    argv = [pods.PYTHON, "-c", _PROGRAM, pods.SCRIPT, ALLOWED, str(number), KEPT, str(KEPT_TUNNELS)]
+    argv = [pods.PYTHON, "-c", _PROGRAM, pods.SCRIPT, ALLOWED, str(number), KEPT, str(KEPT_TUNNELS), str(TRIES)]
     line = pod.kubectl.exec_command(pod.namespace, pod.name, pod.container, argv)
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         assert process.stdin is not None

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from time import monotonic as now
 from typing import Any, Final
 
+from tests.chaos.client import for_good
 from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 from tests.support.fleet import GATEWAYS
@@ -87,7 +88,9 @@ async def _case(stage: Stage, cars: Traffic, way: Proxy, what: str, spoil: Spoil
             old = (await cars.answers(agent)).fine
             await asyncio.sleep(0.1)
         bound = OUTAGE + noticed + LATE
-        until = await _until(lambda: _refused(cars, agent), cut + bound)
+        waited = now()
+        took = await for_good(lambda: _refused(cars, agent), cut + bound - waited)
+        until = None if took is None else waited + took
         ended = await _until(lambda: _true(tunnel.ended), cut + bound)
         said = await _connect(cars, agent, await _egress_token(stage, agent))
         ready, age = await cars.readiness(), await _age(cars)
@@ -248,7 +251,7 @@ async def _egress_token(stage: Stage, agent: Agent) -> str:
 
 async def _refused(cars: Traffic, agent: Agent) -> bool:
     """Whatever its key, grant or no grant."""
-    return {(await cars.answers(agent, name)).status for name in GATEWAYS} == {503}
+    return {(await cars.answers(agent, name)).code for name in GATEWAYS} == {"state_stale"}
 
 
 async def _withdrawn(cars: Traffic, agent: Agent) -> bool:

@@ -90,7 +90,9 @@ async def _deed(stage: Stage, space: str, deed: Deed) -> Row:
     took = None
     while now() - start < 30 and took is None:
         item = await stage.get(path)
-        back = what.startswith("pod ") or (item is not None and _same(item, before, changed if body else None))
+        back = (
+            item is None if what.startswith("pod ") else (item is not None and _same(item, before, changed if body else None))
+        )
         if back and not await stage.problems(space):
             took = now() - start
         await asyncio.sleep(0.05)

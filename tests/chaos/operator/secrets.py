@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from time import monotonic as now
 from typing import Any, Final
 
+from tests.chaos.client import for_good
 from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 from tests.support.fleet import GATEWAYS
@@ -245,12 +246,16 @@ async def _credential(stage: Stage, space: str) -> Object:
 
 
 async def _refused(cars: Traffic, agent: Agent, seconds: float) -> float | None:
-    """When the API was shown the key for the last time; None if it is shown it still."""
+    """When it was refused for good, since there is no credential; None if the API is shown it still."""
     begun = now()
-    while now() - begun < seconds:
-        if (await cars.answers(agent)).status == 503:
-            return now()
-    return None
+
+    async def nothing_goes_out() -> bool:
+        before = len(cars.shown)
+        answer = await cars.answers(agent)
+        return answer.code in ("credential_gone", "gateway_gone") and len(cars.shown) == before
+
+    took = await for_good(nothing_goes_out, seconds)
+    return None if took is None else begun + took
 
 
 async def _shows(cars: Traffic, agent: Agent, key: str) -> bool:

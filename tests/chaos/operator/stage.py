@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tests.chaos.world import eventually
 from tests.support.fleet import GATEWAYS, devbox, leftovers, make_namespace
-from tests.support.release import CREDENTIALS, LEASE, Operator, Release
+from tests.support.release import CREDENTIALS, LEASE, NAMESPACE, Operator, Release
 
 from devbox_api import names
 from devbox_common.access import Access
@@ -168,14 +168,27 @@ class Stage:
             found.append("observedGeneration")
         if box["metadata"].get("finalizers"):
             found.append("finalizer")
-        if await self.get(paths.networkpolicies(namespace, metadata["name"])) is None:
-            found.append("no NetworkPolicy")
+        found += await self.unconfined(namespace, pod)
         found += await self._tokens(namespace, metadata["name"], metadata["uid"], set(box_gateways(box)))
         listed = await leftovers(self.api, of_namespace=namespace)
         expected = {"Pod": 1, "NetworkPolicy": 1, "token Secret": 1, "ServiceAccount": 1, "CA bundle": 1, names.ROUTE_TYPE: 1}
         expected |= {names.GATEWAY_TYPE: len(box_gateways(box)), names.CREDENTIAL_TYPE: len(box_gateways(box))}
         if listed != expected:
             found.append(f"objects: {listed}")
+        return found
+
+    async def unconfined(self, namespace: str, pod: Object) -> list[str]:
+        """What is missing of what holds a pod: two policies, and what they say, in words of the test's own."""
+        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+        own = await self.get(paths.networkpolicies(namespace, name))
+        deny = await self.get(paths.networkpolicies(namespace, names.DENY_POLICY))
+        found = []
+        if own is None or own["spec"] != _allows_the_gateway_alone(pod["metadata"]["labels"][names.DEVBOX_LABEL]):
+            found.append("no NetworkPolicy" if own is None else "the NetworkPolicy says something else")
+        elif [owner["uid"] for owner in own["metadata"].get("ownerReferences", ())] != [uid]:
+            found.append("the NetworkPolicy is another pod's")
+        if deny is None or deny["spec"] != ALLOWS_NOTHING or deny["metadata"].get("ownerReferences"):
+            found.append("nothing denies the namespace's devboxes everything")
         return found
 
     async def _tokens(self, namespace: str, pod: str, uid: str, wanted: set[str]) -> list[str]:
@@ -231,6 +244,24 @@ def _all_rights(account: str, namespace: str) -> Object:
         },
     ]
     return {"apiVersion": "v1", "kind": "List", "items": items}
+
+
+ALLOWS_NOTHING: Final = {
+    "podSelector": {"matchExpressions": [{"key": "devbox-gateway.io/devbox", "operator": "Exists"}]},
+    "policyTypes": ["Ingress", "Egress"],
+}
+
+
+def _allows_the_gateway_alone(devbox: str) -> Object:
+    gateway = {"app.kubernetes.io/component": "gateway", "app.kubernetes.io/name": "devbox-gateway"}
+    home = {"kubernetes.io/metadata.name": NAMESPACE}
+    to = {"namespaceSelector": {"matchLabels": home}, "podSelector": {"matchLabels": gateway}}
+    ports = [{"protocol": "TCP", "port": port} for port in (8443, 3128)]
+    return {
+        "podSelector": {"matchLabels": {"devbox-gateway.io/devbox": devbox}},
+        "policyTypes": ["Ingress", "Egress"],
+        "egress": [{"to": [to], "ports": ports}],
+    }
 
 
 def box_gateways(box: Object) -> list[str]:

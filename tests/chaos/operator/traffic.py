@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import yaml
 from tests.chaos.api import Api, Ask, api, plain
-from tests.chaos.client import Answer, Client, Tally
+from tests.chaos.client import Answer, Client, Tally, for_good
 from tests.chaos.world import API_ADDRESS, Replica, eventually
 from tests.support.control_plane import HOST as API_SERVER
 from tests.support.fake_kubelet import FakeKubelet
@@ -37,6 +37,8 @@ from .stage import Stage
 
 READY_SECONDS: Final = 20.0
 OTHER_HOST: Final = "api.other.example"
+ENDED: Final = {"pod_gone", "pod_finished", "token_unknown", "token_refused"}
+"""Codes of a token whose pod is not there any more (docs/errors.md)."""
 
 
 class Agent:
@@ -177,13 +179,13 @@ class Traffic:
         return datetime.fromisoformat(json.loads(line)["time"]).timestamp()
 
     async def refused(self, agent: Agent, seconds: float = 30.0) -> float | None:
-        """Seconds until the devbox's token is refused; None if it is not in time. (A connection of its own for each question.)"""
-        start = now()
-        while now() - start < seconds:
-            if (await self.answers(agent)).status in (401, 403):
-                return now() - start
-            await asyncio.sleep(0.05)
-        return None
+        """Seconds until the devbox's token is refused for good, for what became of its pod; None if it is not in time. (A connection of its
+        own for each question.)"""
+
+        async def ended() -> bool:
+            return (await self.answers(agent)).code in ENDED
+
+        return await for_good(ended, seconds, every=0.05)
 
 
 def credential(ask: Ask) -> str:

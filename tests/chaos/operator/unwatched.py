@@ -15,7 +15,7 @@ from devbox_operator import paths
 from .faults import NOTICE_SECONDS
 from .proxy import Proxy
 from .stage import Stage
-from .traffic import Agent, traffic
+from .traffic import ENDED, Agent, traffic
 
 WAIT_SECONDS: Final = 120.0
 AT_ONCE_SECONDS: Final = 1.0
@@ -44,11 +44,15 @@ async def silent(stage: Stage, long: bool) -> list[Row]:
         refused = rotated = None
         failed = 0
         while now() - cut < WAIT_SECONDS and (refused is None or rotated is None):
-            if refused is None and (await cars.answers(gone)).status in (401, 403):
+            answer = await cars.answers(gone)
+            if answer.fine:
+                refused = None
+            elif refused is None and answer.code in ENDED:
                 refused = now() - cut
             failed += not (await cars.answers(kept)).fine
             if rotated is None and cars.shown[-1] == "sk-rotated-meanwhile":
                 rotated = now() - cut
+        assert await cars.refused(gone, 1) is not None or refused is None, "it was refused, and is answered again"
         still = await cars.answers(kept)
     return [
         _row("gateway's watches silent, connections kept: a pod is deleted", f"refused ≤{NOTICE_SECONDS:g} s", refused, NOTICE_SECONDS),
