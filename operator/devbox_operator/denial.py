@@ -123,7 +123,6 @@ def _path(namespace: str) -> str:
 
 def _time(value: object) -> datetime | None:
     try:
-        found = parse_time(value)
+        return parse_time(value)
     except ValueError:
         return None  # (whoever may annotate it may write anything)
-    return found if found is not None and found.tzinfo is not None else None

@@ -32,8 +32,11 @@ EMPTY: Final[Mapping[str, Any]] = {}
 
 
 def parse_time(value: object) -> datetime | None:
-    """An RFC 3339 time of the API server; None if there is none."""
-    return datetime.fromisoformat(value) if isinstance(value, str) and value else None
+    """An RFC 3339 time; None if there is none. Raises ValueError. (People write some of them: one without a zone is UTC.)"""
+    if not isinstance(value, str) or not value:
+        return None
+    found = datetime.fromisoformat(value)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def format_time(value: datetime) -> str:

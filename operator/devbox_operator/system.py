@@ -185,11 +185,10 @@ class SystemReconciler:
 def _moment(text: str | None) -> datetime | None:
     """Of an annotation; None if it is none."""
     try:
-        found = parse_time(text)
+        return parse_time(text)
     except ValueError:
         log.warning("annotation_unreadable", secret=names.CA_SECRET, expected="a time such as 2036-01-31T12:00:00Z")
         return None
-    return found.replace(tzinfo=found.tzinfo or UTC) if found else None
 
 
 def _pair(item: Object | None, certificate: str, key: str) -> Pair | None:
