@@ -5,13 +5,15 @@ deleted when nobody uses it, or when the grant or the value is gone. However man
 Secret does not bear out, though nobody took it away, stays for a bounded while (keeping.py). Called by the queue.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import structlog
 
 from devbox_api import names
 from devbox_common import hosts
+from devbox_common.clock import now
 from devbox_common.kube import Object
 
 from . import documents, keeping, paths
@@ -22,6 +24,9 @@ from .model import FORBIDDEN, UNREADABLE, Key, SecretView, StoredView, format_ti
 from .settings import Settings
 from .watches import REFUSED_SECONDS, Watches
 
+UNUSED_SECONDS: Final = 2.0
+"""Routes that lead to a credential are written anew by other reconciles, a moment after nobody refers to it any more."""
+
 log = structlog.get_logger()
 
 
@@ -30,6 +35,8 @@ class SourceReconciler:
 
     def __init__(self, watches: Watches, index: Index, writer: Writer, settings: Settings) -> None:
         self._watches, self._index, self._writer, self._settings = watches, index, writer, settings
+        self._unused: dict[str, float] = {}
+        """Credentials that nobody refers to, and since when."""
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring the credentials of one Secret up to date. Returns seconds until one that is kept is due."""
@@ -48,7 +55,9 @@ class SourceReconciler:
                 if refused < REFUSED_SECONDS and not any(mirrored.values()):
                     return REFUSED_SECONDS - refused  # an API server that starts refuses for a moment what it allows
                 kept = dict.fromkeys(mirrored, self._settings.keeping.forbidden_seconds - refused)
-        return await self._write(key, wanted, kept, grant)
+        mirrored = self._watches.mirrored(key)
+        used_names = {name for source in used for name in keeping.names_of(source, mirrored)}
+        return await self._write(key, wanted, kept, grant, used_names)
 
     def _found(self, used: list[Source], secret: SecretView, grant: str) -> tuple[dict[str, Object], dict[str, float]]:
         """The credentials that a Secret holds, and the names and seconds of those whose new value is none. Nothing without a grant."""
@@ -64,9 +73,16 @@ class SourceReconciler:
                 kept |= dict.fromkeys(known, self._settings.keeping.invalid_seconds)
         return wanted, kept
 
-    async def _write(self, key: Key, wanted: dict[str, Object], kept: dict[str, float], grant: str) -> float | None:
+    async def _write(
+        self, key: Key, wanted: dict[str, Object], kept: dict[str, float], grant: str, used: Collection[str]
+    ) -> float | None:
         namespace, present, due = self._settings.credentials_namespace, datetime.now(UTC), list[float]()
         for stored in list(self._watches.stored.within((names.CREDENTIAL_TYPE, key)).values()):
+            if stored.name in used:
+                self._unused.pop(stored.name, None)
+            elif (left := self._unused.setdefault(stored.name, now()) + UNUSED_SECONDS - now()) > 0:
+                due.append(left)
+                continue
             if stored.name in wanted:
                 continue
             until = keeping.until(stored, kept.get(stored.name, 0.0), present)
@@ -75,6 +91,7 @@ class SourceReconciler:
                 due.append((until - present) / timedelta(seconds=1))
                 continue
             await self._writer.delete(paths.secrets(namespace, stored.name), uid=stored.uid, kind="Secret")
+            self._unused.pop(stored.name, None)
             log.info("credential_deleted", credential=stored.name, secret="/".join(key), was_kept=stored.name in kept)
         for name, body in wanted.items():
             found = self._watches.stored.objects.get((namespace, name))

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from devbox_api import names
+from devbox_common import clock
 from devbox_operator import keeping
 from devbox_operator.credentials import Problem
 from devbox_operator.index import Index, References, Source
 from devbox_operator.model import FORBIDDEN, NOT_FOUND, UNREADABLE, SecretView, StoredView, format_time
 from devbox_operator.settings import Settings
-from devbox_operator.sources import SourceReconciler
+from devbox_operator.sources import UNUSED_SECONDS, SourceReconciler
 
 KEY = ("team-a", "anthropic")
 NAME = names.credential_name(*KEY, "api-key")
@@ -215,3 +216,31 @@ def test_the_message_says_until_when() -> None:
     )
     for nothing in ({}, {NAME: ""}, {"credential-other": time}):
         assert keeping.told(problem, source, nothing) == problem
+
+
+async def test_one_that_nobody_refers_to_any_more_outlives_the_routes_that_still_lead_to_it(
+    cluster: Cluster, secret: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are written anew by their Devboxes' own reconciles: what goes before them is missed by requests meanwhile."""
+    passed, start = 0.0, clock.now()
+    monkeypatch.setattr("devbox_operator.sources.now", lambda: start + passed)
+    used = References(sources=frozenset({Source(*KEY, None)}))
+    for _ in range(2):
+        cluster.index.put(("team-a", "agent"), None)
+        due = await cluster.sources.reconcile(KEY)
+        assert cluster.value
+        assert due == pytest.approx(UNUSED_SECONDS)
+        passed += UNUSED_SECONDS / 2
+        await cluster.sources.reconcile(KEY)
+        assert cluster.value, "another look shortens nothing"
+        cluster.index.put(("team-a", "agent"), used)
+        assert await cluster.sources.reconcile(KEY) is None, "and being used again begins anew"
+    cluster.index.put(("team-a", "agent"), None)
+    await cluster.sources.reconcile(KEY)
+    passed += UNUSED_SECONDS + 0.1
+    assert await cluster.sources.reconcile(KEY) is None
+    assert cluster.value is None
+    cluster.index.put(("team-a", "agent"), used)
+    cluster.found = secret(grant=None)
+    await cluster.sources.reconcile(KEY)
+    assert cluster.value is None
