@@ -8,7 +8,7 @@ from tests.support.release import install
 
 from .operator.nodes import FLAGS, lost
 from .operator.stage import stage
-from .report import Row, table
+from .report import Row, judged, table
 from .world import inside
 
 pytestmark = [
@@ -19,6 +19,11 @@ pytestmark = [
 
 
 def test_a_node_that_is_lost() -> None:
+    missed = judged(_rows, print)
+    assert not missed, "\n".join(missed)
+
+
+def _rows() -> list[Row]:
     async def run() -> list[Row]:
         async with stage(release) as on:
             return await lost(on, False)
@@ -28,5 +33,4 @@ def test_a_node_that_is_lost() -> None:
         rows = asyncio.run(run())
         release.end()
     print(table(rows))  # noqa: T201 (shown for a test that fails, and by -rP)
-    missed = [f"{row.fault}: {row.measured}, where it is to be {row.demand}" for row in rows if row.held is False]
-    assert not missed, "\n".join(missed)
+    return rows

@@ -20,6 +20,7 @@ from . import (
     leaves,
     nodes,
     orphans,
+    pace,
     pauses,
     replicas,
     returns,
@@ -66,6 +67,7 @@ STAGED: Final[dict[str, Case]] = {
     "secret-invalid": secrets.rotated,
     "secret-not-granted": secrets.withheld,
     "operator-uninstalled": uninstall.uninstall,
+    "operator-pace": pace.pace,
     "two-api-servers": twins.twins,
 }
 LONG_ONLY: Final = {"operator-silent", "gateway-silent", "operator-storm"}

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from time import monotonic as now
 from typing import Any, Final
 
-from tests.chaos.report import Row
+from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 from tests.support.control_plane import NODE
 from tests.support.fake_kubelet import FakeKubelet
@@ -184,7 +184,7 @@ class _Case:
         left = await self.stage.get(paths.pods(self.space, old.name))
         if new.uid == old.uid:
             said = f"none after {took:.0f} s; {(await self._pod_ready(name))['message']}"
-            return Row(f"node lost: a devbox, {name}", f"another pod ≤{bound:g} s", said, held=False)
+            return timed(f"node lost: a devbox, {name}", f"another pod ≤{bound:g} s", said, in_time=False)
         fine = (await self.cars.answers(new)).fine
         refused = (await self.cars.answers(old)).status
         measured = f"{took:.1f} s; its token {'works' if fine else 'does not work'}; the old pod's: {refused}"

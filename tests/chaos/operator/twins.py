@@ -9,7 +9,7 @@ import random
 from time import monotonic as now
 from typing import Final
 
-from tests.chaos.report import Row
+from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 from tests.support.fleet import Fleet
 
@@ -77,14 +77,15 @@ async def twins(stage: Stage, long: bool) -> list[Row]:
     same = {agent.uid for agent in agents.values()}
     what = f"two API servers, one {LATE_SECONDS:g} s behind"
     return [
-        Row(
+        timed(
             f"{what}: {count} Devboxes, lists and watches refused one in {ONE_IN} (504, ResourceVersionTooLarge)",
             f"all run ≤{CONVERGE_SECONDS:g} s, no pod twice",
             f"{made:.1f} s, {len(twice)} twice; {behind.refused} refused",
-            made <= CONVERGE_SECONDS and not twice and behind.refused > 0,
+            made <= CONVERGE_SECONDS,
+            right=not twice and behind.refused > 0,
         ),
         Row("the same: the first request of each", "answered", f"{len(failed)} failed {failed[:3]}", not failed),
-        Row(
+        timed(
             "the same: watches cut, a credential rotated",
             f"live ≤{LIVE_SECONDS:g} s",
             "not within 60 s" if live is None else f"{live:.1f} s",
@@ -96,12 +97,13 @@ async def twins(stage: Stage, long: bool) -> list[Row]:
             f"{len(kept & same)} of {count}",
             kept == same,
         ),
-        Row(
+        timed(
             "the same: Devboxes deleted",
             f"each refused ≤{REFUSED_SECONDS:g} s, nothing left",
             f"{max((one for one in late if one is not None), default=0):.1f} s, {late.count(None)} never; left: "
             f"{'nothing' if gone is not None else 'something'}",
-            None not in late and max(one or 0 for one in late) <= REFUSED_SECONDS and gone is not None,
+            max(one or 0 for one in late) <= REFUSED_SECONDS,
+            right=None not in late and gone is not None,
         ),
     ]
 
