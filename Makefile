@@ -138,6 +138,10 @@ bench-large: venv tools ## What large objects cost operator and gateway at a sta
 bench-searching: venv ## What searching APIs' answers for the credential costs, and what other devboxes feel of it (QUICK=1)
 	@$(NATIVE) $(BIN)/python -m bench.searching $(if $(QUICK),--quick)
 
+.PHONY: helm-oldest
+helm-oldest: venv tools ## The chart by the oldest Helm that docs/install.md names (built from a pinned Go module)
+	@oldest=$$($(BIN)/python -m devbox_cluster oldest-helm) && DEVBOX_OLDEST_HELM=$$oldest $(BIN)/pytest -q tests/unit/charts/test_oldest_helm.py
+
 .PHONY: long
 long: venv ## What is too long for `test`, alone on a machine, with figures kept in docs/results (ONLY="attacks chaos"); hours
 	@$(BIN)/python -m tests.long $(ONLY)

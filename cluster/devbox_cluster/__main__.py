@@ -46,6 +46,12 @@ def tools() -> None:
     binaries.ensure_tools()
 
 
+@app.command(name="oldest-helm")
+def oldest_helm() -> None:
+    """Print the path of the oldest Helm that the chart is for, built if it is not there."""
+    typer.echo(binaries.oldest_helm())
+
+
 @app.command(name="images")
 def images_command(
     registry: Annotated[str, typer.Option(help="Where the images belong; localhost means this machine alone.")] = "localhost",

@@ -1,6 +1,6 @@
 """Programs built from pinned Go modules: the cluster's components, kubectl, helm, kind.
 
-Goes in: cluster/{go,tools} (go.mod, go.sum, a few lines of main). Comes out: `$CACHE/bin`. Built once for each state of
+Goes in: cluster/{go,tools,helm3} (go.mod, go.sum, a few lines of main). Comes out: `$CACHE/bin`. Built once for each state of
 those folders; go.sum holds every checksum, so that nothing has to be asked of a checksum database.
 """
 
@@ -35,6 +35,15 @@ def ensure_tools() -> None:
     _build("go", "kubectl", ["k8s.io/kubernetes/cmd/kubectl"], "1 to 3 min")
 
 
+def oldest_helm() -> Path:
+    """The oldest Helm that docs/install.md names."""
+    # (Which Kubernetes it takes a chart to be for where it asks none: Helm's own build says that of its client library so.)
+    places = ("chartutil", "lint/rules")
+    flags = [f"-X helm.sh/helm/v3/pkg/{place}.k8sVersion{part}" for place in places for part in ("Major=1", "Minor=33")]
+    _build("helm3", "the oldest Helm", ["helm.sh/helm/v3/cmd/helm"], "3 min", into=bin_dir() / "oldest", flags=" ".join(flags))
+    return bin_dir() / "oldest" / "helm"
+
+
 def ensure_components() -> None:
     """The parts of the local cluster."""
     _build(
@@ -55,10 +64,10 @@ def ensure_kind() -> None:
     _build("tools", "kind", ["sigs.k8s.io/kind"], "1 min")
 
 
-def _build(folder: str, what: str, packages: list[str], duration: str) -> None:
-    source = PROJECT / "cluster" / folder
-    programs = [bin_dir() / package.rsplit("/", 1)[1] for package in packages]
-    stamp = bin_dir() / f".{programs[0].name}-{_digest(source)}"
+def _build(folder: str, what: str, packages: list[str], duration: str, *, into: Path | None = None, flags: str = "") -> None:
+    source, target = PROJECT / "cluster" / folder, into or bin_dir()
+    programs = [target / package.rsplit("/", 1)[1] for package in packages]
+    stamp = target / f".{programs[0].name}-{_digest(source)}"
 
     def done() -> bool:
         return stamp.exists() and all(program.exists() for program in programs)
@@ -66,7 +75,7 @@ def _build(folder: str, what: str, packages: list[str], duration: str) -> None:
     if done():
         return
     go, toolchain = need_go()
-    bin_dir().mkdir(parents=True, exist_ok=True)
+    target.mkdir(parents=True, exist_ok=True)
     environment = {
         **{name: value for name, value in os.environ.items() if name not in ("GOOS", "GOARCH", "GOEXPERIMENT")},
         "CGO_ENABLED": "0",
@@ -76,13 +85,13 @@ def _build(folder: str, what: str, packages: list[str], duration: str) -> None:
         "GOMODCACHE": str(cache_dir() / "go" / "mod"),
         "GOCACHE": str(cache_dir() / "go" / "build"),
     }
-    command = [go, "build", "-trimpath", "-ldflags", f"-s -w {_VERSION}"]
+    command = [go, "build", "-trimpath", "-ldflags", f"-s -w {_VERSION} {flags}"]
     with locked("programs"):
         if done():  # by whom we waited for
             return
         with (
             step(f"build {what} from Go modules (the first time: {duration})"),
-            tempfile.TemporaryDirectory(dir=bin_dir()) as fresh,
+            tempfile.TemporaryDirectory(dir=target) as fresh,
         ):
             words = [*command, "-o", f"{fresh}/", *packages]
             result = subprocess.run(words, cwd=source, env=environment, capture_output=True, text=True, check=False)
@@ -90,7 +99,7 @@ def _build(folder: str, what: str, packages: list[str], duration: str) -> None:
                 raise ClusterError(f"go build in cluster/{folder} failed:\n{result.stderr[-3000:]}")
             for program in programs:  # somebody may be using the one before
                 (Path(fresh) / program.name).replace(program)
-        for old in bin_dir().glob(f".{programs[0].name}-*"):
+        for old in target.glob(f".{programs[0].name}-*"):
             old.unlink()
         stamp.touch()
 

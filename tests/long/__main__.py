@@ -18,6 +18,7 @@ from .page import INDEX, Outcome, index, machine, page
 STAGES: Final[dict[str, tuple[str, ...]]] = {
     "attacks": ("make", "attacks"),
     "fuzz": ("make", "fuzz", "N=200000"),
+    "helm-oldest": ("make", "helm-oldest"),
     "chaos": ("make", "chaos"),
     "probes": ("make", "probes"),
     "bench": ("make", "bench"),
