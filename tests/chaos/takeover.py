@@ -15,6 +15,8 @@ from typing import Any, Final
 from tests.support.kube_api import Devbox
 from tests.support.token_reviews import Fault
 
+from devbox_proxy.limiter import BURST
+
 from .client import Client, Tally
 from .report import Row, ms
 from .world import Replica, World, world
@@ -25,6 +27,8 @@ FIRST_SECONDS: Final = 3.0
 """The 99th percentile of their first requests, with a TokenReview of 30 ms."""
 PER_SECOND: Final = 400
 """TokenReviews, at most: the setting's default."""
+OTHERS_PER_SECOND: Final = 40
+"""Spare ones, of two other replicas."""
 CONNECTED: Final = 2000
 """Clients that have a connection ahead of their first request."""
 AT_A_TIME: Final = 50
@@ -108,9 +112,9 @@ async def _case(what: str, takeover: Takeover, count: int, seconds: float) -> li
         Row(f"{title}: first requests", f"p99 ≤{FIRST_SECONDS:g} s", f"p99 {ms(tally.p99)}", judged),
         Row(
             f"{title}: asked of the API server",
-            f"≤{PER_SECOND}/s",
+            f"≤{PER_SECOND}/s and the others' {OTHERS_PER_SECOND}",
             f"{len(times)}, {busiest} in the busiest second, {reviews.most_at_once} at a time",
-            busiest <= PER_SECOND * 1.15,
+            busiest <= PER_SECOND * (1 + BURST) + OTHERS_PER_SECOND,
         ),
     ]
 
