@@ -158,10 +158,13 @@ cluster-down: venv ## Remove the local Kubernetes: processes, mounts, network na
 images: venv ## Build the images (REGISTRY=… PUSH=1 to push them)
 	@$(BIN)/python -m devbox_cluster images $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(PUSH),--push)
 
+# By themselves: they take gateways and routes away from whoever else is there.
+ALONE := tests/integration/test_packets.py tests/integration/test_canary.py
+
 .PHONY: integration
 integration: venv cluster images ## The claims of the README as assertions, on the local cluster
-	@$(BIN)/pytest -q -n 3 --dist loadfile tests/integration --ignore=tests/integration/test_packets.py
-	@$(BIN)/pytest -q tests/integration/test_packets.py # by itself: it takes gateways and routes away from whoever else is there
+	@$(BIN)/pytest -q -n 3 --dist loadfile tests/integration $(addprefix --ignore=,$(ALONE))
+	@$(BIN)/pytest -q $(ALONE)
 
 .PHONY: e2e
 e2e: integration ## The same as integration

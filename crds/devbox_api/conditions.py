@@ -68,6 +68,7 @@ class Reason(StrEnum):
     FOREIGN_POLICY = "ForeignPolicy"
     NOT_ENFORCED = "NotEnforced"
     FOREIGN_IMAGE = "ForeignImage"
+    CANNOT_BE_SEEN = "CannotBeSeen"
     TOKEN_REFUSED = "TokenRefused"  # noqa: S105
     SPEC_CHANGED = "SpecChanged"
     CA_RENEWED = "CARenewed"
@@ -249,6 +250,13 @@ REASONS: Final[dict[Reason, Meaning]] = {
         "devbox-init of the pod is not of the release's image, so that what it says of the pod's confinement does not count. A pod that is "
         "still gated stays so.",
         "Name the repository in the chart's image.mirrors where a registry mirror's webhook puts it there; else delete the pod.",
+    ),
+    Reason.CANNOT_BE_SEEN: Meaning(
+        (_C.EGRESS_CONFINED,),
+        "Nobody can see whether devboxes are confined: the gateway's canary is closed for everybody, or no gateway could be reached for "
+        "three minutes. No new agent starts; those that run go on.",
+        "An administrator opens port 8479 of the gateway's pods where the message says, for devboxes' pods and the operator's; or accepts "
+        "that devboxes may reach everything: egress.requireEnforcement=false.",
     ),
     Reason.TOKEN_REFUSED: Meaning(
         (_C.TOKENS_ISSUED,), "The API server did not issue a token; the message is its own.", "Change what the message names."

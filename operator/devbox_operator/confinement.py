@@ -5,7 +5,8 @@ it, and whether the gateway serves the pod. Pure. Called by reconcile.py and sta
 
 Three things have to be true: our policy is there, nobody else's opens what it closes (they are not evaluated: one that has a rule
 counts, whatever the rule says), and `devbox-init` has seen in the pod itself that policies work. What it says counts where its image is
-the release's: that of a pod can be changed where the chart's admission policies are not in force.
+the release's: that of a pod can be changed where the chart's admission policies are not in force. And where nobody else can reach what it
+must not reach, it would see nothing (visibility.py): then no new gate is opened.
 """
 
 import re
@@ -22,9 +23,12 @@ from .conditions import Finding, bad, good, unknown
 from .initview import InitView
 from .model import PodView, PolicyView
 from .settings import Settings
+from .visibility import AWAY_SECONDS, SEEN, Sight, Visibility
 
 IMAGE: Final = 200
 """Characters of an image's reference that are shown."""
+SHOWN: Final = 4
+"""Gateways by address."""
 _NO_IMAGE: Final = re.compile(r"[^A-Za-z0-9._:/@-]")
 """What stands in no image's reference, though the API server lets it be written there."""
 
@@ -49,7 +53,14 @@ def served(pod: PodView, policies: Iterable[PolicyView], settings: Settings) -> 
     return settings.egress.foreign_policies == "Warn" or not foreign(pod, policies, settings)
 
 
-def confinement(pod: PodView | None, policies: Sequence[PolicyView], settings: Settings, *, in_force: bool) -> Confinement:
+def confinement(
+    pod: PodView | None,
+    policies: Sequence[PolicyView],
+    settings: Settings,
+    *,
+    in_force: bool,
+    visibility: Visibility = SEEN,
+) -> Confinement:
     """`in_force`: the pod's own policy is there."""
     if pod is None:
         return Confinement(bad(Reason.WAITING, "there is no pod yet"), blocks=True)
@@ -58,6 +69,10 @@ def confinement(pod: PodView | None, policies: Sequence[PolicyView], settings: S
         return Confinement(_foreign(pod, others, settings), blocks=settings.egress.foreign_policies == "Refuse")
     if not believed(pod, settings):
         return _not_ours(pod, settings)
+    if pod.gated and not relied_upon(visibility, settings):
+        return Confinement(_not_visible(visibility, settings), blocks=True)
+    if visibility.sight is Sight.CLOSED and not settings.egress.require_enforcement:
+        return Confinement(_not_visible(visibility, settings))
     if pod.init is not None and pod.init.refused:
         return Confinement(_not_enforced(pod, pod.init), blocks=not pod.init.finished)
     if not in_force:
@@ -70,6 +85,11 @@ def confinement(pod: PodView | None, policies: Sequence[PolicyView], settings: S
         message = f"{names.INIT_CONTAINER} has not yet seen the pod's NetworkPolicy work; what it waits for: {look}"
         return Confinement(bad(Reason.WAITING, message), blocks=True)
     return Confinement(good(Reason.CONFINED))
+
+
+def relied_upon(visibility: Visibility, settings: Settings) -> bool:
+    """A new agent may start: its `devbox-init` can see what there is to be seen, or it need not."""
+    return visibility.seen or not settings.egress.require_enforcement
 
 
 def believed(pod: PodView, settings: Settings) -> bool:
@@ -91,6 +111,36 @@ def _not_ours(pod: PodView, settings: Settings) -> Confinement:
         f"image.mirrors; else somebody changed it: {delete}"
     )
     return Confinement(bad(Reason.FOREIGN_IMAGE, f"{found}; {advice}"), blocks=True)
+
+
+def _not_visible(visibility: Visibility, settings: Settings) -> Finding:
+    release = settings.release_namespace
+    match visibility.sight:
+        case Sight.CLOSED:
+            shown = ", ".join(visibility.closed[:SHOWN]) + (" and others" if visibility.closed[SHOWN:] else "")
+            found = (
+                f"the gateway at {shown} answers the operator on its data port and not on its canary, port {names.CANARY_PORT}: "
+                "something closes that one for everybody, and a devbox would take it for its own NetworkPolicy at work. Open it to the "
+                f"gateway's pods where it is closed: a NetworkPolicy in namespace {release}, a policy of the CNI's own, a firewall of the "
+                "nodes, a security group"
+            )
+        case Sight.AWAY:
+            look = command("kubectl", "-n", release, "get", "pods", "-l", "app.kubernetes.io/component=gateway")
+            found = (
+                f"no gateway answered the operator for {AWAY_SECONDS:g} s, so that nobody can tell whether its canary is closed for "
+                f"everybody; let the operator's pods reach the gateway's on ports {names.DATA_PORT} and {names.CANARY_PORT}; are they "
+                f"there: {look}"
+            )
+        case _:
+            return bad(
+                Reason.WAITING, "the operator has not yet reached a gateway's canary, which it tries before new agents start"
+            )
+    if not settings.egress.require_enforcement:
+        return unknown(Reason.CANNOT_BE_SEEN, found)
+    anyway = "the chart's value egress.requireEnforcement=false would start them, unconfined"
+    return unknown(
+        Reason.CANNOT_BE_SEEN, f"until it can be seen no new agent starts ({anyway}), and those that run go on: {found}"
+    )
 
 
 def _foreign(pod: PodView, others: Sequence[str], settings: Settings) -> Finding:

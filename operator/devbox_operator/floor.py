@@ -50,6 +50,23 @@ class NodeView(NamedTuple):
     """None where the network plugin gives pods addresses by other means."""
 
 
+class Place(NamedTuple):
+    """Where one gateway takes connections."""
+
+    address: str
+    data: int
+    canary: int
+
+
+class SliceView(NamedTuple):
+    """An EndpointSlice of the gateway's Service."""
+
+    addresses: tuple[str, ...]
+    """All that stand in it."""
+    ready: tuple[Place, ...]
+    """Those that the Service leads to. None for a Service without a canary (of the first release)."""
+
+
 def node(item: Object) -> NodeView:
     """A Node, as far as it counts here."""
     addresses = (item.get("status") or {}).get("addresses") or ()
@@ -91,6 +108,15 @@ def cluster_ips(item: Object) -> tuple[str, ...]:
 def slice_addresses(item: Object) -> tuple[str, ...]:
     """The addresses of an EndpointSlice. (One of addressType FQDN has names.)"""
     return _readable(address for endpoint in item.get("endpoints") or () for address in endpoint.get("addresses") or ())
+
+
+def gateway_slice(item: Object) -> SliceView:
+    """An EndpointSlice, as far as it counts here."""
+    ports: dict[str, int] = {port.get("name"): port.get("port") or 0 for port in item.get("ports") or ()}
+    data, canary = ports.get("data", 0), ports.get("canary", 0)
+    ready = [one for one in item.get("endpoints") or () if (one.get("conditions") or {}).get("ready") is not False]
+    addresses = slice_addresses({"endpoints": ready}) if data and canary else ()
+    return SliceView(slice_addresses(item), tuple(Place(address, data, canary) for address in addresses))
 
 
 def _readable(texts: Iterable[str]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from devbox_common.kube import ApiError, KubeApi, Object
 from . import handlers, kopfsource, metrics
 from .apply import NotLeadingError, Writer
 from .attach import Attacher
+from .control import Control
 from .denial import Denial
 from .egress import EgressReconciler
 from .gateways import GatewayReconciler
@@ -33,6 +34,7 @@ from .settings import Settings
 from .sources import SourceReconciler
 from .sweep import Sweeper
 from .system import SystemReconciler
+from .visibility import Visibility
 from .watches import Watches
 
 log = structlog.get_logger()
@@ -83,6 +85,9 @@ class Leader:
             queue=self.queue,
             denial=denial,
         )
+        self._control = Control(self.watches.places, self._visibility_changed)
+        self.watches.on_gateways = self._control.look_again
+        self._observer = observer
         self.started = asyncio.Event()
 
     async def run(self) -> None:
@@ -95,7 +100,7 @@ class Leader:
             self.queue.add(SWEEP, after=self.settings.resync_seconds)
             self.started.set()
             with CLOCK.telling(self._paused):
-                await self._until_one_ends(self.queue.run(self.settings.workers), self._kopf())
+                await self._until_one_ends(self.queue.run(self.settings.workers), self._kopf(), self._control.run())
         finally:
             await self.watches.stop()
 
@@ -103,6 +108,7 @@ class Leader:
         """What was due in the pause (a key to be taken back, a token to be renewed) waits for a timer that stood still with us."""
         self._sweeper.at_once()
         self.queue.add(SWEEP)
+        self._control.look_again()
 
     def last_event_age(self) -> float:
         """Seconds since the API server said anything of what it has said least of: mirrors and kopf's watches."""
@@ -136,6 +142,13 @@ class Leader:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _visibility_changed(self, visibility: Visibility) -> None:
+        self._observer.visibility = visibility
+        # Where nothing waits for it, what all conditions say depends on it.
+        keys = self.watches.gated() if self.settings.egress.require_enforcement else sorted(self.index.devboxes)
+        for box in keys:
+            self.queue.add(WorkKey(Kind.DEVBOX, *box))
 
     def _namespace_changed(self, name: str, ending: bool) -> None:
         (self.index.ending.add if ending else self.index.ending.discard)(name)

@@ -10,6 +10,11 @@ LEADING = Gauge("devbox_operator_leading", "1 while this replica holds the Lease
 LAST_EVENT = Gauge("devbox_operator_last_event_seconds", "Age of the last word from the API server's watches, in seconds.")
 DEVBOXES = Gauge("devbox_operator_devboxes", "Devboxes that the operator knows.")
 TOKENS = Counter("devbox_operator_tokens_issued_total", "Tokens that were issued.")
+CANARIES = Gauge(
+    "devbox_operator_canaries",
+    "Gateways that this replica looked at, while it works, by what their canary did: `open`, `closed` (the data port answers), `silent`.",
+    ["answer"],
+)
 CERTIFICATE_END = Gauge(
     "devbox_operator_certificate_not_after_timestamp_seconds",
     "When a certificate ends: `ca`, which devboxes trust, and `gateway`. There while this replica works.",

@@ -25,6 +25,7 @@ from devbox_common.redacted import Redacted
 
 from . import bounds
 from .initview import InitView
+from .visibility import SEEN, Visibility
 
 Key = tuple[str, str]
 """(namespace, name)."""
@@ -408,6 +409,8 @@ class System:
     bundle: str
     """The CA bundle, PEM; empty while there is no CA."""
     authority: Authority | None = None
+    visibility: Visibility = SEEN
+    """Whether a devbox can see if it is confined."""
 
     @property
     def ready(self) -> bool:

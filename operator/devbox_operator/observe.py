@@ -28,6 +28,7 @@ from .model import (
     System,
 )
 from .settings import Settings
+from .visibility import NOT_YET
 from .watches import Watches
 
 
@@ -50,6 +51,8 @@ class Observer:
         """The CA bundle; system.py sets it."""
         self.authority: Authority | None = None
         """The CA; likewise."""
+        self.visibility = NOT_YET
+        """Whether confinement can be seen; leader.py sets it."""
         self.api_server = ApiServer(api)
         """What else is known of where the API server is; system.py has it look."""
 
@@ -100,7 +103,7 @@ class Observer:
     def system(self) -> System:
         """What devboxes need of the release."""
         place = (self._settings.release_namespace, self._settings.service_name)
-        return System(self._watches.service.objects.get(place, ()), self.bundle, self.authority)
+        return System(self._watches.service.objects.get(place, ()), self.bundle, self.authority, self.visibility)
 
     async def unseen_pods(self, devbox: DevboxView, seen: Iterable[PodView]) -> bool:
         """The API server has a pod of the Devbox that the mirror has not (it has it from now on)."""
@@ -132,6 +135,7 @@ class Observer:
     def floor(self) -> frozenset[str]:
         """Addresses of nodes, API server and gateway, and of the Services of the last two."""
         groups = [group for mirror in self._watches.floor for group in mirror.objects.values()]
+        groups += [view.addresses for view in self._watches.slices.objects.values()]
         groups += [node.place.addresses for node in self._watches.nodes.objects.values()]
         return self.api_server.addresses.union(address for group in groups for address in group)
 

@@ -24,7 +24,7 @@ from .apply import Writer
 from .attach import Attached, Attacher, PodBinding, Wanted
 from .compile import Desired, compile_devbox, new_pod
 from .conditions import Regarding, events, urgent
-from .confinement import believed, served
+from .confinement import believed, relied_upon, served
 from .credentials import Problem
 from .denial import Denial
 from .index import Index, References
@@ -248,7 +248,9 @@ class DevboxReconciler:
         wanted = Wanted(
             bindings=[PodBinding(one.name, one.gateway, one.credential, one.kept) for one in desired.bindings],
             egress_policy=desired.egress,
-            complete=desired.complete and believed(target, self._settings),
+            complete=desired.complete
+            and believed(target, self._settings)
+            and relied_upon(snapshot.system.visibility, self._settings),
             served=served(target, snapshot.policies, self._settings),
         )
         return await self._attacher.attach(

@@ -44,6 +44,8 @@ COUNT_SECONDS: Final = 2.0
 """How many use a GatewayConfig or EgressPolicy may be this old, and their names."""
 _FIELD: Final = re.compile(r"spec\.[A-Za-z]{1,64}")
 _C = ConditionType
+_SOMEBODYS: Final = frozenset({Reason.FOREIGN_POLICY, Reason.NOT_ENFORCED, Reason.FOREIGN_IMAGE, Reason.CANNOT_BE_SEEN})
+"""Reasons of EgressConfined for which somebody has to do something."""
 UseStatus = GatewayConfigStatus | EgressPolicyStatus
 """Statuses that count who uses the object."""
 
@@ -72,7 +74,7 @@ def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, settin
     """The whole status."""
     box, pod = snapshot.devbox.box, outcome.pod
     in_force = outcome.attached is not None and outcome.attached.confined
-    confined = confinement(pod, snapshot.policies, settings, in_force=in_force)
+    confined = confinement(pod, snapshot.policies, settings, in_force=in_force, visibility=snapshot.system.visibility)
     end = endings(snapshot, settings, outcome.ended).of(pod, snapshot.now) if pod is not None and pod.deleting else None
     refused = [problem for problem in (desired.refused, desired.egress_problem) if problem]
     findings: dict[ConditionType, Finding] = {
@@ -208,7 +210,7 @@ def _stalled(desired: Desired, findings: dict[ConditionType, Finding], confined:
     user = {Reason.POD_REFUSED, Reason.COMMAND_ENDED, Reason.TOKEN_REFUSED}
     if desired.refused or desired.problems or desired.egress_problem:
         return True
-    if confined.blocks and confined.finding.reason in (Reason.FOREIGN_POLICY, Reason.NOT_ENFORCED, Reason.FOREIGN_IMAGE):
+    if confined.blocks and confined.finding.reason in _SOMEBODYS:
         return True
     return any(finding.status == "False" and finding.reason in user for finding in findings.values())
 

@@ -88,17 +88,20 @@ class Watches:
         ]
         self.floor: list[Mirror[tuple[str, ...]]] = [
             self.service,
-            Mirror(
-                api,
-                paths.endpointslices(release),
-                floor.slice_addresses,
-                label_selector=f"kubernetes.io/service-name={service}",
-                on_change=lambda *_: add(FLOOR),
-            ),
             self._named(paths.core("services", "default"), "kubernetes", floor.cluster_ips, lambda *_: add(FLOOR)),
             self._named(paths.endpointslices("default"), "kubernetes", floor.slice_addresses, lambda *_: add(FLOOR)),
         ]
         """Whose addresses nothing may lead to, with the nodes: the gateway, the API server. What a Service leads to counts as it does."""
+        self.slices: Mirror[floor.SliceView] = Mirror(
+            api,
+            paths.endpointslices(release),
+            floor.gateway_slice,
+            label_selector=f"kubernetes.io/service-name={service}",
+            on_change=lambda *_: self._slices_changed(),
+        )
+        """Where the gateways are."""
+        self.on_gateways: Callable[[], None] = lambda: None
+        """Told when gateways come or go; control.py's."""
         self.nodes: Mirror[nodes.NodeView] = Mirror(api, paths.core("nodes"), nodes.node, on_change=self._node_changed)
         self.service_cidrs: Mirror[tuple[str, ...]] = Mirror(
             api, paths.SERVICE_CIDRS, floor.service_cidrs, on_change=lambda *_: add(FLOOR), optional=True
@@ -241,6 +244,15 @@ class Watches:
         mirror = self.of_scope(self._pods, devbox[0])
         return list(mirror.within(devbox).values()) if mirror else []
 
+    def gated(self) -> list[Key]:
+        """Devboxes with a pod that waits for its gate."""
+        pods = (pod for mirror in self._pods.values() for pod in mirror.objects.values() if pod.gated)
+        return sorted({(pod.namespace, pod.devbox) for pod in pods})
+
+    def places(self) -> dict[str, floor.Place]:
+        """The gateways that are ready, by address."""
+        return {place.address: place for view in self.slices.objects.values() for place in view.ready}
+
     def gateway(self, key: Key) -> GatewayView | None:
         """A GatewayConfig; None if there is none, or in a namespace that the operator does not work in."""
         mirror = self.of_scope(self._gateways, key[0])
@@ -315,7 +327,14 @@ class Watches:
 
     def _always(self) -> list[Mirror[Any]]:
         groups = (self._policies, self._pods, self._gateways, self._egress, self.accounts, self.bundles, *self.volumes.values())
-        return [self.stored, *self.certificates, *self.floor, self.nodes, *(m for group in groups for m in group.values())]
+        return [
+            self.stored,
+            *self.certificates,
+            *self.floor,
+            self.slices,
+            self.nodes,
+            *(m for group in groups for m in group.values()),
+        ]
 
     async def stop(self) -> None:
         """Cancel all."""
@@ -454,6 +473,10 @@ class Watches:
             self._wake(self._index.users_of_volume(key[0], kind, key[1]))
 
         return changed
+
+    def _slices_changed(self) -> None:
+        self._add(FLOOR)
+        self.on_gateways()
 
     def _system_changed(self) -> None:
         self._add(FLOOR)

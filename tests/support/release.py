@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -93,6 +94,53 @@ class Operator:
         return self.log.read_text(errors="replace").count(f'"{event}"')
 
 
+class Gateway:
+    """In place of the gateway's pods, where the operator looks: two ports that take connections, on an address in the Service's slices."""
+
+    def __init__(self, plane: ControlPlane, namespace: str) -> None:
+        self._plane, self._namespace, self._changes = plane, namespace, 0
+        self._address = own_address()
+        self._listening: dict[str, socket.socket] = {}
+        self._ports = {"data": 0, "canary": 0}
+        for name in self._ports:
+            self.open(name)
+
+    def open(self, name: str) -> None:
+        """That port answers."""
+        if name not in self._listening:
+            self._listening[name] = socket.create_server((self._address, self._ports[name]), backlog=1024)
+            self._ports[name] = self._listening[name].getsockname()[1]
+            self._announce()
+
+    def close(self, name: str) -> None:
+        """That port answers nobody from now on."""
+        if name in self._listening:
+            self._listening.pop(name).close()
+            self._announce()
+
+    def _announce(self) -> None:
+        """The operator looks when its slice is another one."""
+        self._changes += 1
+        labels = {"kubernetes.io/service-name": names.SERVICE}
+        metadata = {
+            "name": "gateway-standin",
+            "namespace": NAMESPACE,
+            "labels": labels,
+            "annotations": {"change": str(self._changes)},
+        }
+        endpoints = [{"addresses": [self._address], "conditions": {"ready": True}}]
+        ports = [{"name": name, "port": port, "protocol": "TCP"} for name, port in self._ports.items() if port]
+        kind = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4"}
+        _apply(self._plane, [{**kind, "metadata": metadata, "endpoints": endpoints, "ports": ports}])
+
+
+def own_address() -> str:
+    """An address of this machine's, or of this network's, that is not loopback, which no EndpointSlice may hold."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # (a datagram's socket: nothing is sent)
+        return str(probe.getsockname()[0])
+
+
 class Release:
     """What `helm install` would have made."""
 
@@ -101,6 +149,7 @@ class Release:
     ) -> None:
         """`sources`: what the operator's command line begins with where it is not this tree's."""
         self.plane, self.namespace = plane, namespace
+        self.gateway = Gateway(plane, namespace)
         self.name = "devbox-gateway"
         """What a test calls it."""
         self._settings = settings

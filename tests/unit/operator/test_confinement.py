@@ -10,6 +10,8 @@ from devbox_operator import confinement, network
 from devbox_operator.initview import InitView
 from devbox_operator.model import PodView, PolicyView
 from devbox_operator.settings import Egress, Settings
+from devbox_operator.visibility import NOT_YET, Sight, Visibility
+from devbox_operator.visibility import SEEN as VISIBLE
 
 OPEN = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]}
 ENDED: dict[str, Any] = {"exitCode": 0, "message": "confined: the gateway answers, and …"}
@@ -142,6 +144,52 @@ def test_what_another_image_says_does_not_count(
     message = confinement.confinement(target, [], settings, in_force=True).finding.message
     assert ANOTHER in message
     assert "image.mirrors" in message
+
+
+CLOSED = Visibility(Sight.CLOSED, ("10.42.0.7", "10.42.1.7"))
+AWAY = Visibility(Sight.AWAY)
+GATED = InitView()
+
+
+@pytest.mark.parametrize(
+    ("visibility", "require", "gates", "init", "expected"),
+    [
+        (CLOSED, True, (names.SCHEDULING_GATE,), GATED, ("Unknown", "CannotBeSeen", True)),
+        (AWAY, True, (names.SCHEDULING_GATE,), GATED, ("Unknown", "CannotBeSeen", True)),
+        (NOT_YET, True, (names.SCHEDULING_GATE,), GATED, ("False", "Waiting", True)),
+        (VISIBLE, True, (names.SCHEDULING_GATE,), GATED, ("False", "Waiting", True)),
+        (CLOSED, True, (), SEEN, ("True", "Confined", False)),
+        (AWAY, True, (), SEEN, ("True", "Confined", False)),
+        (CLOSED, False, (names.SCHEDULING_GATE,), GATED, ("Unknown", "CannotBeSeen", False)),
+        (CLOSED, False, (), SEEN, ("Unknown", "CannotBeSeen", False)),
+        (AWAY, False, (), SEEN, ("True", "Confined", False)),
+        (NOT_YET, False, (), SEEN, ("True", "Confined", False)),
+    ],
+    ids=[
+        "closed for everybody",
+        "no gateway for minutes",
+        "not looked at yet",
+        "open",
+        "what runs was seen",
+        "and stays so",
+        "the chart's value lets it start",
+        "and nothing that it says is believed meanwhile",
+        "a gateway that is away says nothing of what was seen",
+        "nor does a replica that has just begun",
+    ],
+)
+def test_where_confinement_can_not_be_seen_no_new_agent_starts(
+    devbox: Any, pod: Any, settings: Settings, *, visibility: Any, require: bool, gates: Any, init: Any, expected: Any
+) -> None:
+    settings = with_egress(settings, require_enforcement=require)
+    target = pod(devbox(), init=init, gates=gates)
+    found = confinement.confinement(target, [], settings, in_force=True, visibility=visibility)
+    assert (found.finding.status, found.finding.reason, found.blocks) == expected
+    if expected[1] == "CannotBeSeen":
+        assert "8479" in found.finding.message
+        assert ("egress.requireEnforcement=false" in found.finding.message) is require
+        assert ("10.42.0.7, 10.42.1.7" in found.finding.message) is (visibility is CLOSED)
+    assert confinement.relied_upon(visibility, settings) is (visibility is VISIBLE or not require)
 
 
 def test_a_foreign_policy_stops_the_devbox_or_is_told(devbox: Any, pod: Any, settings: Settings) -> None:

@@ -9,7 +9,17 @@ from structlog.testing import capture_logs
 
 from devbox_api.route import Floor
 from devbox_operator import documents
-from devbox_operator.floor import NodeView, bridges, cluster_ips, collapsed, node, service_cidrs, slice_addresses
+from devbox_operator.floor import (
+    NodeView,
+    Place,
+    bridges,
+    cluster_ips,
+    collapsed,
+    gateway_slice,
+    node,
+    service_cidrs,
+    slice_addresses,
+)
 from devbox_proxy.floor import compile_floor
 
 
@@ -113,6 +123,22 @@ def of_node(*addresses: str) -> tuple[str, ...]:
 
 def of_service(*addresses: str) -> tuple[str, ...]:
     return cluster_ips({"spec": {"clusterIPs": list(addresses)}})
+
+
+def test_where_the_gateways_are() -> None:
+    """Those that the Service leads to, on the ports that it has; and every address counts for the floor."""
+    ports = [{"name": "data", "port": 8443}, {"name": "egress", "port": 3128}, {"name": "canary", "port": 8479}]
+    endpoints = [
+        {"addresses": ["10.42.0.7"], "conditions": {"ready": True}},
+        {"addresses": ["10.42.0.8"], "conditions": {"ready": False, "serving": True, "terminating": True}},
+        {"addresses": ["10.42.0.9"]},
+        {},
+    ]
+    seen = gateway_slice({"endpoints": endpoints, "ports": ports})
+    assert seen.addresses == ("10.42.0.7", "10.42.0.8", "10.42.0.9")
+    assert seen.ready == (Place("10.42.0.7", 8443, 8479), Place("10.42.0.9", 8443, 8479))
+    assert gateway_slice({"endpoints": endpoints, "ports": ports[:2]}).ready == (), "the first release has no canary"
+    assert gateway_slice({"addressType": "FQDN", "endpoints": [{"addresses": ["gateway"]}], "ports": ports}).ready == ()
 
 
 def of_slice(*addresses: str) -> tuple[str, ...]:

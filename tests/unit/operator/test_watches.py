@@ -13,6 +13,7 @@ from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_common.kube import ApiError, Page
 from devbox_operator import network, paths, watches
+from devbox_operator.floor import Place
 from devbox_operator.gateways import GatewayReconciler
 from devbox_operator.index import Index, References
 from devbox_operator.index import Source as IndexSource
@@ -114,6 +115,34 @@ async def test_what_the_settings_name_is_added(settings: Settings) -> None:
     await world.watches.start()
     assert world.ranges() == ["34.118.0.0/16", "2600:1f14:8::/56"]
     await world.watches.stop()
+
+
+async def test_gateways_that_come_and_go_are_told_and_stand_in_the_floor(world: World, settings: Settings) -> None:
+    path, told = paths.endpointslices(settings.release_namespace), list[int]()
+    world.watches.on_gateways = lambda: told.append(1)
+    ports = [{"name": "data", "port": 8443}, {"name": "canary", "port": 8479}]
+    world.api.items[path] = [thing("a", endpoints=[{"addresses": ["10.42.0.7"]}], ports=ports)]
+    await world.watches.start()
+    assert world.watches.places() == {"10.42.0.7": Place("10.42.0.7", 8443, 8479)}
+    assert "10.42.0.7" in world.observer.floor()
+    told.clear()
+    world.added.clear()
+    away = [{"addresses": ["10.42.0.7"], "conditions": {"ready": False}}, {"addresses": ["10.42.1.7"]}]
+    world.api.send(path, thing("a", endpoints=away, ports=ports) | {"kind": "EndpointSlice"}, "MODIFIED")
+    await until(lambda: set(world.watches.places()) == {"10.42.1.7"})
+    assert told
+    assert FLOOR in world.added
+    assert {"10.42.0.7", "10.42.1.7"} <= world.observer.floor()
+
+
+async def test_devboxes_that_wait_for_their_gate(world: World) -> None:
+    gate = {"spec": {"schedulingGates": [{"name": names.SCHEDULING_GATE}]}}
+    for name, more in (("waits", gate), ("runs", {})):
+        labels = {names.DEVBOX_LABEL: name}
+        metadata = {"name": f"{name}-1", "namespace": "team-a", "uid": name, "resourceVersion": "2", "labels": labels}
+        world.api.items.setdefault(paths.pods(), []).append({"metadata": metadata, "spec": {}, "status": {}, **more})
+    await world.watches.start()
+    assert world.watches.gated() == [("team-a", "waits")]
 
 
 async def test_an_endpoint_within_them_is_told(world: World, settings: Settings, gateway: Any) -> None:
