@@ -70,7 +70,7 @@ STAGED: Final[dict[str, Case]] = {
     "operator-pace": pace.pace,
     "two-api-servers": twins.twins,
 }
-LONG_ONLY: Final = {"operator-silent", "gateway-silent", "operator-storm"}
+LONG_ONLY: Final = {"operator-silent", "gateway-silent", "operator-storm", "operator-pace", "two-api-servers"}
 """A silence is noticed after 70 s: no test of seconds. The storm's own proxy, an aiohttp server on uvloop, can meet a descriptor that is
 closed already when it cuts connections, and leaves its loop unfit to close: not among others in one process."""
 

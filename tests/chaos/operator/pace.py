@@ -85,6 +85,7 @@ async def pace(stage: Stage, long: bool) -> list[Row]:
     count = 300 if long else 16
     await stage.alone()
     async with traffic(stage) as cars:
+        await stage.collector_is_ready()
         rows = []
         for working in (True, False) if long else (False,):
             space = await stage.namespace()
