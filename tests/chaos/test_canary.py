@@ -19,7 +19,8 @@ pytestmark = [
     pytest.mark.skipif(not inside(), reason="needs a network of its own: make chaos-short"),
     pytest.mark.xdist_group("canary"),
 ]
-SECONDS = 30.0
+SECONDS = 60.0
+"""It looks every 30 s, and again 3 s after a look that found a canary closed."""
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -98,40 +99,38 @@ class Gateway:
     """In place of the gateway's pods, where the operator looks: two ports that take connections, on an address in the Service's slices."""
 
     def __init__(self, plane: ControlPlane, namespace: str) -> None:
-        self._plane, self._namespace, self._changes = plane, namespace, 0
+        self._plane, self._namespace = plane, namespace
         self._address = own_address()
         self._listening: dict[str, socket.socket] = {}
         self._ports = {"data": 0, "canary": 0}
+        weakref.finalize(self, _close, self._listening)
         for name in self._ports:
             self.open(name)
+        self._announce()
 
     def open(self, name: str) -> None:
         """That port answers."""
         if name not in self._listening:
             self._listening[name] = socket.create_server((self._address, self._ports[name]), backlog=1024)
             self._ports[name] = self._listening[name].getsockname()[1]
-            self._announce()
 
     def close(self, name: str) -> None:
         """That port answers nobody from now on."""
         if name in self._listening:
             self._listening.pop(name).close()
-            self._announce()
 
     def _announce(self) -> None:
-        """The operator looks when its slice is another one."""
-        self._changes += 1
         labels = {"kubernetes.io/service-name": names.SERVICE}
-        metadata = {
-            "name": "gateway-standin",
-            "namespace": NAMESPACE,
-            "labels": labels,
-            "annotations": {"change": str(self._changes)},
-        }
+        metadata = {"name": "gateway-standin", "namespace": self._namespace, "labels": labels}
         endpoints = [{"addresses": [self._address], "conditions": {"ready": True}}]
         ports = [{"name": name, "port": port, "protocol": "TCP"} for name, port in self._ports.items() if port]
         kind = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4"}
         _apply(self._plane, [{**kind, "metadata": metadata, "endpoints": endpoints, "ports": ports}])
+
+
+def _close(listening: Mapping[str, socket.socket]) -> None:
+    for one in listening.values():
+        one.close()
 
 
 def own_address() -> str:
