@@ -72,7 +72,8 @@ STAGED: Final[dict[str, Case]] = {
 }
 LONG_ONLY: Final = {"operator-silent", "gateway-silent", "operator-storm", "operator-pace", "two-api-servers"}
 """A silence is noticed after 70 s: no test of seconds. The storm's own proxy, an aiohttp server on uvloop, can meet a descriptor that is
-closed already when it cuts connections, and leaves its loop unfit to close: not among others in one process."""
+closed already when it cuts connections, and leaves its loop unfit to close: not among others in one process. Hundreds of Devboxes at the
+collector's own pace take minutes; a second API server, which is slow on purpose, would be slow for the other cases too."""
 
 
 def alone(case: Case, flags: Mapping[str, Mapping[str, str]] | None = None) -> Callable[[bool], Coroutine[Any, Any, list[Row]]]:
