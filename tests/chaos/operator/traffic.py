@@ -11,7 +11,7 @@ import contextlib
 import json
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from time import monotonic as now
@@ -178,12 +178,12 @@ class Traffic:
         line = next(line for line in reversed(self._gateway.process.output) if '"audit"' in line)
         return datetime.fromisoformat(json.loads(line)["time"]).timestamp()
 
-    async def refused(self, agent: Agent, seconds: float = 30.0) -> float | None:
-        """Seconds until the devbox's token is refused for good, for what became of its pod; None if it is not in time. (A connection of its
-        own for each question.)"""
+    async def refused(self, agent: Agent, seconds: float = 30.0, *, codes: Collection[str] = ENDED) -> float | None:
+        """Seconds until the devbox's token is refused for good, for what became of its pod (or with another of the `codes`); None if it is
+        not in time. (A connection of its own for each question.)"""
 
         async def ended() -> bool:
-            return (await self.answers(agent)).code in ENDED
+            return (await self.answers(agent)).code in codes
 
         return await for_good(ended, seconds, every=0.05)
 
