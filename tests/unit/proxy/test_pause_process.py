@@ -98,9 +98,8 @@ async def test_a_pod_that_was_deleted_while_the_machine_stood_still_is_refused_a
 async def test_a_connection_to_an_api_that_rested_meanwhile_is_not_used_again(guest: Guest) -> None:
     """It rested longer than the API keeps it, and nobody may have told this machine that it is gone."""
     await guest.known()
-    connections = guest.api.connections
     assert await guest.ask(guest.stays) == (200, "")
-    assert guest.api.connections == connections
+    connections = guest.api.connections
     await guest.pause(Pause.SLEPT)
     assert await guest.ask(guest.stays) == (200, "")
-    assert guest.api.connections == connections + 1
+    assert guest.api.connections > connections
