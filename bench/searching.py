@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
+from tests.support.addresses import own_address
+from tests.support.control_plane import free_port
 from tests.support.gateway_process import HOST, Stage, stage
 from tests.support.kube_api import Cluster, Devbox
 from tests.support.token_reviews import AT_ONCE
@@ -165,20 +166,6 @@ async def prepared() -> AsyncIterator[Bench]:
 
 
 PREFIX: Final = ("taskset", "-c", "0") if (os.cpu_count() or 1) > 1 else ()
-
-
-def own_address() -> str:
-    """An address of this machine that is not loopback, where no setting lets a gateway lead."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("198.51.100.1", 9))  # no packet is sent
-        return str(probe.getsockname()[0])
-
-
-def free_port(address: str) -> int:
-    """One that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
 
 
 async def main(*, quick: bool) -> int:

@@ -67,7 +67,7 @@ def ensure_kind() -> None:
 def _build(folder: str, what: str, packages: list[str], duration: str, *, into: Path | None = None, flags: str = "") -> None:
     source, target = PROJECT / "cluster" / folder, into or bin_dir()
     programs = [target / package.rsplit("/", 1)[1] for package in packages]
-    stamp = target / f".{programs[0].name}-{_digest(source)}"
+    stamp = target / f".{programs[0].name}-{_digest(source, flags)}"
 
     def done() -> bool:
         return stamp.exists() and all(program.exists() for program in programs)
@@ -104,8 +104,8 @@ def _build(folder: str, what: str, packages: list[str], duration: str, *, into: 
         stamp.touch()
 
 
-def _digest(folder: Path) -> str:
-    digest = hashlib.sha256(_VERSION.encode())
+def _digest(folder: Path, flags: str) -> str:
+    digest = hashlib.sha256(f"{_VERSION}{flags}".encode())
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

@@ -58,15 +58,15 @@ HURRIED: Final = {
 """Flags with which the garbage collector is not what a bench of the operator measures."""
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens on now.
+def free_port(host: str = HOST) -> int:
+    """A port of an address of ours that nobody listens on now.
 
     None of those that the kernel gives to connections that go out: one of these may have it by the time somebody listens.
     """
     while True:
         port = random.choice(PORTS)  # noqa: S311 (no secret)
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((HOST, port))
+            probe.bind((host, port))
             return port
 
 

@@ -26,6 +26,7 @@ from devbox_cluster.paths import PROJECT, bin_dir
 from devbox_common.kube import KubeApi
 from devbox_operator import paths
 
+from .addresses import own_address
 from .control_plane import HOST, ControlPlane, free_port
 from .cputime import cpu_seconds
 
@@ -131,13 +132,6 @@ class Gateway:
 def _close(listening: Mapping[str, socket.socket]) -> None:
     for one in listening.values():
         one.close()
-
-
-def own_address() -> str:
-    """An address of this machine's, or of this network's, that is not loopback, which no EndpointSlice may hold."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # (a datagram's socket: nothing is sent)
-        return str(probe.getsockname()[0])
 
 
 class Release:

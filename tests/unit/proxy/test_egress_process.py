@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from tests.support.addresses import own_address
 from tests.support.gateway_process import Stage, stage
 from tests.support.kube_api import Cluster, Devbox
 
@@ -23,13 +24,6 @@ from .hellos import client_hello
 NAME = "files.example"
 TUNNELS = 8
 """That a devbox may have."""
-
-
-def own_address() -> str:
-    """An address of this machine that is not loopback, which nothing lifts."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))
-        return str(probe.getsockname()[0])
 
 
 class Proxied:

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
+from tests.support import addresses
 from tests.support.gateway_process import COMMAND, HOST, Process, running, server_tls, settings, write_files
 from tests.support.kube_api import Cluster
 
@@ -23,12 +23,10 @@ SECRET = "sk-process-credential-1"
 
 def own_address() -> str:
     """An address of this machine that is not loopback, where no setting lets a gateway lead."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("198.51.100.1", 9))  # no packet is sent
-        except OSError:
-            pytest.skip("this machine has no address but loopback")
-        return str(probe.getsockname()[0])
+    try:
+        return addresses.own_address()
+    except OSError:
+        pytest.skip("this machine has no address but loopback")
 
 
 async def readiness(http: aiohttp.ClientSession, gateway: Process) -> int:
