@@ -257,6 +257,7 @@ async def _pipelined() -> list[Row]:
     async with world(listen={"host": GATEWAY, "tls": None}) as stage:
         stage.api.ways["/slow"] = _slow
         case = Case(stage, 0)
+        await stage.known(1)
         async with await stage.raw(case.devbox, tls=False) as client:
             await client.send(case.head("GET /slow HTTP/1.1"))
             await asyncio.sleep(1)

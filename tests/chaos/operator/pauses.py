@@ -25,6 +25,8 @@ PAUSE_SECONDS: Final = 20.0
 """Of the gateway."""
 RENEWED_SECONDS: Final = 3.0
 """The Lease is renewed every 2 s."""
+REFUSALS: Final = {"403 pod_gone", "401 token_unknown", "401 token_refused"}
+"""The watches told it first, or the API server, asked about the token."""
 NOTICED_SECONDS: Final = {Pause.SLEPT: 1.0, Pause.HELD: 3.0}
 WORDS: Final = {Pause.SLEPT: "machine slept", Pause.HELD: "hypervisor held the machine"}
 
@@ -103,6 +105,6 @@ async def _gateway(stage: Stage, how: Pause, machine: Standstill) -> list[Row]:
     limit = NOTICED_SECONDS[how]
     return [
         Row(f"{what}: a pod that was deleted meanwhile", f"refused for that ≤{limit:g} s", f"{', '.join(sorted(codes)) or 'accepted'}; "
-            f"accepted for {last:.2f} s", set() < codes <= {"403 pod_gone", "401 token_unknown"} and last <= limit),
+            f"accepted for {last:.2f} s", set() < codes <= REFUSALS and last <= limit),
         Row("the same: another one", "0 refused", f"{len(failed)} of {len(kept)}", not failed),
     ]  # fmt: skip
