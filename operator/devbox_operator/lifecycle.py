@@ -91,6 +91,16 @@ def plan(
 ) -> Step:
     """What to do about the Devbox's pod. (`wanted_init`: init.digest.)"""
     mine = own(view, pods)
+    step = _next(view, mine, (wanted_hash, wanted_init), now, endings)
+    if not isinstance(step, Create):
+        return step
+    # Whatever became of the newest one: an older pod may have been left behind on a node that was lost, and still write.
+    beside = next((pod for pod in mine if pod.deleting and endings.shared(pod)), None)
+    return step if beside is None else Keep(beside)
+
+
+def _next(view: DevboxView, mine: list[PodView], wanted: tuple[str, str], now: datetime, endings: Endings) -> Step:
+    """The same, as if no pod had been left behind. `wanted`: hashes of spec and init."""
     current = mine[0] if mine else None
     status = view.box.status
     known = max(status.incarnation or 0, current.incarnation if current else 0)
@@ -98,8 +108,7 @@ def plan(
         return Leave("the Devbox is being deleted")
     if current is None or 0 < current.incarnation < known:
         # (An older pod that is still there is one whose successor's pod was never posted, or is gone.)
-        beside = next((pod for pod in mine if pod.deleting and endings.shared(pod)), None)
-        return _without_pod(view, known, now) if beside is None else Keep(beside)
+        return _without_pod(view, known, now)
     if current.deleting:
         # (It never comes back, and is not counted as a failure: nodes are lost, and pods deleted, whatever runs in them.)
         return Create(known + 1, 0) if endings.of(current, now).follows else Keep(current)
@@ -109,7 +118,7 @@ def plan(
         return _after_end(view, current, known, now)
     if view.restarted_at and view.restarted_at != current.restarted_at:
         return Replace(current, "a restart was asked for (devbox-gateway.io/restarted-at)")
-    if (current.gated or current.held) and (current.spec_hash, current.init_hash) != (wanted_hash, wanted_init):
+    if (current.gated or current.held) and (current.spec_hash, current.init_hash) != wanted:
         return Replace(current, "the spec changed before the agent was started")
     return Keep(current)
 

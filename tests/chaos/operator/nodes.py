@@ -1,8 +1,9 @@
 """A node is lost: its heartbeat stops, its kubelet says nothing any more, and the cluster's controllers do what they do then.
 
 Goes in: a stage on a control plane with the controllers of nodes and of taints (`FLAGS`), quicker than they are by default. Comes out:
-rows. A devbox on that node gets another pod after a bound; one with a claim gets none that would write beside the old one, and its status
-says what to do; the node comes back, and nothing happens but that the old pods end. Nobody reads that a new one follows without when.
+rows. A devbox on that node gets another pod after a bound; one with a claim gets none that would write beside the old one, whatever becomes
+of its spec and of pods in between, and its status says what to do; the node comes back, and nothing happens but that the old pods end.
+Nobody reads that a new one follows without when.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from typing import Any, Final
 from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 from tests.support.control_plane import NODE
-from tests.support.fake_kubelet import FakeKubelet
+from tests.support.fake_kubelet import FakeKubelet, ended
 
 from devbox_api import names
 from devbox_common.kube import KubeApi, Object
@@ -134,7 +135,7 @@ class _Case:
         }
         await self.stage.api.request("POST", paths.core("persistentvolumeclaims", self.space), body=body)
         old = {name: await self._agent(name) for name in ("plain", "restarted", "deleted")}
-        old["claimed"] = await self._agent("claimed", volumes=[CLAIM])
+        old |= {name: await self._agent(name, volumes=[CLAIM]) for name in ("claimed", "swapped")}
         self.cars.kubelet.binds, self.other.binds = False, True
         patient = await self._agent("patient", terminationGracePeriodSeconds=LOST_SECONDS[long] + 4)
 
@@ -144,6 +145,7 @@ class _Case:
         await self.stage.api.request("DELETE", paths.pods(self.space, patient.name))
         rows = [await self._another(old[name], name, long) for name in ("restarted", "plain")]
         rows += [await self._claimed(old["claimed"]), await self._patient(patient)]
+        rows += await self._swapped(old["swapped"], long)
         rows += await self._back(old)
         rows.append(
             Row(
@@ -216,6 +218,35 @@ class _Case:
             held,
         )
 
+    async def _swapped(self, old: Agent, long: bool) -> list[Row]:
+        """Its claim is taken out of the Devbox, so that a pod follows, and put in again; and that pod's command ends."""
+        await self._mounts("swapped")
+        another = await self._another(old, "swapped", long)
+        between = await self.cars.agent(self.space, "swapped")
+        await self._mounts("swapped", CLAIM)
+        await self.other.says(between.pod, **ended("Failed", code=1))
+        found: Object = {}
+
+        async def said() -> bool:
+            found.update(await self._pod_ready("swapped"))
+            return "PersistentVolumeClaim work" in found["message"] or len(self.words.pods["swapped"]) > 2
+
+        with contextlib.suppress(TimeoutError):
+            await eventually(said, SLACK_SECONDS, every=0.1)
+        made = len(self.words.pods["swapped"])
+        return [
+            another,
+            Row(
+                "the same, without its claim for a while: that pod ends",
+                "no third pod, which would write beside the first",
+                f"{made} pods; {found['reason']}: {found['message']}",
+                made == 2 and found["reason"] == "NodeLost",
+            ),
+        ]
+
+    async def _mounts(self, name: str, *volumes: Object) -> None:
+        await self.stage.patch(paths.devboxes(self.space, name), {"spec": {"volumes": list(volumes)}})
+
     async def _patient(self, agent: Agent) -> Row:
         """Deleted as ever on a node that answers, with a grace period beyond the operator's bound: the next one comes when it has ended."""
         early: list[str] = []
@@ -249,12 +280,12 @@ class _Case:
             return not left & {agent.uid for agent in old.values()}
 
         await eventually(ended, 30, every=0.1)
-        new = await self.cars.agent(self.space, "claimed")
+        new, third = [await self.cars.agent(self.space, name) for name in ("claimed", "swapped")]
         await asyncio.sleep(1)
         after = {name: (await self._box(name))["status"] for name in ("plain", "restarted")}
         made = {name: len(pods) for name, pods in self.words.pods.items()}
         unchanged = all(before[name] == after[name] for name in before)
-        once = made == {"plain": 2, "restarted": 2, "deleted": 1, "claimed": 2, "patient": 2}
+        once = made == {"plain": 2, "restarted": 2, "deleted": 1, "claimed": 2, "swapped": 3, "patient": 2}
         accepted = [status for status in served if status not in (401, 403)]
         return [
             Row(
@@ -264,9 +295,9 @@ class _Case:
                 unchanged and not accepted,
             ),
             Row(
-                "the same: the devbox with a claim, and one that was deleted meanwhile",
-                "another pod; none. No pod twice",
+                "the same: the devboxes with a claim, and one that was deleted meanwhile",
+                "another pod each; none. No pod twice",
                 f"{'another' if new.uid != old['claimed'].uid else 'none'}; {made}",
-                once and new.uid != old["claimed"].uid,
+                once and new.uid != old["claimed"].uid and third.uid != old["swapped"].uid,
             ),
         ]

@@ -209,6 +209,30 @@ def test_the_next_pod_counts_and_the_one_that_is_left_behind_does_not(devbox: An
     assert lifecycle.plan(view, [holding], "hash", NOW, endings=replace(endings, claims=WORK)) == Keep(holding)
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        {"phase": "Failed"},  # its command ended
+        {"deleting": True, "ends": NOW - timedelta(seconds=60)},  # its node was lost, too
+        {
+            "deleting": True,
+            "ends": NOW - timedelta(seconds=60),
+            "phase": "Succeeded",
+        },  # it ended, and something keeps its object
+    ],
+)
+def test_a_pod_that_was_left_behind_is_not_forgotten_once_there_is_a_newer_one(devbox: Any, pod: Any, end: Any) -> None:
+    """Somebody takes the claim out of the Devbox, so that a pod follows, and puts it in again: the pod after that would write to it
+    beside the first, whose node is still lost."""
+    view = devbox(status={"incarnation": 5, "podUID": "pod-5", "conditions": []})
+    left, newer = ending(pod, view, over=600, claims=WORK), replace(pod(view, 5, node="node-2"), **end)
+    lost = Endings(silent={"node-1": SINCE, "node-2": SINCE})
+    assert lifecycle.plan(view, [left, newer], "hash", NOW, endings=lost) == Create(6, int(newer.ended and not newer.deleting))
+    waits = replace(lost, claims=WORK)
+    assert lifecycle.plan(view, [left, newer], "hash", NOW, endings=waits) == Keep(left)
+    assert isinstance(lifecycle.plan(view, [replace(left, phase="Failed"), newer], "hash", NOW, endings=waits), Create)
+
+
 @pytest.mark.parametrize("number", [0, 999_999])
 def test_a_pod_with_a_wrong_number_is_no_exception(devbox: Any, pod: Any, number: int) -> None:
     view = devbox(status={"incarnation": 4})
