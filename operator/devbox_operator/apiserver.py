@@ -19,6 +19,7 @@ import structlog
 import yaml
 
 from devbox_common.kube import ApiError, KubeApi
+from devbox_common.stuck_lookups import StuckLookups
 
 from . import floor, paths
 
@@ -47,6 +48,7 @@ class ApiServer:
         self._seen: dict[str, float] = {}
         """By address: when it was seen last."""
         self._looked = -LOOK_SECONDS
+        self._stuck = StuckLookups()
 
     @property
     def addresses(self) -> frozenset[str]:
@@ -59,6 +61,8 @@ class ApiServer:
         if self._now() - self._looked < LOOK_SECONDS:
             return
         self._looked = self._now()
+        # Lookups of the last time that still wait have threads that everything else needs; and this can't wait for one.
+        self._stuck.look()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WAIT_SECONDS), asyncio.TaskGroup() as tasks:
                 for source in (self._own, self._advertised, self._keys, self._cluster_info):

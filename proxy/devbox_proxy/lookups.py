@@ -7,6 +7,8 @@ own, and a name one of them at a time.
 A thread counts for its owner until it has ended, whether anybody still waits or not. How many an owner may have depends on how many are
 free (dynamic thresholds, as switches share their buffers: Choudhury and Hahne, 1998): whoever has none gets one while there is any, and
 others leave some free for them. Who may have no more waits, and a thread that ends goes to whoever has the fewest, in turns.
+
+By TCP it may wait for ever: then what it waits for is ended (stuck_lookups.py).
 """
 
 import asyncio
@@ -14,6 +16,12 @@ import socket
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
+
+import structlog
+
+from devbox_common.stuck_lookups import StuckLookups
+
+log = structlog.get_logger()
 
 THREADS: Final = 128
 """So many names may have silent servers before others wait. A thread is started when there is work for it."""
@@ -40,12 +48,17 @@ class Lookups:
 
     def __init__(self, threads: int = THREADS) -> None:
         self._threads = ThreadPoolExecutor(threads, "lookup")
+        self._looks = ThreadPoolExecutor(1, "stuck-lookups")
+        """Of its own: all others may be what it is to free."""
         self._free = threads
         self._busy: Counter[str] = Counter()
         """Threads, by owner."""
         self._lookups: dict[str, _Lookup] = {}
         self._waiting: dict[str, dict[_Lookup, None]] = {}
         """What has no thread yet, by every owner that waits for it. Who had a thread last comes last."""
+        self._begun: dict[_Lookup, float] = {}
+        """Those that have a thread, and since when: the oldest comes first."""
+        self._watch: asyncio.Task[None] | None = None
         self._closed = False
 
     async def addresses(self, host: str, owner: str) -> list[str]:
@@ -70,6 +83,9 @@ class Lookups:
     def close(self) -> None:
         """Start no more; those under way end by themselves."""
         self._closed = True
+        if self._watch is not None:
+            self._watch.cancel()
+        self._looks.shutdown(wait=False, cancel_futures=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _may(self, owner: str) -> bool:
@@ -80,11 +96,26 @@ class Lookups:
         self._free -= 1
         self._busy[owner] += 1
         lookup.begun = True
+        self._begun[lookup] = asyncio.get_running_loop().time()
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._watching())
         for caller in lookup.callers:
             self._no_longer_waits(lookup, caller)
         thread.add_done_callback(lambda done: self._ended(lookup, owner, done))
 
+    async def _watching(self) -> None:
+        """While any has a thread: end what nothing else would."""
+        stuck = StuckLookups()
+        while self._begun:
+            await asyncio.sleep(SECONDS)
+            since = next(iter(self._begun.values()), None)
+            if since is not None and since + SECONDS < asyncio.get_running_loop().time():
+                cut = await asyncio.get_running_loop().run_in_executor(self._looks, stuck.look)
+                if cut:
+                    log.warning("name_servers_silent", connections=cut, advice="see that they answer by TCP, too, on port 53")
+
     def _ended(self, lookup: _Lookup, owner: str, done: asyncio.Future[list[str]]) -> None:
+        del self._begun[lookup]
         self._free += 1
         self._busy[owner] -= 1
         if not self._busy[owner]:

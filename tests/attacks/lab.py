@@ -15,7 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
-from tests.support.dns_server import DnsServer, dns_server
+from tests.support.dns_server import Answer, DnsServer, dns_server
 from tests.support.gateway_process import FILES, HOST, Stage, stage
 from tests.support.kube_api import Cluster, Devbox, jwt
 from tests.support.netns import GATEWAY
@@ -31,6 +31,7 @@ API_SERVER: Final = "10.96.0.1"
 PLACE: Final = {"floor": {"extraCIDRs": ["93.184.217.0/24", "2a00:99::/48"]}, "nat64Prefixes": ["2a00:64::/56"]}
 """What the settings say of the lab's network."""
 _SINK_PORTS: Final = (80, 443, 6443, 8080, 8443)
+_ALIASES: Final = ("edge.provider.test", "pop7.edge.provider.test")
 _PUBLIC: Final = "93.184.215.14"
 _NAMES: Final = (
     ("kubernetes", (API_SERVER,)),
@@ -190,7 +191,7 @@ async def lab(slots: int, **settings: Any) -> AsyncIterator[Lab]:
     cluster, holder = Cluster(), list[Lab]()
     cluster.floor((API_SERVER, "10.96.0.2"))
     async with contextlib.AsyncExitStack() as stack:
-        dns = await stack.enter_async_context(dns_server(_answers(holder)))
+        dns = await stack.enter_async_context(dns_server(_aliased(_answers(holder))))
         change = {"upstreams": {"allowedCIDRs": ["10.203.1.0/24"]}, **PLACE, "drainSeconds": 0, **settings}
         running = await stack.enter_async_context(stage(cluster, host=GATEWAY, hosts=(f"*.{ZONE}",), prefix=FILES, **change))
         result = Lab(running, dns)
@@ -220,6 +221,16 @@ def _answers(holder: list[Lab]) -> Callable[[str], tuple[str, ...]]:
         if "rebind" in name and holder:
             return (_PUBLIC,) if holder[0].dns.asked.count(name) <= 2 else ("169.254.169.254",)
         return next((addresses for pattern, addresses in _NAMES if re.search(pattern, name)), (_PUBLIC,))
+
+    return answer
+
+
+def _aliased(leads_to: Callable[[str], tuple[str, ...]]) -> Callable[[str], Answer | tuple[str, ...]]:
+    """By aliases, as most names of APIs lead somewhere."""
+
+    def answer(name: str) -> Answer | tuple[str, ...]:
+        addresses = leads_to(name)
+        return Answer(addresses, _ALIASES) if addresses else ()
 
     return answer
 

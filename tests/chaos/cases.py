@@ -6,7 +6,7 @@ Called by __main__.py and test_short.py.
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from . import costs, crowds, files, identity, limits, names, outage, restarts, takeover, upstream_faults
+from . import answers, costs, crowds, files, identity, limits, names, outage, restarts, takeover, upstream_faults
 from .operator import cases as operator
 from .operator import upgrades
 from .report import Row
@@ -25,6 +25,7 @@ CASES: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
     "streams": crowds.idle_streams,
     "vanishing": upstream_faults.vanishing,
     "names": names.names,
+    "answers": answers.answers,
     "neighbour": crowds.neighbour,
     "flood": identity.flood,
     "revocation": identity.revocation,

@@ -46,9 +46,8 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dns
             await asyncio.wait_for(reader.read(65536), 60)
             writer.write(BANNER)
         else:
-            query = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
-            answer = dns.answer(query) or b""
-            writer.write(len(answer).to_bytes(2, "big") + answer)
+            await dns.serve(reader, writer)
+            return
         await writer.drain()
         while await asyncio.wait_for(reader.read(65536), 60):
             pass  # it is the other side that ends it
@@ -81,10 +80,17 @@ def _echo(sock: socket.socket, dns: DnsServer | None, kind: tuple[int, int], bac
 
     def answer() -> None:
         data, ancillary, _, peer = sock.recvmsg(65536, 128)
-        reply = data if dns is None else dns.answer(data)
         sent_to = [value for level, number, value in ancillary if (level, number) == kind]
-        if reply is not None and sent_to:
+        if not sent_to:
+            return
+
+        def send(reply: bytes) -> None:
             sock.sendmsg([reply], [(*kind, back(sent_to[0]))], 0, peer)
+
+        if dns is None:
+            send(data)
+        else:
+            dns.respond(data, send)
 
     asyncio.get_running_loop().add_reader(sock.fileno(), answer)
 

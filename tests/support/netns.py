@@ -24,6 +24,8 @@ DEVBOXES: Final = "10.203.0.0/24"
 UPSTREAMS: Final = "10.203.1.0/24"
 SEARCH: Final = "system.svc.cluster.local svc.cluster.local cluster.local"
 """As a kubelet writes it, with ndots 5: who asks for a name with fewer dots asks for these in front of it."""
+PATIENCE: Final = "timeout:1 attempts:4"
+"""As the chart has it for the gateway's pods (tests/unit/charts/test_chart.py compares)."""
 FAILED: Final = 125
 _INSIDE: Final = "--inside"
 _ROUTES: Final = (
@@ -38,7 +40,7 @@ _ROUTES: Final = (
 )
 _FILES: Final = {
     "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
-    "/etc/resolv.conf": f"search {SEARCH}\nnameserver {NAMESERVER}\noptions ndots:5 timeout:1 attempts:1\n",
+    "/etc/resolv.conf": f"search {SEARCH}\nnameserver {NAMESERVER}\noptions ndots:5 {PATIENCE}\n",
     "/etc/nsswitch.conf": "hosts: files dns\n",
 }
 
