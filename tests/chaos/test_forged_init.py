@@ -7,21 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 import uvloop
-from tests.support.control_plane import control_plane
 from tests.support.fleet import GATEWAYS, gatewayconfig
-from tests.support.release import NAMESPACE, Release, install
+from tests.support.release import NAMESPACE, Release, installed
 
 from devbox_api import names
 from devbox_common.kube import JSON_PATCH, ApiError, Object
 from devbox_operator import paths
 
 from .operator.stage import Stage, stage
-from .world import eventually, inside
+from .world import eventually
 
-pytestmark = [
-    pytest.mark.skipif(not inside(), reason="needs a network of its own: make chaos-short"),
-    pytest.mark.xdist_group("forged-init"),
-]
+pytestmark = pytest.mark.xdist_group("forged-init")
 SECONDS = 30.0
 FORGED = "evil.example/devbox-gateway:1"
 
@@ -29,11 +25,9 @@ FORGED = "evil.example/devbox-gateway:1"
 @pytest.fixture(scope="module")
 def release() -> Iterator[Release]:
     """One whose policy `devbox-pods` binds nobody."""
-    with control_plane() as plane:
-        made = install(plane)
-        plane.kubectl("delete", "validatingadmissionpolicybinding", f"{NAMESPACE}-devbox-pods")
+    with installed() as made:
+        made.plane.kubectl("delete", "validatingadmissionpolicybinding", f"{NAMESPACE}-devbox-pods")
         yield made
-        made.end()
 
 
 async def gated(on: Stage, space: str) -> Object:

@@ -6,7 +6,7 @@ tests/integration/test_confinement.py: test_k8_16_nothing_gets_out_in_the_agents
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import monotonic as now
 from typing import Any, Final
@@ -14,10 +14,9 @@ from typing import Any, Final
 import pytest
 import uvloop
 import yaml
-from tests.support.control_plane import control_plane
 from tests.support.fake_kubelet import ended, gone, held
 from tests.support.fleet import devbox, gatewayconfig
-from tests.support.release import install
+from tests.support.release import Release
 
 from devbox_api import names
 from devbox_common.kube import MERGE_PATCH, ApiError, Object
@@ -25,19 +24,15 @@ from devbox_operator import paths
 
 from .operator.stage import Stage, stage
 from .operator.traffic import Traffic, traffic
-from .world import eventually, inside
+from .world import eventually
 
-pytestmark = [
-    pytest.mark.skipif(not inside(), reason="needs a network of its own: make chaos-short"),
-    pytest.mark.xdist_group("k8s-attacks"),
-]
+pytestmark = pytest.mark.xdist_group("k8s-attacks")
 CORPUS: Final = yaml.safe_load((Path(__file__).parents[1] / "attacks" / "attacks.yaml").read_text(encoding="utf-8"))
 CASES: Final[dict[str, Object]] = {case["id"]: case for case in CORPUS["cases"] if case["group"] == "k8s"}
 ELSEWHERE: Final = {"K8-16"}
 REVOKED_SECONDS: Final = 15.0
 RESTORED_SECONDS: Final = 5.0
 COLLECTED_SECONDS: Final = 60.0
-"""(The garbage collector of a control plane that has just begun takes half a minute.)"""
 FOREGROUND: Final = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}
 Attack = Callable[[Stage, Traffic, str, Object], Awaitable[None]]
 """Raises AssertionError where it succeeds. Has a namespace of its own."""
@@ -294,8 +289,8 @@ ATTACKS: Final[dict[str, Attack]] = {
 
 
 @pytest.fixture(scope="module")
-def outcomes() -> Iterator[dict[str, Exception | None]]:
-    """What came of each, on one control plane with one operator and one gateway."""
+def outcomes(release: Release) -> dict[str, Exception | None]:
+    """What came of each, with one operator and one gateway."""
 
     async def all_of_them() -> dict[str, Exception | None]:
         found: dict[str, Exception | None] = {}
@@ -310,9 +305,7 @@ def outcomes() -> Iterator[dict[str, Exception | None]]:
                         found[name] = error
         return found
 
-    with control_plane() as plane:
-        release = install(plane)
-        yield uvloop.run(all_of_them())
+    return uvloop.run(all_of_them())
 
 
 @pytest.mark.timeout(300)

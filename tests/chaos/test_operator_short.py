@@ -1,37 +1,19 @@
 """The short form of the operator's faults, on one control plane for each worker: `make chaos-short`."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
-from tests.support.control_plane import control_plane
-from tests.support.release import Release, install
+from tests.support.release import Release
 
 from .operator.cases import LONG_ONLY, STAGED
 from .operator.stage import stage
 from .report import Row, judged, table
-from .world import inside
 
-pytestmark = [
-    pytest.mark.skipif(
-        not inside(),
-        reason="needs a network of its own: make chaos-short, or python -m tests.support.netns .venv/bin/pytest tests/chaos",
-    ),
-    # The proxies are aiohttp servers in this process, and cut in the midst of things: a connection that was just being accepted then is
-    # closed when it is collected. (What is judged runs in processes of its own.)
-    pytest.mark.filterwarnings(r"ignore:Exception ignored in. <(socket|function _SelectorTransport)"),
-]
+# The proxies are aiohttp servers in this process, and cut in the midst of things: a connection that was just being accepted then is
+# closed when it is collected. (What is judged runs in processes of its own.)
+pytestmark = pytest.mark.filterwarnings(r"ignore:Exception ignored in. <(socket|function _SelectorTransport)")
 LOG_CHARACTERS = 4000
 """Of each operator, where a demand was missed."""
-
-
-@pytest.fixture(scope="module")
-def release() -> Iterator[Release]:
-    """One for all: each case makes namespaces and replicas of its own."""
-    with control_plane() as plane:
-        made = install(plane)
-        yield made
-        made.end()
 
 
 @pytest.mark.parametrize("name", [name for name in STAGED if name not in LONG_ONLY])

@@ -7,18 +7,16 @@ recorded by a watch; the tests ask about them.
 import asyncio
 import itertools
 import textwrap
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pytest
 import uvloop
 from lupa import lua51  # type: ignore[import-untyped]
-from tests.support.control_plane import ControlPlane, control_plane
 from tests.support.fake_kubelet import FakeKubelet, ended
 from tests.support.fleet import source_secret
 from tests.support.kstatus import kstatus
-from tests.support.release import install
+from tests.support.release import Release
 
 from devbox_api import names
 from devbox_cluster.paths import PROJECT
@@ -28,12 +26,9 @@ from devbox_operator import paths
 
 from .operator.endings import POLICY
 from .operator.stage import Stage, stage
-from .world import eventually, inside
+from .world import eventually
 
-pytestmark = [
-    pytest.mark.skipif(not inside(), reason="needs a network of its own: make chaos-short"),
-    pytest.mark.xdist_group("operator-status"),
-]
+pytestmark = pytest.mark.xdist_group("operator-status")
 RESYNC_SECONDS: Final = 10
 """The least that the settings allow."""
 QUIET_SECONDS: Final = 15.0
@@ -154,17 +149,10 @@ async def live(on: Stage, life: Life, kubelet: FakeKubelet) -> None:
 
 
 @pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    with control_plane() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def seen(plane: ControlPlane) -> Seen:
+def seen(release: Release) -> Seen:
     async def run() -> Seen:
-        async with stage(install(plane)) as on:
+        async with stage(release) as on:
             await on.alone(resyncSeconds=RESYNC_SECONDS)
-            await on.collector_is_ready()
             life = Life(on, await on.namespace())
             kubelet = FakeKubelet(on.api, on.node)
             ways = {"devboxes": paths.devboxes, "gatewayconfigs": paths.gatewayconfigs, "egresspolicies": paths.egresspolicies}
@@ -312,12 +300,12 @@ def test_kubectl_wait(seen: Seen) -> None:
     assert stalled.count("condition met") == 2
 
 
-def test_kubectl_explain(plane: ControlPlane, seen: Seen) -> None:
+def test_kubectl_explain(release: Release) -> None:
     """Every field of every kind says what it is."""
-    assert "The APIs that the agent may use." in plane.kubectl("explain", "dbx.spec.gateways")
+    assert "The APIs that the agent may use." in release.plane.kubectl("explain", "dbx.spec.gateways")
     for kind in ("dbx", "gwc", "egp"):
         for part in ("spec", "status"):
-            lines = plane.kubectl("explain", f"{kind}.{part}").partition("FIELDS:\n")[2].splitlines()
+            lines = release.plane.kubectl("explain", f"{kind}.{part}").partition("FIELDS:\n")[2].splitlines()
             entries = "\n".join(lines).strip().split("\n\n")
             assert len(entries) > 2
             assert [entry for entry in entries if "\n" not in entry.strip()] == [], f"{kind}.{part}"

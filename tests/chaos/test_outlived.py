@@ -5,14 +5,13 @@ fails where no NetworkPolicy held one in its last moment.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 import pytest
 import uvloop
-from tests.support.control_plane import control_plane
 from tests.support.fake_kubelet import ended, gone
-from tests.support.release import CREDENTIALS, install
+from tests.support.release import CREDENTIALS, Release
 
 from devbox_api import names
 from devbox_common.access import Access
@@ -22,15 +21,11 @@ from devbox_operator import network, paths
 
 from .operator.stage import Stage, stage
 from .operator.traffic import Agent, Traffic, traffic
-from .world import eventually, inside
+from .world import eventually
 
-pytestmark = [
-    pytest.mark.skipif(not inside(), reason="needs a network of its own: make chaos-short"),
-    pytest.mark.xdist_group("outlived"),
-]
+pytestmark = pytest.mark.xdist_group("outlived")
 RESTORED_SECONDS: Final = 5.0
 COLLECTED_SECONDS: Final = 60.0
-"""(The garbage collector of a control plane that has just begun takes half a minute.)"""
 SWEPT_SECONDS: Final = 40.0
 RESYNC_SECONDS: Final = 10
 OUTLIVE: Final = "its processes would outlive its confinement"
@@ -392,15 +387,14 @@ CASES: Final[dict[str, Case]] = {
 
 
 @pytest.fixture(scope="module")
-def outcomes() -> Iterator[dict[str, Exception | None]]:
-    """What came of each, on one control plane with one operator and one gateway."""
+def outcomes(release: Release) -> dict[str, Exception | None]:
+    """What came of each, with one operator and one gateway."""
 
     async def all_of_them() -> dict[str, Exception | None]:
         found: dict[str, Exception | None] = {}
         async with stage(release) as on:
             await on.alone(resyncSeconds=RESYNC_SECONDS)
             async with traffic(on) as cars:
-                await on.collector_is_ready()
                 for name, case in CASES.items():
                     cars.kubelet.idle = False
                     try:
@@ -410,9 +404,7 @@ def outcomes() -> Iterator[dict[str, Exception | None]]:
                         found[name] = error
         return found
 
-    with control_plane() as plane:
-        release = install(plane)
-        yield uvloop.run(all_of_them())
+    return uvloop.run(all_of_them())
 
 
 @pytest.mark.row("S20")

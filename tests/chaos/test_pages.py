@@ -9,19 +9,14 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.support.control_plane import ControlPlane, control_plane
+from tests.support.control_plane import ControlPlane
 from tests.support.pages import PROJECT, first_devbox, guards_removal, readme_objects
-from tests.support.release import NAMESPACE, install
+from tests.support.release import NAMESPACE, installed
 
 from devbox_cluster.paths import bin_dir
 from devbox_operator import network
 
-from .world import inside
-
-pytestmark = [
-    pytest.mark.skipif(not inside(), reason="needs a network of its own: make chaos-short"),
-    pytest.mark.xdist_group("pages"),
-]
+pytestmark = pytest.mark.xdist_group("pages")
 ROUNDS: Final = 3
 """The API server's own cache of Devboxes lags: whatever order is right has to be so every time."""
 KEY: Final = "sk-of-the-readers-own"
@@ -30,10 +25,9 @@ KINDS: Final = "devboxes,gatewayconfigs,egresspolicies,secrets"
 
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
-    with control_plane() as plane:
-        made = install(plane)
-        yield plane
-        made.end()
+    """By itself: in the end its guards are taken away."""
+    with installed() as made:
+        yield made.plane
 
 
 def left(plane: ControlPlane, namespace: str) -> list[str]:

@@ -15,12 +15,9 @@ from devbox_api import names
 from devbox_common.kube import KubeApi
 from devbox_operator import paths
 
-from .world import eventually, inside
+from .world import eventually
 
-pytestmark = [
-    pytest.mark.skipif(not inside(), reason="needs a network of its own: make chaos-short"),
-    pytest.mark.xdist_group("two-releases"),
-]
+pytestmark = pytest.mark.xdist_group("two-releases")
 SPACES: Final = {NAMESPACE: "team-a", "second": "team-b"}
 """Release namespace to the one that it watches."""
 

@@ -24,12 +24,9 @@ from devbox_operator import paths
 
 from .operator.stage import Stage, stage
 from .operator.traffic import Traffic, traffic
-from .world import eventually, inside
+from .world import eventually
 
-pytestmark = [
-    pytest.mark.skipif(not inside(), reason="needs a network of its own: make chaos-short"),
-    pytest.mark.xdist_group("watch-namespaces"),
-]
+pytestmark = pytest.mark.xdist_group("watch-namespaces")
 WATCHED: Final = ("team-a", "team-b")
 OTHER: Final = "team-c"
 ROLES: Final[dict[str, Any]] = {"watchNamespaces": list(WATCHED)}

@@ -1,7 +1,7 @@
 """What the operator's own credentials can do in an attacker's hands: the chart's admission policies, asked one by one.
 
 Everything starts from what the operator's own code makes, which passes; each row changes one thing. What others may do to devboxes' pods
-is test_admission_pods.py. tests/chaos/test_admission.py asks the same of a control plane of the test's own.
+is test_admission_pods.py.
 """
 
 import json

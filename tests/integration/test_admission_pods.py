@@ -1,7 +1,6 @@
 """What others than the operator may do to a devbox's pod, and in the credentials namespace: the chart's admission policies.
 
-Everybody else is the administrator here: what that one may not, nobody with fewer rights may. tests/chaos/test_admission.py asks the
-same of a control plane of the test's own.
+Everybody else is the administrator here: what that one may not, nobody with fewer rights may.
 """
 
 import json

@@ -172,6 +172,12 @@ class ControlPlane:
             if part == "kube-apiserver":
                 self._wait(part, self.answers)
 
+    def know_new_kinds(self) -> None:
+        """The controllers begin anew. (They ask once in 30 s which kinds there are, and nobody waits for that in a cluster that is old.)"""
+        manager = "kube-controller-manager"
+        self.kill(manager)
+        self._launch(manager)
+
     def _launch(self, part: str) -> None:
         name, *arguments = self._commands[part]
         program = bin_dir() / name

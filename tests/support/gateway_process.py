@@ -34,7 +34,7 @@ FILES: Final = ("prlimit", "--nofile=1024:")
 """In front of a command line: the limit of open files that a container begins with where its runtime sets none. It may be raised."""
 COMMAND: Final = (sys.executable, "-m", "devbox_proxy")
 READ_BYTES: Final = 1 << 17
-START_SECONDS: Final = 20.0
+START_SECONDS: Final = 60.0
 
 
 FEW_TUNNELS: Final = {"tunnels": 1, "tunnelsPerDevbox": 1}

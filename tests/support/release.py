@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from devbox_common.kube import KubeApi
 from devbox_operator import paths
 
 from .addresses import own_address
-from .control_plane import HOST, ControlPlane, free_port
+from .control_plane import HOST, ControlPlane, control_plane, free_port
 from .cputime import cpu_seconds
 
 NAMESPACE: Final = "devbox-gateway-system"
@@ -260,6 +260,7 @@ def install(plane: ControlPlane, values: Mapping[str, Any] | None = None, namesp
         plane.kubectl(
             "wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{crd['metadata']['name']}" for crd in crds)
         )
+        plane.know_new_kinds()
     _apply(plane, [item for item in objects if item not in crds])
     settings = next(
         yaml.safe_load(item["data"]["operator.yaml"])
@@ -268,6 +269,17 @@ def install(plane: ControlPlane, values: Mapping[str, Any] | None = None, namesp
     )
     _wait_for_policies(plane, namespace)
     return Release(plane, settings, namespace=namespace)
+
+
+@contextlib.contextmanager
+def installed(flags: Mapping[str, Mapping[str, str]] | None = None) -> Iterator[Release]:
+    """On a control plane of its own; nothing of either is left. `flags`: as ControlPlane has them."""
+    with control_plane(flags) as plane:
+        made = install(plane)
+        try:
+            yield made
+        finally:
+            made.end()
 
 
 def _apply(plane: ControlPlane, items: list[Mapping[str, Any]]) -> None:

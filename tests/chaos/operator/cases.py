@@ -4,8 +4,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from tests.chaos.report import Row
-from tests.support.control_plane import control_plane
-from tests.support.release import install
+from tests.support.release import installed
 
 from . import (
     addresses,
@@ -80,8 +79,8 @@ def alone(case: Case, flags: Mapping[str, Mapping[str, str]] | None = None) -> C
     """With a control plane for itself."""
 
     async def run(long: bool) -> list[Row]:
-        with control_plane(flags) as plane:
-            async with stage(install(plane)) as made:
+        with installed(flags) as release:
+            async with stage(release) as made:
                 return await case(made, long)
 
     return run

@@ -1,0 +1,29 @@
+"""What the tests of this folder share: a network of their own, and for each worker one control plane with the chart on it.
+
+Each case makes namespaces and replicas of its own there. What changes the chart's objects or the control plane's flags, or fills it, has
+one for itself.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.release import Release, installed
+
+from .world import inside
+
+REASON = "needs a network of its own: make chaos-short, or python -m tests.support.netns .venv/bin/pytest tests/chaos"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder dials addresses that are the machine's own in such a network alone."""
+    for item in items if not inside() else ():
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.skip(reason=REASON))
+
+
+@pytest.fixture(scope="session")
+def release() -> Iterator[Release]:
+    """The chart with its default values, on a control plane that is old enough to know its kinds."""
+    with installed() as made:
+        yield made
