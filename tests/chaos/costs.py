@@ -25,6 +25,8 @@ MOST: Final = 100.0
 SECONDS: Final = 5.0
 DEVBOXES: Final = 20
 """As many as there are sorts of requests, or more."""
+MINE: Final = "gws_the-senders-own"
+"""Where the sender's token belongs."""
 CONNECTIONS: Final = 4000
 """From one address: with more the kernel looks ever longer for a free port, which would count as the sender's cost."""
 
@@ -54,8 +56,8 @@ class Sender:
         self.cpu_seconds = time.thread_time() - began
 
 
-def requests(token: str, other: str) -> dict[str, bytes]:
-    """What to send to the data port, in clear."""
+def requests(other: str) -> dict[str, bytes]:
+    """What to send to the data port, in clear; `other`: somebody else's token."""
     unknown = f"gws_{jwt(7, 'uid-of-nobody', aud=['devbox-gateway.io/API'])}"
 
     def head(*lines: str, token: str = unknown, line: str = "GET / HTTP/1.1") -> bytes:
@@ -74,9 +76,9 @@ def requests(token: str, other: str) -> dict[str, bytes]:
         "a target of 8,000 bytes, escaped": head(line=f"GET /{'%2e%2f' * 1300} HTTP/1.1"),
         "a query of 900 values": head(line=f"GET /?{'&'.join(f'a{n}=gws_' for n in range(900))} HTTP/1.1"),
         "64 requests behind one another": head() * 64,
-        "a request that is served": head("Connection: close", token=token),
+        "a request that is served": head("Connection: close", token=MINE),
         "a body of 1,000 chunks of a byte": head(
-            "Transfer-Encoding: chunked", "Connection: close", token=token, line="POST / HTTP/1.1"
+            "Transfer-Encoding: chunked", "Connection: close", token=MINE, line="POST / HTTP/1.1"
         )
         + chunk * 1000
         + b"0\r\n\r\n",
@@ -100,9 +102,11 @@ async def costs(long: bool) -> list[Row]:
         other, *senders = [stage.devbox(number) for number in range(DEVBOXES)]
         await stage.known(DEVBOXES)
         ports = {False: stage.gateway.address, True: (GATEWAY, stage.gateway.process.egress)}
-        tables = [(False, name) for name in requests("", "")] + [(True, name) for name in tunnels()]
-        for (tunnel, name), devbox in zip(tables, senders[: len(tables)], strict=True):
-            sent = tunnels()[name] if tunnel else requests(stage.token(devbox), stage.token(other))[name]
+        sorts = [(False, *item) for item in requests(stage.token(other)).items()] + [
+            (True, *item) for item in tunnels().items()
+        ]
+        for (tunnel, name, data), devbox in zip(sorts, senders[: len(sorts)], strict=True):
+            sent = data.replace(MINE.encode(), stage.token(devbox).encode())
             rows.append(await _row(stage, name, Sender(devbox.address, ports[tunnel], sent, seconds)))
     async with world(limits={"handshakesPerDevbox": 100_000}) as stage:
         sender = Sender(stage.devbox(0).address, stage.gateway.address, client_hello(HOST), seconds)
