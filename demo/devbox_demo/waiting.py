@@ -28,15 +28,19 @@ def wait_for(
     progress: Callable[[str], None] | None = None,
     every: float = 5.0,
 ) -> T:
-    """Call `attempt` until it returns. `progress` hears every `every` seconds what is missing."""
+    """Call `attempt` until it returns. `progress` hears every `every` seconds what is missing.
+
+    Too late is what an attempt misses that began after the deadline: one that began before and took its time has not looked since.
+    """
     start = time.monotonic()
     told = start
     while True:
+        began = time.monotonic()
         try:
             return attempt()
         except NotYet as missing:
             now = time.monotonic()
-            if now - start > seconds:
+            if began - start > seconds:
                 raise TimedOut(f"{what}: not within {seconds:.0f} s: {missing}") from None
             if progress is not None and now - told >= every:
                 progress(f"{what}: {missing} ({now - start:.0f} s)")

@@ -6,7 +6,6 @@ Called by the tests of the chart's policies. Most questions are server-side dry 
 import copy
 import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from devbox_api import names
 from devbox_api.route import EgressBinding
 from devbox_demo.kubectl import Kubectl, Object
 from devbox_demo.stage import RELEASE_NAMESPACE
+from devbox_demo.waiting import NotYet, wait_for
 from devbox_operator import network, tokens
 from devbox_operator import pod as pods
 from devbox_operator.model import DevboxView, PodView
@@ -47,10 +47,12 @@ def create(cluster: Kubectl, thing: Object, user: str = "", *, dry: bool = True)
 
 def until(what: str, probe: Callable[[], bool], seconds: float = 20) -> None:
     """Wait for a condition, with a deadline."""
-    deadline = time.monotonic() + seconds
-    while not probe():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
+
+    def attempt() -> None:
+        if not probe():
+            raise NotYet("it is not so")
+
+    wait_for(what, attempt, seconds=seconds, interval=0.1)
 
 
 def plain(kind: str, name: str, namespace: str | None = None) -> Object:

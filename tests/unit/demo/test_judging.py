@@ -1,5 +1,7 @@
 """The demo can fail: what counts as wrong is noticed."""
 
+import time
+
 import pytest
 
 from devbox_demo.calls import lumped
@@ -41,3 +43,17 @@ def test_waiting_ends_with_what_was_missing() -> None:
         wait_for("thing", never, seconds=0.05, interval=0.01, progress=heard.append, every=0.02)
     assert heard
     assert heard[0].startswith("thing: the pod is Pending")
+
+
+def test_what_was_asked_before_the_deadline_is_asked_again_after_it() -> None:
+    """A slow question says how it was when it began."""
+    began: list[float] = []
+
+    def slow() -> None:
+        began.append(time.monotonic())
+        if len(began) == 1:
+            time.sleep(0.1)
+            raise NotYet("it is old")
+
+    wait_for("thing", slow, seconds=0.05, interval=0.01)
+    assert len(began) == 2
