@@ -12,7 +12,17 @@ from . import names
 from .gatewayconfig import flatten
 from .podmetadata import PodMetadata
 from .schema import ApiModel, Column, Kind, cel, rules
-from .shared import CONDITIONS, Condition, NamespaceName, ObjectName, Quantity, SecretRef
+from .shared import (
+    CONDITIONS,
+    PLAIN,
+    PLAIN_KEYS,
+    Condition,
+    LabelValue,
+    NamespaceName,
+    ObjectName,
+    Quantity,
+    SecretRef,
+)
 
 RESERVED_VARIABLES = (
     "BASH_ENV CDPATH ENV GLOBIGNORE HOME HOSTNAME IFS LANG LOGNAME OLDPWD PATH PPID PROMPT_COMMAND PS1 PS2 PS4 PWD SHELL "
@@ -71,7 +81,7 @@ _PATH = cel(
     "self.matches('^(/[^/:]+)+$') && !self.matches('/[.]{1,2}(/|$)')",
     "write an absolute path without ':', '//', '.' and '..' and with no '/' at its end, e.g. /workspace",
 )
-AbsolutePath = Annotated[str, Field(min_length=1, max_length=1024, json_schema_extra=rules(_PATH))]
+AbsolutePath = Annotated[str, Field(min_length=1, max_length=1024, json_schema_extra=rules(_PATH, PLAIN))]
 
 
 class GatewayReference(ApiModel):
@@ -130,16 +140,16 @@ class EnvVar(ApiModel):
 class Resources(ApiModel):
     """As in a container."""
 
-    requests: dict[str, Quantity] = Field(default={}, max_length=16)
-    limits: dict[str, Quantity] = Field(default={}, max_length=16)
+    requests: dict[str, Quantity] = Field(default={}, max_length=16, json_schema_extra=rules(PLAIN_KEYS))
+    limits: dict[str, Quantity] = Field(default={}, max_length=16, json_schema_extra=rules(PLAIN_KEYS))
 
 
 class Toleration(ApiModel):
     """As in a pod."""
 
-    key: str | None = Field(default=None, max_length=317)
+    key: str | None = Field(default=None, max_length=317, json_schema_extra=rules(PLAIN))
     operator: Literal["Exists", "Equal"] | None = None
-    value: str | None = Field(default=None, max_length=63)
+    value: LabelValue | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     toleration_seconds: int | None = Field(default=None, json_schema_extra={"format": "int64"})
 
@@ -181,6 +191,7 @@ class Volume(ApiModel):
         max_length=1024,
         json_schema_extra=rules(
             _PATH,
+            PLAIN,
             cel(
                 "!self.matches('^/(run|run/devbox-gateway(/.*)?|proc(/.*)?|sys(/.*)?|dev(/.*)?|etc|home|home/devbox)$')",
                 "something of the system's or the operator's is there; choose another path, e.g. /workspace",
@@ -266,7 +277,7 @@ class DevboxSpec(ApiModel):
     image: str = Field(
         min_length=1,
         max_length=1024,
-        json_schema_extra=rules(cel("!self.matches('[[:space:]]')", "write an image reference without spaces")),
+        json_schema_extra=rules(cel("!self.matches('[[:space:]]')", "write an image reference without spaces"), PLAIN),
     )
     """The container's image."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
@@ -308,7 +319,7 @@ class DevboxSpec(ApiModel):
     """The group of the volumes' files; runAsUser unless set."""
     runtime_class_name: ObjectName | None = None
     """E.g. gvisor or kata."""
-    node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(default={}, max_length=32)
+    node_selector: dict[str, LabelValue] = Field(default={}, max_length=32, json_schema_extra=rules(PLAIN_KEYS))
     tolerations: tuple[Toleration, ...] = Field(default=(), max_length=32)
     restart_policy: Literal["Always", "OnFailure", "Never"] = "Always"
     termination_grace_period_seconds: int = Field(default=30, ge=0, le=60, json_schema_extra={"format": "int64", "minimum": 1})

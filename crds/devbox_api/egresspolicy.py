@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from .gatewayconfig import flatten
 from .schema import ApiModel, Column, Kind, cel, rules
-from .shared import CONDITIONS, Condition
+from .shared import CONDITIONS, PLAIN_LINES, Condition
 
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _PATTERN = rf"^([*][.])?({_LABEL}[.])+{_LABEL}$"
@@ -75,7 +75,7 @@ class EgressPolicySpec(ApiModel):
     )
     """Ranges that may be dialled by address, and that allowed hosts may lead to. Private ones, and those of the cluster's own pods and
     Services, count as far as the chart's egress.permittedCIDRs says."""
-    description: str | None = Field(default=None, max_length=1024)
+    description: str | None = Field(default=None, max_length=1024, json_schema_extra=rules(PLAIN_LINES))
     """For people."""
 
 

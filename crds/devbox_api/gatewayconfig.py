@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from .schema import ApiModel, Column, Kind, cel, rules
-from .shared import CONDITIONS, Condition, LabelSelector, SecretRef
+from .shared import CONDITIONS, CONTROLS, PLAIN_LINES, Condition, LabelSelector, SecretRef
 from .traffic import MaxRequestBody, Rule, Timeouts, Tls
 
 FORBIDDEN_HEADERS = (
@@ -63,7 +63,7 @@ class AuthMechanism(ApiModel):
         max_length=128,
         json_schema_extra=rules(
             cel(
-                "self.matches('^[^:\\\\x00-\\\\x1f\\\\x7f]*$')",
+                f"self.matches('^[^:{CONTROLS}]*$')",
                 "must not hold ':' or control characters, which would end it (RFC 7617); the credential's Secret holds the "
                 "password alone",
             )
@@ -194,7 +194,7 @@ class GatewayConfigSpec(ApiModel):
     """The API's address, e.g. https://api.anthropic.com. A path is a prefix for every request."""
     allow_insecure: bool = False
     """Allow an http:// endpoint."""
-    description: str | None = Field(default=None, max_length=1024)
+    description: str | None = Field(default=None, max_length=1024, json_schema_extra=rules(PLAIN_LINES))
     """For people."""
     auth_mechanism: AuthMechanism = Field(json_schema_extra=rules(*_AUTH_RULES))
     credential: Credential | None = None

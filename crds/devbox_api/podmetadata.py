@@ -12,6 +12,7 @@ from pydantic import Field
 
 from . import names
 from .schema import ApiModel, cel, rules
+from .shared import LabelValue
 
 DOMAINS: Final = (
     # Kubernetes, with the profiles of AppArmor and seccomp, and this operator.
@@ -61,9 +62,7 @@ def _not_steering(kind: str) -> Any:
 class PodMetadata(ApiModel):
     """Labels and annotations for the pod, but none that steer Kubernetes, a mesh, the pod's networks or its sandbox."""
 
-    labels: dict[str, Annotated[str, Field(max_length=63)]] = Field(
-        default={}, max_length=32, json_schema_extra=_not_steering("labels")
-    )
+    labels: dict[str, LabelValue] = Field(default={}, max_length=32, json_schema_extra=_not_steering("labels"))
     """E.g. team: a. Refused are prefixes such as kubernetes.io, istio.io, cilium.io and all under them."""
     annotations: dict[str, Annotated[str, Field(max_length=4096)]] = Field(
         default={}, max_length=32, json_schema_extra=_not_steering("annotations")

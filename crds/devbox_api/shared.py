@@ -47,9 +47,29 @@ SecretKey = Annotated[
     ),
 ]
 
+_OBEYED = r"\\x7f-\\x9f\\x{2028}-\\x{202e}\\x{2066}-\\x{2069}"
+CONTROLS = rf"\\x00-\\x1f{_OBEYED}"
+"""For a regular expression: what a terminal obeys, or what turns the direction of text. `kubectl describe` shows most of it raw."""
+_OBEYED_MESSAGE = (
+    "holds a control character, or one that turns the direction of text, which a terminal would obey; take it out "
+    "(it may not be visible where the text was copied from)"
+)
+PLAIN = cel(f"!self.matches('[{CONTROLS}]')", _OBEYED_MESSAGE)
+PLAIN_LINES = cel(rf"!self.matches('[\\x00-\\x08\\x0b-\\x1f{_OBEYED}]')", _OBEYED_MESSAGE)
+"""Of several lines, with tabs."""
+PLAIN_PEM = cel(rf"!self.matches('[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f{_OBEYED}]')", _OBEYED_MESSAGE)
+"""Whose lines may end as those of Windows do."""
+PLAIN_KEYS = cel(f"self.all(k, !k.matches('[{CONTROLS}]'))", _OBEYED_MESSAGE)
+LabelValue = Annotated[str, Field(max_length=63, json_schema_extra=rules(PLAIN))]
 Quantity = Annotated[
     str | int,
-    Field(json_schema_extra={"x-kubernetes-int-or-string": True, "maxLength": 64}),
+    Field(
+        json_schema_extra={
+            "x-kubernetes-int-or-string": True,
+            "maxLength": 64,
+            **rules(cel(f"!string(self).matches('[{CONTROLS}]')", _OBEYED_MESSAGE)),
+        }
+    ),
 ]
 """As in Kubernetes: 500m, 4Mi, 3."""
 
@@ -66,15 +86,15 @@ class SecretRef(ApiModel):
 class LabelSelectorRequirement(ApiModel):
     """One requirement of a label selector."""
 
-    key: str = Field(max_length=317)
+    key: str = Field(max_length=317, json_schema_extra=rules(PLAIN))
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: tuple[Annotated[str, Field(max_length=63)], ...] = Field(default=(), max_length=64)
+    values: tuple[LabelValue, ...] = Field(default=(), max_length=64)
 
 
 class LabelSelector(ApiModel):
     """As in Kubernetes: all requirements together."""
 
-    match_labels: dict[str, Annotated[str, Field(max_length=63)]] = Field(default={}, max_length=64)
+    match_labels: dict[str, LabelValue] = Field(default={}, max_length=64, json_schema_extra=rules(PLAIN_KEYS))
     match_expressions: tuple[LabelSelectorRequirement, ...] = Field(default=(), max_length=32)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from .schema import ApiModel, cel, rules
-from .shared import Quantity
+from .shared import PLAIN_PEM, Quantity
 
 _PLAIN = "self.matches('^([A-Za-z0-9._~!$&()*+,;=:@/-]|%[0-9A-Fa-f]{2})*$')"
 RulePath = Annotated[
@@ -92,6 +92,7 @@ class Tls(ApiModel):
                 "self.contains('-----BEGIN CERTIFICATE-----')",
                 "write the authority's certificates as PEM text, from -----BEGIN CERTIFICATE----- on",
             ),
+            PLAIN_PEM,
             cel(
                 "!self.contains('PRIVATE KEY-----')",
                 "a private key has no business here, and is in the open now: write certificates alone, and replace the key",
