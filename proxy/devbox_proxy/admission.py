@@ -156,8 +156,10 @@ def _review(case: Case, route: Route, held: Held) -> Refuse | Wait | None:
     if review is None:
         return asked
     if not review.accepted:
-        # Another token than the one that was refused, or a no that has grown old, is worth another question.
-        same = review.digest == token_digest(held.token) and age < case.limits.not_live
+        # A token that was not refused yet, or a no that has grown old, is worth another question. (A pod with two tokens that asks with
+        # one and the other in turn would else be asked about as fast as the cluster answers.)
+        digest = token_digest(held.token)
+        same = (digest == review.digest or digest in review.others) and age < case.limits.not_live
         return Refuse(Refusal.TOKEN_REFUSED, caller) if same else asked
     if (since := known.api_away_since) is not None:
         # What was good when the API server went away stays good for a while; what had grown old by then does not.

@@ -168,17 +168,24 @@ class Reviewer:
         if not accepted:
             log.info("token_refused_by_cluster", pod=route.pod.name, namespace=route.pod.namespace, why=why)
         if route.pod.uid in self._known.pods:  # it may have gone meanwhile, and its review with it
-            digest = names.token_digest(held.token)
-            self._known.reviews[intern(route.pod.uid)] = Review(at, accepted, digest, credential_id)
+            others = frozenset[str]() if accepted else self._refused(route)
+            review = Review(at, accepted, names.token_digest(held.token), credential_id, others)
+            self._known.reviews[intern(route.pod.uid)] = review
         self._over(question)
+
+    def _refused(self, route: Route) -> frozenset[str]:
+        """Those of the pod's tokens, as its Route has them by now, that were refused last."""
+        before = self._known.reviews.get(route.pod.uid)
+        if before is None or before.accepted:
+            return frozenset()
+        return (before.others | {before.digest}) & {names.token_digest(held.token) for held in holders(route)}
 
     def _present(self, question: Question) -> tuple[Route, Held]:
         """The token as the Route has it by now: it may have been renewed since the question came up."""
         route = self._known.routes.get(question.uid)
         if route is None:
             return question.route, question.held
-        holders = (*route.bindings, *((route.egress,) if route.egress else ()))
-        return route, next((held for held in holders if held.audience == question.held.audience), question.held)
+        return route, next((held for held in holders(route) if held.audience == question.held.audience), question.held)
 
     def _over(self, question: Question) -> None:
         del self._questions[question.uid]
@@ -237,6 +244,11 @@ class Reviewer:
                 await self._start(question)
                 self._probed = None
         self._go_on()
+
+
+def holders(route: Route) -> tuple[Held, ...]:
+    """All that a pod has tokens for."""
+    return (*route.bindings, *((route.egress,) if route.egress else ()))
 
 
 def _pause(tries: int, retry_after: float | None) -> float:

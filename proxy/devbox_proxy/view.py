@@ -49,6 +49,8 @@ class Review:
     """SHA-256 of the token that was asked about."""
     credential_id: str = ""
     """The token's id in the API server's own audit log."""
+    others: frozenset[str] = frozenset()
+    """Of a no: those of the pod's other tokens that were refused before it, with no yes in between."""
 
 
 @dataclass(slots=True)

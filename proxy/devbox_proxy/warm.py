@@ -19,10 +19,10 @@ from devbox_common.clock import now
 
 from .admission import Subject
 from .questions import Urgency
-from .reviews import Reviewer
+from .reviews import Reviewer, holders
 from .settings import Identity
 from .state import State
-from .view import Held, Known
+from .view import Known
 
 LEISURE: Final = 0.95
 """Part of a review's age from which it is renewed here. Those that requests use are renewed before (view.Limits.refresh)."""
@@ -90,9 +90,9 @@ def subjects(known: Known, uids: Iterable[str]) -> Iterator[Subject]:
         pod, route = known.pods.get(uid), known.routes[uid]
         if pod is None or pod.deleting or pod.host_network or pod.phase not in ("Pending", "Running"):
             continue
-        holders: tuple[Held, ...] = (*route.bindings, *((route.egress,) if route.egress else ()))
-        if holders and route.confined and uid not in known.unsupported:
-            yield route, holders[0]
+        found = holders(route)
+        if found and route.confined and uid not in known.unsupported:
+            yield route, found[0]
 
 
 def oldest(known: Known, before: float, most: int) -> list[Subject]:

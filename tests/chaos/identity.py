@@ -7,13 +7,19 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from time import monotonic as now
+from typing import Final
 
 from tests.support.kube_api import Devbox, jwt
+
+from devbox_api import names
 
 from .client import Answer, Client, for_good
 from .report import Row, p
 from .world import World, world
 
+IN_TURN: Final = 20
+REMEMBERED_SECONDS: Final = 10.0
+"""A no."""
 NO_SUCH, REAL_POD = "uid-of-nobody", "uid-agent-0"
 
 
@@ -50,7 +56,26 @@ async def flood(long: bool) -> list[Row]:
         ]
         answer = await stage.client(devbox, stage.gateway).request()
         rows.append(Row("the true one, right after it", "200", answer.kind, answer.fine))
-        return rows
+        return [*rows, await _in_turn(stage)]
+
+
+async def _in_turn(stage: World) -> Row:
+    """A pod whose tokens are good no more asks with one and the other, as fast as it is answered."""
+    box = stage.devbox(1)
+    tokens = [stage.token(box), *(stage.bind(box, name) for name in ("SECOND", "THIRD"))]
+    stage.cluster.rejected.update(token.removeprefix(names.TOKEN_PREFIX) for token in tokens)
+    clients = [stage.client(box, stage.gateway, token) for token in tokens]
+    await _settled(stage)
+    asked, started, kinds = len(stage.cluster.reviews), now(), set[str]()
+    for _ in range(IN_TURN):
+        kinds |= {(await client.request()).kind for client in clients}
+    reviews, allowed = len(stage.cluster.reviews) - asked, len(tokens) * (1 + int((now() - started) / REMEMBERED_SECONDS))
+    return Row(
+        f"{IN_TURN} x {len(tokens)} tokens of one pod that the cluster refuses, in turn",
+        "refused; each asked about once in 10 s",
+        f"{', '.join(sorted(kinds))}; {reviews} TokenReviews",
+        kinds == {"401"} and reviews <= allowed,
+    )
 
 
 def _counted(statuses: dict[str, int]) -> str:

@@ -238,6 +238,9 @@ def test_a_no_is_remembered_for_that_token_and_not_for_ever() -> None:
     world.api_away_since = None
     world.reviews["uid-1"] = Review(NOW - 1, False, token_digest(OLD))
     assert isinstance(ask(world), Wait), "the token was renewed since"
+    world.reviews["uid-1"] = Review(NOW - 1, False, token_digest(OLD), "", frozenset({token_digest(CURRENT)}))
+    assert refused(ask(world)) is Refusal.TOKEN_REFUSED, "both were refused"
+    assert isinstance(ask(world, now=NOW + 20), Wait)
 
 
 @pytest.mark.parametrize(

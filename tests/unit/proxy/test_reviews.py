@@ -157,6 +157,24 @@ async def test_a_token_that_was_renewed_meanwhile_is_the_one_that_is_asked_about
     assert known.reviews["uid-1"].digest == token_digest("newer")
 
 
+async def test_what_was_refused_of_a_pod_is_known_of_each_of_its_tokens_until_there_is_a_yes() -> None:
+    api, known = Api(), world(1)
+    two = BINDING.model_copy(update={"name": "TWO", "audience": "two", "token": "second"})
+    known.routes["uid-1"] = ROUTE.model_copy(update={"bindings": (BINDING, two)})
+    reviewer = Reviewer(api, known)  # type: ignore[arg-type]
+    api.errors = [answer({}) for _ in range(3)]
+    await reviewer.review(ROUTE, BINDING)
+    assert known.reviews["uid-1"].others == frozenset()
+    await reviewer.review(ROUTE, two)
+    last = known.reviews["uid-1"]
+    assert (last.digest, last.others) == (token_digest("second"), frozenset({token_digest(BINDING.token)}))
+    known.routes["uid-1"] = ROUTE.model_copy(update={"bindings": (BINDING.model_copy(update={"token": "newer"}), two)})
+    await reviewer.review(ROUTE, BINDING)
+    assert known.reviews["uid-1"].others == {token_digest("second")}, "what is no token of its any more is forgotten"
+    await reviewer.review(ROUTE, BINDING)
+    assert (known.reviews["uid-1"].accepted, known.reviews["uid-1"].others) == (True, frozenset())
+
+
 # questions that fail
 
 FAILURES: dict[str, ApiError | Object] = {
