@@ -9,6 +9,7 @@ asyncio's own servers take whatever comes: there is no limit, and without a file
 import asyncio
 import errno
 import socket
+import struct
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from time import monotonic as now
@@ -24,6 +25,8 @@ others, which is what a policy at work looks like (canary.py)."""
 TURN: Final = 64
 """Connections that are taken before others have their turn: as long as some wait, taking them does not give way by itself."""
 _FULL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_QUEUE: Final = struct.Struct("=II")
+_QUEUE_AT: Final = 24
 _PAUSE_SECONDS: Final = 0.1
 _SAY_SECONDS: Final = 10.0
 _SWEEP_SECONDS: Final = 0.5
@@ -55,6 +58,17 @@ class Door:
         self._listener: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
         self._said = float("-inf")
+
+    @property
+    def crowded(self) -> bool:
+        """Connections that this process has not taken yet fill half of what the kernel keeps of them: beyond that it answers nobody."""
+        if self._listener is None:
+            return False
+        # (Of a listening socket this counts its queue: tcp_info's `unacked` and `sacked`, so many and at most.)
+        waiting, most = _QUEUE.unpack_from(
+            self._listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _QUEUE.size + _QUEUE_AT), _QUEUE_AT
+        )
+        return bool(2 * waiting >= most > 0)
 
     async def open(self) -> int:
         """Listen; returns the port."""
@@ -134,6 +148,11 @@ class BriefDoor:
         self._refused = refused
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.Task[None] | None = None
+
+    @property
+    def crowded(self) -> bool:
+        """See Door."""
+        return self._door.crowded
 
     async def open(self) -> int:
         """Listen; returns the port."""

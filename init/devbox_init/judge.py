@@ -38,6 +38,8 @@ class Silence(Enum):
     """Nobody answered by the gateway's name."""
     LOST = auto()
     """A gateway said where it is, and did not answer there, or not to the end."""
+    CROWDED = auto()
+    """A gateway answered, whose canary gets more connections than it takes."""
     MUTE = auto()
     """What answered does not say which gateway it is."""
 
@@ -132,6 +134,11 @@ class Verdict:
                 return (
                     f"the gateway answers over {self.over} by its name, and its pod does not at its own address: it is on its way, or "
                     "gone, or the way there is not open yet"
+                )
+            case Silence.CROWDED:
+                return (
+                    f"the gateway answers over {self.over}, and its canary gets more connections than it takes, from whomever: it might be "
+                    "silent for that"
                 )
             case Silence.MUTE:
                 return (

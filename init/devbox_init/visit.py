@@ -6,7 +6,8 @@ Goes in: an address, ports, and what makes connections. Comes out: `shut`, `open
 The Service balances each connection for itself, and a pod that is gone stays among those it leads to for a while. So one connection asks
 which pod it went to (whereabouts.py), and that very pod is tried, at its own address: its data port and its canary. Once the canary
 had its time, the data port has to answer again: a pod that died meanwhile would be silent, too. And the canary is tried more than once,
-since a packet that is lost on the way is no policy's doing.
+since a packet that is lost on the way is no policy's doing. (Where so many connections come to a canary that packets of others are dropped
+for it, its gateway does not say where it is.)
 
 The canary is tried by the gateway's name as well, where an answer counts: there are ways of a cluster's network that lead by one address
 past what holds at the other.
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from . import whereabouts
 from .connecting import Address, Attempt, Question
 from .judge import Silence
 from .whereabouts import Whereabouts
@@ -101,7 +103,9 @@ class Visit:
             return None
         if self._trial is not None:
             return Silence.LOST
-        return Silence.MUTE if self._question.answered else Silence.NOBODY
+        if not self._question.answered:
+            return Silence.NOBODY
+        return Silence.CROWDED if whereabouts.crowded(self._question.answer) else Silence.MUTE
 
     @property
     def errors(self) -> tuple[str, ...]:

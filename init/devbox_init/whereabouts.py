@@ -51,6 +51,11 @@ def whole(answer: bytes) -> bool:
     return b"\r\n\r\n" in answer or len(answer) > MOST
 
 
+def crowded(answer: bytes) -> bool:
+    """It will not say, for the sake of its canary."""
+    return answer.startswith(b"HTTP/1.1 503 ")
+
+
 def _reachable(address: IPv4Address | IPv6Address, through: IPv4Address | IPv6Address) -> bool:
     """From one pod to another. Loopback would be the asking pod itself, but where the gateway was asked there."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:

@@ -28,6 +28,7 @@ def canary(host: str, port: int, connections: int, *, refused: Callable[[str], N
     """The port; at most so many connections are being told at a time."""
     # Its door has the data port's backlog: while this process takes no connections, the kernel answers for both ports, until a queue is
     # full. Were the canary's the shorter one, it would fall silent beside a data port that answers: what a policy at work looks like.
-    # One that is taken only to be closed counts as an answer, too (devbox-init).
+    # One that is taken only to be closed counts as an answer, too (devbox-init). Where somebody sends it more than this process takes, its
+    # queue is full and the data port's is not: whereabouts.py says nothing then.
     seats = Seats(connections, connections, strangers=connections)
     return BriefDoor("canary", (host, port), seats, _Canary, seconds=SECONDS, refused=refused)

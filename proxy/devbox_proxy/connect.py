@@ -196,7 +196,8 @@ class ConnectConnection(Side):
         """To whoever asks which pod this is, and close."""
         if self.transport is not None:
             here = self.transport.get_extra_info("sockname")
-            self.write(whereabouts.answer(str(here[0]), self._forwarder.whereabouts))
+            forwarder = self._forwarder
+            self.write(whereabouts.CROWDED if forwarder.crowded() else whereabouts.answer(str(here[0]), forwarder.whereabouts))
             self.finish()
 
     def _begin(self, request: ConnectRequest) -> None:

@@ -59,6 +59,8 @@ class Forwarder:
         self.connections: set[ConnectConnection] = set()
         self.whereabouts = NOWHERE
         """Said to whoever asks; set when the ports are open."""
+        self.crowded: Callable[[], bool] = lambda: False
+        """The canary might not answer for the crowd before it; likewise."""
         self._state = state
         self._waiting = waiting
         self._resolver = resolver

@@ -176,6 +176,7 @@ async def serve(settings: Settings, start: Start) -> None:
         # like. Where both are is said on the forward proxy's, which is the last.
         ports = {"admin": await admin.start(), "canary": await bird.open(), "data": await data.start()}
         forwarder.whereabouts = Whereabouts(tuple(sorted(start.own.addresses)), ports["data"], ports["canary"])
+        forwarder.crowded = lambda: bird.crowded
         ports["egress"] = await egress.start()
         settle()
         log.info("started", **ports)

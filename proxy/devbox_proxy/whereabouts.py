@@ -4,8 +4,10 @@ Goes in: the address that the connection came to. Comes out: an answer as bytes.
 whereabouts.py of `devbox-init`, which imports nothing of ours.
 
 The Service balances each connection for itself. `devbox-init` asks here which pod it reached, and tries that very one's data port and
-canary: a canary that is silent on another pod, which died, would look like a policy at work. What is said is no more than where the
-connection went; it costs as much as a refusal, no line is written, and the connection is over with it.
+canary: a canary that is silent on another pod, which died, would look like a policy at work. So would one that gets more connections than
+this process takes: the kernel drops what its queue has no room for, and the data port, which has another queue, answers. While that is
+near, nothing is said. What is said is no more than where the connection went; it costs as much as a refusal, no line is written, and the
+connection is over with it.
 """
 
 from collections.abc import Collection
@@ -29,6 +31,10 @@ class Whereabouts(NamedTuple):
 
 NOWHERE: Final = Whereabouts((), 0, 0)
 """Before the ports are open."""
+
+
+CROWDED: Final = b"HTTP/1.1 503 Service Unavailable\r\nServer: devbox-gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+"""In place of an answer, while the canary might not answer for the crowd before it."""
 
 
 def answer(came_to: str, where: Whereabouts) -> bytes:

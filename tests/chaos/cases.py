@@ -6,7 +6,7 @@ Called by __main__.py and test_short.py.
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from . import answers, costs, crowds, files, identity, limits, names, outage, restarts, takeover, upstream_faults
+from . import answers, costs, crowded, crowds, files, identity, limits, names, outage, restarts, takeover, upstream_faults
 from .operator import cases as operator
 from .operator import upgrades
 from .report import Row
@@ -22,6 +22,7 @@ CASES: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
     "resets": upstream_faults.resets,
     "keepalive": upstream_faults.keepalive_race,
     "readers": crowds.readers,
+    "canary-crowded": crowded.canary,
     "streams": crowds.idle_streams,
     "vanishing": upstream_faults.vanishing,
     "names": names.names,

@@ -20,6 +20,7 @@ from devbox_init import __main__, connecting, probe, visit
 from devbox_init.families import Family
 from devbox_init.judge import Judge, Silence, State, Verdict
 from devbox_init.visit import Ports
+from devbox_proxy.whereabouts import CROWDED
 
 from .asked import asked
 
@@ -171,6 +172,19 @@ def test_a_gateway_that_does_not_say_which_pod_it_is_shows_nothing(gateway: int,
         with pytest.raises(Over):
             probe.watch("127.0.0.1", Ports(ask, gateway, nobody), Judge(0.5), in_use=in_use, say=say)
     assert heard == [Verdict(State.WAITING, (V4,), silence=Silence.MUTE)]
+
+
+def test_a_gateway_that_does_not_answer_for_its_canary_shows_nothing(gateway: int, nobody: int) -> None:
+    """So many connections come to it that it might be silent for that."""
+    with (
+        asked("127.0.0.1", gateway, nobody, says=CROWDED) as ask,
+        closing(probe.Round(probe.addresses("127.0.0.1", 443), Ports(ask, gateway, nobody), 0.0)) as one,
+    ):
+        while not one.decided(time.monotonic()):
+            probe._collect([one], 0.01)
+        (look,) = one.visits
+        assert (look.shut, look.silence) == (frozenset(), Silence.CROWDED)
+    assert judged(gateway, nobody, says=CROWDED) is State.WAITING
 
 
 def test_a_gateway_that_takes_the_question_and_says_nothing_is_none(gateway: int, nobody: int) -> None:

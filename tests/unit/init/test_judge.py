@@ -312,6 +312,10 @@ def _shown(rounds: list[Round]) -> bool:
             "the gateway answers over IPv4 and does not say which of its pods it is: it is of an older release; this pod's agent starts "
             "once the gateways have been upgraded",
         ),
+        (
+            Verdict(State.WAITING, (V4,), silence=Silence.CROWDED),
+            "the gateway answers over IPv4, and its canary gets more connections than it takes, from whomever: it might be silent for that",
+        ),
         (Verdict(State.OPEN, (V4, V6)), "the canary answers over IPv4 and IPv6: no NetworkPolicy is in force there yet"),
         (
             Verdict(State.UNSEEN, (V6,)),

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,9 +13,14 @@ from pathlib import Path
 from tests.support.gateway_process import Stage, stage
 from tests.support.kube_api import Cluster
 
+from devbox_common.door import BACKLOG
 from devbox_init.whereabouts import ASKING, Whereabouts, read
+from devbox_proxy.whereabouts import CROWDED
 
 from .conftest import until
+
+CROWD = BACKLOG // 4 * 3
+"""Connections; the kernel keeps BACKLOG of them."""
 
 
 async def ask(gateway: Stage, question: bytes = ASKING) -> bytes:
@@ -36,6 +42,28 @@ async def test_it_is_told_without_a_token_or_a_line_in_the_log_and_the_connectio
         assert b" 405 " in (await ask(gateway, ASKING.replace(b"\r\n\r\n", b"\r\nX: y\r\n\r\n")))
         await until(lambda: sum('"refused"' in line for line in gateway.process.output) == 2)
         assert "whereabouts" not in "".join(gateway.process.output)
+
+
+async def test_nothing_is_said_while_more_wait_for_its_canary_than_it_takes() -> None:
+    """Beyond its queue the kernel drops what comes, and the data port, whose queue is another, answers: that is no policy at work."""
+    async with stage(Cluster()) as gateway, contextlib.AsyncExitStack() as crowd:
+        asking, writer = await asyncio.open_connection("127.0.0.1", gateway.egress)
+        os.kill(gateway.process.process.pid, signal.SIGSTOP)
+        for _ in range(CROWD):
+            one = crowd.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", gateway.process.canary))
+        writer.write(ASKING)
+        os.kill(gateway.process.process.pid, signal.SIGCONT)
+        async with asyncio.timeout(5):
+            answer = await asking.read()
+        assert answer == CROWDED
+        assert read(answer, "127.0.0.1") is None
+        writer.close()
+
+        async with asyncio.timeout(10):
+            while read(await ask(gateway), "127.0.0.1") is None:
+                pass
 
 
 async def test_half_a_question_is_cut_like_any_other() -> None:
