@@ -53,6 +53,10 @@ class _Other:
         self._lately = max(self._lately, ahead - missed)  # ours goes ahead by that
         return missed
 
+    def forget(self) -> None:
+        """Ours has gone ahead by what another one said, and this one perhaps not."""
+        self._before = self._lately = -inf
+
 
 class Clock:
     """The time that bounds go by."""
@@ -101,6 +105,8 @@ class Clock:
         present, before = self.now(), self._looked
         missed = self._day.missed(day - present, present)
         if missed:
+            # (Not the other way round: the time of day is set right after a pause, which the API server may have told by then.)
+            self._api_server.forget()
             self._tell(missed, "time of day")
         elif present - before > PAUSE_SECONDS:
             self._tell(0.0, "", present - before)

@@ -112,6 +112,22 @@ def test_a_time_of_day_that_is_set_to_and_fro_counts_once(world: World) -> None:
     assert len(world.told) == 1
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_a_time_of_day_that_was_set_ahead_hides_no_pause_from_the_api_server(world: World, back: bool) -> None:
+    world.day += 3600
+    world.run(5)
+    if back:
+        world.day -= 3600
+        world.run(5)
+    assert len(world.told) == 1
+    before = world.clock.now()
+    world.pass_by(60, boot=False, day=False)
+    world.look()
+    world.answer()
+    assert len(world.told) == 2
+    assert world.clock.now() == pytest.approx(before + 60, abs=1)
+
+
 def test_a_time_of_day_that_was_set_back_long_ago_tells_of_a_later_pause(world: World) -> None:
     world.day -= 3600
     world.run(2 * LATELY_SECONDS + 2)
