@@ -81,6 +81,11 @@ def test_refused_before_the_operator_has_seen_the_devbox(cluster: Kubectl, gatew
     gateway()
     cluster.apply([devbox("one", name="api")])
     _stays_refused(cluster, "gwc", "api")
+    for _ in range(3):
+        _used_by(cluster, HERE)  # The operator has seen it by now, and said so: that is taken back.
+        answer = ask(cluster, "-n", HERE, "delete", "gwc", "api", "--dry-run=server")
+        assert not answer.ok
+        assert f"{HERE}/one" in answer.text
 
 
 def test_refused_for_devboxes_of_other_namespaces(cluster: Kubectl, gateway: Callable[..., None]) -> None:
