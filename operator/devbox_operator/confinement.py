@@ -122,7 +122,7 @@ def _not_visible(visibility: Visibility, settings: Settings) -> Finding:
                 f"the gateway at {shown} answers the operator on its data port and not on its canary, port {names.CANARY_PORT}: "
                 "something closes that one for everybody, and a devbox would take it for its own NetworkPolicy at work. Open it to the "
                 f"gateway's pods where it is closed: a NetworkPolicy in namespace {release}, a policy of the CNI's own, a firewall of the "
-                "nodes, a security group"
+                "nodes, a security group. (Or somebody sends it more connections than it takes)"
             )
         case Sight.AWAY:
             look = command("kubectl", "-n", release, "get", "pods", "-l", "app.kubernetes.io/component=gateway")
