@@ -62,8 +62,8 @@ class Door:
     @property
     def crowded(self) -> bool:
         """Connections that this process has not taken yet fill half of what the kernel keeps of them: beyond that it answers nobody."""
-        if self._listener is None:
-            return False
+        if self._listener is None or self._listener.fileno() < 0:
+            return True  # nobody is answered at all
         # (Of a listening socket this counts its queue: tcp_info's `unacked` and `sacked`, so many and at most.)
         waiting, most = _QUEUE.unpack_from(
             self._listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _QUEUE.size + _QUEUE_AT), _QUEUE_AT

@@ -159,3 +159,28 @@ async def test_a_brief_door_cuts_what_is_open_when_it_closes() -> None:
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
     writer.close()
+
+
+async def test_a_door_is_crowded_from_half_a_queue_on_and_while_it_is_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def take(accepted: socket.socket, seat: Seat) -> None:
+        accepted.close()
+        seat.leave()
+
+    def crowded() -> bool:
+        return door.crowded
+
+    monkeypatch.setattr("devbox_common.door.BACKLOG", 64)
+    door = Door("d", ("127.0.0.1", 0), Seats(200, 200, strangers=200), take)
+    assert crowded(), "it takes nobody"
+    port = await door.open()
+    assert not crowded()
+    with contextlib.ExitStack() as stack:
+        for number in range(64):
+            # (Nothing is taken meanwhile: the loop has no turn.)
+            assert crowded() is (number >= 32), number
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        async with asyncio.timeout(5):
+            while crowded():  # noqa: ASYNC110 (the kernel's queue)
+                await asyncio.sleep(0.01)
+    await door.close()
+    assert crowded()
