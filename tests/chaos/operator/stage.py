@@ -197,7 +197,10 @@ class Stage:
         route = await self.get(paths.secrets(CREDENTIALS, f"route-{uid}"))
         if secret is None or route is None:
             return ["no token Secret" if secret is None else "no Route"]
-        content = json.loads(base64.b64decode(route["data"][names.ROUTE_KEY]))
+        try:
+            content = json.loads(base64.b64decode(route["data"][names.ROUTE_KEY]))
+        except ValueError:
+            return ["the Route can't be read"]
         bindings = {binding["name"]: binding for binding in content["bindings"]}
         found = [] if set(bindings) == wanted else [f"bindings {sorted(bindings)}"]
         for name in wanted & set(bindings):
