@@ -7,7 +7,7 @@ each one's pod was ungated. `leftovers` says what should not be there any more. 
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
 from time import monotonic as now
 from typing import Any, Final
 
@@ -169,6 +169,16 @@ class Fleet:
 
 async def leftovers(api: KubeApi, *, of_namespace: str | None = None) -> dict[str, int]:
     """Objects of ours, by kind, where no Devbox is any more. Empty: nothing leaked."""
+    return {kind: count async for kind, count in _left(api, of_namespace)}
+
+
+async def nothing_left(api: KubeApi, *, of_namespace: str) -> bool:
+    """There are none. (Who waits for that has to ask often, and seldom for more than the first kind.)"""
+    async with contextlib.aclosing(_left(api, of_namespace)) as found:
+        return await anext(found, None) is None
+
+
+async def _left(api: KubeApi, of_namespace: str | None) -> AsyncGenerator[tuple[str, int], None]:
     scope = of_namespace or ""
     managed = {"labelSelector": names.MANAGED_SELECTOR}
     kinds = {
@@ -181,7 +191,10 @@ async def leftovers(api: KubeApi, *, of_namespace: str | None = None) -> dict[st
         "ServiceAccount": (paths.core("serviceaccounts", scope), managed | {"fieldSelector": "metadata.name=devbox-agent"}),
         "CA bundle": (paths.core("configmaps", scope), managed | {"fieldSelector": f"metadata.name={names.CA_CONFIG_MAP}"}),
     }
-    found = {kind: len((await api.list(path, query))[0]) for kind, (path, query) in kinds.items()}
+    for kind, (path, query) in kinds.items():
+        if count := len((await api.list(path, query))[0]):
+            yield kind, count
+    found: dict[str, int] = {}
     stored = (await api.list(paths.secrets(CREDENTIALS)))[0]
     for item in stored:
         kind, metadata = item.get("type", ""), item["metadata"]
@@ -189,4 +202,5 @@ async def leftovers(api: KubeApi, *, of_namespace: str | None = None) -> dict[st
         home = source or (metadata.get("labels") or {}).get(f"{names.GROUP}/namespace")
         if kind != names.FLOOR_TYPE and (of_namespace is None or home == of_namespace):
             found[kind] = found.get(kind, 0) + 1
-    return {kind: count for kind, count in found.items() if count}
+    for pair in found.items():
+        yield pair

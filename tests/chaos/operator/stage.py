@@ -9,12 +9,12 @@ import base64
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from time import monotonic as now
 from typing import Any, Final
 
 from tests.chaos.world import eventually
-from tests.support.fleet import GATEWAYS, devbox, leftovers, make_namespace
+from tests.support.fleet import GATEWAYS, devbox, leftovers, make_namespace, nothing_left
 from tests.support.release import CREDENTIALS, LEASE, NAMESPACE, Operator, Release
 
 from devbox_api import names
@@ -155,27 +155,34 @@ class Stage:
 
     async def problems(self, namespace: str, name: str = "agent") -> list[str]:
         """What is not as it should be of a Devbox whose gate should be open. Empty: it has converged."""
+        return [problem async for problem in self._problems(namespace, name)]
+
+    async def _problems(self, namespace: str, name: str) -> AsyncGenerator[str, None]:
+        """One after the other: who waits for the end of them asks for no more than the first."""
         pods = await self.pods(namespace)
         box = await self.get(paths.devboxes(namespace, name))
         if box is None or len(pods) != 1:
-            return [f"{len(pods)} pods"]
+            yield f"{len(pods)} pods"
+            return
         pod = pods[0]
-        found = [] if not pod["spec"].get("schedulingGates") else ["gated"]
+        if pod["spec"].get("schedulingGates"):
+            yield "gated"
         metadata, status = pod["metadata"], box.get("status") or {}
         if status.get("podUID") != metadata["uid"]:
-            found.append("status.podUID")
+            yield "status.podUID"
         if status.get("observedGeneration") != box["metadata"]["generation"]:
-            found.append("observedGeneration")
+            yield "observedGeneration"
         if box["metadata"].get("finalizers"):
-            found.append("finalizer")
-        found += await self.unconfined(namespace, pod)
-        found += await self._tokens(namespace, metadata["name"], metadata["uid"], set(box_gateways(box)))
+            yield "finalizer"
+        for problem in await self.unconfined(namespace, pod):
+            yield problem
+        for problem in await self._tokens(namespace, metadata["name"], metadata["uid"], set(box_gateways(box))):
+            yield problem
         listed = await leftovers(self.api, of_namespace=namespace)
         expected = {"Pod": 1, "NetworkPolicy": 1, "token Secret": 1, "ServiceAccount": 1, "CA bundle": 1, names.ROUTE_TYPE: 1}
         expected |= {names.GATEWAY_TYPE: len(box_gateways(box)), names.CREDENTIAL_TYPE: len(box_gateways(box))}
         if listed != expected:
-            found.append(f"objects: {listed}")
-        return found
+            yield f"objects: {listed}"
 
     async def unconfined(self, namespace: str, pod: Object) -> list[str]:
         """What is missing of what holds a pod: two policies, and what they say, in words of the test's own."""
@@ -218,8 +225,9 @@ class Stage:
         """Seconds until all is as it should be; None if it is not in time."""
         start = now()
         while now() - start < seconds:
-            if not await self.problems(namespace, name):
-                return now() - start
+            async with contextlib.aclosing(self._problems(namespace, name)) as problems:
+                if await anext(problems, None) is None:
+                    return now() - start
             await asyncio.sleep(0.1)
         return None
 
@@ -227,7 +235,7 @@ class Stage:
         """Seconds until nothing of ours is left of a namespace without Devboxes; None if something is."""
         start = now()
         while now() - start < seconds:
-            if not await leftovers(self.api, of_namespace=namespace):
+            if await nothing_left(self.api, of_namespace=namespace):
                 return now() - start
             await asyncio.sleep(0.1)
         return None
