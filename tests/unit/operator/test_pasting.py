@@ -7,12 +7,14 @@ import os
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from devbox_api.conditions import Reason
+from devbox_common.shown import visible
 from devbox_operator.attach import Attached
 from devbox_operator.compile import compile_devbox
 from devbox_operator.conditions import Regarding, events
@@ -22,6 +24,7 @@ from devbox_operator.lifecycle import Keep
 from devbox_operator.model import FORBIDDEN, PolicyView, Snapshot
 from devbox_operator.settings import Settings
 from devbox_operator.status import Outcome, devbox_status
+from devbox_operator.visibility import Sight, Visibility
 
 HOSTILE = (
     "x.example$(touch PWNED)",
@@ -48,6 +51,8 @@ HOSTILE = (
     "-n",
 )
 OBEYED = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028)}
+VERBS = {"annotate", "create", "delete", "delete node", "describe", "get", "label", "logs"}
+CLAIMED = {"volumes": [{"name": "work", "mountPath": "/work", "persistentVolumeClaim": {"claimName": "work"}}]}
 Run = Callable[[str], list[list[str]]]
 
 
@@ -81,7 +86,8 @@ def sh(tmp_path: Path) -> Run:
 @pytest.fixture
 def make(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The builders."""
-    return {name: request.getfixturevalue(name) for name in ("devbox", "snapshot", "pod", "secret", "gateway")}
+    builders = {name: request.getfixturevalue(name) for name in ("devbox", "snapshot", "pod", "secret", "gateway")}
+    return {**builders, "image": request.getfixturevalue("settings").image.reference}
 
 
 def commands(messages: Iterable[str]) -> Iterator[str]:
@@ -125,6 +131,15 @@ def situations(make: dict[str, Any], text: str) -> Iterator[tuple[Snapshot, Outc
             snapshot(view, gateways=gateways, secrets={(text, "anthropic"): secret(namespace=text)}),
             replace(nothing, pod=state, attached=Attached(confined=True, issued=True, opened=True, expires={}, renew_at=None)),
         )
+    for silent in ({}, {text: None}, {text: snapshot().now}):
+        lasts = replace(runs, deleting=True, ends=snapshot().now - timedelta(hours=1), node=text, claims=None)
+        claimed = devbox(name=text, namespace=text, spec=CLAIMED)
+        yield snapshot(claimed, gateways=gateways, pods=(lasts,), silent=silent), replace(nothing, pod=lasts)
+        yield snapshot(view, gateways=gateways, silent=silent), replace(nothing, pod=replace(runs, node=text))
+    for sight in Sight:
+        system = replace(snapshot().system, visibility=Visibility(sight, (text,)))
+        gated = replace(runs, gates=("devbox-gateway.io/tokens",), init=InitView(image=make["image"]))
+        yield snapshot(view, gateways=gateways, system=system), replace(nothing, pod=gated)
     foreign = PolicyView(text, text, (), {"podSelector": {}, "egress": [{}]})
     yield snapshot(view, gateways=gateways, policies=(foreign,)), replace(nothing, pod=runs)
     yield snapshot(), replace(nothing, refused=Problem(Reason.POD_REFUSED, text))
@@ -145,11 +160,13 @@ def test_a_line_of_a_condition_runs_one_command_and_nothing_else(
         notes = [event["note"] for event in events(regarding, (), status.conditions, shot.now)]
         for line in commands([condition.message for condition in status.conditions] + notes):
             for argv in sh(line):
-                assert argv[0] == "-n", f"{line!r} became {argv}"
-                assert argv[2] in ("annotate", "create", "delete", "label", "logs"), f"{line!r} became {argv}"
+                if argv[0] != "-n":
+                    assert argv == ["delete", "node", visible(text)], f"{line!r} became {argv}"
+                    argv = ["-n", "", "delete node"]  # noqa: PLW2901 (of no namespace)
+                assert argv[2] in VERBS, f"{line!r} became {argv}"
                 assert all(not OBEYED & set(word) for word in argv)
                 verbs.add(argv[2])
-    assert verbs == {"annotate", "create", "delete", "label", "logs"}
+    assert verbs == VERBS
 
 
 @pytest.mark.parametrize("text", [text for text in HOSTILE if not OBEYED & set(text)])
