@@ -66,8 +66,9 @@ async def taken_back(stage: Stage, long: bool) -> list[Row]:
     return [
         _row("a right to read a Secret is taken away, then its grant, and it is deleted; the operator is killed on the way",
              f"the key goes out no more ≤{bound + LATE:g} s after", took, bound + LATE),
-        Row("the same: the condition", "SecretForbidden, with the time until which it is kept; that time is kept to", until.isoformat(),
-            "SecretForbidden" in told and late < LATE),
+        Row("the same: the condition", "SecretForbidden, with the time until which it is kept; that time is kept to",
+            f"{until:%H:%M:%S}, gone {late:.1f} s after",
+            "SecretForbidden" in told and -1 < late < LATE),
     ]  # fmt: skip
 
 
