@@ -137,5 +137,5 @@ def decode(response: aiohttp.ClientResponse, raw: bytes | bytearray) -> Object:
 
 def error_of(status: int, answer: Object, retry_after: str | None = None) -> ApiError:
     """What a `Status` object says."""
-    seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
+    seconds = float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
     return ApiError(status, answer.get("reason") or "Error", answer.get("message") or "no message", seconds)

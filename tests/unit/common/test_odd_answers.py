@@ -17,7 +17,9 @@ HTML = "<html>a load balancer's</html>"
 async def client() -> AsyncIterator[KubeApi]:
     async def answer(request: web.Request) -> web.Response:
         status, text = int(request.query["status"]), request.query["text"]
-        return web.Response(status=status, text=text, headers={"Retry-After": "7"} if status == 429 else None)
+        return web.Response(
+            status=status, text=text, headers={"Retry-After": request.query.get("after", "7")} if status == 429 else None
+        )
 
     app = web.Application()
     app.router.add_get("/", answer)
@@ -40,6 +42,13 @@ async def test_an_error_is_one_whatever_its_body(client: KubeApi, status: int, t
         await client.request("GET", "/", params={"status": str(status), "text": text})
     assert caught.value.status == status
     assert caught.value.retry_after == (7.0 if status == 429 else None)
+
+
+@pytest.mark.parametrize("said", ["²", "٣", "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "", "soon"])
+async def test_a_retry_after_that_is_no_number_of_seconds_is_none(client: KubeApi, said: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        await client.request("GET", "/", params={"status": "429", "text": "", "after": said})
+    assert (caught.value.status, caught.value.retry_after) == (429, None)
 
 
 async def test_nothing_at_all_is_an_empty_object(client: KubeApi) -> None:
