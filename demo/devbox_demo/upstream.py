@@ -23,6 +23,8 @@ NAMESPACE: Final = "devbox-gateway-demo"
 NODE_NAMESPACE: Final = "devbox-gateway-demo-node"
 HOSTS: Final = {"anthropic": "api.anthropic.com", "openai": "api.openai.com", "internal": "api.internal.example"}
 PACE_SECONDS: Final = 0.15
+READY_SECONDS: Final = 180.0
+"""For a pod of the demo's own, on a machine that does other things, too."""
 _ADMIN: Final = "127.0.0.1:8081"
 
 
@@ -158,7 +160,7 @@ def ready_pod(kubectl: Kubectl, namespace: str, app: str, progress: Callable[[st
             raise NotYet(f"{len(pods)} pods")
         return str(pods[0]["metadata"]["name"])
 
-    return wait_for(f"pod {app}", attempt, seconds=60, progress=progress)
+    return wait_for(f"pod {app}", attempt, seconds=READY_SECONDS, progress=progress)
 
 
 def _config_map(keys: Mapping[str, Any]) -> Object:

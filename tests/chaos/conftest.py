@@ -12,14 +12,20 @@ from tests.support.release import Release, installed
 
 from .world import inside
 
+SECONDS = 600
+"""For a test that hangs. (A case with its second try, and the start of the control plane before it, may take minutes.)"""
 REASON = "needs a network of its own: make chaos-short, or python -m tests.support.netns .venv/bin/pytest tests/chaos"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything in this folder dials addresses that are the machine's own in such a network alone."""
-    for item in items if not inside() else ():
-        if item.path.is_relative_to(Path(__file__).parent):
+    for item in items:
+        if not item.path.is_relative_to(Path(__file__).parent):
+            continue
+        if not inside():
             item.add_marker(pytest.mark.skip(reason=REASON))
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(SECONDS))
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,6 @@ async def gated(on: Stage, space: str) -> bool:
     return bool(pod["spec"].get("schedulingGates"))
 
 
-@pytest.mark.timeout(180)
 def test_no_gate_opens_while_the_canary_is_closed_for_everybody(release: Release) -> None:
     async def run() -> None:
         async with stage(release) as on:
@@ -79,7 +78,6 @@ def test_no_gate_opens_while_the_canary_is_closed_for_everybody(release: Release
     uvloop.run(run())
 
 
-@pytest.mark.timeout(180)
 def test_nor_before_a_canary_was_seen_at_all(release: Release) -> None:
     async def run() -> None:
         async with stage(release) as on:

@@ -68,7 +68,6 @@ async def condition(on: Stage, space: str, kind: str) -> tuple[str, str]:
     return found.get(kind, ("", ""))
 
 
-@pytest.mark.timeout(180)
 def test_another_devbox_init_is_not_believed(release: Release) -> None:
     async def run() -> None:
         async with stage(release) as on:
@@ -95,7 +94,6 @@ def test_another_devbox_init_is_not_believed(release: Release) -> None:
     uvloop.run(run())
 
 
-@pytest.mark.timeout(180)
 def test_a_pod_with_another_number_is_replaced(release: Release) -> None:
     async def run() -> None:
         async with stage(release) as on:

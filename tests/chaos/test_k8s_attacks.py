@@ -308,7 +308,6 @@ def outcomes(release: Release) -> dict[str, Exception | None]:
     return uvloop.run(all_of_them())
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", [pytest.param(name, id=f"{name} {CASES[name]['name']}") for name in ATTACKS])
 def test_attack(outcomes: dict[str, Exception | None], name: str) -> None:
     if (error := outcomes[name]) is not None:

@@ -193,7 +193,6 @@ HEALTH: Final = {"Terminating": "Progressing", "InProgress": "Progressing", "Fai
 """Argo CD's words for kstatus'."""
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("what", PHASES)
 def test_kstatus_says_what_is_so(seen: Seen, what: str) -> None:
     """From the first version on: an object that the operator has not looked at yet is not taken for one that is done."""

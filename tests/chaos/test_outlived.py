@@ -408,7 +408,6 @@ def outcomes(release: Release) -> dict[str, Exception | None]:
 
 
 @pytest.mark.row("S20")
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", list(CASES))
 def test_a_pod_outlives_what_it_belongs_to(outcomes: dict[str, Exception | None], name: str) -> None:
     if (error := outcomes[name]) is not None:

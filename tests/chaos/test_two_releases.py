@@ -70,7 +70,6 @@ async def _may(api: KubeApi, home: str, namespace: str, resource: str) -> bool:
     return bool(answer["status"]["allowed"])
 
 
-@pytest.mark.timeout(180)
 def test_each_works_in_its_own_namespaces_alone(releases: dict[str, Release]) -> None:
     uvloop.run(both_at_work(releases))
     plane = releases[NAMESPACE].plane

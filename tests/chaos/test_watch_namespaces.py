@@ -71,7 +71,6 @@ def rights(plane: ControlPlane, account: str) -> str:
     return "\n".join(found)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("account", ACCOUNTS)
 def test_what_an_account_may_do(release: Release, account: str) -> None:
     path = RIGHTS / f"{release.name}-{account}.txt"
@@ -168,7 +167,6 @@ async def withdrawn(on: Stage, cars: Traffic, space: str) -> None:
     assert await on.get(credential) is None, "what nobody granted is not kept"
 
 
-@pytest.mark.timeout(300)
 def test_roles_alone_are_enough_and_lead_nowhere_else(release: Release) -> None:
     async def run() -> None:
         async with stage(release) as on:

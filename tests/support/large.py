@@ -227,21 +227,23 @@ async def operator_peak(release: Release, api: KubeApi, devboxes: int, *, idle_s
     operator = release.operator(lease={"durationSeconds": 120}, resyncSeconds=24 * 3600)
     try:
         await eventually(operator.leads, READY_SECONDS + devboxes)
-        await eventually(lambda: _idle(operator, devboxes, idle_seconds), READY_SECONDS + devboxes, every=0.5)
+        await eventually(lambda: _idle(operator, api, devboxes, idle_seconds), READY_SECONDS + devboxes, every=0.5)
         return peak(operator.process.pid)
     finally:
         operator.kill()
         release.operators.remove(operator)
 
 
-async def _idle(operator: Operator, devboxes: int, seconds: float) -> bool:
-    """All were looked at, nothing waits, and nothing came to an end for a while. (Little processor time alone may be waiting, too.)"""
+async def _idle(operator: Operator, api: KubeApi, devboxes: int, seconds: float) -> bool:
+    """All were looked at and have pods, nothing waits, and nothing came to an end for a while. (Little processor time alone may be
+    waiting, too; and one that is looked at may have to be looked at again.)"""
     before, spent = await operator.metrics(), operator.cpu_seconds
     await asyncio.sleep(seconds)
     after = await operator.metrics()
     looked = _reconciles(after, 'kind="Devbox"')
     still = _reconciles(before) == _reconciles(after) and after.get("devbox_operator_queue_length") == 0
-    return looked >= devboxes and still and operator.cpu_seconds - spent < 0.1 * seconds
+    idle = looked >= devboxes and still and operator.cpu_seconds - spent < 0.1 * seconds
+    return idle and len(await _names(api, paths.pods(), names.DEVBOX_LABEL)) >= devboxes
 
 
 def _reconciles(metrics: Mapping[str, float], of: str = "") -> float:
