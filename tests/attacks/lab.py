@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 from tests.support.dns_server import Answer, DnsServer, dns_server
-from tests.support.gateway_process import FILES, HOST, Stage, stage
+from tests.support.gateway_process import HOST, Stage, stage
 from tests.support.kube_api import Cluster, Devbox, jwt
 from tests.support.netns import GATEWAY
 from tests.support.raw_client import RawClient
@@ -193,7 +193,7 @@ async def lab(slots: int, **settings: Any) -> AsyncIterator[Lab]:
     async with contextlib.AsyncExitStack() as stack:
         dns = await stack.enter_async_context(dns_server(_aliased(_answers(holder))))
         change = {"upstreams": {"allowedCIDRs": ["10.203.1.0/24"]}, **PLACE, "drainSeconds": 0, **settings}
-        running = await stack.enter_async_context(stage(cluster, host=GATEWAY, hosts=(f"*.{ZONE}",), prefix=FILES, **change))
+        running = await stack.enter_async_context(stage(cluster, host=GATEWAY, hosts=(f"*.{ZONE}",), **change))
         result = Lab(running, dns)
         holder.append(result)
         for host, port in itertools.product(("0.0.0.0", "::"), _SINK_PORTS):  # noqa: S104 (everything here is ours)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import uvloop
-from tests.support.gateway_process import FILES, HOST, Stage, stage
+from tests.support.gateway_process import HOST, Stage, stage
 from tests.support.http_reading import Response, responses
 from tests.support.kube_api import Cluster, Devbox
 from tests.support.netns import FAILED, GATEWAY, NoNamespace, command, possible
@@ -192,7 +192,7 @@ def _closing(client: RawClient, methods: list[bytes]) -> bool:
 async def _process(first: int, count: int, seed: int) -> Score:
     score, cluster = Score(), Cluster()
     overrides = {f"api{number}.fuzz.test": f"10.203.1.{number + 2}:80" for number in range(WORKERS)}
-    async with stage(cluster, host=GATEWAY, prefix=FILES, upstreams={"addressOverrides": overrides}, drainSeconds=0) as world:
+    async with stage(cluster, host=GATEWAY, upstreams={"addressOverrides": overrides}, drainSeconds=0) as world:
         async with asyncio.TaskGroup() as tasks:
             numbers = iter(range(first, first + count))
             for number in range(WORKERS):

@@ -30,8 +30,8 @@ from .kube_api import NAMESPACE, Cluster
 
 HOST: Final = "gateway.system.svc"
 """The gateway's own name."""
-FILES: Final = ("prlimit", "--nofile=1024:")
-"""In front of a command line: the limit of open files that a container begins with where its runtime sets none. It may be raised."""
+FILES: Final = ("sh", "-c", 'ulimit -Sn 1024 && exec "$@"', "sh")
+"""In front of every program of ours: the limit of open files that a container begins with where its runtime sets none. It may be raised."""
 COMMAND: Final = (sys.executable, "-m", "devbox_proxy")
 READ_BYTES: Final = 1 << 17
 START_SECONDS: Final = 60.0
@@ -188,6 +188,7 @@ class Process:
 async def running(folder: Path, config: Path, prefix: Sequence[str] = ()) -> AsyncIterator[Process]:
     """Started, with its ports known, though perhaps not ready; killed at the end. `prefix`: e.g. taskset and its arguments."""
     process = await asyncio.create_subprocess_exec(
+        *FILES,
         *prefix,
         *COMMAND,
         "run",

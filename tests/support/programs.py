@@ -17,7 +17,7 @@ import yaml
 
 from devbox_demo.credentials import make_certificates
 
-from .gateway_process import HOST, settings, write_files
+from .gateway_process import FILES, HOST, settings, write_files
 
 USER: Final = 65532
 """The image's."""
@@ -27,7 +27,7 @@ FIRST: Final = {"devbox_proxy": "started", "devbox_operator": "waiting_for_api"}
 
 def as_user(*command: str, files: tuple[int, int] | None = None) -> list[str]:
     """As the image's user where this is root, who may read everything; else as who we are."""
-    limit = ["prlimit", f"--nofile={files[0]}:{files[1]}"] if files else []
+    limit = ["prlimit", f"--nofile={files[0]}:{files[1]}"] if files else FILES
     user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"] if os.geteuid() == 0 else []
     return [*limit, *user, *command]
 

@@ -29,6 +29,7 @@ from devbox_operator import paths
 from .addresses import own_address
 from .control_plane import HOST, ControlPlane, control_plane, free_port
 from .cputime import cpu_seconds
+from .gateway_process import FILES
 
 NAMESPACE: Final = "devbox-gateway-system"
 CREDENTIALS: Final = f"{NAMESPACE}-credentials"
@@ -167,6 +168,7 @@ class Release:
         write_kubeconfig(base.with_suffix(".conf"), self.plane, url or self.plane.url, self.token)
         command = [
             *self._sources,
+            *FILES,
             *prefix,
             sys.executable,
             "-m",

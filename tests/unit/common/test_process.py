@@ -7,6 +7,7 @@ import sys
 from typing import Final
 
 import pytest
+from tests.support.gateway_process import FILES
 from tests.support.programs import FIRST, as_user, limit_of, said, started
 
 from devbox_common.process import raise_open_files
@@ -59,6 +60,17 @@ def test_it_may_open_as_many_files_as_the_limit_that_it_may_not_raise(program: s
     with started(program, files=(1024, 4096)) as process:
         said(process, FIRST[program])
         assert limit_of(process.pid, "Max open files") == ("4096", "4096")
+
+
+@pytest.mark.parametrize("program", FIRST)
+def test_tests_start_it_with_the_limit_of_a_container_whose_runtime_sets_none(program: str) -> None:
+    """And as everywhere else it raises that."""
+    shown = subprocess.run([*FILES, "sh", "-c", "ulimit -Sn; ulimit -Hn"], capture_output=True, text=True, check=True)
+    soft, hard = shown.stdout.split()
+    assert soft == "1024"
+    with started(program) as process:
+        assert str(said(process, "open_files")["limit"]) == hard
+        assert limit_of(process.pid, "Max open files") == (hard, hard)
 
 
 def test_a_limit_of_files_that_is_raised_already_is_let_be() -> None:

@@ -4,10 +4,13 @@ import contextlib
 import errno
 import select
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.programs import as_user
 from tests.support.silent import silent
 
 from devbox_common import stuck_lookups
@@ -82,3 +85,21 @@ def test_a_machine_without_these_tables(looks: StuckLookups, monkeypatch: pytest
     monkeypatch.setattr(stuck_lookups, "TABLES", (str(tmp_path / "none"),))
     monkeypatch.setattr(stuck_lookups, "RESOLV_CONF", tmp_path / "none")
     assert looks.look() == 0
+
+
+def test_by_the_images_user_in_a_process_whose_memory_is_private() -> None:
+    """Whose files in /proc no longer belong to it."""
+    program = (
+        "import socket\n"
+        "from devbox_common import stuck_lookups\n"
+        "from devbox_common.process import keep_memory_private\n"
+        "keep_memory_private()\n"
+        "server = socket.create_server(('127.0.0.1', 0))\n"
+        "client = socket.create_connection(server.getsockname())\n"
+        "stuck_lookups.PORT = server.getsockname()[1]\n"
+        "stuck_lookups._name_servers = lambda: {'127.0.0.1'}\n"
+        "subject = stuck_lookups.StuckLookups()\n"
+        "print(subject.look(), subject.look(), client.recv(1))\n"
+    )
+    result = subprocess.run(as_user(sys.executable, "-c", program), capture_output=True, text=True, check=True)
+    assert result.stdout == "0 1 b''\n"

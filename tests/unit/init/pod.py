@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.support.gateway_process import FILES
+
 from .asked import asked
 
 V4: Final = "10.203.0.1"
@@ -62,7 +64,7 @@ def play(scene: Scene) -> tuple[int, str, str]:
         subprocess.run(["sh", "-c", scene.before], check=True)
         held = stack.enter_context(_all_ports_taken(scene.canary)) if scene.full else None
         ports = (f"--ask-port={ASK}", f"--data-port={DATA}", f"--canary-port={CANARY}")
-        command = [sys.executable, "-m", "devbox_init", "--gateway=gateway.test", *ports, f"--termination-log={log}"]
+        command = [*FILES, sys.executable, "-m", "devbox_init", "--gateway=gateway.test", *ports, f"--termination-log={log}"]
         with subprocess.Popen([*command, *scene.arguments], stdout=subprocess.PIPE, text=True) as agent:
             assert agent.stdout is not None
             first = agent.stdout.readline().strip()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.gateway_process import FILES
 from tests.support.silent import silent as silent_port
 
 from devbox_init import __main__, connecting, probe, visit
@@ -351,7 +352,8 @@ def test_a_family_that_comes_while_the_last_round_is_on_its_way(
 
 def test_it_ends_when_it_is_told_to(nobody: int) -> None:
     """As process 1 it would not, without a handler of its own."""
-    command = [sys.executable, "-m", "devbox_init", "--gateway=127.0.0.1", f"--data-port={nobody}", f"--canary-port={nobody}"]
+    ports = (f"--data-port={nobody}", f"--canary-port={nobody}")
+    command = [*FILES, sys.executable, "-m", "devbox_init", "--gateway=127.0.0.1", *ports]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip(), "what it waits for; which families this machine has is no matter"

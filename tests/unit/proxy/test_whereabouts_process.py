@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.support.gateway_process import Stage, stage
+from tests.support.gateway_process import FILES, Stage, stage
 from tests.support.kube_api import Cluster
 
 from devbox_common.door import BACKLOG
@@ -74,7 +74,7 @@ async def test_half_a_question_is_cut_like_any_other() -> None:
 async def test_devbox_init_sees_that_nothing_keeps_it_from_a_real_gateways_canary(tmp_path: Path) -> None:
     async with stage(Cluster()) as gateway:
         ports = (f"--ask-port={gateway.egress}", f"--data-port={gateway.port}", f"--canary-port={gateway.process.canary}")
-        command = [sys.executable, "-m", "devbox_init", "--gateway=127.0.0.1", *ports, "--seconds=1"]
+        command = [*FILES, sys.executable, "-m", "devbox_init", "--gateway=127.0.0.1", *ports, "--seconds=1"]
         done = await asyncio.to_thread(
             subprocess.run, [*command, f"--termination-log={tmp_path / 'log'}"], check=False, timeout=20, capture_output=True
         )
