@@ -40,8 +40,9 @@ class ApiError(Exception):
 
     @property
     def not_found(self) -> bool:
-        """The object (or its kind) is not there."""
-        return self.status == 404
+        """The object is not there. (An API server that does not serve its kind, or not yet, has no `Status` for that, nor has something
+        that answers in its place: then nothing is known of the object.)"""
+        return self.status == 404 and self.reason == "NotFound"
 
     @property
     def conflict(self) -> bool:
@@ -58,7 +59,8 @@ class ApiError(Exception):
     @property
     def transient(self) -> bool:
         """Trying the same again later makes sense."""
-        return self.status in (0, 429) or self.status >= 500
+        odd = self.status < 400 or (self.status == 404 and not self.not_found)  # (something that is no API server, or not yet)
+        return odd or self.status == 429 or self.status >= 500
 
 
 class TooLargeError(ApiError):

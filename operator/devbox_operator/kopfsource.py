@@ -3,6 +3,9 @@
 Goes in: the API. Comes out: functions that kopf asks in place of its own, and when the API server last answered them. Called by
 leader.py before kopf starts.
 
+By itself kopf asks once, at its start, which kinds there are, and never watches one that is missing in that answer, which may be that of an
+API server that does not know of it yet. So it is told which there are; the lists are asked for until they come.
+
 By itself kopf asks for whole objects, some hundred at a time whatever they weigh, and keeps each for seconds in a task of its own: what
 thousands of Devboxes of 1 MiB come to is more than any limit. Handlers only put a key into the queue (handlers.py), so that name, version
 and the time of deletion are enough for them. There is no setting for it; names of kopf's that are gone end the operator at its start.
@@ -17,13 +20,27 @@ from typing import Any, Final
 
 import aiohttp
 import structlog
-from kopf._cogs.clients import fetching, watching
+from kopf._cogs.clients import fetching, scanning, watching
+from kopf._cogs.structs.references import Resource
 
+from devbox_api import names
 from devbox_common.kube import ApiError, KubeApi, Object
+
+from . import paths
 
 KEPT: Final = ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp")
 PAUSES: Final = (0.1, 0.3, 1.0, 2.0, 5.0)
 """Seconds before the next request, after so many failures in a row."""
+
+_VERBS: Final = frozenset({"list", "watch"})
+KINDS: Final = (
+    *(
+        Resource(names.GROUP, names.VERSION, plural, namespaced=True, verbs=_VERBS)
+        for plural in ("devboxes", "gatewayconfigs", "egresspolicies")
+    ),
+    Resource("", "v1", "namespaces", namespaced=False, verbs=_VERBS),
+)
+"""What handlers.py has handlers for."""
 
 log = structlog.get_logger()
 
@@ -40,6 +57,13 @@ class Source:
     def last_event(self) -> float:
         """Of the most silent of them; now while kopf has asked for none."""
         return min(self._heard.values(), default=time.monotonic())
+
+    async def kinds(self, **_: Any) -> tuple[Resource, ...]:
+        """What there is to watch, whatever the API server knows of it by now. It is asked all the same: what kopf is told before its other
+        tasks wait for it they never hear, and a question over the network takes longer than they take."""
+        with contextlib.suppress(ApiError):
+            await self._api.request("GET", paths.DEVBOXES)
+        return KINDS
 
     async def objects(self, *, resource: Any, namespace: str | None, **_: Any) -> AsyncIterator[tuple[list[Object], str]]:
         """A page, and the list's version."""
@@ -92,7 +116,11 @@ class Source:
 
 def install(source: Source) -> None:
     """Have kopf ask that."""
-    for module, name, function in ((fetching, "fetch_objs", source.objects), (watching, "watch_objs", source.events)):
+    for module, name, function in (
+        (fetching, "fetch_objs", source.objects),
+        (watching, "watch_objs", source.events),
+        (scanning, "scan_resources", source.kinds),
+    ):
         getattr(module, name)
         setattr(module, name, function)
 

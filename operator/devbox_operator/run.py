@@ -143,8 +143,7 @@ async def deployment(api: KubeApi, settings: Settings) -> Object | None:
 
 
 async def wait_for_api(api: KubeApi, settings: Settings) -> None:
-    """Wait until the CustomResourceDefinitions are served: kopf looks for them once, and `helm install` brings them together
-    with us."""
+    """Wait until the CustomResourceDefinitions are served: `helm install` brings them together with us."""
     path, said = paths.DEVBOXES, ""
     while True:
         try:

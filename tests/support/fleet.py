@@ -124,21 +124,22 @@ class Fleet:
 
     async def create(self, place: Place, **spec: Any) -> None:
         """One Devbox. (An API server that is being restarted is asked again.)"""
-        await self._insist(lambda: self.api.request("POST", paths.devboxes(place[0]), body=devbox(*place, **spec)))
+        body = devbox(*place, **spec)
+        await self._insist(lambda: self.api.request("POST", paths.devboxes(place[0]), body=body), lambda error: error.conflict)
         self.made[place] = now()
 
     async def delete(self, place: Place) -> None:
         """One Devbox; its traces in this object, too."""
-        await self._insist(lambda: self.api.request("DELETE", paths.devboxes(*place)))
+        await self._insist(lambda: self.api.request("DELETE", paths.devboxes(*place)), lambda error: error.not_found)
         for record in (self.made, self.opened, self.pods):
             record.pop(place, None)
 
-    async def _insist(self, request: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    async def _insist(self, request: Callable[[], Coroutine[Any, Any, Any]], done: Callable[[ApiError], bool]) -> None:
         while True:
             try:
                 await request()
             except ApiError as error:
-                if error.conflict or error.not_found:
+                if done(error):
                     return
                 if not error.transient and error.status != 403:
                     raise

@@ -1,5 +1,6 @@
 """The operator's faults by name, each on a control plane of its own. Called by tests/chaos/cases.py and test_operator_short.py."""
 
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
@@ -69,10 +70,13 @@ STAGED: Final[dict[str, Case]] = {
     "operator-pace": pace.pace,
     "two-api-servers": twins.twins,
 }
-LONG_ONLY: Final = {"operator-silent", "gateway-silent", "operator-storm", "operator-pace", "two-api-servers"}
+LONG_ONLY: Final = {"operator-silent", "gateway-silent", "operator-storm", "operator-pace"}
 """A silence is noticed after 70 s: no test of seconds. The storm's own proxy, an aiohttp server on uvloop, can meet a descriptor that is
 closed already when it cuts connections, and leaves its loop unfit to close: not among others in one process. Hundreds of Devboxes at the
-collector's own pace take minutes; a second API server, which is slow on purpose, would be slow for the other cases too."""
+collector's own pace take minutes."""
+
+LOG_CHARACTERS: Final = 4000
+"""Of each operator, where a case could not be run to its end."""
 
 
 def alone(case: Case, flags: Mapping[str, Mapping[str, str]] | None = None) -> Callable[[bool], Coroutine[Any, Any, list[Row]]]:
@@ -80,8 +84,14 @@ def alone(case: Case, flags: Mapping[str, Mapping[str, str]] | None = None) -> C
 
     async def run(long: bool) -> list[Row]:
         with installed(flags) as release:
-            async with stage(release) as made:
-                return await case(made, long)
+            try:
+                async with stage(release) as made:
+                    return await case(made, long)
+            except BaseException:
+                for operator in release.operators:
+                    end = operator.log.read_text(errors="replace")[-LOG_CHARACTERS:]
+                    print(f"the end of {operator.log.name}:\n{end}", file=sys.stderr)  # noqa: T201 (with the traceback)
+                raise
 
     return run
 

@@ -208,6 +208,9 @@ async def _read(answer: aiohttp.ClientResponse, lines: "asyncio.Queue[bytes | No
 
 
 def _refusal(status: int) -> web.Response:
+    if status == 404:
+        # What one says that does not serve the kind (yet): no `Status`.
+        return web.Response(status=404, text="404 page not found\n", headers={"X-Content-Type-Options": "nosniff"})
     reason = {429: "TooManyRequests", 410: "Expired", 504: "Timeout"}.get(status, "InternalError")
     body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status, "reason": reason, "message": "chaos"}
     if status == 504:

@@ -1,11 +1,15 @@
 """The API server is two on one etcd, one of them behind, and who asks gets now the one and now the other.
 
-Goes in: a stage. Comes out: rows. The second one hears of everything half a second late, since etcd's words come late to it; and lists and
-watches are refused now and then as one whose cache is behind refuses them ("too large resource version", 504). Operator and gateway talk to
-both, each request and each watch to the next one. Nothing is made twice, nothing is taken back, nothing is served that is gone.
+Goes in: a stage. Comes out: rows. The second one hears of everything half a second late, since etcd's words come late to it; lists and
+watches are refused now and then as one whose cache is behind refuses them ("too large resource version", 504); and now and then one does
+not know Devboxes yet, and has no page for them (404). Operator and gateway talk to both, each request and each watch to the next one.
+Nothing is made twice, nothing is taken back, nothing is served that is gone. Called by cases.py.
 """
 
+import asyncio
+import itertools
 import random
+import re
 from time import monotonic as now
 from typing import Final
 
@@ -19,19 +23,25 @@ from .proxy import Call, Proxy
 from .stage import CONVERGE_SECONDS, Stage
 from .traffic import Agent, Traffic, traffic
 
-LATE_SECONDS: Final = 0.5
+LATE_SECONDS: Final = {True: 0.5, False: 0.2}
+"""In the long form and in the short one."""
 LIVE_SECONDS: Final = 5.0
 REFUSED_SECONDS: Final = 5.0
 ONE_IN: Final = 4
-"""Of the lists and watches."""
+"""Of the lists and watches, and of the looks at one Devbox."""
+TOGETHER: Final = 4
+"""Devboxes that are deleted, and looked at until they are refused."""
+KINDS: Final = paths.DEVBOXES
+DEVBOX: Final = re.compile(rf"{KINDS}/namespaces/[^/]+/devboxes/[^/?]+")
 
 
 class _Behind:
     """Two API servers behind a proxy; one in so many lists and watches is refused."""
 
     def __init__(self, url: str) -> None:
-        self.refused = 0
+        self.refused = self.unknown = 0
         self._url = url
+        self._asked = itertools.count()
 
     def prepare(self, proxy: Proxy) -> None:
         """Before anybody asks."""
@@ -40,20 +50,32 @@ class _Behind:
         proxy.fault.refuse_watch = lambda _: self._next()
 
     def _list(self, call: Call) -> int:
-        return self._next() if call.method == "GET" and "limit=" in call.path else 0
+        if call.method != "GET":
+            return 0
+        if "limit=" in call.path:
+            return self._next()
+        # (Of what is asked for once in a while each second question, else nobody might ever meet it.)
+        if (call.path == KINDS and next(self._asked) % 2 == 0) or (DEVBOX.fullmatch(call.path) and _now_and_then()):
+            self.unknown += 1
+            return 404
+        return 0
 
     def _next(self) -> int:
-        if random.randrange(ONE_IN):  # noqa: S311 (by turns, the same one might be met again and again)
+        if not _now_and_then():
             return 0
         self.refused += 1
         return 504
 
 
+def _now_and_then() -> bool:
+    return not random.randrange(ONE_IN)  # noqa: S311 (by turns, the same one might be met again and again)
+
+
 async def twins(stage: Stage, long: bool) -> list[Row]:
-    """Devboxes begin, call, change and end; watches are cut meanwhile, and the operator is begun anew."""
-    count = 20 if long else 4
+    """Devboxes begin, call, change and end; watches are cut meanwhile, and in the long form the operator is begun anew."""
+    count, late = 20 if long else 4, LATE_SECONDS[long]
     fleet = Fleet(stage.api)
-    async with stage.release.plane.another(LATE_SECONDS) as url, Proxy(stage.release.plane) as gateway:
+    async with stage.release.plane.another(late) as url, Proxy(stage.release.plane) as gateway:
         behind = _Behind(url)
         behind.prepare(gateway)
         replica = await stage.alone(prepare=behind.prepare)
@@ -68,23 +90,36 @@ async def twins(stage: Stage, long: bool) -> list[Row]:
             for proxy in (replica.proxy, gateway):
                 proxy.cut_watches()
             live = await _rotated(stage, space)
-            await stage.alone(prepare=behind.prepare)
+            ended = 0 if replica.operator.alive else 1
+            if long:
+                replica = await stage.alone(prepare=behind.prepare)
             kept = {pod["metadata"]["uid"] for pod in await stage.pods(space)}
-            late = [await _refused(stage, cars, agent, name) for name, agent in agents.items()]
+            again = [await cars.answers(agent) for agent in agents.values()]
+            failed += [answer.kind for answer in again if not answer.fine]
+            refused: list[float | None] = []
+            for first in range(0, count, TOGETHER):  # (each asks without a pause)
+                some = list(agents.items())[first : first + TOGETHER]
+                refused += await asyncio.gather(*(_refused(stage, cars, agent, name) for name, agent in some))
             gone = await stage.gone(space)
+            ended += 0 if replica.operator.alive else 1
         stage.stop()
     twice = fleet.duplicates()
     same = {agent.uid for agent in agents.values()}
-    what = f"two API servers, one {LATE_SECONDS:g} s behind"
+    what = f"two API servers, one {late:g} s behind"
     return [
         timed(
-            f"{what}: {count} Devboxes, lists and watches refused one in {ONE_IN} (504, ResourceVersionTooLarge)",
+            f"{what}: {count} Devboxes, lists and watches refused one in {ONE_IN} (504, ResourceVersionTooLarge), Devboxes not known (404)",
             f"all run ≤{CONVERGE_SECONDS:g} s, no pod twice",
-            f"{made:.1f} s, {len(twice)} twice; {behind.refused} refused",
+            f"{made:.1f} s, {len(twice)} twice; {behind.refused} refused, {behind.unknown} not known",
             made <= CONVERGE_SECONDS,
-            right=not twice and behind.refused > 0,
+            right=not twice and behind.refused > 0 and behind.unknown > 0,
         ),
-        Row("the same: the first request of each", "answered", f"{len(failed)} failed {failed[:3]}", not failed),
+        Row(
+            "the same: requests with the token of each one's start, at first and in the end",
+            "answered",
+            f"{len(failed)} failed {failed[:3]}",
+            not failed,
+        ),
         timed(
             "the same: watches cut, a credential rotated",
             f"live ≤{LIVE_SECONDS:g} s",
@@ -92,18 +127,18 @@ async def twins(stage: Stage, long: bool) -> list[Row]:
             live is not None and live <= LIVE_SECONDS,
         ),
         Row(
-            "the same: the operator begun anew",
-            "the same pods",
-            f"{len(kept & same)} of {count}",
-            kept == same,
+            f"the same: {'the operator begun anew' if long else 'its operator'}",
+            "the same pods; it has not ended by itself",
+            f"{len(kept & same)} of {count}; {ended} ended",
+            kept == same and not ended,
         ),
         timed(
             "the same: Devboxes deleted",
             f"each refused ≤{REFUSED_SECONDS:g} s, nothing left",
-            f"{max((one for one in late if one is not None), default=0):.1f} s, {late.count(None)} never; left: "
+            f"{max((one for one in refused if one is not None), default=0):.1f} s, {refused.count(None)} never; left: "
             f"{'nothing' if gone is not None else 'something'}",
-            max(one or 0 for one in late) <= REFUSED_SECONDS,
-            right=None not in late and gone is not None,
+            max(one or 0 for one in refused) <= REFUSED_SECONDS,
+            right=None not in refused and gone is not None,
         ),
     ]
 

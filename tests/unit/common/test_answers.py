@@ -174,4 +174,4 @@ async def test_long_answers_are_read_a_few_at_a_time(client: KubeApi, api: Api, 
 async def test_an_error_is_the_servers_own(client: KubeApi) -> None:
     with pytest.raises(ApiError) as caught:
         await client.request("GET", "/nothing")
-    assert caught.value.not_found
+    assert (caught.value.status, caught.value.not_found) == (404, False), "no API server's: it would name the object"

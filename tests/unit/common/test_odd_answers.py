@@ -53,3 +53,29 @@ async def test_a_retry_after_that_is_no_number_of_seconds_is_none(client: KubeAp
 
 async def test_nothing_at_all_is_an_empty_object(client: KubeApi) -> None:
     assert await client.request("GET", "/", params={"status": "200", "text": ""}) == {}
+
+
+STATUS_404 = (
+    '{"kind":"Status","apiVersion":"v1","status":"Failure","code":404,"reason":"NotFound","message":"pods \\"a\\" not found"}'
+)
+
+
+@pytest.mark.parametrize("text", ["404 page not found\n", HTML, "", "{}", '{"reason": 7}', '{"paths": ["/api"]}'])
+async def test_that_nobody_knows_the_path_says_nothing_of_the_object(client: KubeApi, text: str) -> None:
+    """As an API server answers that does not know the kind yet: another one may have the object."""
+    with pytest.raises(ApiError) as caught:
+        await client.request("GET", "/", params={"status": "404", "text": text})
+    assert (caught.value.not_found, caught.value.transient) == (False, True)
+
+
+async def test_the_api_servers_own_word_does(client: KubeApi) -> None:
+    with pytest.raises(ApiError) as caught:
+        await client.request("GET", "/", params={"status": "404", "text": STATUS_404})
+    assert (caught.value.not_found, caught.value.transient) == (True, False)
+
+
+@pytest.mark.parametrize(("status", "again"), [(200, True), (302, True), (403, False), (409, False), (422, False), (503, True)])
+async def test_what_may_be_another_answer_the_next_time(client: KubeApi, status: int, again: bool) -> None:
+    with pytest.raises(ApiError) as caught:
+        await client.request("GET", "/", params={"status": str(status), "text": HTML})
+    assert caught.value.transient is again

@@ -7,11 +7,13 @@ from typing import Any
 
 import kopf
 import pytest
-from kopf._cogs.clients import fetching, watching
-from kopf._cogs.structs.references import Resource
+from kopf._cogs.clients import fetching, scanning, watching
+from kopf._cogs.structs.references import NAMESPACES, Insights, Resource
+from kopf._core.reactor import observation
 
 from devbox_common.kube import ApiError, Page
-from devbox_operator import kopfsource
+from devbox_operator import handlers, kopfsource
+from devbox_operator.settings import Settings
 
 DEVBOXES = Resource("devbox-gateway.io", "v1alpha1", "devboxes", namespaced=True)
 PATH = "/apis/devbox-gateway.io/v1alpha1/devboxes"
@@ -32,6 +34,9 @@ class Api:
         self.watch_errors: list[ApiError] = []
         self.events: list[dict[str, Any]] = []
         self.source: kopfsource.Source
+
+    async def request(self, *_: str) -> None:
+        raise ApiError(404, "Error", "404 page not found")
 
     async def pages(self, path: str, *, metadata_only: bool) -> AsyncGenerator[Page]:
         self.asked.append(("list", path, metadata_only))
@@ -56,6 +61,7 @@ class Api:
 def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     monkeypatch.setattr(fetching, "fetch_objs", fetching.fetch_objs)  # (put back afterwards)
     monkeypatch.setattr(watching, "watch_objs", watching.watch_objs)
+    monkeypatch.setattr(scanning, "scan_resources", scanning.scan_resources)
     monkeypatch.setattr(kopfsource, "PAUSES", (0.01, 0.01))
     made = Api()
     made.source = kopfsource.Source(made)  # type: ignore[arg-type]
@@ -132,3 +138,23 @@ async def test_a_watch_that_only_fails_is_not_taken_for_one_in_which_nothing_hap
     with pytest.raises(TimeoutError):
         await seen(seconds=0.2)
     assert time.monotonic() - api.source.last_event() < 0.1, "each watch that is opened is a word"
+
+
+async def test_what_there_is_to_watch_does_not_depend_on_what_is_served_at_the_moment(api: Api, settings: Settings) -> None:
+    """An API server that does not serve a kind yet would have kopf never look at it."""
+    insights = Insights()
+    registry = handlers.registry(lambda _: None, lambda *_: None, lambda *_: False)
+    observing = asyncio.create_task(
+        observation.resource_observer(settings=handlers.operator_settings(settings), registry=registry, insights=insights)
+    )
+    try:
+        async with asyncio.timeout(5):
+            await insights.ready_resources.wait()
+        watched = {resource.get_url(namespace=None) for resource in insights.watched_resources}
+        of_ours = {f"/apis/devbox-gateway.io/v1alpha1/{plural}" for plural in ("devboxes", "gatewayconfigs", "egresspolicies")}
+        assert watched == {*of_ours, "/api/v1/namespaces"}
+        assert (await insights.backbone.wait_for(NAMESPACES)).plural == "namespaces"
+        assert not api.asked
+    finally:
+        observing.cancel()
+        await asyncio.gather(observing, return_exceptions=True)

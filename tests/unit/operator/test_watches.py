@@ -372,7 +372,7 @@ class Source:
         assert (method, path) == ("GET", paths.secrets("team-a", "keys"))
         self.reads += 1
         if self.error:
-            raise ApiError(self.error, "Error", "no")
+            raise ApiError(self.error, "NotFound" if self.error == 404 else "Error", "no")
         item = self.item
         self.meanwhile()
         await asyncio.sleep(0.05)
