@@ -5,10 +5,12 @@ run.py once the Lease is held.
 """
 
 import asyncio
+import itertools
 import logging
+import random
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 import kopf
 import structlog
@@ -28,7 +30,7 @@ from .gateways import GatewayReconciler
 from .index import Index
 from .keys import SWEEP, Kind, WorkKey
 from .observe import Observer
-from .queue import WorkQueue
+from .queue import WorkQueue, pause
 from .reconcile import DevboxReconciler, RefusedError
 from .settings import Settings
 from .sources import SourceReconciler
@@ -36,6 +38,9 @@ from .sweep import Sweeper
 from .system import SystemReconciler
 from .visibility import Visibility
 from .watches import Watches
+
+LONGEST_SECONDS: Final = 3.0
+"""Between two tries of what comes before all work."""
 
 log = structlog.get_logger()
 
@@ -95,8 +100,8 @@ class Leader:
         try:
             await self.watches.start()
             # The index first: nothing that is in use may look unused. Then the certificates, which every pod needs.
-            await self._sweeper.sweep()
-            await self._system.certificates()
+            await insist(self._sweeper.sweep)
+            await insist(self._system.certificates)
             self.queue.add(SWEEP, after=self.settings.resync_seconds)
             self.started.set()
             with CLOCK.telling(self._paused):
@@ -149,6 +154,9 @@ class Leader:
         keys = self.watches.gated() if self.settings.egress.require_enforcement else sorted(self.index.devboxes)
         for box in keys:
             self.queue.add(WorkKey(Kind.DEVBOX, *box))
+        for key in self.queue.working():
+            if key.kind is Kind.DEVBOX:  # by what was known before; its pod may be on its way
+                self.queue.add(key)
 
     def _namespace_changed(self, name: str, ending: bool) -> None:
         (self.index.ending.add if ending else self.index.ending.discard)(name)
@@ -177,9 +185,24 @@ class Leader:
         return after
 
 
-def _failed(key: WorkKey, error: Exception, pause: float) -> None:
+async def insist(look: Callable[[], Awaitable[object]]) -> None:
+    """What comes before all work, once more where the API server had no answer: that is no reason to begin anew as another process. (While
+    it has none, the Lease runs out, and that is the end.)"""
+    for tries in itertools.count(1):
+        try:
+            await look()
+        except ApiError as error:
+            if not (error.transient or error.conflict):
+                raise
+            log.warning("start_delayed", error=str(error), tries=tries)
+            await asyncio.sleep(min(LONGEST_SECONDS, pause(tries)) * random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
+        else:
+            return
+
+
+def _failed(key: WorkKey, error: Exception, again: float) -> None:
     """Conflict and NotFound are the normal way of things: somebody else was first, and the next look sees it."""
-    about = {"kind": key.kind, "namespace": key.namespace, "name": key.name, "again_in": round(pause, 1)}
+    about = {"kind": key.kind, "namespace": key.namespace, "name": key.name, "again_in": round(again, 1)}
     match error:
         case RefusedError():
             result = "refused"

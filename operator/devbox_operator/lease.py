@@ -52,6 +52,9 @@ class Elector:
         """(holder, renewTime) as last read, and since when: other clocks than ours are not trusted."""
         self._seen_since = 0.0
         self._lease: Object | None = None
+        self._awake_by = 0.0
+        """Until when an answer is waited for after a pause: a machine that has just woken may have no network for some seconds. (Nothing is
+        written meanwhile.)"""
 
     def held(self) -> bool:
         """A write may start now."""
@@ -75,16 +78,23 @@ class Elector:
     async def keep(self) -> None:
         """Renew until that fails for too long; returns when the Lease is lost."""
         with self._clock.telling(self._paused):
+            failed = False
             while True:
-                await self._clock.rest(max(0.0, min(self._renew, self._deadline - self._clock.now())))
+                left = self._deadline - self._clock.now()
+                await self._clock.rest(POLL if failed and left <= 0 else max(0.0, min(self._renew, left)))
                 pauses = self._clock.pauses
-                # (A try with a pause in it says nothing: its connection was cut.)
-                if not await self._try() and not self.held() and self._clock.pauses == pauses:
+                failed = not await self._try()
+                if not failed:
+                    self._awake_by = 0.0
+                elif self._clock.pauses != pauses:
+                    failed = False  # (A try with a pause in it says nothing: its connection was cut.)
+                elif not self.held() and (self._lease is None or self._clock.now() >= self._awake_by):
                     log.error("lease_lost", identity=self._identity)
                     return
 
     def _paused(self, _: float) -> None:
         self._deadline = 0.0
+        self._awake_by = self._clock.now() + self._duration
 
     async def release(self) -> None:
         """Give the Lease back so that another replica starts at once. No write starts from now on."""

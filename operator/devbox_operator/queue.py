@@ -57,6 +57,10 @@ class WorkQueue(Generic[K]):
         """Keys that wait for a worker now."""
         return len(self._ready)
 
+    def working(self) -> frozenset[K]:
+        """Keys that are being worked on now, by what was seen when that began."""
+        return frozenset(self._running)
+
     def add(self, key: K, after: float = 0.0) -> None:
         """Have the key worked on, now or after so many seconds (an earlier time that is already known stays)."""
         if after > 0:

@@ -259,6 +259,45 @@ async def test_a_renewal_that_a_pause_cut_off_loses_nothing(leases: Leases, cloc
         await asyncio.gather(keeping, return_exceptions=True)
 
 
+@pytest.mark.parametrize(("away", "lost"), [(6.0, False), (16.0, True)])
+async def test_after_a_pause_the_api_server_may_be_away_for_a_moment(
+    leases: Leases, clock: Clock, away: float, lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that has just woken has no network yet. Nothing is written meanwhile, and it is not asked without a pause."""
+    monkeypatch.setattr("devbox_operator.lease.POLL", 0.01)
+    mine = elector(leases, "a", clock)
+    await mine.acquire()
+    leases.down = True
+    tries = 0
+    request = leases.request
+
+    async def counted(*arguments: Any, **options: Any) -> dict[str, Any]:
+        nonlocal tries
+        tries += 1
+        return await request(*arguments, **options)
+
+    leases.request = counted  # type: ignore[method-assign]
+    keeping = asyncio.create_task(mine.keep())
+    try:
+        await asyncio.sleep(0)
+        clock.now += 4
+        clock.shown.look()
+        for _ in range(4):
+            await asyncio.sleep(0.05)
+            assert not mine.held()
+            clock.now += away / 4
+        await asyncio.sleep(0.05)
+        assert 4 <= tries <= 40
+        assert keeping.done() is lost
+        leases.down = False
+        async with asyncio.timeout(1):
+            while not lost and not mine.held():  # noqa: ASYNC110 (a condition, not an event)
+                await asyncio.sleep(0)
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
 async def test_a_lease_that_is_seen_to_be_anothers_is_not_held_whatever_our_clock_says(leases: Leases, clock: Clock) -> None:
     """No clock of ours moved while a hypervisor held us."""
     mine, held = elector(leases, "a", clock), Clock()

@@ -71,6 +71,16 @@ async def test_an_add_during_the_work_brings_the_key_again_and_never_twice_at_a_
     assert work.take() is None
 
 
+async def test_what_is_worked_on_is_known() -> None:
+    made = queue(Worker(), Clock())
+    made.add("a")
+    made.add("b")
+    key = made.take()
+    assert made.working() == {"a"} == {key}
+    await made.step("a")
+    assert made.working() == frozenset()
+
+
 async def test_failures_come_again_with_a_growing_pause_that_success_resets() -> None:
     worker, clock = Worker(), Clock()
     worker.answers["a"] = [ValueError("one"), ValueError("two"), None, ValueError("three")]
