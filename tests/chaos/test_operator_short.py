@@ -29,10 +29,12 @@ def run(release: Release, name: str) -> list[Row]:
         async with stage(release) as made:
             return await STAGED[name](made, False)
 
-    before = len(release.operators)
-    rows = asyncio.run(staged())  # (uvloop can't close a loop whose connections were cut in the midst of a TLS handshake.)
-    print(table(rows))  # noqa: T201 (shown for a test that fails, and by -rP)
-    missed = any(row.held is False for row in rows)
-    for operator in release.operators[before:] if missed else ():
-        print(f"the end of {operator.log.name}:\n{operator.log.read_text(errors='replace')[-LOG_CHARACTERS:]}")  # noqa: T201
+    before, missed = len(release.operators), True
+    try:
+        rows = asyncio.run(staged())  # (uvloop can't close a loop whose connections were cut in the midst of a TLS handshake.)
+        print(table(rows))  # noqa: T201 (shown for a test that fails, and by -rP)
+        missed = any(row.held is False for row in rows)
+    finally:
+        for operator in release.operators[before:] if missed else ():
+            print(f"the end of {operator.log.name}:\n{operator.log.read_text(errors='replace')[-LOG_CHARACTERS:]}")  # noqa: T201
     return rows

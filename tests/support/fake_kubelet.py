@@ -25,6 +25,8 @@ from devbox_operator.credentials import selects
 from .control_plane import NODE
 
 BEAT_SECONDS: Final = 1.0
+PATIENT_SECONDS: Final = 60.0
+"""For an answer: whoever has bound a pod has it run, however busy the machine is."""
 _numbers = itertools.count(2)
 """Of the pods' addresses, whichever node they are on."""
 NOTHING: Final[Mapping[str, str]] = {}
@@ -111,9 +113,10 @@ class FakeKubelet:
             "metadata": {"name": metadata["name"]},
             "target": {"apiVersion": "v1", "kind": "Node", "name": self.name},
         }
+        path = f"{paths.pods(metadata['namespace'], metadata['name'])}/binding"
         # (It may be gone by now, or bound by an earlier event.)
         with contextlib.suppress(ApiError):
-            await self._api.request("POST", f"{paths.pods(metadata['namespace'], metadata['name'])}/binding", body=binding)
+            await self._api.request("POST", path, body=binding, timeout=PATIENT_SECONDS)
             await self._look(pod, "when it started")
             number = next(_numbers)
             await self.says(pod, **running(f"10.204.{number // 250}.{2 + number % 250}"))
@@ -175,7 +178,7 @@ class FakeKubelet:
     async def says(self, pod: Object, **status: Any) -> None:
         """A pod's status, merged into what is there."""
         path = f"{paths.pods(pod['metadata']['namespace'], pod['metadata']['name'])}/status"
-        await self._api.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
+        await self._api.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH, timeout=PATIENT_SECONDS)
 
 
 async def gone(node: KubeApi, namespace: str, name: str, uid: str) -> None:

@@ -22,6 +22,8 @@ SHORT: Final = {"made": (2, 6, 9, 11), "changed": (1,), "deleted": (1,)}
 """Numbers of writes, for the short form."""
 MOST: Final = 120
 """Calls of one phase; it ends long before."""
+LEADING_SECONDS: Final = 60.0
+"""Until somebody is at work: a Lease that nobody gave back has to run out, and a process to start."""
 
 
 async def kills(stage: Stage, long: bool) -> list[Row]:
@@ -116,7 +118,7 @@ async def _killed(stage: Stage, namespace: str, act: Act, *, number: int, before
 
     replica.proxy.fault = Fault(before=decide) if before else Fault(after=decide)
     await act(stage, namespace)
-    deadline = now() + 30
+    deadline = now() + CONVERGE_SECONDS
     while not seen and now() < deadline:
         done = await (stage.gone(namespace, 0.01) if phase == "deleted" else stage.converged(namespace, seconds=0.01))
         if done is not None and await _still(replica):
@@ -127,24 +129,25 @@ async def _killed(stage: Stage, namespace: str, act: Act, *, number: int, before
         raise TimeoutError(f"neither killed nor done: {await stage.problems(namespace)}")
     stage.replicas.pop(0)
     await stage.expire_lease()
-    await eventually(stage.replicas[0].operator.leads, 40)
+    await _active(stage)
     return seen[0]
 
 
 async def _active(stage: Stage) -> Replica:
-    """The one that works, put first. (On a busy machine a Lease may be lost without anybody's doing.)"""
-    for replica in list(stage.replicas):
-        if not replica.operator.alive:
-            stage.replicas.remove(replica)
-            await stage.start(leading=False)
-    async with asyncio.timeout(40):
-        while True:
-            for replica in stage.replicas:
-                if await replica.operator.leads():
-                    stage.replicas.remove(replica)
-                    stage.replicas.insert(0, replica)
-                    return replica
-            await asyncio.sleep(0.1)
+    """The one that works, put first. (On a busy machine a Lease may be lost without anybody's doing, and its holder ends.)"""
+    deadline = now() + LEADING_SECONDS
+    while now() < deadline:
+        for replica in list(stage.replicas):
+            if not replica.operator.alive:
+                stage.replicas.remove(replica)
+                await stage.start(leading=False)
+            elif await replica.operator.leads():
+                stage.replicas.remove(replica)
+                stage.replicas.insert(0, replica)
+                return replica
+        await asyncio.sleep(0.1)
+    ends = "\n".join(replica.operator.log.read_text(errors="replace")[-2000:] for replica in stage.replicas)
+    raise TimeoutError(f"no operator is at work after {LEADING_SECONDS:g} s; the ends of their logs:\n{ends}")
 
 
 async def _still(replica: Replica, seconds: float = 1.5) -> bool:
