@@ -87,8 +87,9 @@ def blind(known: Known, now: float, limits: Limits) -> Refusal | None:
 
 
 def unlisted(case: Case, claimed_uid: str | None) -> Refuse | Wait:
-    """No Route has the token. A new pod's Route may be on its way; everything else is refused at no cost."""
-    refuse = Refuse(Refusal.TOKEN_UNKNOWN)
+    """No Route has the token. A new pod's Route may be on its way; everything else is refused at no cost. (While a watch is not live that
+    says nothing of a token, which may be newer: a client that is told so asks again.)"""
+    refuse = Refuse(Refusal.TOKEN_UNKNOWN if claimed_uid is None or _live(case.known) else Refusal.STATE_STALE)
     if claimed_uid in case.known.unsupported:
         return Refuse(Refusal.ROUTE_UNSUPPORTED)
     pod = case.known.pods.get(claimed_uid or "")
@@ -175,8 +176,12 @@ def _may_wait(case: Case, pod: Pod) -> bool:
 
 def _may_come(case: Case, since: float) -> bool:
     """What was missing then may still be on its way, and would arrive."""
-    known = case.known
-    return known.pods_as_of == LIVE and known.routes_as_of == LIVE and case.now - since < case.limits.young
+    return _live(case.known) and case.now - since < case.limits.young
+
+
+def _live(known: Known) -> bool:
+    """What happens is told as it happens."""
+    return known.pods_as_of == LIVE and known.routes_as_of == LIVE
 
 
 def _same_address(peer: str, ips: tuple[str, ...]) -> bool:

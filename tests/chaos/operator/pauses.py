@@ -26,8 +26,8 @@ PAUSE_SECONDS: Final = 20.0
 UNDER_WAY: Final = 3
 """Writes of a Devbox that are begun together at the most: where nothing in the machine tells of the pause, the first answer does, and what
 was begun before it came is all that there is."""
-REFUSALS: Final = {"403 pod_gone", "401 token_unknown", "401 token_refused"}
-"""The watches told it first, or the API server, asked about the token."""
+REFUSALS: Final = {"403 pod_gone", "401 token_unknown", "401 token_refused", "503 state_stale"}
+"""The watches told it first, or the API server, asked about the token; or its Route was gone before all watches were live again."""
 NOTICED_SECONDS: Final = {Pause.SLEPT: 1.0, Pause.HELD: 3.0}
 WORDS: Final = {Pause.SLEPT: "machine slept", Pause.HELD: "hypervisor held the machine"}
 

@@ -13,6 +13,7 @@ import re
 from time import monotonic as now
 from typing import Final
 
+from tests.chaos.client import Answer
 from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 from tests.support.fleet import Fleet
@@ -29,6 +30,8 @@ LIVE_SECONDS: Final = 5.0
 REFUSED_SECONDS: Final = 5.0
 ONE_IN: Final = 4
 """Of the lists and watches, and of the looks at one Devbox."""
+HEARD_SECONDS: Final = 15.0
+"""A watch that was refused for a while is tried every few seconds, and refused now and then still."""
 TOGETHER: Final = 4
 """Devboxes that are deleted, and looked at until they are refused."""
 KINDS: Final = paths.DEVBOXES
@@ -46,6 +49,10 @@ class _Behind:
     def prepare(self, proxy: Proxy) -> None:
         """Before anybody asks."""
         proxy.urls.append(self._url)
+        self.refuses(proxy)
+
+    def refuses(self, proxy: Proxy) -> None:
+        """What it does as a rule."""
         proxy.fault.refuse = self._list
         proxy.fault.refuse_watch = lambda _: self._next()
 
@@ -85,8 +92,8 @@ async def twins(stage: Stage, long: bool) -> list[Row]:
                 await fleet.create((space, f"agent-{number}"))
             agents = {f"agent-{number}": await cars.agent(space, f"agent-{number}") for number in range(count)}
             made = now() - start
-            answers = [await cars.answers(agent) for agent in agents.values()]
-            failed = [answer.kind for answer in answers if not answer.fine]
+            answers = [await _answer(cars, agent) for agent in agents.values()]
+            failed = [f"{answer.kind} {answer.code}" for answer in answers if not answer.fine]
             for proxy in (replica.proxy, gateway):
                 proxy.cut_watches()
             live = await _rotated(stage, space)
@@ -94,12 +101,13 @@ async def twins(stage: Stage, long: bool) -> list[Row]:
             if long:
                 replica = await stage.alone(prepare=behind.prepare)
             kept = {pod["metadata"]["uid"] for pod in await stage.pods(space)}
-            again = [await cars.answers(agent) for agent in agents.values()]
-            failed += [answer.kind for answer in again if not answer.fine]
+            again = [await _answer(cars, agent) for agent in agents.values()]
+            failed += [f"{answer.kind} {answer.code}" for answer in again if not answer.fine]
             refused: list[float | None] = []
             for first in range(0, count, TOGETHER):  # (each asks without a pause)
                 some = list(agents.items())[first : first + TOGETHER]
                 refused += await asyncio.gather(*(_refused(stage, cars, agent, name) for name, agent in some))
+            unheard, heard = await _unheard(cars, gateway, behind, fleet, space)
             gone = await stage.gone(space)
             ended += 0 if replica.operator.alive else 1
         stage.stop()
@@ -116,7 +124,7 @@ async def twins(stage: Stage, long: bool) -> list[Row]:
         ),
         Row(
             "the same: requests with the token of each one's start, at first and in the end",
-            "answered",
+            "answered, where they are asked again after a 503",
             f"{len(failed)} failed {failed[:3]}",
             not failed,
         ),
@@ -125,6 +133,12 @@ async def twins(stage: Stage, long: bool) -> list[Row]:
             f"live ≤{LIVE_SECONDS:g} s",
             "not within 60 s" if live is None else f"{live:.1f} s",
             live is not None and live <= LIVE_SECONDS,
+        ),
+        Row(
+            "the same: a devbox begins while its gateway's watches and lists are refused",
+            "503 until they are not, then answered; no other word",
+            f"{', '.join(sorted(unheard))}; then {'answered' if heard else 'not answered'}",
+            unheard == {"503 state_stale"} and heard,
         ),
         Row(
             f"the same: {'the operator begun anew' if long else 'its operator'}",
@@ -143,6 +157,14 @@ async def twins(stage: Stage, long: bool) -> list[Row]:
     ]
 
 
+async def _answer(cars: Traffic, agent: Agent) -> Answer:
+    """To a client that asks again where the gateway has not heard of what is new."""
+    until = now() + HEARD_SECONDS
+    while (answer := await cars.answers(agent)).code == "state_stale" and now() < until:  # noqa: ASYNC110 (a client's pace)
+        await asyncio.sleep(0.2)
+    return answer
+
+
 async def _rotated(stage: Stage, space: str) -> float | None:
     """Seconds until a Secret's new value is the credential; None if it is not."""
     await stage.patch(paths.secrets(space, "anthropic"), {"stringData": {"key": "sk-two"}})
@@ -152,6 +174,27 @@ async def _rotated(stage: Stage, space: str) -> float | None:
     except TimeoutError:
         return None
     return now() - start
+
+
+async def _unheard(cars: Traffic, gateway: Proxy, behind: _Behind, fleet: Fleet, space: str) -> tuple[set[str], bool]:
+    """What a new devbox is told by a gateway that hears nothing, and whether it is answered afterwards."""
+    gateway.fault.refuse = lambda call: 504 if "limit=" in call.path else 0
+    gateway.fault.refuse_watch = lambda _: 504
+    gateway.cut_watches()
+    await fleet.create((space, "newer"))
+    agent = await cars.agent(space, "newer")
+    said = {f"{answer.kind} {answer.code}" for answer in [await cars.answers(agent) for _ in range(8)]}
+    behind.refuses(gateway)
+
+    async def fine() -> bool:
+        return (await cars.answers(agent)).fine
+
+    try:
+        await eventually(fine, REFUSED_SECONDS + HEARD_SECONDS, every=0.2)
+    except TimeoutError:
+        return said, False
+    await fleet.delete((space, "newer"))
+    return said, True
 
 
 async def _refused(stage: Stage, cars: Traffic, agent: Agent, name: str) -> float | None:

@@ -155,7 +155,20 @@ def test_a_young_pod_waits_for_its_route() -> None:
     assert decision.what is For.MIRROR
     assert decision.otherwise.refusal is Refusal.TOKEN_UNKNOWN
     world.routes_as_of = NOW - 1
-    assert refused(ask(world)) is Refusal.TOKEN_UNKNOWN, "nothing would arrive"
+    assert refused(ask(world)) is Refusal.STATE_STALE, "nothing would arrive"
+
+
+@pytest.mark.parametrize("watch", ["routes_as_of", "pods_as_of"])
+def test_a_token_that_is_not_known_while_a_watch_is_away_may_be_newer(watch: str) -> None:
+    """A no that lasts would have an agent give up that has just begun, or whose token was renewed; of a pod that is known or not."""
+    for pods in (True, False):
+        world = known()
+        if not pods:
+            world.pods.clear()
+            world.routes.clear()
+        assert refused(ask(world, jwt(99))) is Refusal.TOKEN_UNKNOWN
+        setattr(world, watch, NOW - 1)
+        assert refused(ask(world, jwt(99))) is Refusal.STATE_STALE
 
 
 def test_a_routed_pod_does_not_wait_for_a_token_that_was_never_issued() -> None:
