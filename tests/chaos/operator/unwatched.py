@@ -4,6 +4,7 @@ Goes in: a stage with an operator at work. Comes out: rows. The gateway's way to
 any more, and what is opened from then on works. No keepalive of the kernel's finds that.
 """
 
+import asyncio
 from time import monotonic as now
 from typing import Final
 
@@ -18,7 +19,6 @@ from .stage import Stage
 from .traffic import ENDED, Agent, traffic
 
 WAIT_SECONDS: Final = 120.0
-AT_ONCE_SECONDS: Final = 1.0
 
 
 async def silent(stage: Stage, long: bool) -> list[Row]:
@@ -40,7 +40,7 @@ async def silent(stage: Stage, long: bool) -> list[Row]:
             await stage.api.request("DELETE", paths.devboxes(space, "agent"))
         await stage.patch(paths.secrets(stays, "anthropic"), {"stringData": {"key": "sk-rotated-meanwhile"}})
         await eventually(lambda: _removed(stage, never), 20)
-        asked = await cars.refused(never, WAIT_SECONDS)
+        since, asking = now() - cut, asyncio.create_task(cars.refused(never, WAIT_SECONDS))
         refused = rotated = None
         failed = 0
         while now() - cut < WAIT_SECONDS and (refused is None or rotated is None):
@@ -54,10 +54,13 @@ async def silent(stage: Stage, long: bool) -> list[Row]:
                 rotated = now() - cut
         assert await cars.refused(gone, 1) is not None or refused is None, "it was refused, and is answered again"
         still = await cars.answers(kept)
+        took = await asking
+        asked = None if took is None else since + took
     return [
         _row("gateway's watches silent, connections kept: a pod is deleted", f"refused ≤{NOTICE_SECONDS:g} s", refused, NOTICE_SECONDS),
         _late("the same: a rotated credential", f"used ≤{NOTICE_SECONDS:g} s", rotated, NOTICE_SECONDS),
-        _row("the same: a deleted pod that never called", f"TokenReview says no ≤{AT_ONCE_SECONDS:g} s", asked, AT_ONCE_SECONDS),
+        _row("the same: a deleted pod that never called (it is reviewed all the same)", f"refused ≤{NOTICE_SECONDS:g} s", asked,
+             NOTICE_SECONDS),
         Row("the same: the other devbox", "0 failed", f"{failed} failed, then {still.kind}", not failed and still.fine),
     ]  # fmt: skip
 
