@@ -170,7 +170,8 @@ integration: venv cluster images ## The claims of the README as assertions, on t
 e2e: integration ## The same as integration
 
 .PHONY: test
-test: lint unit attacks-untimed fuzz-short chaos-short sdks integration ## Everything: lint, unit, attacks, short fuzz and chaos, SDKs, integration (sets up what it needs)
+test: venv tools ## Everything: lint, unit, attacks, short fuzz and chaos, SDKs, integration (sets up what it needs)
+	@$(BIN)/python -m tests.stages
 
 .PHONY: demo
 demo: venv ## The main job from nothing: cluster, images, install, agents that use APIs without their keys

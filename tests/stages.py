@@ -1,0 +1,68 @@
+"""`python -m tests.stages`: everything that `make test` runs, so that the machine always has something to do.
+
+The tests on the cluster mostly wait for pods, the last of them with one worker: they run beside those that compute. Goes in: targets of the
+Makefile. Comes out: what they print, whole stages at a time, and a table of what each took. After a failure no further stage begins; the
+status is 1.
+"""
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from typing import Final, TextIO
+
+LANES: Final = (("unit", "attacks-untimed", "fuzz-short", "sdks", "chaos-short"), ("lint", "integration"))
+"""Beside each other; in each one stage after another. Chaos, which judges times, comes when the cluster has least to do."""
+
+
+class Stages:
+    """What is run, and what came of it."""
+
+    def __init__(self, make: Sequence[str], out: TextIO) -> None:
+        self._make, self._out = make, out
+        self._lock = threading.Lock()
+        self.rows: list[tuple[str, float, int]] = []
+        """Stage, seconds, status."""
+
+    @property
+    def failed(self) -> bool:
+        """One of them did."""
+        return any(status for _, _, status in self.rows)
+
+    def run(self, lanes: Sequence[Sequence[str]]) -> int:
+        """All of them, as far as nothing fails. Returns the status."""
+        threads = [threading.Thread(target=self._lane, args=(lane,)) for lane in lanes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self._say("\n".join(f"{name:20} {seconds:5.0f} s{' failed' * bool(status)}" for name, seconds, status in self.rows))
+        return int(self.failed or len(self.rows) < sum(map(len, lanes)))
+
+    def _lane(self, stages: Sequence[str]) -> None:
+        for stage in stages:
+            if self.failed:
+                return
+            started = time.monotonic()
+            self._say(f"== {stage} begins")
+            # (Of two at a time, each is read as a whole.)
+            with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+                # Whoever started this may be killed: then it ends, too.
+                command = ["setpriv", "--pdeathsig", "TERM", *self._make, stage]
+                status = subprocess.run(
+                    command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, check=False
+                ).returncode
+                said.seek(0)
+                self.rows.append((stage, time.monotonic() - started, status))
+                self._say(f"== {stage}\n{said.read().rstrip()}")
+
+    def _say(self, text: str) -> None:
+        with self._lock:
+            self._out.write(f"{text}\n")
+            self._out.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(Stages(["make", "--no-print-directory"], sys.stdout).run(LANES))
