@@ -64,6 +64,13 @@ lint: venv tools ## Formatter, linter, strict types, layers, manifests up to dat
 unit: venv tools ## Unit tests: no cluster, seconds
 	@$(BIN)/pytest -q -n auto tests/unit
 
+# Processes of their own are compiled in attacks, fuzz, chaos and sdks.
+COMPILED := $(patsubst %,tests/unit/proxy/test_%.py,client_hello connect_head credentials dialling egress exchange heads redact upstream)
+
+.PHONY: unit-compiled
+unit-compiled: venv ## The unit tests of the gateway's data path once more, compiled as in the image
+	@$(NATIVE) $(BIN)/pytest -q -n auto -m "not interpreted" $(COMPILED)
+
 .PHONY: attacks
 attacks: venv ## The attack corpus against a real gateway process (ATTACKS=file.yaml for another)
 	@$(ALL_NATIVE); failed=0; for file in $(or $(ATTACKS),$(CORPUS) tests/attacks/tunnels.yaml); do \

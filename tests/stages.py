@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, TextIO
 
-LANES: Final = (("unit", "attacks-untimed", "fuzz-short", "sdks", "chaos-short"), ("lint", "integration"))
+LANES: Final = (("unit", "unit-compiled", "attacks-untimed", "fuzz-short", "sdks", "chaos-short"), ("lint", "integration"))
 """Beside each other; in each one stage after another. Chaos, which judges times, comes when the cluster has least to do."""
 
 

@@ -5,7 +5,8 @@ what audit.py writes. Made by run.py; called by connection.py and exchange.py.
 """
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -20,7 +21,6 @@ from .guard import RequestHead
 from .heads import Heads
 from .identity import Decision, Forward
 from .memory import Memory
-from .pool import Upstreams
 from .reader import HeadLimits
 from .refusals import Refusal
 from .settings import Bounds, Timeouts
@@ -31,8 +31,25 @@ from .waiting import Waiting
 
 if TYPE_CHECKING:
     from .connection import Connection
+    from .upstream import UpstreamConnection
 
 log = structlog.get_logger()
+
+
+class Connections(Protocol):
+    """Those to APIs: pool.py's."""
+
+    def idle(self, key: tuple[str, ...]) -> "UpstreamConnection | None":
+        """One that is at rest."""
+
+    def dial(self, key: tuple[str, ...], request: UpstreamRequest) -> "Awaitable[UpstreamConnection]":
+        """A new one. Raises OSError or Refused."""
+
+    def release(self, connection: "UpstreamConnection") -> None:
+        """Its answer was whole."""
+
+    def sweep(self) -> None:
+        """Close what was at rest for too long."""
 
 
 class Gateway:
@@ -42,7 +59,7 @@ class Gateway:
         self,
         state: State,
         waiting: Waiting,
-        upstreams: Upstreams,
+        upstreams: Connections,
         audit: AuditLog,
         *,
         limits: Limits,

@@ -53,7 +53,9 @@ def cut(peer: str, data: bytes) -> Cut | None:
 class Heads:
     """What was read before."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = KEPT) -> None:
+        """`most`: bytes of memory."""
+        self._most = most
         self._kept: dict[Key, RequestHead] = {}
         self._bytes = 0
         """Of memory, as far as it is counted."""
@@ -76,7 +78,7 @@ class Heads:
         ):
             return
         self._bytes += 0 if read.key in self._kept else _cost(raw)
-        while self._bytes > KEPT:
+        while self._bytes > self._most:
             oldest = next(iter(self._kept))
             del self._kept[oldest]
             self._bytes -= _cost(oldest[2])

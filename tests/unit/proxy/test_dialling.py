@@ -46,6 +46,7 @@ async def test_a_silent_address_holds_nobody_up(dead: str, alive: str) -> None:
             assert await first([one, other], PATIENCE, peer, Attempts(), "a") == other
 
 
+@pytest.mark.interpreted
 async def test_the_other_family_comes_second_whatever_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.ExitStack() as stack:
         dead = [stack.enter_context(silent("::1")) for _ in range(3)]

@@ -35,6 +35,7 @@ def ask(play: Play, raw: bytes) -> tuple[bytes, bytes]:
     return sent, play.answer(OK) if sent else play.to_client.take()
 
 
+@pytest.mark.interpreted
 async def test_the_second_request_with_a_head_is_the_same_with_another_body(monkeypatch: pytest.MonkeyPatch) -> None:
     play = Play()
     first, _ = ask(play, request(body=b"hello"))
@@ -118,9 +119,8 @@ def head_of(number: int, lines: int) -> tuple[heads.Cut, RequestHead]:
     return read, RequestHead("GET", b"/%d" % number, (1, 1), tuple(headers), PEER)
 
 
-def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heads, "KEPT", 40_000)
-    store, costs = Heads(), []
+def test_only_so_many_are_kept() -> None:
+    store, costs = Heads(40_000), []
     for number in range(300):
         read, head = head_of(number, number % 5)
         for _ in range(2):
@@ -166,6 +166,7 @@ _pieces = st.lists(
 )
 
 
+@pytest.mark.interpreted
 @settings(max_examples=150)
 @given(_pieces, st.integers(0, 2**32))
 def test_with_heads_kept_and_without_the_api_gets_the_same(requests: list[bytes], seed: int) -> None:

@@ -253,6 +253,7 @@ class Counting:
         monkeypatch.setattr(Redactor, "shows", shows)
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("unit", [b"%41", b"\\u0041", b"\\u00", b"%4", b"\\", b"QUFB", USUAL[:-1].encode(), b'{"a": 1}\n'])
 @pytest.mark.parametrize("size", [1, 7, 100, 65536])
 def test_nothing_is_looked_at_twice_but_a_fixed_amount_for_each_piece(

@@ -12,7 +12,7 @@ from devbox_proxy.credentials import UpstreamRequest, parse_endpoint
 from devbox_proxy.destinations import Policy, Resolver
 from devbox_proxy.floor import Floor
 from devbox_proxy.policies import networks
-from devbox_proxy.pool import Upstreams, tls_context
+from devbox_proxy.pool import IDLE_SECONDS, Upstreams, tls_context
 from devbox_proxy.redact import Redactor
 from devbox_proxy.refusals import Refusal
 from devbox_proxy.relay import Framing, ResponseHead
@@ -298,11 +298,13 @@ async def test_what_comes_later_without_a_question_closes_the_connection() -> No
                 await asyncio.sleep(0.01)
 
 
-async def test_what_is_idle_for_too_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devbox_proxy.pool.IDLE_SECONDS", 0.0)
+async def test_what_is_idle_for_too_long_is_closed() -> None:
     async with raw_api(replying) as server, upstreams() as pools:
         await ask(pools, request(f"http://api.example:{server.port}"))
-        await asyncio.sleep(0.01)
+        connection = pools.idle(KEY)
+        assert connection is not None
+        pools.release(connection)
+        connection.idle_since -= IDLE_SECONDS + 0.1
         pools.sweep()
         assert pools.idle(KEY) is None
 
