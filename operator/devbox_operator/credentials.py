@@ -13,8 +13,9 @@ from devbox_api import names
 from devbox_api.conditions import ConditionType, Reason
 from devbox_api.devbox import DevboxGateway
 from devbox_api.gatewayconfig import AllowedNamespaces
+from devbox_api.judge import hosts
 from devbox_api.shared import LabelSelector
-from devbox_common import credential, hosts
+from devbox_common import credential
 from devbox_common.credential import Flaw
 from devbox_common.redacted import Redacted
 from devbox_common.shown import command

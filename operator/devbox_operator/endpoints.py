@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
-from devbox_common import hosts
+from devbox_api.judge import hosts
 from devbox_common.addresses import embedded, never, never_range, numeric, translated, within
 from devbox_common.ranges import Address, Network, Ranges
 

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from devbox_api import names
-from devbox_common import hosts
+from devbox_api.judge import hosts
 from devbox_common.clock import now
 from devbox_common.kube import Object
 

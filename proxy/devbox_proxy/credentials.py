@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, unquote_plus
 
-from devbox_common.hosts import any_matches
+from devbox_api.judge.hosts import any_matches
 from devbox_common.redacted import Redacted
 
 from . import grammar

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Protocol
 
+from devbox_api.judge.hosts import any_matches
 from devbox_common.addresses import embedded, never, numeric, translated
-from devbox_common.hosts import any_matches
 from devbox_common.ranges import Address, Network
 
 from .floor import Floor

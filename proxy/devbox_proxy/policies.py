@@ -7,8 +7,8 @@ state.py; read by egress.py for every CONNECT, and by destinations.py's dial che
 from dataclasses import dataclass
 from ipaddress import ip_network
 
+from devbox_api.judge.hosts import any_matches
 from devbox_api.route import Egress
-from devbox_common.hosts import any_matches
 from devbox_common.ranges import Address, Network
 
 

@@ -14,10 +14,10 @@ import structlog
 from pydantic import ValidationError
 
 from devbox_api import names
+from devbox_api.judge.hosts import parse_grant
 from devbox_api.route import CONFINED, MAX_REQUEST_BODY, REDACT_RESPONSES, RULES, Egress, Floor, Gateway, Route
 from devbox_common.clock import CLOCK, now
 from devbox_common.credential import Flaw, judge
-from devbox_common.hosts import parse_grant
 from devbox_common.kube import KubeApi, Object
 from devbox_common.mirror import Key, Mirror
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from devbox_common import hosts
+from devbox_api.judge import hosts
 
 
 @pytest.mark.parametrize(
