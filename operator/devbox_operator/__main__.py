@@ -42,7 +42,7 @@ def run(config: Path, log_level: log.Level) -> None:
 @main.command()
 def version() -> None:
     """Print the version."""
-    click.echo(installed_version("devbox-gateway"))
+    click.echo(installed_version("devbox-gateway-server"))
 
 
 if __name__ == "__main__":

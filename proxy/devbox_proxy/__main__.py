@@ -52,7 +52,7 @@ def version() -> None:
     """Print the version."""
     from importlib.metadata import version as installed  # noqa: PLC0415 (slow, and for this alone)
 
-    click.echo(installed("devbox-gateway"))
+    click.echo(installed("devbox-gateway-server"))
 
 
 if __name__ == "__main__":
