@@ -56,6 +56,7 @@ lint: venv tools ## Formatter, linter, strict types, layers, manifests up to dat
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --python-version 3.10 client/devbox_gateway
 	@$(BIN)/lint-imports
 	@$(BIN)/python crds/generate.py --check
 	@helm lint --strict --quiet charts/devbox-gateway --set image.repository=localhost/devbox-gateway

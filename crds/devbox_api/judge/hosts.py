@@ -1,6 +1,6 @@
 """Host patterns: `api.example.com`, or `*.example.com` for one or more labels in front, which the apex itself does not match.
 
-Pure. Called by operator and gateway, which both enforce the grant on a Secret, and by the upstream settings.
+Pure. Operator and gateway both enforce the grant on a Secret by it; the upstream settings and the client judge by it, too.
 """
 
 import re

@@ -1,0 +1,143 @@
+"""One pods/exec over a WebSocket: five channels on one connection.
+
+Goes in: a session, a pod, an argv. Comes out: pieces of stdout and stderr, and how it ended. v5 of the protocol where the API server has
+it, else v4, which can't say that stdin has ended (closing the connection would cut the output off).
+Source: https://kubernetes.io/docs/reference/using-api/websockets/ and KEP 4006.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+
+from devbox_gateway.errors import DevboxGatewayError, ExecLostError, InvalidError
+from devbox_gateway.kube.session import Session
+
+STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
+V5: Final = "v5.channel.k8s.io"
+V4: Final = "v4.channel.k8s.io"
+PROTOCOLS: tuple[str, ...] = (V5, V4)
+"""The first one that the API server has."""
+QUIET_SECONDS: Final = 30.0
+"""Without a byte: then the other side is asked whether it is there."""
+DEAD_SECONDS: Final = 30.0
+"""Without an answer to that."""
+PIECE: Final = 1 << 15
+"""Bytes of stdin in one message: the API server reads 32 KiB at a time."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the process ended."""
+
+    exit_code: int
+
+
+class Channels:
+    """One running process. Use `open_channels`, and `close()` at the end."""
+
+    def __init__(self, socket: "aiohttp.ClientWebSocketResponse[Any]", what: str) -> None:
+        self._socket, self._what = socket, what
+        self.can_end_stdin = socket.protocol == V5
+
+    async def send(self, data: bytes) -> None:
+        """Write to stdin; returns once it is on its way, so that a slow reader slows the writer down."""
+        for start in range(0, len(data), PIECE):
+            await self._send(bytes((STDIN,)) + data[start : start + PIECE])
+
+    async def end_stdin(self) -> None:
+        """Say that nothing more comes."""
+        if not self.can_end_stdin:
+            raise InvalidError(
+                "attach_stdin", "this API server speaks v4 of the exec protocol, where stdin can't be ended; it needs 1.30"
+            )
+        await self._send(bytes((CLOSE, STDIN)))
+
+    async def resize(self, columns: int, rows: int) -> None:
+        """Of a terminal."""
+        await self._send(bytes((RESIZE,)) + json.dumps({"Width": columns, "Height": rows}).encode())
+
+    async def _send(self, message: bytes) -> None:
+        try:
+            await self._socket.send_bytes(message)
+        except (aiohttp.ClientError, OSError):
+            raise ExecLostError(f"{self._what}: the connection broke while input was sent") from None
+
+    async def pieces(self) -> AsyncIterator[tuple[int, bytes] | Ended]:
+        """(channel, bytes) as they come, and at last `Ended`. Raises ExecLostError where it is not known how it ended."""
+        while True:
+            message = await self._receive()
+            if message.type is aiohttp.WSMsgType.BINARY and message.data:
+                channel, data = message.data[0], message.data[1:]
+                if channel == ERROR:
+                    yield _ended(self._what, data)
+                    return
+                if channel in (STDOUT, STDERR) and data:
+                    yield channel, data
+            elif message.type is aiohttp.WSMsgType.PING:
+                await self._socket.pong(message.data)
+            elif message.type in (
+                aiohttp.WSMsgType.CLOSE,
+                aiohttp.WSMsgType.CLOSING,
+                aiohttp.WSMsgType.CLOSED,
+                aiohttp.WSMsgType.ERROR,
+            ):
+                raise ExecLostError(f"{self._what}: the connection broke before its end was known; it may run still")
+
+    async def _receive(self) -> aiohttp.WSMessage:
+        """(Only while somebody waits for it is silence counted: a caller that is slow is no connection that is dead.)"""
+        for patience, ask in ((QUIET_SECONDS, True), (DEAD_SECONDS, False)):
+            try:
+                return await asyncio.wait_for(self._socket.receive(), patience)
+            except (asyncio.TimeoutError, TimeoutError):
+                if not ask:
+                    break
+                try:
+                    await self._socket.ping()
+                except (aiohttp.ClientError, OSError):
+                    break
+        raise ExecLostError(f"{self._what}: the API server is silent; it may run still")
+
+    async def close(self) -> None:
+        """Leave it. The process is not ended by that."""
+        await self._socket.close()
+
+
+async def open_channels(
+    session: Session,
+    pod: str,
+    argv: Sequence[str],
+    *,
+    stdin: bool = True,
+    tty: bool = False,
+) -> Channels:
+    """Start it in container `devbox` of `namespace/name`. Raises the errors of errors.py."""
+    namespace, _, name = pod.partition("/")
+    query = [("container", "devbox"), ("stdout", "true"), *(("command", part) for part in argv)]
+    query += [("tty", "true")] if tty else [("stderr", "true")]
+    query += [("stdin", "true")] if stdin else []
+    socket = await session.websocket(f"/api/v1/namespaces/{namespace}/pods/{name}/exec", query, PROTOCOLS)
+    return Channels(socket, f"exec in pod {name}")
+
+
+def _ended(what: str, data: bytes) -> Ended:
+    """Of the last message, a metav1.Status."""
+    try:
+        status = json.loads(data)
+        if status["status"] == "Success":
+            return Ended(0)
+        message = str(status.get("message") or "")
+        if status.get("reason") == "NonZeroExitCode":
+            return Ended(next(int(cause["message"]) for cause in status["details"]["causes"] if cause["reason"] == "ExitCode"))
+    except (ValueError, KeyError, TypeError, StopIteration):
+        raise ExecLostError(f"{what}: its end can't be read") from None
+    raise _failure(what, message)
+
+
+def _failure(what: str, message: str) -> DevboxGatewayError:
+    if "executable file not found" in message or "no such file or directory" in message:
+        return InvalidError("image", "the devbox's image has no /bin/sh, which commands and files need")
+    return ExecLostError(f"{what}: {message}")

@@ -1,0 +1,130 @@
+"""`devbox.cmd.exec_async`: a command in the background, that goes on without its client.
+
+Goes in: the id under which a small script in the devbox keeps its output and its end (scripts.START). Comes out: its state, its result,
+ways to write to it and to end it. A connection that breaks is taken up again where it broke.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from time import monotonic
+from typing import Final
+
+from devbox_gateway.errors import APIConnectionError, DevboxGatewayError, ExecLostError, InvalidError, NotFoundError
+from devbox_gateway.kube.session import Session
+
+from . import scripts
+from .channels import STDOUT, Ended, open_channels
+from .output import AsyncExecutionResult, Stream, TextCallback
+from .simple import run
+
+NO_SUCH, OVER, RUNNING, NO_STDIN, STDIN_ENDED = 66, 10, 11, 12, 13
+"""Exit codes of our scripts."""
+REACH_SECONDS: Final = 60.0
+"""For which a broken connection is taken up again, since the last byte."""
+PAUSE: Final = 1.0
+
+
+class AsyncExecution:
+    """One command. The callbacks, if there are any, are called while `result()` waits."""
+
+    def __init__(
+        self, session: Session, pod: str, devbox_id: str, callbacks: tuple[TextCallback | None, ...] = (None, None, None)
+    ) -> None:
+        self._session, self._pod = session, pod
+        self.devbox_id = devbox_id
+        self.execution_id = secrets.token_hex(8)
+        out, err, both = callbacks
+        self._out, self._err = Stream(out, both), Stream(err, both)
+        self._code: int | None = None
+        self._lock = asyncio.Lock()
+
+    async def start(self, command: str, attached: bool) -> None:
+        """Called once, by exec_async."""
+        done = await run(
+            self._session,
+            self._pod,
+            scripts.START,
+            self.execution_id,
+            "attached" if attached else "",
+            stdin=_once(scripts.framed(command)),
+        )
+        if done.exit_code:
+            raise ExecLostError(f"the command could not be started in the devbox: {done.stderr.strip() or done.exit_code}")
+
+    async def result(self) -> AsyncExecutionResult:
+        """Wait for its end."""
+        async with self._lock:
+            heard = monotonic()
+            while self._code is None:
+                before = self._out.size + self._err.size
+                try:
+                    self._code = await self._follow()
+                except (ExecLostError, APIConnectionError) as error:
+                    heard = monotonic() if self._out.size + self._err.size > before else heard
+                    if monotonic() - heard > REACH_SECONDS:
+                        raise ExecLostError(f"execution {self.execution_id}: {error}") from None
+                    await asyncio.sleep(PAUSE)
+                except NotFoundError:
+                    raise ExecLostError(f"execution {self.execution_id}: its pod {self._pod} is gone") from None
+        return AsyncExecutionResult(self._code, self._out, self._err, self.devbox_id, self.execution_id)
+
+    async def _follow(self) -> int:
+        arguments = (self.execution_id, str(self._out.size), str(self._err.size))
+        channels = await open_channels(self._session, self._pod, scripts.argv(scripts.FOLLOW, *arguments), stdin=False)
+        try:
+            async for piece in channels.pieces():
+                if isinstance(piece, Ended):
+                    return piece.exit_code
+                channel, data = piece
+                (self._out if channel == STDOUT else self._err).feed(data)
+        finally:
+            await channels.close()
+        raise ExecLostError("it ended without saying how")
+
+    async def get_state(self) -> str:
+        """`running` or `completed`."""
+        if self._code is not None:
+            return "completed"
+        return "running" if await self._ask(scripts.STATE) == RUNNING else "completed"
+
+    async def send_std_in(self, text: str) -> None:
+        """Write to its stdin; it was started with attach_stdin=True."""
+        content = text.encode()
+        _accept(await self._ask(scripts.GIVE, str(len(content)), content=content))
+
+    async def close_std_in(self) -> None:
+        """Say that nothing more comes."""
+        _accept(await self._ask(scripts.GIVE_END))
+
+    async def kill(self) -> None:
+        """End it at once, with all its processes."""
+        await self._ask(scripts.KILL)
+
+    async def _ask(self, script: str, *arguments: str, content: bytes | None = None) -> int:
+        stdin = None if content is None else _once(content)
+        try:
+            done = await run(self._session, self._pod, script, self.execution_id, *arguments, stdin=stdin)
+        except NotFoundError:
+            raise ExecLostError(f"execution {self.execution_id}: its pod {self._pod} is gone") from None
+        if done.exit_code == NO_SUCH:
+            raise NotFoundError(
+                f"execution {self.execution_id} is not there any more: what it printed is kept for an hour after its end"
+            )
+        return done.exit_code
+
+    def __repr__(self) -> str:
+        return f"AsyncExecution(execution_id={self.execution_id!r})"
+
+
+def _accept(code: int) -> None:
+    if code == OVER:
+        raise DevboxGatewayError("the command has ended; nothing reads its stdin")
+    if code == NO_STDIN:
+        raise InvalidError("attach_stdin", "the command was started without a stdin; start it with attach_stdin=True")
+    if code == STDIN_ENDED:
+        raise DevboxGatewayError("its stdin was ended before")
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content

@@ -1,0 +1,182 @@
+"""`devbox.file`: files in a devbox.
+
+Goes in: paths (relative ones, and `~/…`, are under $HOME) and contents. Comes out: contents. What is written is whole or not there: it is
+written beside its place, counted, and renamed into it.
+"""
+
+import io
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from devbox_gateway.errors import DevboxGatewayError, ExecLostError, InvalidError, NotFoundError
+from devbox_gateway.kube.session import Session
+
+from . import scripts
+from .commands import Pod
+from .simple import Done, run
+
+PIECE: Final = 1 << 20
+NOT_THERE, IS_FOLDER, CUT = 66, 67, 74
+"""Exit codes of our scripts."""
+_FIND: Final = f"""{scripts.READ_LINES}
+case "$c" in "~") c=${{HOME:-/}} ;; "~/"*) c="${{HOME:-/}}/${{c#"~/"}}" ;; /*) ;; *) c="${{HOME:-/}}/$c" ;; esac
+"""
+READ: Final = f"""{_FIND}
+[ -e "$c" ] || exit {NOT_THERE}
+[ -d "$c" ] && exit {IS_FOLDER}
+exec cat "$c" </dev/null
+"""
+WRITE: Final = f"""{_FIND}
+[ -d "$c" ] && exit {IS_FOLDER}
+case "$c" in */*) mkdir -p "${{c%/*}}" || exit 1 ;; esac
+t="$c.devbox-gateway.$$"
+trap 'rm -f "$t"' EXIT
+if [ -e "$c" ]; then cp -p "$c" "$t" 2>/dev/null; fi
+head -c "$1" >"$t" || exit 1
+[ "$(wc -c <"$t")" -eq "$1" ] || exit {CUT}
+mv -f "$t" "$c"
+"""
+EXISTS: Final = f"""{_FIND}
+[ -e "$c" ] || [ -L "$c" ]
+"""
+DELETE: Final = f"""{_FIND}
+[ -e "$c" ] || [ -L "$c" ] || exit {NOT_THERE}
+if [ -d "$c" ] && [ ! -L "$c" ] && [ -z "$1" ]; then exit {IS_FOLDER}; fi
+rm -rf "$c"
+"""
+LIST: Final = f"""{_FIND}
+[ -e "$c" ] || exit {NOT_THERE}
+[ -d "$c" ] || exit {IS_FOLDER}
+for f in "$c"/* "$c"/.[!.]* "$c"/..?*; do
+  if [ -L "$f" ]; then k=link; elif [ -d "$f" ]; then k=directory; elif [ -e "$f" ]; then k=file; else continue; fi
+  printf '%s\\0%s\\0%s\\0' "$k" "$(stat -c %s "$f" 2>/dev/null)" "${{f##*/}}"
+done
+"""
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One entry of a folder."""
+
+    name: str
+    kind: str
+    """file, directory or link."""
+    size: int | None
+    """Bytes, where the image can tell."""
+
+
+class AsyncFiles:
+    """Of one devbox."""
+
+    def __init__(self, session: Session, pod: Pod) -> None:
+        self._session, self._pod = session, pod
+
+    async def read(self, *, file_path: str) -> str:
+        """A text file (UTF-8)."""
+        content = await self.download(path=file_path)
+        try:
+            return content.decode()
+        except UnicodeDecodeError:
+            raise InvalidError("file_path", f"{file_path} is no text (UTF-8); use download(path=…)") from None
+
+    async def download(self, *, path: str) -> bytes:
+        """A file, all of it."""
+        sink = io.BytesIO()
+        await self.download_to(path=path, file=sink)
+        return sink.getvalue()
+
+    async def download_to(self, *, path: str, file: str | os.PathLike[str] | BinaryIO) -> None:
+        """A file, into one of this machine: however large it is, little of it is in memory. One that is cut off leaves nothing."""
+        if not isinstance(file, (str, os.PathLike)):
+            _check(await self._run(READ, path, sink=file.write), path)
+            return
+        target = Path(file)
+        with tempfile.NamedTemporaryFile(dir=target.absolute().parent, prefix=f".{target.name}.", delete=False) as part:
+            try:
+                _check(await self._run(READ, path, sink=part.write), path)
+            except BaseException:
+                Path(part.name).unlink()
+                raise
+        Path(part.name).replace(target)
+
+    async def write(self, *, file_path: str, contents: str | bytes) -> None:
+        """A file, new or in place of the one there; folders on the way are made."""
+        content = contents.encode() if isinstance(contents, str) else bytes(contents)
+        await self.upload(path=file_path, file=io.BytesIO(content))
+
+    async def upload(self, *, path: str, file: str | os.PathLike[str] | bytes | BinaryIO) -> None:
+        """A file of this machine (a path, bytes, or an open one), likewise; however large it is, little of it is in memory."""
+        if isinstance(file, bytes):
+            file = io.BytesIO(file)
+        if isinstance(file, (str, os.PathLike)):
+            with Path(file).open("rb") as opened:
+                await self._upload(path, opened)
+        elif file.seekable():
+            await self._upload(path, file)
+        else:
+            with tempfile.TemporaryFile() as whole:
+                while piece := file.read(PIECE):
+                    whole.write(piece)
+                whole.seek(0)
+                await self._upload(path, whole)
+
+    async def _upload(self, path: str, file: BinaryIO) -> None:
+        start = file.tell()
+        length = file.seek(0, os.SEEK_END) - start
+        file.seek(start)
+        done = await self._run(WRITE, path, str(length), after=file)
+        if done.exit_code == CUT:
+            raise ExecLostError(f"{path} was cut off on its way, and is as it was before")
+        _check(done, path)
+
+    async def list(self, *, path: str = "~") -> list[FileEntry]:
+        """What is in a folder."""
+        done = await self._run(LIST, path)
+        if done.exit_code == IS_FOLDER:
+            raise InvalidError("path", f"{path} is no folder")
+        _check(done, path)
+        words = done.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
+        found = zip(words[0::3], words[1::3], words[2::3], strict=True)
+        return [FileEntry(name, kind, int(size) if size else None) for kind, size, name in found]
+
+    async def exists(self, *, path: str) -> bool:
+        """Whether something of that name is there."""
+        return (await self._run(EXISTS, path)).exit_code == 0
+
+    async def delete(self, *, path: str, recursive: bool = False) -> None:
+        """A file, or, `recursive`, a folder with all that is in it."""
+        done = await self._run(DELETE, path, "yes" if recursive else "")
+        if done.exit_code == IS_FOLDER:
+            raise InvalidError("recursive", f"{path} is a folder; recursive=True deletes it with all that is in it")
+        _check(done, path)
+
+    async def _run(self, script: str, path: str, *arguments: str, after: BinaryIO | None = None, sink: "object" = None) -> Done:
+        return await run(
+            self._session,
+            await self._pod(),
+            script,
+            *arguments,
+            stdin=_input(path, after),
+            sink=sink,  # type: ignore[arg-type]
+        )
+
+
+async def _input(path: str, file: BinaryIO | None) -> AsyncIterator[bytes]:
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise InvalidError("path", "write the path of a file, e.g. /home/devbox/main.py")
+    yield scripts.framed_text(path)
+    while file is not None and (piece := file.read(PIECE)):
+        yield piece
+
+
+def _check(done: Done, path: str) -> None:
+    if done.exit_code == NOT_THERE:
+        raise NotFoundError(f"there is no {path} in the devbox")
+    if done.exit_code == IS_FOLDER:
+        raise InvalidError("path", f"{path} is a folder")
+    if done.exit_code:
+        raise DevboxGatewayError(f"{path}: {done.stderr.strip() or f'exit code {done.exit_code}'}")

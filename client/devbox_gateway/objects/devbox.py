@@ -1,0 +1,172 @@
+"""One devbox: what it is doing, commands and files in it, its end."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import ClassVar, Final
+
+from devbox_gateway.errors import NotFoundError
+from devbox_gateway.exec.commands import AsyncCommands
+from devbox_gateway.exec.files import AsyncFiles
+from devbox_gateway.kube.session import Object
+from devbox_gateway.naming import (
+    DEVBOX,
+    Kind,
+    Reference,
+)
+
+from .base import Cluster, Resource, given_name
+from .waiting import WAIT_SECONDS, Callback, conditions_of, is_ready, until_ready
+
+METADATA: Final = "devbox-gateway.io/metadata"
+RESTARTED_AT: Final = "devbox-gateway.io/restarted-at"
+STATUSES: Final = {
+    "Pending": "provisioning",
+    "Mounting": "initializing",
+    "Starting": "initializing",
+    "Running": "running",
+    "Suspended": "suspended",
+    "Succeeded": "shutdown",
+    "Failed": "failure",
+    "Terminating": "shutdown",
+}
+"""Of a phase."""
+
+
+@dataclass(frozen=True)
+class DevboxInfo:
+    """What `get_info()` answers."""
+
+    id: str
+    name: str
+    namespace: str
+    status: str
+    """provisioning, initializing, running, suspended, failure, shutdown."""
+    reason: str
+    message: str
+    """Of the condition Ready."""
+    image: str | None
+    gateways: Mapping[str, str]
+    """Variable to address: {"ANTHROPIC": "https://…"}."""
+    metadata: Mapping[str, str]
+    pod: str | None
+    create_time_ms: int
+
+
+class AsyncDevbox(Resource):
+    """One devbox. `async with` shuts it down at the end."""
+
+    kind: ClassVar[Kind] = DEVBOX
+
+    def __init__(self, cluster: Cluster, where: Reference, seen: Object | None = None) -> None:
+        super().__init__(cluster, where, seen)
+        self.cmd = AsyncCommands(cluster.session, self._pod, self.id)
+        self.file = AsyncFiles(cluster.session, self._pod)
+
+    @property
+    def files(self) -> AsyncFiles:
+        """The same as `file`."""
+        return self.file
+
+    async def __aenter__(self) -> "AsyncDevbox":
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        with suppress(NotFoundError):
+            await self.shutdown()
+
+    async def get_info(self) -> DevboxInfo:
+        """Read it anew. Of one that is gone, what was known last, with status `shutdown`."""
+        try:
+            seen = await self._read()
+        except NotFoundError:
+            if self._object is None:
+                raise
+            return self._info(self._object, "shutdown")
+        return self._info(seen, _status(seen))
+
+    def _info(self, seen: Object, status: str) -> DevboxInfo:
+        ready = conditions_of(seen).get("Ready") or {}
+        metadata = seen["metadata"]
+        created = datetime.fromisoformat(metadata["creationTimestamp"].replace("Z", "+00:00"))
+        return DevboxInfo(
+            id=self.id,
+            name=given_name(seen),
+            namespace=self.namespace,
+            status=status,
+            reason=str(ready.get("reason", "")),
+            message=str(ready.get("message", "")),
+            image=seen["spec"].get("image"),
+            gateways={gateway["name"]: gateway["url"] for gateway in (seen.get("status") or {}).get("gateways") or []},
+            metadata=_metadata(seen),
+            pod=(seen.get("status") or {}).get("podName"),
+            create_time_ms=int(created.timestamp() * 1000),
+        )
+
+    async def await_running(
+        self, *, timeout: float = WAIT_SECONDS, polling_config: object = None, progress: Callback | None = None
+    ) -> DevboxInfo:
+        """Wait until it is ready. Raises NotReadyError where it will not become so by itself."""
+        self._object = await until_ready(self._cluster.session, self._path, seconds_of(timeout, polling_config), progress)
+        return self._info(self._object, "running")
+
+    async def restart(self) -> None:
+        """Give it a new pod, with the spec as it is now."""
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        await self._merge({"metadata": {"annotations": {RESTARTED_AT: now}}})
+
+    async def shutdown(self) -> None:
+        """Delete it, for good, with what is in it."""
+        await self._cluster.session.request("DELETE", self._path)
+
+    async def delete(self) -> None:
+        """The same as `shutdown`."""
+        await self.shutdown()
+
+    async def logs(self, *, tail: int | None = None) -> str:
+        """What its command has printed: the last `tail` lines, or all that the node has."""
+        pod = await self._pod()
+        query = {"container": "devbox", **({} if tail is None else {"tailLines": str(int(tail))})}
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
+        pieces = [piece async for piece in self._cluster.session.pieces(path, query)]
+        return b"".join(pieces).decode("utf-8", "replace")
+
+    async def _pod(self) -> str:
+        """The name of the pod that is its now."""
+        seen = await self._read()
+        pod = (seen.get("status") or {}).get("podName")
+        if not pod:
+            raise NotFoundError(f"devbox {self._reference.name!r} has no pod yet: await devbox.await_running()")
+        return f"{self.namespace}/{pod}"
+
+
+def seconds_of(timeout: float, polling_config: object) -> float:
+    """How long to wait: of a polling configuration (interval_seconds, max_attempts, timeout_seconds), where one is given."""
+    if polling_config is None:
+        return timeout
+    given = polling_config if isinstance(polling_config, Mapping) else vars(polling_config)
+    if given.get("timeout_seconds") is not None:
+        return float(given["timeout_seconds"])
+    if given.get("max_attempts") is not None:
+        return float(given["max_attempts"]) * float(given.get("interval_seconds") or 1.0)
+    return timeout
+
+
+def _status(seen: Object) -> str:
+    if "deletionTimestamp" in seen["metadata"]:
+        return "shutdown"
+    phase = STATUSES.get(str((seen.get("status") or {}).get("phase") or "Pending"), "provisioning")
+    stalled = (conditions_of(seen).get("Stalled") or {}).get("status") == "True"
+    if stalled and phase not in ("running", "shutdown"):
+        return "failure"
+    return "initializing" if phase == "running" and not is_ready(seen) else phase
+
+
+def _metadata(seen: Object) -> dict[str, str]:
+    try:
+        noted = json.loads((seen["metadata"].get("annotations") or {}).get(METADATA) or "{}")
+    except ValueError:
+        return {}
+    return {str(key): str(value) for key, value in noted.items()} if isinstance(noted, dict) else {}

@@ -1,0 +1,225 @@
+"""From the arguments of `devboxes.create` to the spec of a Devbox; pure.
+
+Goes in: what the caller gave, and what the names in it were found to be. Comes out: the spec. Whether the cluster's chart knows a field
+is the API server's to say (base.STRICT).
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from devbox_gateway.errors import InvalidError
+from devbox_gateway.kube.session import Object
+
+from .base import text
+
+STAY: Final = ["sh", "-c", 'trap "exit 0" TERM INT; while :; do sleep 3600 & wait $!; done']
+"""What runs in a devbox that is worked in by exec: it does nothing, and ends at once when it is told to."""
+VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
+ARCHITECTURES: Final = {"x86_64": "amd64", "amd64": "amd64", "arm64": "arm64", "aarch64": "arm64"}
+SIZES: Final = ("X_SMALL", "SMALL", "MEDIUM", "LARGE", "X_LARGE", "XX_LARGE")
+NOT_HERE: Final = {
+    "mcp": "an MCP server is an API like any other here: make a gateway config with its address, and name it in gateways",
+    "snapshot_id": "a devbox can't be started from a snapshot; build an image, and name it as image",
+    "blueprint_id": "there are no blueprints; build an image, and name it as image",
+    "blueprint_name": "there are no blueprints; build an image, and name it as image",
+    "tunnel": "nothing leads into a devbox from outside; use cmd.exec, or kubectl port-forward with the pod of get_info()",
+    "file_mounts": "write files once the devbox is there: await devbox.file.write(file_path=…, contents=…)",
+}
+"""Arguments that users of other products know, and what to do in their place."""
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One gateway of a devbox, found."""
+
+    variable: str
+    config: str
+    namespace: str | None
+    """None: the devbox's own."""
+    secret: str | None
+
+
+def refuse_unknown(given: Mapping[str, Any]) -> None:
+    """Raises InvalidError for an argument that no devbox has here."""
+    for name, value in given.items():
+        if value is None:
+            continue
+        if name in NOT_HERE:
+            raise InvalidError(name, NOT_HERE[name])
+        raise InvalidError(name, "devboxes.create knows no such argument")
+
+
+def spec_of(
+    *,
+    image: str | None,
+    command: Sequence[str] | None,
+    entrypoint: str | None,
+    bindings: Sequence[Binding],
+    environment: Mapping[str, str],
+    secret_env: Mapping[str, str],
+    code_mounts: Sequence[Mapping[str, Any]],
+    launch: Mapping[str, Any],
+    policy: str | None,
+    more: Mapping[str, Any],
+) -> Object:
+    """The whole spec. `more`: fields of the Devbox as docs have them, which count before what is made here."""
+    spec: Object = {} if image is None else {"image": text("image", image)}
+    spec["command"] = _command(command, entrypoint)
+    if entrypoint is not None:
+        spec["restartPolicy"] = "Never"
+    if bindings:
+        spec["gateways"] = [_gateway(binding) for binding in bindings]
+    if environment:
+        spec["env"] = [
+            {"name": str(key), "value": text(f"environment_variables.{key}", value)} for key, value in environment.items()
+        ]
+    if secret_env:
+        spec["secretEnv"] = [{"name": str(key), "secretRef": {"name": name}} for key, name in secret_env.items()]
+    if code_mounts:
+        spec["codeMounts"] = [_code_mount(mount) for mount in code_mounts]
+    if policy is not None:
+        spec["egressPolicyRef"] = {"name": policy}
+    return {**spec, **_launch(launch), **more}
+
+
+def check_variables(gateways: Mapping[str, Any]) -> None:
+    """That each gateway's name can be a variable's. Raises InvalidError."""
+    if not isinstance(gateways, Mapping):
+        raise InvalidError("gateways", 'write {"ANTHROPIC": {"gateway": config.id, "secret": "MY_KEY"}}')
+    for name, choice in gateways.items():
+        if not isinstance(name, str) or not VARIABLE.fullmatch(name):
+            raise InvalidError(
+                f"gateways.{name}", "write upper-case letters, digits and '_', beginning with a letter, e.g. ANTHROPIC"
+            )
+        if not isinstance(choice, Mapping) or "gateway" not in choice:
+            raise InvalidError(f"gateways.{name}", 'write {"gateway": config.id, "secret": "MY_KEY"}')
+        if unknown := set(choice) - {"gateway", "secret"}:
+            raise InvalidError(f"gateways.{name}", f"no such field: {', '.join(sorted(map(str, unknown)))}")
+
+
+def _command(command: Sequence[str] | None, entrypoint: str | None) -> list[str]:
+    if command is not None and entrypoint is not None:
+        raise InvalidError(
+            "entrypoint", "give entrypoint (a line for a shell) or command (a program and its arguments), not both"
+        )
+    if entrypoint is not None:
+        return ["sh", "-c", text("entrypoint", entrypoint)]
+    if command is None:
+        return STAY
+    if isinstance(command, str) or not command:
+        raise InvalidError("command", 'write a list, e.g. ["python", "agent.py"]')
+    return [text("command", part) for part in command]
+
+
+def _gateway(binding: Binding) -> Object:
+    reference = {"name": binding.config, **({} if binding.namespace is None else {"namespace": binding.namespace})}
+    gateway: Object = {"name": binding.variable, "gatewayRef": reference}
+    if binding.secret is not None:
+        gateway["secretRef"] = {"name": binding.secret}
+    return gateway
+
+
+def _code_mount(mount: Mapping[str, Any]) -> Object:
+    """`{"repo_name", "repo_owner"?, "git_ref"?, "install_command"?}`, or the same inside `{"type": "code_mount", …}`."""
+    given = {key: value for key, value in mount.items() if key != "type" and value is not None}
+    if "token" in given:
+        raise InvalidError(
+            "code_mounts.token", "no token goes into a devbox; name a gateway config for the git host in gateways instead"
+        )
+    name = text("code_mounts.repo_name", given.pop("repo_name", None))
+    owner = given.pop("repo_owner", None)
+    path = f"{owner}/{name}" if owner else name
+    if path.count("/") != 1:
+        raise InvalidError("code_mounts.repo_name", "write org/repo, or give repo_owner")
+    spec: Object = {"name": path.rpartition("/")[2].lower(), "repository": f"https://github.com/{path}"}
+    for key, field in (("git_ref", "ref"), ("install_command", "installCommand"), ("gateway", "gateway")):
+        if key in given:
+            spec[field] = text(f"code_mounts.{key}", given.pop(key))
+    if given:
+        raise InvalidError("code_mounts", f"no such field: {', '.join(sorted(given))}")
+    return spec
+
+
+def code_mounts_of(
+    code_mounts: Sequence[Mapping[str, Any]] | None, mounts: Sequence[Mapping[str, Any]] | None
+) -> list[Mapping[str, Any]]:
+    """Both spellings together. Raises InvalidError for mounts of another kind."""
+    found = list(code_mounts or ())
+    for mount in mounts or ():
+        if mount.get("type") != "code_mount":
+            raise InvalidError(
+                "mounts", f"mounts of type {mount.get('type')!r} are not known; code_mount is, and spec volumes are"
+            )
+        found.append(mount)
+    return found
+
+
+def _launch(given: Mapping[str, Any]) -> Object:
+    """Of `launch_parameters` (network_policy_id is the caller's)."""
+    spec: Object = {}
+    for name, value in given.items():
+        if value is None or name in _ELSEWHERE:
+            continue
+        if name not in _LAUNCH:
+            raise InvalidError(f"launch_parameters.{name}", f"not known here; known are {', '.join((*_LAUNCH, *_ELSEWHERE))}")
+        try:
+            spec.update(_LAUNCH[name](value))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise InvalidError(f"launch_parameters.{name}", "not of the form that belongs here") from None
+    if given.get("after_idle") or (given.get("lifecycle") or {}).get("after_idle"):
+        # (With an idle time there is no other end, as elsewhere.)
+        spec["lifecycle"].pop("ttl", None)
+    if resources := _custom(given):
+        spec["resources"] = resources
+    return spec
+
+
+_ELSEWHERE: Final = ("network_policy_id", "custom_cpu_cores", "custom_gb_memory", "custom_disk_size")
+
+
+def _size(value: str) -> Object:
+    if value == "CUSTOM_SIZE":
+        return {}
+    if value not in SIZES:
+        raise InvalidError("launch_parameters.resource_size_request", f"write one of {', '.join(SIZES)}")
+    return {"resourceSize": value.lower().replace("_", "-")}
+
+
+def _architecture(value: str) -> Object:
+    if value not in ARCHITECTURES:
+        raise InvalidError("launch_parameters.architecture", f"write one of {', '.join(ARCHITECTURES)}")
+    return {"nodeSelector": {"kubernetes.io/arch": ARCHITECTURES[value]}}
+
+
+def _idle(value: Mapping[str, Any]) -> Object:
+    actions = {"shutdown": "Delete", "suspend": "Suspend"}
+    return {
+        "lifecycle": {
+            "idle": {"after": f"{int(value['idle_time_seconds'])}s", "action": actions[value.get("on_idle", "shutdown")]}
+        }
+    }
+
+
+_LAUNCH: Final[Mapping[str, Callable[[Any], Object]]] = {
+    "launch_commands": lambda value: {"launchCommands": list(value)},
+    "resource_size_request": _size,
+    "user_parameters": lambda value: {"runAsUser": value["uid"]},
+    "architecture": _architecture,
+    "keep_alive_time_seconds": lambda value: {"lifecycle": {"ttl": f"{int(value)}s"}},
+    "after_idle": _idle,
+    "lifecycle": lambda value: _idle(value["after_idle"]) if value.get("after_idle") else {},
+}
+
+
+def _custom(given: Mapping[str, Any]) -> Object:
+    amounts = {}
+    for name, resource, unit in (
+        ("custom_cpu_cores", "cpu", ""),
+        ("custom_gb_memory", "memory", "Gi"),
+        ("custom_disk_size", "ephemeral-storage", "Gi"),
+    ):
+        if given.get(name) is not None:
+            amounts[resource] = f"{given[name]}{unit}"
+    return {"requests": amounts, "limits": amounts} if amounts else {}

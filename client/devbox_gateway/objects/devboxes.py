@@ -1,0 +1,256 @@
+"""Devboxes: pods in which agents work, with gateways in place of keys.
+
+One is an object `Devbox` (devboxes.devbox-gateway.io) of a namespace; the role `edit` there is enough for everything here.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from devbox_gateway.errors import ConflictError, DevboxGatewayError, InvalidError, NotFoundError
+from devbox_gateway.kube.session import JSON_PATCH, Object
+from devbox_gateway.naming import (
+    DEVBOX,
+    GATEWAY_CONFIG,
+    NETWORK_POLICY,
+    SECRET,
+    Kind,
+    Reference,
+    devbox_name,
+    random_devbox_name,
+)
+
+from . import devbox_spec, grants, network_policies
+from .base import STRICT, Cluster, given_name, manifest, where_of, where_seen
+from .devbox import METADATA, AsyncDevbox, seconds_of
+from .secrets import ALLOWED_HOSTS, AsyncSecret, is_own
+from .waiting import WAIT_SECONDS, Callback
+
+TRIES: Final = 3
+
+
+class AsyncDevboxes:
+    """All of a namespace."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def create(self, /, *, timeout: float = WAIT_SECONDS, polling_config: object = None, progress: Callback | None = None,
+                     keep_on_failure: bool = False, **what: Any) -> AsyncDevbox:  # fmt: skip
+        """Make one, and wait until it is ready; `what` as for `create_async`.
+
+        One that does not become ready is deleted again, unless `keep_on_failure`. `progress` is called with every change of what it
+        waits for.
+        """
+        seconds = seconds_of(timeout, polling_config)
+        making = asyncio.ensure_future(self.create_async(**what))
+        try:
+            devbox = await asyncio.shield(making)
+        except asyncio.CancelledError as error:
+            # (What is under way is made all the same.)
+            with suppress(DevboxGatewayError):
+                if not keep_on_failure:
+                    await _taken_back(await making, error)
+            raise
+        try:
+            await devbox.await_running(timeout=seconds, progress=progress)
+        except BaseException as error:
+            if not keep_on_failure:
+                await asyncio.shield(_taken_back(devbox, error))
+            raise
+        return devbox
+
+    async def create_async(
+        self,
+        /,
+        *,
+        name: str | None = None,
+        image: str | None = None,
+        command: Sequence[str] | None = None,
+        entrypoint: str | None = None,
+        gateways: Mapping[str, Mapping[str, Any]] | None = None,
+        secrets: Mapping[str, str | AsyncSecret] | None = None,
+        code_mounts: Sequence[Mapping[str, Any]] | None = None,
+        mounts: Sequence[Mapping[str, Any]] | None = None,
+        launch_parameters: Mapping[str, Any] | None = None,
+        after_idle: Mapping[str, Any] | None = None,
+        environment_variables: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        spec: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        **others: Any,
+    ) -> AsyncDevbox:
+        """Make one, without waiting for it.
+
+        name: a label for people; devboxes may share one. image: the cluster's default unless given. entrypoint: a shell's line that the
+        devbox ends with; command: a program and its arguments; without both it stays, to be worked in by `cmd.exec`. gateways:
+        {"ANTHROPIC": {"gateway": id, name or object, "secret": id, name or object}}. spec: fields of the Devbox as docs/ has them.
+        """
+        devbox_spec.refuse_unknown(others)
+        devbox_spec.check_variables(gateways or {})
+        launch = dict(launch_parameters or {})
+        if after_idle is not None:
+            launch.setdefault("after_idle", after_idle)
+        bindings, patches = await self._bind(gateways or {})
+        content = devbox_spec.spec_of(
+            image=image,
+            command=command,
+            entrypoint=entrypoint,
+            bindings=bindings,
+            environment=environment_variables or {},
+            secret_env={key: where_of(SECRET, secret, self._cluster.namespace).name for key, secret in (secrets or {}).items()},
+            code_mounts=devbox_spec.code_mounts_of(code_mounts, mounts),
+            launch=launch,
+            policy=await self._policy(launch.get("network_policy_id")),
+            more=spec or {},
+        )
+        notes = {} if metadata is None else {METADATA: json.dumps(dict(metadata))}
+        await self._dry_run(content, name, notes)
+        for where, patch in patches:
+            await self._cluster.session.request(
+                "PATCH", where, {"fieldManager": STRICT["fieldManager"]}, patch, kind=JSON_PATCH
+            )
+        return await self._make(content, name, notes)
+
+    async def _bind(
+        self, gateways: Mapping[str, Mapping[str, Any]]
+    ) -> tuple[list[devbox_spec.Binding], list[tuple[str, list[Any]]]]:
+        """What the names lead to, and the grants that are to be made: one for each Secret."""
+        home = self._cluster.namespace
+        bindings, patches = [], dict[str, list[Any]]()
+        for variable, choice in gateways.items():
+            config = await self._get(GATEWAY_CONFIG, choice["gateway"], f"gateways.{variable}.gateway")
+            namespace = config["metadata"]["namespace"]
+            secret = None
+            if choice.get("secret") is not None:
+                secret = await self._get(SECRET, choice["secret"], f"gateways.{variable}.secret")
+                if secret["metadata"]["namespace"] != home:
+                    raise InvalidError(
+                        f"gateways.{variable}.secret", f"a devbox uses secrets of its own namespace, {home}, alone"
+                    )
+            elif default := ((config["spec"].get("credential") or {}).get("secretRef") or {}).get("name"):
+                if namespace == home:
+                    secret = await self._default(default)
+            elif secret is None:
+                raise InvalidError(f"gateways.{variable}.secret", "name a secret: this gateway config has none of its own")
+            if secret is not None and (patch := grants.grant_for(secret, config)) is not None:
+                patches[SECRET.path(home, secret["metadata"]["name"])] = patch
+            own = choice.get("secret") is not None
+            bindings.append(
+                devbox_spec.Binding(
+                    variable,
+                    config["metadata"]["name"],
+                    None if namespace == home else namespace,
+                    secret["metadata"]["name"] if secret is not None and own else None,
+                )
+            )
+        return bindings, list(patches.items())
+
+    async def _default(self, name: str) -> Object | None:
+        """The Secret of a gateway config, if it is one that this client made and may read."""
+        try:
+            secret = await self._cluster.session.request("GET", SECRET.path(self._cluster.namespace, name))
+        except DevboxGatewayError:
+            return None
+        return secret if is_own(secret) and ALLOWED_HOSTS not in (secret["metadata"].get("annotations") or {}) else None
+
+    async def _get(self, kind: Kind, target: Any, field: str) -> Object:
+        where = where_of(kind, target, self._cluster.namespace)
+        try:
+            seen = await self._cluster.session.request("GET", kind.path(where.namespace, where.name))
+        except NotFoundError:
+            raise NotFoundError(
+                f"{field}: there is no {kind.what} {where.given or where.name!r} in namespace {where.namespace}"
+            ) from None
+        if where.given and given_name(seen) != where.given:
+            raise NotFoundError(f"{field}: there is no {kind.what} {where.given!r} in namespace {where.namespace}")
+        return seen
+
+    async def _policy(self, given: Any) -> str | None:
+        """The network policy that it refers to: the one given, else the namespace's default, if there is one."""
+        if given is not None:
+            seen = await self._get(NETWORK_POLICY, given, "launch_parameters.network_policy_id")
+            if seen["metadata"]["namespace"] != self._cluster.namespace:
+                raise InvalidError(
+                    "launch_parameters.network_policy_id", "a devbox uses network policies of its own namespace alone"
+                )
+            return str(seen["metadata"]["name"])
+        try:
+            await self._cluster.session.request("GET", NETWORK_POLICY.path(self._cluster.namespace, network_policies.DEFAULT))
+        except NotFoundError:
+            return None
+        return network_policies.DEFAULT
+
+    async def _dry_run(self, content: Object, name: str | None, notes: Mapping[str, str]) -> None:
+        """Everything that the API server would refuse, before anything is made or granted."""
+        where = Reference(self._cluster.namespace, random_devbox_name(name), name or "")
+        try:
+            await self._cluster.session.request(
+                "POST", DEVBOX.path(where.namespace), {**STRICT, "dryRun": "All"}, _manifest(where, content, notes)
+            )
+        except InvalidError as error:
+            raise devbox_error(error) from None
+
+    async def _make(self, content: Object, name: str | None, notes: Mapping[str, str]) -> AsyncDevbox:
+        """By its own name where that is free, else by a new one."""
+        names = [devbox_name(name), *(None for _ in range(TRIES))]
+        for number, chosen in enumerate(names, 1):
+            if chosen is None and number == 1:
+                continue
+            where = Reference(self._cluster.namespace, chosen or random_devbox_name(name), name or "")
+            try:
+                seen = await self._cluster.session.request(
+                    "POST", DEVBOX.path(where.namespace), STRICT, _manifest(where, content, notes)
+                )
+            except ConflictError:
+                if number == len(names):
+                    raise
+            else:
+                return AsyncDevbox(self._cluster, where_seen(seen), seen)
+        raise AssertionError("unreachable")
+
+    async def list(self) -> list[AsyncDevbox]:
+        """All there are."""
+        found = await self._cluster.session.list(DEVBOX.path(self._cluster.namespace))
+        return [AsyncDevbox(self._cluster, where_seen(seen), seen) for seen in found]
+
+    def from_id(self, id: str) -> AsyncDevbox:  # noqa: A002 (the name that users know)
+        """The one of that id (or of that name in Kubernetes), without asking whether it is there."""
+        where = where_of(DEVBOX, id, self._cluster.namespace)
+        return AsyncDevbox(self._cluster, Reference(where.namespace, where.name))
+
+    async def from_name(self, name: str) -> AsyncDevbox:
+        """The newest devbox that a person called so."""
+        found = [devbox for devbox in await self.list() if devbox.name == name]
+        if not found:
+            raise NotFoundError(f"there is no devbox {name!r} in namespace {self._cluster.namespace}")
+        return max(found, key=lambda devbox: devbox._seen["metadata"]["creationTimestamp"])
+
+
+def _manifest(where: Reference, content: Object, notes: Mapping[str, str]) -> Object:
+    made = manifest(DEVBOX, where, {"spec": content})
+    if notes:
+        made["metadata"].setdefault("annotations", {}).update(notes)
+    return made
+
+
+def devbox_error(error: InvalidError) -> InvalidError:
+    """In the words of who called: a chart that is too old is said so."""
+    if error.field == "spec.image" and "Required" in error.message:
+        return InvalidError("image", "name an image: the cluster's chart sets no devboxes.defaultImage")
+    return error
+
+
+async def _taken_back(devbox: AsyncDevbox, error: BaseException) -> None:
+    """Delete what a failed create made, and say so."""
+    try:
+        await devbox.shutdown()
+        said = f"devbox {devbox.id} was deleted again; keep_on_failure=True keeps it"
+    except NotFoundError:
+        return
+    except DevboxGatewayError as other:
+        said = f"devbox {devbox.id} is left behind: {other}"
+    if isinstance(error, DevboxGatewayError) and error.args:
+        error.args = (f"{error.args[0]} ({said})", *error.args[1:])

@@ -1,0 +1,210 @@
+"""The exec protocol, spoken with a server of the test's own: how a process ended, and what of that is not known."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import WSMsgType, web
+
+from devbox_gateway.errors import APITimeoutError, ExecLostError, InvalidError
+from devbox_gateway.exec import channels
+from devbox_gateway.exec.channels import V4, V5, Ended, open_channels
+from devbox_gateway.exec.commands import AsyncCommands
+from devbox_gateway.kube.access import Access
+from devbox_gateway.kube.credentials import Static
+from devbox_gateway.kube.session import Session
+
+Behaviour = Callable[[web.WebSocketResponse], Awaitable[None]]
+
+
+def status(**content: Any) -> bytes:
+    return b"\x03" + json.dumps({"kind": "Status", **content}).encode()
+
+
+def exit_code(number: int) -> bytes:
+    causes = [{"reason": "ExitCode", "message": str(number)}]
+    return status(status="Failure", reason="NonZeroExitCode", details={"causes": causes})
+
+
+SUCCESS = status(status="Success")
+
+
+@asynccontextmanager
+async def server(
+    behaviour: Behaviour, protocols: tuple[str, ...] = (V5, V4)
+) -> AsyncIterator[tuple[Session, list[web.Request]]]:
+    """A session at an API server that runs nothing, and behaves as it is told."""
+    asked: list[web.Request] = []
+
+    async def run(request: web.Request) -> web.WebSocketResponse:
+        asked.append(request)
+        socket = web.WebSocketResponse(protocols=protocols, autoping=False, max_msg_size=0)
+        await socket.prepare(request)
+        await behaviour(socket)
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", run)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    session = Session(Access(f"http://127.0.0.1:{runner.addresses[0][1]}", Static({})), "test/1")
+    try:
+        yield session, asked
+    finally:
+        await session.close()
+        await runner.cleanup()
+
+
+async def heard(session: Session) -> list[Any]:
+    running = await open_channels(session, "team-a/pod-1", ["true"])
+    try:
+        return [piece async for piece in running.pieces()]
+    finally:
+        await running.close()
+
+
+def saying(*messages: bytes) -> Behaviour:
+    async def say(socket: web.WebSocketResponse) -> None:
+        for message in messages:
+            await socket.send_bytes(message)
+        await socket.close()
+
+    return say
+
+
+@pytest.mark.parametrize(("last", "code"), [(SUCCESS, 0), (exit_code(7), 7), (exit_code(137), 137)])
+async def test_how_it_ended(last: bytes, code: int) -> None:
+    async with server(saying(b"\x01", b"\x01out", b"\x02err", last)) as (session, asked):
+        assert await heard(session) == [(1, b"out"), (2, b"err"), Ended(code)]
+    assert asked[0].path == "/api/v1/namespaces/team-a/pods/pod-1/exec"
+    assert asked[0].query["container"] == "devbox"
+
+
+@pytest.mark.parametrize(
+    ("messages", "kind", "words"),
+    [
+        ([b"\x01out"], ExecLostError, "before its end was known"),
+        ([b"\x03not json"], ExecLostError, "can't be read"),
+        ([status(status="Failure", reason="NonZeroExitCode")], ExecLostError, "can't be read"),
+        (
+            [status(status="Failure", reason="InternalError", message="container not running")],
+            ExecLostError,
+            "container not running",
+        ),
+        ([status(status="Failure", message='exec: "/bin/sh": executable file not found in $PATH')], InvalidError, "no /bin/sh"),
+    ],
+)
+async def test_an_end_that_is_not_known(messages: list[bytes], kind: type[Exception], words: str) -> None:
+    async with server(saying(*messages)) as (session, _):
+        with pytest.raises(kind, match=words):
+            await heard(session)
+
+
+async def test_a_connection_that_breaks() -> None:
+    async def cut(socket: web.WebSocketResponse) -> None:
+        await socket.send_bytes(b"\x01out")
+        await asyncio.sleep(0.05)
+        socket._req.transport.abort()  # type: ignore[union-attr]
+
+    async with server(cut) as (session, _):
+        with pytest.raises(ExecLostError):
+            await heard(session)
+
+
+async def test_silence_is_asked_about_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "QUIET_SECONDS", 0.1)
+    monkeypatch.setattr(channels, "DEAD_SECONDS", 0.2)
+    pings = 0
+
+    async def answers_twice(socket: web.WebSocketResponse) -> None:
+        nonlocal pings
+        async for message in socket:
+            assert message.type is WSMsgType.PING
+            pings += 1
+            if pings <= 2:
+                await socket.pong(message.data)
+
+    async with server(answers_twice) as (session, _):
+        with pytest.raises(ExecLostError, match="silent"):
+            await heard(session)
+    assert pings == 3
+
+
+@pytest.mark.parametrize(("protocols", "expected"), [((V5, V4), V5), ((V4,), V4)])
+async def test_the_newer_protocol_where_it_is_there(protocols: tuple[str, ...], expected: str) -> None:
+    got: list[bytes] = []
+
+    async def listen(socket: web.WebSocketResponse) -> None:
+        while len(got) < 2:
+            got.append((await socket.receive()).data)
+            if expected == V4:
+                break
+        await socket.send_bytes(SUCCESS)
+
+    async with server(listen, protocols) as (session, _):
+        running = await open_channels(session, "team-a/pod-1", ["cat"])
+        assert running.can_end_stdin == (expected == V5)
+        await running.send(b"in")
+        if expected == V4:
+            with pytest.raises(InvalidError, match="v4"):
+                await running.end_stdin()
+        else:
+            await running.end_stdin()
+        assert [piece async for piece in running.pieces()] == [Ended(0)]
+        await running.close()
+    assert got == [b"\x00in", b"\xff\x00"][: len(got)]
+
+
+async def test_the_command_is_in_no_address() -> None:
+    read = bytearray()
+
+    async def shell(socket: web.WebSocketResponse) -> None:
+        while b"sk-secret" not in read:
+            read.extend((await socket.receive()).data[1:])
+        for message in (b"\x0112", b"\x013\nou", b"\x01t", SUCCESS):
+            await socket.send_bytes(message)
+        await socket.close()
+
+    async def pod() -> str:
+        return "team-a/pod-1"
+
+    async with server(shell) as (session, asked):
+        result = await AsyncCommands(session, pod, "dbx_a").exec("echo sk-secret")
+    assert await result.stdout() == "out"
+    assert "sk-secret" not in str(asked[0].url)
+
+
+async def test_a_shell_that_is_none() -> None:
+    async def pod() -> str:
+        return "team-a/pod-1"
+
+    async with server(saying(b"\x01" + b"x" * 100, SUCCESS)) as (session, _):
+        with pytest.raises(ExecLostError, match="/bin/sh is none"):
+            await AsyncCommands(session, pod, "dbx_a").exec("echo")
+
+
+async def test_a_command_that_never_ends_is_given_up() -> None:
+    twice = asyncio.Event()
+
+    async def never(socket: web.WebSocketResponse) -> None:
+        await socket.send_bytes(b"\x0177\n")
+        if len(asked) == 2:
+            twice.set()
+        async for _ in socket:
+            pass
+
+    async def pod() -> str:
+        return "team-a/pod-1"
+
+    async with server(never) as (session, asked):
+        commands = AsyncCommands(session, pod, "dbx_a")
+        task = asyncio.create_task(commands.exec("sleep 1000", timeout=0.3))
+        await asyncio.wait_for(twice.wait(), 10)
+        assert asked[1].query.getall("command")[-2:] == ["TERM", "77"]
+        task.cancel()
+        with pytest.raises((APITimeoutError, asyncio.CancelledError)):
+            await task

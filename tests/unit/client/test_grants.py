@@ -1,0 +1,65 @@
+"""When a secret is granted to a host, and when its owner has to do it."""
+
+import shlex
+from typing import Any
+
+import pytest
+
+from devbox_gateway.errors import PermissionDeniedError
+from devbox_gateway.objects.grants import grant_for
+
+KEY = "devbox-gateway.io/allowed-hosts"
+
+
+def secret(granted: str | None = None, own: bool = True, namespace: str = "team-a", **annotations: str) -> dict[str, Any]:
+    noted = {**annotations, **({} if granted is None else {KEY: granted})}
+    return {
+        "metadata": {
+            "name": "key",
+            "namespace": namespace,
+            "resourceVersion": "7",
+            "labels": {"devbox-gateway.io/made-by": "client"} if own else {},
+            **({"annotations": noted} if noted else {}),
+        }
+    }
+
+
+def config(endpoint: str = "https://api.example.com/v1", namespace: str = "team-a") -> dict[str, Any]:
+    return {"metadata": {"name": "api", "namespace": namespace}, "spec": {"endpoint": endpoint}}
+
+
+def test_once_for_a_secret_of_the_clients_own() -> None:
+    assert grant_for(secret(), config()) == [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
+        {"op": "add", "path": "/metadata/annotations", "value": {}},
+        {"op": "add", "path": "/metadata/annotations/devbox-gateway.io~1allowed-hosts", "value": "api.example.com"},
+    ]
+    assert grant_for(secret(other="x"), config()) == [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
+        {"op": "add", "path": "/metadata/annotations/devbox-gateway.io~1allowed-hosts", "value": "api.example.com"},
+    ]
+
+
+@pytest.mark.parametrize("granted", ["api.example.com", "*.example.com", "other.com, API.example.com"])
+def test_not_where_it_is_granted(granted: str) -> None:
+    assert grant_for(secret(granted), config()) is None
+    assert grant_for(secret(granted, own=False), config(namespace="other")) is None
+
+
+@pytest.mark.parametrize(
+    ("which", "where"),
+    [
+        (secret("other.com"), config()),
+        (secret(""), config()),
+        (secret(own=False), config()),
+        (secret(), config(namespace="other")),
+    ],
+    ids=["granted to another host", "granted to none", "somebody else's", "a gateway config of another namespace"],
+)
+def test_otherwise_its_owner_does_it(which: dict[str, Any], where: dict[str, Any]) -> None:
+    with pytest.raises(PermissionDeniedError) as caught:
+        grant_for(which, where)
+    line = shlex.split(str(caught.value).partition("its owner runs: ")[2])
+    assert line[:6] == ["kubectl", "-n", "team-a", "annotate", "secret", "key"]
+    assert "api.example.com" in line[6]
+    assert ("other.com" in line[6]) == ("other.com" in str(which))
