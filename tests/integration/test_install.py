@@ -56,17 +56,20 @@ def chart(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def installed(cluster: Kubectl, chart: Path) -> Iterator[Path]:
     """The release; gone afterwards, with what an uninstall keeps."""
+    _clean(cluster)  # (a run that was cut off leaves what an uninstall keeps)
     cluster.apply(plain("Namespace", name) for name in WATCHED)
     try:
         _helm(cluster, "install", chart, "--create-namespace")
         yield chart
     finally:
-        cluster.helm("uninstall", NAME, "-n", SPACE, "--ignore-not-found", "--wait")
-        cluster("delete", "namespace", SPACE, *WATCHED, "--ignore-not-found", "--timeout=60s", timeout=90)
-        cluster(
-            "delete", ",".join(GUARD_KINDS), "-l", f"devbox-gateway.io/guard={SPACE}", "--ignore-not-found", "--timeout=60s"
-        )
-        cluster("delete", "crd", *CRDS, "--ignore-not-found", "--timeout=60s", timeout=90)
+        _clean(cluster)
+
+
+def _clean(cluster: Kubectl) -> None:
+    cluster.helm("uninstall", NAME, "-n", SPACE, "--ignore-not-found", "--wait")
+    cluster("delete", "namespace", SPACE, *WATCHED, "--ignore-not-found", "--timeout=60s", timeout=90)
+    cluster("delete", ",".join(GUARD_KINDS), "-l", f"devbox-gateway.io/guard={SPACE}", "--ignore-not-found", "--timeout=60s")
+    cluster("delete", "crd", *CRDS, "--ignore-not-found", "--timeout=60s", timeout=90)
 
 
 def _helm(cluster: Kubectl, verb: str, chart: Path, *flags: str) -> None:
