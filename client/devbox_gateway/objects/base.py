@@ -198,6 +198,17 @@ async def create_or_find(cluster: Cluster, kind: Kind, wanted: Object) -> tuple[
         return await cluster.session.request("GET", kind.path(metadata["namespace"], metadata["name"])), False
 
 
+async def create_or_take(cluster: Cluster, kind: Kind, where: Reference, wanted: Object) -> Object:
+    """The object, or the one there is, if that is the person's and as `wanted`. Raises ConflictError."""
+    there, new = await create_or_find(cluster, kind, wanted)
+    if not new:
+        if given_name(there) != where.given:
+            raise conflict(kind, where, "name")
+        if field := first_difference(wanted["spec"], there["spec"]):
+            raise conflict(kind, where, field)
+    return there
+
+
 def first_difference(wanted: Mapping[str, Any], there: Mapping[str, Any], path: str = "") -> str:
     """Which field of `wanted` the other has otherwise; empty: none. (What it has besides, defaults among it, is no difference.)"""
     for key, value in wanted.items():

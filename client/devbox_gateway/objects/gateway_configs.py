@@ -14,10 +14,7 @@ from devbox_gateway.naming import GATEWAY_CONFIG, SECRET, Kind
 from .base import (
     Cluster,
     Shared,
-    conflict,
-    create_or_find,
-    first_difference,
-    given_name,
+    create_or_take,
     manifest,
     own,
     text,
@@ -139,12 +136,7 @@ class AsyncGatewayConfigs:
         """
         where = own(GATEWAY_CONFIG, name, self._cluster.namespace)
         wanted = manifest(GATEWAY_CONFIG, where, {"spec": _spec(endpoint, auth_mechanism, description, fields)})
-        there, new = await create_or_find(self._cluster, GATEWAY_CONFIG, wanted)
-        if not new:
-            if given_name(there) != name:
-                raise conflict(GATEWAY_CONFIG, where, "name")
-            if field := first_difference(wanted["spec"], there["spec"]):
-                raise conflict(GATEWAY_CONFIG, where, field)
+        there = await create_or_take(self._cluster, GATEWAY_CONFIG, where, wanted)
         return AsyncGatewayConfig(self._cluster, where, there)
 
     async def list(self) -> list[AsyncGatewayConfig]:

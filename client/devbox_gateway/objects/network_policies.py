@@ -15,10 +15,7 @@ from devbox_gateway.naming import NETWORK_POLICY, Kind
 from .base import (
     Cluster,
     Shared,
-    conflict,
-    create_or_find,
-    first_difference,
-    given_name,
+    create_or_take,
     manifest,
     own,
     text,
@@ -124,12 +121,7 @@ class AsyncNetworkPolicies:
             **fields,
         }
         wanted = manifest(NETWORK_POLICY, where, {"spec": _spec(given)})
-        there, new = await create_or_find(self._cluster, NETWORK_POLICY, wanted)
-        if not new:
-            if given_name(there) != name:
-                raise conflict(NETWORK_POLICY, where, "name")
-            if field := first_difference(wanted["spec"], there["spec"]):
-                raise conflict(NETWORK_POLICY, where, field)
+        there = await create_or_take(self._cluster, NETWORK_POLICY, where, wanted)
         return AsyncNetworkPolicy(self._cluster, where, there)
 
     async def list(self) -> list[AsyncNetworkPolicy]:
