@@ -5,9 +5,12 @@ Goes in: an `Access`. Comes out: objects as dictionaries, events of a watch, Web
 
 import asyncio
 import json
+import socket
 import ssl
+import time
+import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import aiohttp
@@ -28,6 +31,8 @@ SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 10.0
 TRIES: Final = 5
 MOST_PAUSE: Final = 10.0
+END_SECONDS: Final = 5.0
+"""For connections to be closed in, once nothing comes on them any more."""
 PAGE: Final = 500
 
 
@@ -39,12 +44,27 @@ class Session:
         self._agent = user_agent
         self._http: aiohttp.ClientSession | None = None
         self._tls: tuple[Credentials, ssl.SSLContext | None] | None = None
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     async def close(self) -> None:
-        """End what is open."""
+        """End what is open. When this returns, no connection is left, whatever the other side does."""
         if self._http is not None:
             await self._http.close()
             self._http = None
+        # A connection that was given up before has said good-bye by TLS and waits for the same from the API server, of which aiohttp
+        # keeps no account: without this it would be open for another half a minute, and outlive the event loop.
+        for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        until = time.monotonic() + END_SECONDS
+        while any(one.fileno() != -1 for one in self._sockets) and time.monotonic() < until:  # noqa: ASYNC110 (nobody tells when a socket is closed)
+            await asyncio.sleep(0.001)
+
+    def _socket(self, address: tuple[Any, ...]) -> socket.socket:
+        """For a new connection. `address` is one of what getaddrinfo gives."""
+        made = socket.socket(*address[:3])
+        self._sockets.add(made)
+        return made
 
     async def request(
         self,
@@ -121,7 +141,9 @@ class Session:
     def _open(self) -> aiohttp.ClientSession:
         if self._http is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
-            self._http = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0), auto_decompress=True)
+            self._http = aiohttp.ClientSession(
+                timeout=timeout, connector=aiohttp.TCPConnector(limit=0, socket_factory=self._socket), auto_decompress=True
+            )
         return self._http
 
     async def list(self, path: str, query: Mapping[str, str] = {}) -> list[Object]:

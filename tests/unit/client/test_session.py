@@ -2,9 +2,12 @@
 
 import asyncio
 import base64
+import hashlib
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -328,3 +331,51 @@ def test_the_local_clusters_own_kubeconfig(authority: Path) -> None:
     found = find(path=authority / "admin.conf", environ={})
     assert found.url.startswith("https://")
     assert found.authority is not None
+
+
+@pytest.mark.parametrize("what", ["websocket", "watch"])
+async def test_no_connection_is_left_to_a_server_that_does_not_say_good_bye(authority: Path, what: str) -> None:
+    """It stops reading, so it hears no end of TLS, and answers none: the connections are closed all the same."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        key = next((line.split()[1] for line in head.splitlines() if line.lower().startswith("sec-websocket-key")), "")
+        accepted = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())  # noqa: S324 (RFC 6455 says so)
+        if key:
+            writer.write(b"HTTP/1.1 101 x\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ")
+            writer.write(accepted + b"\r\n\r\n\x88\x00")  # (and a message that closes it)
+        else:
+            writer.write(b'HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{"type": "ADDED"}\n')
+        waiting.append(writer)
+
+    waiting: list[asyncio.StreamWriter] = []
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(authority / "apiserver.crt", authority / "apiserver.key")
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
+    access = Access(f"https://127.0.0.1:{port}", Static({"token": "tok"}), authority=(authority / "ca.crt").read_bytes())
+    session = Session(access, "test/1")
+    if what == "websocket":
+        opened = await session.websocket("/x", (), ())
+        assert (await opened.receive()).type is aiohttp.WSMsgType.CLOSE
+        await opened.close()
+    else:
+        async for kind, _ in session.watch("/x", {}):
+            assert kind == "ADDED"
+            break
+    assert _connected_to(port)
+    await session.close()
+    assert not _connected_to(port)
+    for writer in waiting:
+        writer.transport.abort()
+    server.close()
+
+
+def _connected_to(port: int) -> int:
+    """How many connections this process has to there."""
+    found = 0
+    for path in Path("/proc/self/fd").iterdir():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(path.name))) as one:
+            found += one.getpeername()[1:2] == (port,)
+    return found
