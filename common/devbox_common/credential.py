@@ -55,3 +55,9 @@ def judge(raw: bytes) -> Redacted | Flaw:
     if len(text.encode()) > MOST_BYTES:
         return Flaw.TOO_LONG
     return Redacted(text)
+
+
+def pair(credential: Redacted) -> tuple[Redacted, Redacted] | None:
+    """User and password of `user:password`; None where it is none. (One of the two may be empty: some APIs take their key as a user.)"""
+    user, colon, password = credential.reveal().partition(":")
+    return (Redacted(user), Redacted(password)) if colon and (user or password) else None

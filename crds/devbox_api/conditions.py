@@ -163,7 +163,8 @@ REASONS: Final[dict[Reason, Meaning]] = {
     Reason.SECRET_INVALID: Meaning(
         (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),
         "The value is empty, not text, too long, or holds what no credential does: a tab, a line break within, blanks around it, a "
-        "devbox's token. The one before it stays in use for ten minutes, until the time that the message says; an empty one takes it "
+        "devbox's token; or it is not user:password where authMechanism.userInSecret asks for that, which counts at once. Else the one "
+        "before it stays in use for ten minutes, until the time that the message says; an empty one takes it "
         "away at once.",
         "Store the credential alone; one newline at its end is fine.",
     ),

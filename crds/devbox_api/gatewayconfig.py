@@ -55,7 +55,7 @@ class AuthMechanism(ApiModel):
 
     type: Literal["Bearer", "Header", "Basic", "Query"]
     """Bearer: `Authorization: Bearer <credential>`. Header: `<key>: <prefix><credential>`. Basic: the credential is the password of
-    `username` (RFC 7617). Query: `?<key>=<credential>`, for APIs that take it in no other way."""
+    `username` (RFC 7617), or with `userInSecret` both. Query: `?<key>=<credential>`, for APIs that take it in no other way."""
     key: str | None = Field(default=None, min_length=1, max_length=128)
     """The name of the header (type Header, e.g. X-Internal-Token) or of the query parameter (type Query, e.g. api_key)."""
     username: str | None = Field(
@@ -70,6 +70,8 @@ class AuthMechanism(ApiModel):
         ),
     )
     """The user's name, for type Basic (e.g. x-access-token). Empty unless set."""
+    user_in_secret: bool = False
+    """For type Basic: the Secret holds `user:password`, in place of the password alone."""
     prefix: str | None = Field(
         default=None,
         max_length=64,
@@ -88,6 +90,7 @@ class AuthMechanism(ApiModel):
     (e.g. api-key). What well-known providers use is known already."""
 
 
+_BOTH = "(has(self.userInSecret) && self.userInSecret)"
 _AUTH_RULES = (
     cel(
         "self.type != 'Header' || has(self.key)",
@@ -114,6 +117,16 @@ _AUTH_RULES = (
         "self.type == 'Basic' || !has(self.username)",
         "username belongs to type: Basic; remove it, or write type: Basic",
         field=".username",
+    ),
+    cel(
+        f"self.type == 'Basic' || !{_BOTH}",
+        "userInSecret belongs to type: Basic; remove it, or write type: Basic",
+        field=".userInSecret",
+    ),
+    cel(
+        f"!has(self.username) || !{_BOTH}",
+        "username and userInSecret exclude each other: the Secret holds the password of username alone, or user:password",
+        field=".userInSecret",
     ),
     cel(
         "self.type == 'Header' || !has(self.prefix)",

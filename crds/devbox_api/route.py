@@ -99,6 +99,8 @@ class Auth(_Part):
     """The header's or the query parameter's name; None for Bearer and Basic."""
     username: str = ""
     """For `Basic`."""
+    user_in_secret: bool = False
+    """For `Basic`: the credential is `user:password`."""
     prefix: str = ""
     """What stands before the credential in the header's value, for `Header`."""
     accepted_key_headers: tuple[str, ...] = ()
@@ -125,6 +127,8 @@ RULES: Final = "rules"
 MAX_REQUEST_BODY: Final = "maxRequestBody"
 REDACT_RESPONSES: Final = "redactResponses"
 """In `requires`: restrictions that a gateway of an older version would not enforce, so it must not serve the document."""
+USER_IN_SECRET: Final = "userInSecret"  # noqa: S105 (a word)
+"""In `requires`, too: an older one would take user and password for the password, and not find it alone in an answer."""
 
 
 class Gateway(Document):

@@ -103,7 +103,7 @@ def _bindings(snapshot: Snapshot, release_namespace: str) -> list[WantedBinding]
         if isinstance(source, Problem):
             result.append(WantedBinding(binding.name, endpoint, problem=source))
             continue
-        resolved = credentials.resolve(source, snapshot.secrets, endpoint, release_namespace)
+        resolved = credentials.resolve(source, snapshot.secrets, gateway.config.spec, release_namespace)
         if isinstance(resolved, Problem):
             result.append(_in_doubt(binding, gateway, source, resolved, snapshot))
         else:

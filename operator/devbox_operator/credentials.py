@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from devbox_api import names
 from devbox_api.conditions import ConditionType, Reason
 from devbox_api.devbox import DevboxGateway
-from devbox_api.gatewayconfig import AllowedNamespaces
+from devbox_api.gatewayconfig import AllowedNamespaces, GatewayConfigSpec
 from devbox_api.judge import hosts
 from devbox_api.shared import LabelSelector
 from devbox_common import credential
@@ -104,26 +104,26 @@ def source_for(binding: DevboxGateway, namespace: str, gateway: GatewayView) -> 
     """Where the binding's credential is: the Devbox's own Secret, else the GatewayConfig's."""
     if binding.secret_ref is not None:
         return Source(namespace, binding.secret_ref.name, binding.secret_ref.key)
-    credential = gateway.config.spec.credential
-    if credential is None:
+    default = gateway.config.spec.credential
+    if default is None:
         return Problem(
             Reason.NO_CREDENTIAL,
             f"gateway {binding.name}: neither the devbox nor GatewayConfig {'/'.join(gateway.key)} names a Secret; "
             "set secretRef on the devbox's gateway, or spec.credential.secretRef on the GatewayConfig",
         )
-    return Source(gateway.config.namespace, credential.secret_ref.name, credential.secret_ref.key)
+    return Source(gateway.config.namespace, default.secret_ref.name, default.secret_ref.key)
 
 
 def resolve(
-    source: Source, secrets: Mapping[Key, SecretView | Missing], endpoint: str, release_namespace: str
+    source: Source, secrets: Mapping[Key, SecretView | Missing], spec: GatewayConfigSpec, release_namespace: str
 ) -> Resolved | Problem:
-    """The credential, if the Secret exists, is granted to the endpoint's host, and holds a usable value.
+    """The credential, if the Secret exists, is granted to the endpoint's host, and holds a value that this API can be given.
 
     The grant comes first: of a Secret that its owner did not give away nothing is told, not even what its keys are called."""
     secret = secrets.get(source.secret, NOT_FOUND)
     if isinstance(secret, str):
         return _unreadable(source, secret, release_namespace)
-    host = host_of(endpoint)
+    host = host_of(spec.endpoint)
     if secret.grant_too_long:
         return Problem(
             Reason.SECRET_NOT_GRANTED,
@@ -132,7 +132,15 @@ def resolve(
         )
     if not hosts.any_matches(hosts.parse_grant(secret.allowed_hosts), host):
         return Problem(Reason.SECRET_NOT_GRANTED, not_granted(source.secret, secret.allowed_hosts, host))
-    return in_secret(source, secret)
+    resolved = in_secret(source, secret)
+    if isinstance(resolved, Resolved) and spec.auth_mechanism.user_in_secret and credential.pair(resolved.value) is None:
+        # (What was there before is not kept: the same key may be whole for another GatewayConfig.)
+        return Problem(
+            Reason.SECRET_INVALID,
+            f"Secret {'/'.join(source.secret)}, key {resolved.source.key}: the value is not user:password, which the GatewayConfig's "
+            "authMechanism.userInSecret asks for; store both with ':' between them, or name the user in authMechanism.username",
+        )
+    return resolved
 
 
 def concealed(problem: Problem, binding: DevboxGateway, gateway: GatewayView) -> Problem:

@@ -16,6 +16,7 @@ from devbox_api.route import (
     MAX_REQUEST_BODY,
     REDACT_RESPONSES,
     RULES,
+    USER_IN_SECRET,
     Auth,
     Document,
     Egress,
@@ -75,6 +76,7 @@ def gateway_document(config: GatewayConfig) -> Gateway:
         RULES: bool(spec.rules_),
         MAX_REQUEST_BODY: spec.max_request_body is not None,
         REDACT_RESPONSES: spec.redact_responses == "All",
+        USER_IN_SECRET: auth.user_in_secret,
     }
     return Gateway(
         requires=tuple(word for word, used in restrictions.items() if used),
@@ -86,6 +88,7 @@ def gateway_document(config: GatewayConfig) -> Gateway:
             type=auth.type,
             key=auth.key,
             username=auth.username or "",
+            user_in_secret=auth.user_in_secret,
             prefix=auth.prefix or "",
             accepted_key_headers=tuple(header.lower() for header in auth.accepted_key_headers),
         ),

@@ -115,7 +115,7 @@ class GatewayReconciler:
         if source is None:
             return good(Reason.NO_DEFAULT, "each devbox brings its own Secret (secretRef)")
         secrets = {source.secret: await self._watches.secret(source.secret)}
-        resolved = credentials.resolve(source, secrets, view.config.spec.endpoint, self._settings.release_namespace)
+        resolved = credentials.resolve(source, secrets, view.config.spec, self._settings.release_namespace)
         if not isinstance(resolved, Problem):
             return good(Reason.RESOLVED)
         return from_problems([keeping.told(resolved, source, self._watches.mirrored(source.secret))], good(Reason.RESOLVED))

@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import quote, unquote_plus
 
 from devbox_api.judge.hosts import any_matches
+from devbox_common.credential import pair
 from devbox_common.redacted import Redacted
 
 from . import grammar
@@ -61,6 +62,8 @@ class Access:
     api: Api
     granted: bool
     """The credential's owner lets it go to the API's host."""
+    whole: bool
+    """The credential has the form that the API's auth mechanism asks for."""
     pool: tuple[str, ...]
     """Requests with the same one, and of the same namespace, may share connections."""
     redact: Redactor
@@ -113,13 +116,22 @@ class UpstreamRequest:
 
 
 def _access(credential: Credential, api: Api) -> Access:
-    secret = credential.value.reveal()
-    basic = base64.b64encode(f"{api.auth.username}:{secret}".encode()).decode() if api.auth.type == "Basic" else ""
+    secret, auth = credential.value.reveal(), api.auth
+    # What an answer must not show: of user and password the latter, by itself, too. (Where there is none the user is the key.)
+    hidden, whole, basic = credential.value, True, ""
+    if auth.type == "Basic" and auth.user_in_secret:
+        both = pair(credential.value)
+        whole = both is not None
+        hidden = credential.value if both is None else both[1] or both[0]
+        basic = base64.b64encode(secret.encode()).decode()
+    elif auth.type == "Basic":
+        basic = base64.b64encode(f"{auth.username}:{secret}".encode()).decode()
     return Access(
         api=api,
         granted=credential.granted_to(api.endpoint.host),
+        whole=whole,
         pool=(api.origin, api.uid, credential.name, credential.version, api.trust),
-        redact=Redactor(credential.value, Redacted(basic)) if basic else credential.redact,
+        redact=Redactor(hidden, Redacted(basic)) if basic else credential.redact,
         line=_line(api, secret, basic),
         query=api.query_key + b"=" + quote(secret, safe="").encode() if api.query_key else b"",
         line_for=_lines_for(api, secret),

@@ -136,6 +136,8 @@ def _lead(case: Case, head: RequestHead, found: Found, route: Route, binding: Bi
     access = credential.at(api)
     if not access.granted:
         return Refuse(Refusal.CREDENTIAL_NOT_GRANTED, caller)
+    if not access.whole:
+        return Refuse(Refusal.CREDENTIAL_GONE, caller)
     forward = Forward(
         caller,
         credentials.prepare(head, found, access),

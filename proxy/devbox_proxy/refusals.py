@@ -91,7 +91,7 @@ class Refusal(Enum):
         503, "the operator asks for a restriction that this gateway does not know; upgrade the gateway", 30
     )
     GATEWAY_GONE = _Row(503, "the GatewayConfig of this name is gone or not accepted; see the Devbox's conditions", 10)
-    CREDENTIAL_GONE = _Row(503, "there is no credential for this name; see the Devbox's conditions", 10)
+    CREDENTIAL_GONE = _Row(503, "there is no usable credential for this name; see the Devbox's conditions", 10)
     CREDENTIAL_NOT_GRANTED = _Row(403, "the credential is not granted to the endpoint's host; see the Devbox's conditions")
     RULE_FORBIDS = _Row(
         403, "the GatewayConfig's rules do not allow this method and path; use those that spec.rules lists, or ask its owner"

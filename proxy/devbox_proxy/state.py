@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from devbox_api import names
 from devbox_api.judge.hosts import parse_grant
-from devbox_api.route import CONFINED, MAX_REQUEST_BODY, REDACT_RESPONSES, RULES, Egress, Floor, Gateway, Route
+from devbox_api.route import CONFINED, MAX_REQUEST_BODY, REDACT_RESPONSES, RULES, USER_IN_SECRET, Egress, Floor, Gateway, Route
 from devbox_common.clock import CLOCK, now
 from devbox_common.credential import Flaw, judge
 from devbox_common.kube import KubeApi, Object
@@ -27,7 +27,7 @@ from .gateways import compile_gateway
 from .policies import compile_egress
 from .view import LIVE, Known, Pod
 
-SUPPORTED: Final = frozenset({RULES, MAX_REQUEST_BODY, REDACT_RESPONSES, CONFINED})
+SUPPORTED: Final = frozenset({RULES, MAX_REQUEST_BODY, REDACT_RESPONSES, USER_IN_SECRET, CONFINED})
 """Words in `requires` that this gateway knows how to enforce."""
 OPEN_SECONDS: Final = 1.0
 """After the lists, watches that take longer to open are not waited for."""

@@ -71,6 +71,12 @@ async def test_from_nothing_to_a_devbox_and_back(release: Release) -> None:
             ConflictError, client.gateway_configs.create(**{**ANTHROPIC, "endpoint": "https://api.other.example"})
         )
         assert "endpoint" in said
+        for _ in range(2):
+            both = await client.gateway_configs.create(**{**ANTHROPIC, "name": "basic", "auth_mechanism": {"type": "basic"}})
+        assert (both.auth_mechanism.type, both._spec["authMechanism"]) == ("basic", {"type": "Basic", "userInSecret": True})
+        await both.update(auth_mechanism={"type": "basic", "username": "me"})
+        assert (await both.get_info()).auth_mechanism.username == "me"
+        await both.delete()
         secret = await client.secrets.create(name="MY_ANTHROPIC_KEY", value="sk-ant-first")
         assert await client.secrets.create(name="MY_ANTHROPIC_KEY", value="sk-ant-first") == secret
         assert "sk-ant" not in await refused(

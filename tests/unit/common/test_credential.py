@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox_common.credential import MOST_BYTES, Flaw, judge
+from devbox_common.credential import MOST_BYTES, Flaw, judge, pair
 from devbox_common.redacted import Redacted
 
 TOKEN = "gws_eyJhbGciOiJSUzI1NiJ9.e30.c2ln"
@@ -74,3 +74,19 @@ def test_what_passes_is_a_field_value_and_stays_what_it_is(value: bytes) -> None
 
 def test_no_flaw_shows_the_value() -> None:
     assert "sk-one" not in str(judge(b"sk-one\ttwo"))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("me:pass", ("me", "pass")),
+        ("me:pass:word:", ("me", "pass:word:")),
+        ("sk-one:", ("sk-one", "")),
+        (":pat", ("", "pat")),
+        ("pass", None),
+        (":", None),
+    ],
+)
+def test_user_and_password_of_one_value(value: str, expected: tuple[str, str] | None) -> None:
+    found = pair(Redacted(value))
+    assert (found and (found[0].reveal(), found[1].reveal())) == expected

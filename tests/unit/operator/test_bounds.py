@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from devbox_api import names
+from devbox_api.gatewayconfig import AuthMechanism, GatewayConfigSpec
 from devbox_common.credential import MOST_BYTES, Flaw
 from devbox_common.redacted import Redacted
 from devbox_operator import bounds, credentials, network
@@ -93,7 +94,8 @@ def test_a_list_of_hosts_that_is_too_long_grants_nothing_and_says_so(secret: Any
     source = Source("team-a", "anthropic", "api-key")
     for grant, reason in ((hosts[: bounds.MOST_GRANT], None), (hosts, "4096 characters")):
         view = secret(grant=grant)
-        found = credentials.resolve(source, {source.secret: view}, "https://api.anthropic.com", "rel")
+        spec = GatewayConfigSpec(endpoint="https://api.anthropic.com", auth_mechanism=AuthMechanism(type="Bearer"))
+        found = credentials.resolve(source, {source.secret: view}, spec, "rel")
         assert isinstance(found, credentials.Problem) == bool(reason)
         if isinstance(found, credentials.Problem):
             assert str(reason) in found.message

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from devbox_api.conditions import Reason
-from devbox_api.gatewayconfig import AllowedNamespaces
+from devbox_api.gatewayconfig import AllowedNamespaces, AuthMechanism, GatewayConfigSpec
 from devbox_operator import credentials
 from devbox_operator.credentials import Problem, Resolved
 from devbox_operator.endpoints import host_of
@@ -17,8 +17,12 @@ ENDPOINT = "https://api.anthropic.com"
 SOURCE = Source("team-a", "anthropic", None)
 
 
-def resolve(secret: Any, source: Source = SOURCE, endpoint: str = ENDPOINT) -> Resolved | Problem:
-    return credentials.resolve(source, {source.secret: secret}, endpoint, "rel")
+BEARER = AuthMechanism(type="Bearer")
+
+
+def resolve(secret: Any, source: Source = SOURCE, endpoint: str = ENDPOINT, auth: AuthMechanism = BEARER) -> Resolved | Problem:
+    spec = GatewayConfigSpec(endpoint=endpoint, auth_mechanism=auth)
+    return credentials.resolve(source, {source.secret: secret}, spec, "rel")
 
 
 def test_a_granted_secret_with_one_key_resolves(secret: Any) -> None:
@@ -45,6 +49,20 @@ def test_a_value_that_can_not_go_into_a_header_is_a_problem_that_does_not_show_i
     assert problem.reason == Reason.SECRET_INVALID
     assert problem.message.startswith("Secret team-a/anthropic, key api-key: ")
     assert not value.strip() or value not in problem.message
+
+
+@pytest.mark.parametrize("value", ["hunter2-alone", ":", "me;hunter2-alone"])
+def test_a_value_that_is_no_pair_is_a_problem_where_user_and_password_are_asked_for(secret: Any, value: str) -> None:
+    both = AuthMechanism(type="Basic", user_in_secret=True)
+    problem = resolve(secret({"api-key": value}), auth=both)
+    assert isinstance(problem, Problem)
+    assert problem.reason == Reason.SECRET_INVALID
+    assert "the value is not user:password" in problem.message
+    assert "authMechanism.username" in problem.message
+    assert "hunter2" not in problem.message
+    assert not problem.keeps, "what the gateway has is the new value"
+    assert isinstance(resolve(secret({"api-key": "me:hunter2"}), auth=both), Resolved)
+    assert isinstance(resolve(secret({"api-key": value}), auth=AuthMechanism(type="Basic", username="me")), Resolved)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,9 @@ def test_a_gateway_document_holds_what_the_gateway_needs(gateway: Any) -> None:
 def test_a_gateway_document_says_how_the_credential_goes_in(gateway: Any) -> None:
     basic = documents.gateway_document(gateway(spec={"authMechanism": {"type": "Basic", "username": "git"}}).config)
     assert (basic.auth.type, basic.auth.username, basic.auth.key) == ("Basic", "git", None)
+    assert (basic.auth.user_in_secret, basic.requires) == (False, ())
+    both = documents.gateway_document(gateway(spec={"authMechanism": {"type": "Basic", "userInSecret": True}}).config)
+    assert (both.auth.user_in_secret, both.auth.username, both.requires) == (True, "", ("userInSecret",))
     query = documents.gateway_document(gateway(spec={"authMechanism": {"type": "Query", "key": "api_key"}}).config)
     assert (query.auth.type, query.auth.username, query.auth.key) == ("Query", "", "api_key")
 

@@ -134,6 +134,30 @@ def test_basic_takes_the_credential_as_the_password(username: str, secret: str) 
 
 
 @pytest.mark.parametrize(
+    ("secret", "hidden"),
+    [
+        ("x-access-token:ghp_0123456789", b"ghp_0123456789"),
+        ("me:pässword:number:1", "pässword:number:1".encode()),
+        ("sk_live_0123456789:", b"sk_live_0123456789"),
+        (":pat-0123456789", b"pat-0123456789"),
+    ],
+)
+def test_basic_takes_user_and_password_from_the_secret(secret: str, hidden: bytes) -> None:
+    """Both are taken out of answers: the password alone (or a user that has none), in base64 too, and what Basic made of them."""
+    request = sent(Auth(type="Basic", user_in_secret=True), secret, KEY, (b"Authorization", b"Basic bWU6bWluZQ=="))
+    rendered = base64.b64encode(secret.encode())
+    lines = [line for line in request.headers if line[0].lower() in (b"authorization", b"x-api-key")]
+    assert lines == [(b"Authorization", b"Basic " + rendered)]
+    assert base64.b64encode(hidden)[:-4] not in request.redact(b"echo: " + base64.b64encode(hidden))
+    for form in (hidden, rendered, quote(rendered, safe="").encode()):
+        assert request.redact(b"echo: " + form + b".") == b"echo: " + b"*" * len(form) + b"."
+    assert secret not in repr(request)
+    assert rendered.decode() not in repr(request)
+    if secret.startswith("me:"):
+        assert request.redact(b"hello me, and me again") == b"hello me, and me again", "a user's name is no secret"
+
+
+@pytest.mark.parametrize(
     ("target", "expected"),
     [
         (b"/v1", b"/v1?api_key=a%2Fb%26c%20d"),

@@ -11,7 +11,7 @@ from devbox_api.route import Auth, Binding, DevboxRef, Gateway, PodRef, Route, R
 from devbox_common.redacted import Redacted
 from devbox_proxy.admission import For, Refuse, Wait
 from devbox_proxy.credentials import Credential
-from devbox_proxy.gateways import compile_gateway
+from devbox_proxy.gateways import Api, compile_gateway
 from devbox_proxy.guard import RequestHead
 from devbox_proxy.identity import Decision, Forward, decide
 from devbox_proxy.refusals import Refusal
@@ -60,6 +60,12 @@ def known() -> Known:
         routes_as_of=LIVE,
         pods_as_of=LIVE,
     )
+
+
+def basic() -> Api:
+    """An API whose credential is to be user:password."""
+    auth = Auth(type="Basic", user_in_secret=True)
+    return compile_gateway(Gateway(name="git", namespace="agents", uid="g", endpoint="https://api.example", auth=auth))
 
 
 def ask(world: Known, token: str = CURRENT, peer: str = "10.244.0.7", now: float = NOW) -> Decision:
@@ -266,6 +272,7 @@ def test_a_no_is_remembered_for_that_token_and_not_for_ever() -> None:
             lambda world: world.credentials.update({"credential-c": Credential("credential-c", "8", Redacted("sk"), ())}),
             Refusal.CREDENTIAL_NOT_GRANTED,
         ),
+        (lambda world: world.gateways.update({"gateway-g": basic()}), Refusal.CREDENTIAL_GONE),
         (lambda world: setattr(world, "unsupported", frozenset({"uid-1"})), Refusal.ROUTE_UNSUPPORTED),
         (lambda world: setattr(world, "synced", False), Refusal.NOT_READY),
     ],
