@@ -10,7 +10,7 @@ from typing import Final, Literal, get_args
 import orjson
 import structlog
 
-from .shown import json_visible
+from devbox_api.judge.shown import json_visible
 
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from devbox_api import names
 from devbox_api.conditions import Reason
-from devbox_common.shown import command
+from devbox_api.judge.shown import command
 
 from . import certificates
 from .conditions import Finding, good

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_api.devbox import DevboxGateway
+from devbox_api.judge.shown import command
 from devbox_common.kube import Object
-from devbox_common.shown import command
 
 from . import credentials, init, keeping, lifecycle, lingering, pod
 from .credentials import Problem

@@ -11,9 +11,9 @@ from typing import Final, Literal, NamedTuple
 
 from devbox_api import names
 from devbox_api.conditions import ConditionType, Reason
+from devbox_api.judge.shown import lines, one_line
 from devbox_api.shared import Condition
 from devbox_common.kube import Object
-from devbox_common.shown import lines, one_line
 
 from .credentials import Problem
 from .model import content_hash, format_time

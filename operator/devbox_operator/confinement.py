@@ -16,7 +16,7 @@ from typing import Final
 
 from devbox_api import names
 from devbox_api.conditions import Reason
-from devbox_common.shown import command
+from devbox_api.judge.shown import command
 
 from . import init, network
 from .conditions import Finding, bad, good, unknown

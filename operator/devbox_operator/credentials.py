@@ -14,11 +14,11 @@ from devbox_api.conditions import ConditionType, Reason
 from devbox_api.devbox import DevboxGateway
 from devbox_api.gatewayconfig import AllowedNamespaces, GatewayConfigSpec
 from devbox_api.judge import hosts
+from devbox_api.judge.shown import command
 from devbox_api.shared import LabelSelector
 from devbox_common import credential
 from devbox_common.credential import Flaw
 from devbox_common.redacted import Redacted
-from devbox_common.shown import command
 
 from . import bounds
 from .endpoints import host_of

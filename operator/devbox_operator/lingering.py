@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from devbox_api.conditions import Reason
-from devbox_common.shown import command
+from devbox_api.judge.shown import command
 
 from .model import PodView, Snapshot, format_time
 from .settings import Settings

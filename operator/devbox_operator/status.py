@@ -17,9 +17,9 @@ from devbox_api.conditions import ConditionType, Reason
 from devbox_api.devbox import DevboxGatewayStatus, DevboxSpec, DevboxStatus
 from devbox_api.egresspolicy import EgressPolicyStatus
 from devbox_api.gatewayconfig import GatewayConfigStatus
+from devbox_api.judge.shown import command
 from devbox_api.names import INIT_CONTAINER, RESTARTED_AT_ANNOTATION
 from devbox_common.kube import ApiError, Object
-from devbox_common.shown import command
 
 from . import lifecycle, paths
 from .apply import Writer

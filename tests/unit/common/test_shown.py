@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
+from devbox_api.judge.shown import command, json_visible, lines, one_line, visible
 from devbox_common import log
-from devbox_common.shown import command, json_visible, lines, one_line, visible
 
 
 @pytest.mark.parametrize("text", ["", "a b", "$(id)", "`id`", "a'b", 'a"b', "a;b", "*", "!!", "é…", "-n"])

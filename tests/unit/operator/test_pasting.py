@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from devbox_api.conditions import Reason
-from devbox_common.shown import visible
+from devbox_api.judge.shown import visible
 from devbox_operator.attach import Attached
 from devbox_operator.compile import compile_devbox
 from devbox_operator.conditions import Regarding, events
