@@ -87,6 +87,11 @@ def load(paths: Sequence[Path], context: str | None = None) -> Context | None:
     )
 
 
+def contexts(paths: Sequence[Path]) -> list[str]:
+    """The names of all contexts."""
+    return list(_merge(paths).contexts)
+
+
 def _merge(paths: Iterable[Path]) -> _Merged:
     merged = _Merged()
     for path in paths:

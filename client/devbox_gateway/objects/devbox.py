@@ -85,7 +85,7 @@ class AsyncDevbox(Resource):
             if self._object is None:
                 raise
             return self._info(self._object, "shutdown")
-        return self._info(seen, _status(seen))
+        return self._info(seen, status_of(seen))
 
     def _info(self, seen: Object, status: str) -> DevboxInfo:
         ready = conditions_of(seen).get("Ready") or {}
@@ -154,7 +154,8 @@ def seconds_of(timeout: float, polling_config: object) -> float:
     return timeout
 
 
-def _status(seen: Object) -> str:
+def status_of(seen: Object) -> str:
+    """One of the words of `get_info().status`."""
     if "deletionTimestamp" in seen["metadata"]:
         return "shutdown"
     phase = STATUSES.get(str((seen.get("status") or {}).get("phase") or "Pending"), "provisioning")

@@ -43,6 +43,18 @@ def test_what_is_in_it(wheel: Path) -> None:
     assert shared == {"devbox_api/__init__.py", "devbox_api/names.py"}
 
 
+def test_its_commands(wheel: Path) -> None:
+    """As kubectl finds them: a plugin, and what completes it."""
+    with zipfile.ZipFile(wheel) as content:
+        (name,) = (name for name in content.namelist() if name.endswith("entry_points.txt"))
+        assert content.read(name).decode().split() == [
+            *("[console_scripts]", "kubectl-devbox", "=", "devbox_gateway.cli.app:main"),
+            *("kubectl_complete-devbox", "=", "devbox_gateway.cli.kubectl_complete:main"),
+        ]
+    code = "from devbox_gateway.cli.app import run; assert run(['--help']) == 0; assert run(['ls', '-n', 'x']) != 70"
+    assert "Usage: kubectl devbox" in python(wheel, code)
+
+
 def test_it_works_with_its_own_dependencies_alone(wheel: Path) -> None:
     code = "import devbox_gateway as d; print(d.AsyncDevboxGateway.__name__, d.DevboxGateway.__name__, d.__version__)"
     assert python(wheel, code).split()[:2] == ["AsyncDevboxGateway", "DevboxGateway"]

@@ -1,0 +1,24 @@
+"""The verbs: one line each. A verb is a click command in a module of verbs/, which is imported when it is used.
+
+To add one: write `verbs/<module>.py` with a function under `@verb(...)` (verb.py), and name it here.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a verb's command is, and what --help says of it."""
+
+    place: str
+    """module:attribute, within verbs/."""
+    help: str
+    section: str
+
+
+BEGIN, WORK, MANAGE, OTHER = "Begin", "Devboxes", "What they use", "More"
+VERBS: Final = {
+    "ls": Entry("look:ls", "List devboxes", WORK),
+    "get": Entry("look:get", "Show one devbox", WORK),
+}

@@ -1,0 +1,48 @@
+"""`ls` and `get`: what is there."""
+
+from typing import Any, Final
+
+import click
+
+from devbox_gateway.cli import complete, lookup
+from devbox_gateway.cli.output import BAD, GOOD, MOVING, Column, age
+from devbox_gateway.cli.verb import verb
+from devbox_gateway.cli.work import Here
+from devbox_gateway.naming import DEVBOX
+from devbox_gateway.objects.base import given_name
+from devbox_gateway.objects.devbox import status_of
+from devbox_gateway.objects.waiting import conditions_of
+
+_COLOURS: Final = {"running": GOOD, "failure": BAD, "provisioning": MOVING, "initializing": MOVING}
+
+
+def _ready(seen: Any) -> dict[str, Any]:
+    return conditions_of(seen).get("Ready") or {}
+
+
+COLUMNS: Final = (
+    Column("NAME", lambda seen: seen["metadata"]["name"]),
+    Column("STATUS", status_of, colour=_COLOURS.get),
+    Column("REASON", lambda seen: _ready(seen).get("reason")),
+    Column("GATEWAYS", lambda seen: [gateway["name"] for gateway in seen["spec"].get("gateways") or []]),
+    Column("AGE", lambda seen: age(seen["metadata"]["creationTimestamp"])),
+    Column("CALLED", given_name, wide=True),
+    Column("POD", lambda seen: (seen.get("status") or {}).get("podName"), wide=True),
+    Column("IMAGE", lambda seen: seen["spec"].get("image"), wide=True),
+    Column("MESSAGE", lambda seen: _ready(seen).get("message"), wide=True),
+)
+
+
+@verb()
+async def ls(here: Here) -> None:
+    """List devboxes."""
+    found = await here.client.devboxes.list()
+    here.show_objects(DEVBOX, found, COLUMNS, empty=f"there are no devboxes in namespace {here.client.namespace}")
+
+
+@verb()
+@click.argument("name", shell_complete=complete.devboxes)
+async def get(here: Here, name: str) -> None:
+    """Show one devbox; with -o json or yaml, all of it."""
+    found = await lookup.devbox(here.client, name)
+    here.show_objects(DEVBOX, [found], COLUMNS, one=True)
