@@ -24,8 +24,21 @@ from .progress import ClusterError, step
 
 MODULES: Final = (
     *("admission", "audit", "bodies", "client_hello", "connect", "connect_head", "connection", "credentials", "dialling"),
-    *("egress", "exchange", "far_side", "forwarder", "gateway", "gateways", "grammar", "guard", "heads", "identity", "lines"),
-    *("metrics", "policies", "pool", "reader", "redact", "refusals", "relay", "rules", "targets", "ticks", "tokens"),
+    *(
+        "egress",
+        "endpoints",
+        "exchange",
+        "far_side",
+        "forwarder",
+        "gateway",
+        "gateways",
+        "grammar",
+        "guard",
+        "heads",
+        "identity",
+    ),
+    *("lines", "metrics", "paths", "policies", "pool", "reader", "redact", "refusals", "refusing", "relay", "rules", "targets"),
+    *("ticks", "tokens"),
     *("transports", "tunnel", "upstream", "view", "waiting"),
 )
 """What a request, or a tunnel, passes through. The rim (settings, watches, ports) is not worth the time."""

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from devbox_api.names import TOKEN_PREFIX, token_digest
 
-from . import grammar, tokens
+from . import grammar, refusing, tokens
 from .refusals import Refusal
 from .targets import Target, parse
 
@@ -100,8 +100,8 @@ def read(head: bytes, peer: str) -> ConnectRequest | Refusal:
 def answer(what: Refusal, request_id: str, *, said: str = "", close: bool = True) -> bytes:
     """A refusal as a whole response. The reason is in the status line too: most clients show that of a CONNECT, and nothing else."""
     status = what.proxy_status
-    body = what.body(request_id, said)
-    headers = what.headers(request_id)
+    body = refusing.body(what, request_id, said)
+    headers = refusing.headers(what, request_id)
     headers.pop("WWW-Authenticate", None)
     if status == 407:
         headers["Proxy-Authenticate"] = 'Basic realm="devbox-gateway"'

@@ -5,22 +5,22 @@ identity.decide as its last step.
 """
 
 import base64
-import re
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote
 
 from devbox_api.judge.hosts import any_matches
 from devbox_common.credential import pair
 from devbox_common.redacted import Redacted
 
-from . import grammar
-from .gateways import Api, Endpoint, Timeouts, parse_endpoint
+from . import grammar, paths
+from .endpoints import Endpoint
+from .gateways import Api, Timeouts
 from .guard import Headers, RequestHead
 from .redact import Redactor
 from .tokens import IN_QUERY, Found
 
-__all__ = ["Access", "Credential", "Endpoint", "Timeouts", "UpstreamRequest", "join", "parse_endpoint", "prepare"]
+__all__ = ["Access", "Credential", "Endpoint", "Timeouts", "UpstreamRequest", "prepare"]
 
 Line = tuple[bytes, bytes]
 
@@ -175,7 +175,7 @@ _IDENTITY: Final = (b"Accept-Encoding", b"identity")
 def prepare(head: RequestHead, found: Found, access: Access) -> UpstreamRequest:
     """Everything that the API gets."""
     api = access.api
-    target = join(api.base_path, head.path)
+    target = paths.join(api.base_path, head.path)
     query = found.query
     if query and api.client_parameters:
         query = _without(api.client_parameters, query) or None
@@ -214,31 +214,16 @@ def _injected(access: Access, found: Found) -> Line | None:
     return access.line if taken is None else access.line_for[taken]
 
 
-def parameter_names(query: bytes) -> set[bytes]:
-    """The names in a query, as a lenient server reads them."""
-    return {_name(parameter.lstrip(b"&;")) for parameter in _PARAMETER.findall(query)}
-
-
-def _name(parameter: bytes) -> bytes:
-    """Of `name=value`: decoded, without case, spaces around it and what follows a NUL, none of which count everywhere."""
-    name = unquote_plus(parameter.partition(b"=")[0].decode("latin-1"), encoding="latin-1")
-    return name.partition("\0")[0].strip().lower().encode("latin-1")
-
-
 def _without(names: frozenset[bytes], query: bytes) -> bytes:
     """The query without the client's own parameters of these names, in whatever way they are written; the rest byte for byte.
 
     ';' ends a parameter like '&': to some servers it is so. `name[]` is that name, too: to those that make lists of them.
     """
-    first, *rest = _PARAMETER.findall(query)
-    kept = [parameter for parameter in rest if _name(parameter[1:]).partition(b"[")[0] not in names]
-    if _name(first).partition(b"[")[0] not in names:
+    first, *rest = paths.PARAMETER.findall(query)
+    kept = [parameter for parameter in rest if paths.parameter_name(parameter[1:]).partition(b"[")[0] not in names]
+    if paths.parameter_name(first).partition(b"[")[0] not in names:
         return b"".join((first, *kept))
     return b"".join(kept)[1:]
-
-
-_PARAMETER: Final = re.compile(rb"(?:\A|[&;])[^&;]*")
-"""Each with the separator before it."""
 
 
 _PROTOCOLS: Final = b"sec-websocket-protocol"
@@ -256,13 +241,6 @@ def _without_keys(lines: list[Line], prefixes: tuple[bytes, ...]) -> list[Line]:
         elif others:
             kept.append((name, b",".join(others).strip()))
     return kept
-
-
-def join(base: bytes, path: bytes) -> bytes:
-    """The base path before the path, unless it stands there already (`/v1` and `/v1/models` give `/v1/models`)."""
-    if not base or path == base or path.startswith(base + b"/"):
-        return path
-    return base + path
 
 
 def _forwarded(headers: Headers, not_forwarded: frozenset[bytes], connection_options: set[bytes]) -> list[Line]:

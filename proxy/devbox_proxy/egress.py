@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from devbox_api.route import EgressBinding, Route
 
-from . import admission, targets
+from . import admission, policies, targets
 from .admission import Caller, Case, Refuse, Subject, Wait, caller_of
 from .client_hello import Hello
 from .connect_head import ConnectRequest
@@ -78,21 +78,13 @@ def _lead(case: Case, target: Target, route: Route, binding: EgressBinding) -> D
     """What the policy says, as it is at this moment."""
     known, key = case.known, binding.policy
     if key is None:
-        return Refuse(Refusal.HOST_NOT_ALLOWED, caller_of(route, binding), f"{target.host}; set spec.egressPolicyRef")
+        without = policies.without_policy(target)
+        return Refuse(without.refusal, caller_of(route, binding), without.said)
     policy = known.egress.get(key)
     if policy is None:
         missing = Refusal.ROUTE_UNSUPPORTED if key in known.egress else Refusal.POLICY_GONE
         return Refuse(missing, caller_of(route, binding))
     caller = caller_of(route, binding, policy.name, known.reviews[route.pod.uid].credential_id)
-    if target.disguised:
-        said = f"{target.host}; an IPv4 address is written as four decimal numbers"
-        return Refuse(Refusal.ADDRESS_NOT_ALLOWED, caller, said)
-    if target.address is not None:
-        if not policy.allows_address(target.address):
-            return Refuse(Refusal.ADDRESS_NOT_ALLOWED, caller, f"{target.host}; the EgressPolicy's allowedCIDRs do not hold it")
-    elif not policy.allows_host(target.host):
-        return Refuse(Refusal.HOST_NOT_ALLOWED, caller, f"{target.host}; the EgressPolicy's allowedHostnames do not hold it")
-    if target.port not in policy.ports:
-        allowed = ", ".join(map(str, sorted(policy.ports))) or "none"
-        return Refuse(Refusal.PORT_NOT_ALLOWED, caller, f"{target.port}; the EgressPolicy's allowedPorts: {allowed}")
+    if (denied := policies.denied(policy, target)) is not None:
+        return Refuse(denied.refusal, caller, denied.said)
     return Grant(caller, target, policy, admission.refresh(case, route, binding), basis(known, route.pod.uid))

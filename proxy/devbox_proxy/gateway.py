@@ -12,7 +12,7 @@ import structlog
 
 from devbox_common.clock import now
 
-from . import admission, grammar, identity, metrics
+from . import admission, identity, metrics, paths
 from .admission import Caller, Refuse, Wait
 from .audit import AuditFull, AuditLog, End
 from .credentials import UpstreamRequest
@@ -192,5 +192,5 @@ class Gateway:
         """The line and the metric of a refusal. Where no line can be taken the client is refused all the same, and counted."""
         metrics.REFUSALS.labels(refusal.code).inc()
         status = refusal.proxy_status if method == "CONNECT" else refusal.status
-        named = method if method in grammar.METHODS or method == "CONNECT" else "OTHER"
+        named = method if method in paths.METHODS or method == "CONNECT" else "OTHER"
         self.audit.refused(request_id, caller, peer, refusal.code, method=named, status=status, **facts)

@@ -7,44 +7,15 @@ state.py; read by identity.py and credentials.py for every request.
 import hashlib
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from devbox_api import route
 from devbox_api.route import Auth, Gateway
 from devbox_common.trust import check_ca_bundle
 
 from . import grammar
+from .endpoints import Endpoint, base_path, parse_endpoint
 from .providers import NONE, Provider, provider
 from .rules import Rules, compile_rules
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a gateway leads."""
-
-    scheme: str
-    host: str
-    """Lower case, without the brackets of an IPv6 address."""
-    port: int
-    path: str
-    """Without a slash at its end; empty for the root."""
-
-    @property
-    def origin(self) -> str:
-        """`https://api.example.com`, the port only if it is not the scheme's own."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}" + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
-
-
-_PORTS = {"https": 443, "http": 80}
-
-
-def parse_endpoint(url: str) -> Endpoint:
-    """An absolute http(s) URL, as the CRD lets it pass. Raises ValueError."""
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("not an endpoint")
-    return Endpoint(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme], parts.path.rstrip("/"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +81,7 @@ def compile_gateway(document: Gateway) -> Api:
         name=f"{document.namespace}/{document.name}",
         endpoint=endpoint,
         origin=endpoint.origin,
-        base_path=(endpoint.path or row.base_path).encode(),
+        base_path=base_path(endpoint).encode(),
         host=(b"Host", endpoint.origin.partition("://")[2].encode()),
         auth=auth,
         query_key=_key(auth) if auth.type == "Query" else None,

@@ -4,20 +4,12 @@ import re
 import string
 from typing import Final
 
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""RFC 9110 9.3 and RFC 5789, without CONNECT (the forward proxy's) and TRACE (which reflects what it got, credentials included)."""
+from . import paths
 
 NO_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 """Methods that give a body no meaning (RFC 9110 9.3), though clients send one: an API may well leave it unread."""
-WITH_BODY: Final = METHODS - NO_BODY
+WITH_BODY: Final = paths.METHODS - NO_BODY
 
-PATH: Final = re.compile(rb"/[^\x00-\x20\x7f\\#]*\Z")
-"""RFC 9112 3.2.1 origin-form: no control characters, spaces, fragment, nor backslashes (some servers take '\\' for '/')."""
-BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-"""RFC 3986 2.1."""
-CONTROL_ESCAPE: Final = re.compile(rb"%(?:0[0-9A-Fa-f]|1[0-9A-Fa-f]|7[Ff])")
-OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}")
-"""A character in more bytes than it needs (RFC 3629 3 and 10): to decoders that take it, %c0%ae is a dot and %c0%af a slash."""
 HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 """RFC 9112 3.2 and RFC 3986 3.2.2: what the header may hold. It may be empty."""
 
@@ -40,8 +32,6 @@ taken with the prefix, and nothing is given back: each byte is looked at a few t
 TOKEN_ALPHABET: Final = b"-_" + string.digits.encode() + string.ascii_letters.encode()
 """Base64url, of which a token's three parts are."""
 TOKEN_START: Final = b"gws_"
-TOKEN_IN_PATH: Final = b"gws_eyJ"
-"""Every JWT begins so (`{"` in base64url); a path may well hold the four characters of the prefix alone."""
 TOKEN_MAX: Final = 16 * 1024
 """Bytes: what a header line may have. A bound token is about 1 KiB."""
 
@@ -65,8 +55,6 @@ OTHER_PATH: Final = frozenset(b"x-original-url x-rewrite-url x-original-uri x-or
 is a border."""
 OVERRIDES: Final = OTHER_PATH | frozenset(b"x-http-method-override x-http-method x-method-override x-original-method".split())
 """And those by which some (Google's APIs, Rails, Symfony) take another method."""
-OTHER_METHOD: Final = frozenset(b"_method x-http-method-override x-http-method x-method-override".split())
-"""The same in the query (Symfony's Request::getMethod, Express's method-override)."""
 OTHER_FORM: Final = frozenset(b"accept-encoding accept-charset a-im range if-range".split())
 """What asks for an answer's body in another form or in part (RFC 9110 12.5 and 14, RFC 3229): the credential would not be found in it."""
 CREDENTIAL_HEADERS: Final = frozenset(b"authorization proxy-authorization x-api-key api-key x-goog-api-key".split())

@@ -6,9 +6,8 @@ the order of the checks is that of the threat list in docs/architecture.md.
 
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
-from . import grammar
+from . import grammar, paths
 from .refusals import Refusal
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -90,14 +89,12 @@ def check(head: RequestHead) -> Refusal | None:
     """The first thing that is wrong with the request, or None."""
     if head.version not in ((1, 0), (1, 1)):
         return Refusal.VERSION_UNSUPPORTED
-    if head.method not in grammar.METHODS:
+    if head.method not in paths.METHODS:
         return Refusal.METHOD_UNSUPPORTED
     if framing := _framing(head):
         return framing
-    if not head.target.startswith(b"/") or head.target.startswith(b"//"):
-        return Refusal.TARGET_INVALID
-    if not grammar.PATH.match(head.target) or _path_is_treacherous(head.path):
-        return Refusal.PATH_INVALID
+    if (target := paths.wrong(head.target)) is not None:
+        return target
     if not _fields_are_plain(head):
         return Refusal.MALFORMED_REQUEST
     hosts = head.values(b"host")
@@ -141,19 +138,3 @@ def _handshake_is_sound(head: RequestHead) -> bool:
         and len(keys) == 1
         and grammar.WEBSOCKET_KEY.fullmatch(keys[0]) is not None
     )
-
-
-def _path_is_treacherous(path: bytes) -> bool:
-    """A segment that some server resolves: '.', '..', '..;x', also where it is hidden in an escape."""
-    if b"%" not in path and b"/." not in path:
-        return False  # nearly every path: a segment that begins with a dot is what is looked for
-    if grammar.BROKEN_ESCAPE.search(path) or grammar.CONTROL_ESCAPE.search(path):
-        return True
-    if grammar.OVERLONG.search(unquote_to_bytes(path)):
-        return True
-    for segment in path.split(b"/"):
-        # Once decoded, an encoded slash or backslash may make new segments for whoever decodes before splitting.
-        for part in unquote_to_bytes(segment).replace(b"\\", b"/").split(b"/"):
-            if part in (b".", b"..") or part.startswith(b"..;"):
-                return True
-    return False

@@ -10,7 +10,7 @@ from sys import intern
 
 from devbox_api.route import Binding, Route
 
-from . import admission, audit, credentials, grammar, guard, tokens
+from . import admission, audit, credentials, grammar, guard, rules, tokens
 from .admission import Caller, Case, Refuse, Subject, Wait, caller_of
 from .credentials import Credential, UpstreamRequest
 from .gateways import Api
@@ -149,10 +149,8 @@ def _lead(case: Case, head: RequestHead, found: Found, route: Route, binding: Bi
     return forward
 
 
-def _allowed(head: RequestHead, rules: Rules, base_path: bytes) -> bool:
+def _allowed(head: RequestHead, allow_list: Rules, base_path: bytes) -> bool:
     """The rules name the method and path, and neither a header nor the query asks the API to take others."""
     if not grammar.OVERRIDES.isdisjoint([name.translate(grammar.DASHES) for name in head.fields]):
         return False
-    if head.query is not None and not grammar.OTHER_METHOD.isdisjoint(credentials.parameter_names(head.query)):
-        return False
-    return rules.allow(head.method, credentials.join(base_path, head.path))
+    return rules.allowed(allow_list, base_path, head.method, head.target)

@@ -1,15 +1,47 @@
 """An egress document, compiled: what an EgressPolicy allows, worked out once, when the document is learned.
 
-Goes in: `devbox_api.route.Egress`. Comes out: an `EgressPolicy`, or a ValueError for a document that can't be used. Pure. Called by
+Goes in: a policy's document. Comes out: an `EgressPolicy`, or a ValueError for a document that can't be used. Pure. Called by
 state.py; read by egress.py for every CONNECT, and by destinations.py's dial check.
 """
 
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import NamedTuple, Protocol
 
 from devbox_api.judge.hosts import any_matches
-from devbox_api.route import Egress
-from devbox_common.ranges import Address, Network
+
+from .refusals import Refusal
+from .targets import Address, Target
+
+Network = IPv4Network | IPv6Network
+
+
+class Document(Protocol):
+    """A policy, as documents and objects have it."""
+
+    @property
+    def name(self) -> str:
+        """The EgressPolicy's."""
+
+    @property
+    def namespace(self) -> str:
+        """The EgressPolicy's."""
+
+    @property
+    def allow_all(self) -> bool:
+        """Any public host."""
+
+    @property
+    def hostnames(self) -> tuple[str, ...]:
+        """Exact names, and `*.example.com`."""
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Of every host."""
+
+    @property
+    def cidrs(self) -> tuple[str, ...]:
+        """Ranges."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +67,7 @@ class EgressPolicy:
         return within(address, self.cidrs)
 
 
-def compile_egress(document: Egress) -> EgressPolicy:
+def compile_egress(document: Document) -> EgressPolicy:
     """Everything that CONNECTs need. Raises ValueError."""
     hosts = [host.lower().rstrip(".") for host in document.hostnames]
     return EgressPolicy(
@@ -46,6 +78,34 @@ def compile_egress(document: Egress) -> EgressPolicy:
         ports=frozenset(document.ports),
         cidrs=networks(document.cidrs),
     )
+
+
+class Denied(NamedTuple):
+    """Why a policy does not let a tunnel lead there."""
+
+    refusal: Refusal
+    said: str
+    """What was asked for, and what to do."""
+
+
+def without_policy(target: Target) -> Denied:
+    """A devbox that stands under none reaches no host."""
+    return Denied(Refusal.HOST_NOT_ALLOWED, f"{target.host}; set spec.egressPolicyRef")
+
+
+def denied(policy: EgressPolicy, target: Target) -> Denied | None:
+    """What the policy says; None: it lets the tunnel through, if where the host leads is nothing that is closed."""
+    if target.disguised:
+        return Denied(Refusal.ADDRESS_NOT_ALLOWED, f"{target.host}; an IPv4 address is written as four decimal numbers")
+    if target.address is not None:
+        if not policy.allows_address(target.address):
+            return Denied(Refusal.ADDRESS_NOT_ALLOWED, f"{target.host}; the EgressPolicy's allowedCIDRs do not hold it")
+    elif not policy.allows_host(target.host):
+        return Denied(Refusal.HOST_NOT_ALLOWED, f"{target.host}; the EgressPolicy's allowedHostnames do not hold it")
+    if target.port not in policy.ports:
+        allowed = ", ".join(map(str, sorted(policy.ports))) or "none"
+        return Denied(Refusal.PORT_NOT_ALLOWED, f"{target.port}; the EgressPolicy's allowedPorts: {allowed}")
+    return None
 
 
 def networks(cidrs: tuple[str, ...]) -> tuple[Network, ...]:

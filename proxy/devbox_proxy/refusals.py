@@ -1,31 +1,11 @@
 """Every way in which the gateway says no: one name each, which is the error's code, the metric's label and the audit line's word.
 
-Goes in: a refusal. Comes out: status, headers and a JSON body that both SDK families parse. docs/errors.md is made from the list.
+Goes in: nothing. Comes out: names, statuses and what to do. docs/errors.md is made from the list; how one is written on the wire is
+refusing.py's.
 """
 
 from enum import Enum
-from typing import Final, NamedTuple
-
-import orjson
-
-ANTHROPIC_TYPES: Final = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    405: "invalid_request_error",
-    407: "authentication_error",
-    408: "timeout_error",
-    413: "request_too_large",
-    414: "invalid_request_error",
-    429: "rate_limit_error",
-    431: "invalid_request_error",
-    500: "api_error",
-    502: "api_error",
-    503: "overloaded_error",
-    504: "timeout_error",
-}
-"""The word that Anthropic's API uses for a status (docs.anthropic.com, "Errors"); OpenAI's SDK goes by the status alone."""
+from typing import NamedTuple
 
 
 class _Row(NamedTuple):
@@ -173,25 +153,6 @@ class Refusal(Enum):
     def retry_after(self) -> int | None:
         """Seconds for Retry-After, where trying again helps."""
         return self.value.retry_after
-
-    def headers(self, request_id: str) -> dict[str, str]:
-        """The response's headers, but for framing."""
-        headers = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Request-Id": request_id}
-        if self.retry_after is not None:
-            headers["Retry-After"] = str(self.retry_after)
-        if self.status == 401:
-            # git sends its password only to who asks for Basic. Each names a realm, as RFC 6750 (3) and 7617 (2) want.
-            headers["WWW-Authenticate"] = 'Bearer realm="devbox-gateway", Basic realm="devbox-gateway"'
-        return headers
-
-    def body(self, request_id: str, said: str = "") -> bytes:
-        """`{"type":"error","error":{"type","code","message"},"request_id"}`: Anthropic's shape, which OpenAI's SDKs read too.
-
-        `said` takes the message's place: what was asked for, once it was checked, and what to do.
-        """
-        message = f"{self.code}: {said}" if said else self.message
-        error = {"type": ANTHROPIC_TYPES[self.status], "code": self.code, "message": f"devbox-gateway: {message}"}
-        return orjson.dumps({"type": "error", "error": error, "request_id": request_id})
 
 
 def table() -> str:

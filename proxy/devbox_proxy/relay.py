@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from . import grammar
+from . import grammar, refusing
 from .credentials import Endpoint, UpstreamRequest
 from .guard import Headers, RequestHead
 from .refusals import Refusal
@@ -189,9 +189,9 @@ def accepts_websocket(head: ResponseHead, request: RequestHead) -> bool:
 
 def refusal(what: Refusal, request_id: str, *, to_head: bool = False, close: bool = True) -> bytes:
     """A refusal as a whole response, without its body in answer to HEAD; `close`: it is the last on its connection."""
-    body = what.body(request_id)
+    body = refusing.body(what, request_id)
     lines = [_STATUS_LINES[what.status]]
-    lines += [f"{name}: {value}\r\n".encode() for name, value in what.headers(request_id).items()]
+    lines += [f"{name}: {value}\r\n".encode() for name, value in refusing.headers(what, request_id).items()]
     connection = b"Connection: close\r\n" if close else b""
     lines.append(b"Server: devbox-gateway\r\nContent-Length: %d\r\n%b\r\n" % (len(body), connection))
     if not to_head:

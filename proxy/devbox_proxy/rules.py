@@ -1,6 +1,6 @@
 """The allow-list of a GatewayConfig: which methods and paths an agent may ask for.
 
-Goes in: `spec.rules` as the gateway document has them, once; then a method and a joined path for each request. Comes out: yes or no.
+Goes in: `spec.rules` as the gateway document has them, once; then a method and a target for each request. Comes out: yes or no.
 Pure. Compiled by gateways.py, asked by identity.py.
 
 In a rule's path `*` stands for characters of one segment (a segment that is `*` alone: for any segment that is not empty), a final
@@ -10,12 +10,10 @@ encoded slash or backslash, which some server would take for the border of two s
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes
 
-from devbox_api.route import Rule
-
-from . import grammar
+from . import paths as forms
 
 _BORDER: Final = b"\0"
 """Between decoded segments: guard.py lets no path pass that holds it, not even in an escape."""
@@ -23,6 +21,18 @@ _ANY: Final = rb"[^\0/\\]"
 _REST: Final = rb"(?:\0.*)?"
 _DECODED_TWICE: Final = re.compile(rb"%(?:2[eEfF]|3[bB]|5[cC])")
 """Left after one decoding: to a server that decodes twice it is another path."""
+
+
+class Rule(Protocol):
+    """One entry, as documents and objects have it."""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """None: all."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What may be asked for."""
 
 
 class Rules:
@@ -51,15 +61,23 @@ def compile_rules(rules: Iterable[Rule]) -> Rules:
     """The allow-list. Raises ValueError for a path that the CRD would not have let pass."""
     paths: dict[str, list[bytes]] = {}
     for rule in rules:
-        for method in rule.methods or grammar.METHODS:
+        for method in rule.methods or forms.METHODS:
             paths.setdefault(method, []).extend(map(_pattern, rule.paths))
     return Rules({method: re.compile(b"|".join(patterns), re.DOTALL) for method, patterns in paths.items()})
+
+
+def allowed(rules: Rules, base_path: bytes, method: str, target: bytes) -> bool:
+    """The rules name the method and path, and the query does not ask the API to take another method."""
+    path, mark, query = target.partition(b"?")
+    if mark and not forms.OTHER_METHOD.isdisjoint(forms.parameter_names(query)):
+        return False
+    return rules.allow(method, forms.join(base_path, path))
 
 
 def _pattern(path: str) -> bytes:
     """One path as a regular expression over decoded segments."""
     wanted = path.encode()
-    if not wanted.startswith(b"/") or grammar.BROKEN_ESCAPE.search(wanted) or grammar.CONTROL_ESCAPE.search(wanted):
+    if not wanted.startswith(b"/") or forms.BROKEN_ESCAPE.search(wanted) or forms.CONTROL_ESCAPE.search(wanted):
         raise ValueError("not a rule's path")
     open_end = wanted.endswith(b"/**")
     segments = (wanted.removesuffix(b"/**") if open_end else wanted).split(b"/")[1:]

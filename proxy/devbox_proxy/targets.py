@@ -7,7 +7,7 @@ import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final, NamedTuple
 
-from devbox_common.ranges import Address
+Address = IPv4Address | IPv6Address
 
 _AUTHORITY: Final = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z_.-]+)):([1-9][0-9]{0,4})")
 """RFC 9110 7.2 authority-form, strictly: no user info, no zone, no escapes, no empty or padded port."""

@@ -15,7 +15,7 @@ import orjson
 
 from devbox_api.names import token_digest
 
-from . import grammar
+from . import grammar, paths
 from .guard import Headers, RequestHead
 from .refusals import Refusal
 
@@ -60,7 +60,7 @@ def claimed_pod(jwt: str) -> str | None:
 def find(head: RequestHead) -> Found | Refusal:
     """The request's one token. The same token twice is fine, two different ones are not."""
     path = head.path
-    if (_UNDERSCORE in path or _PERCENT in path) and grammar.TOKEN_IN_PATH in unquote_to_bytes(path):
+    if paths.holds_token(path):
         return Refusal.TOKEN_IN_PATH
     tokens: set[bytes] = set()
     malformed = False

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from devbox_proxy import refusing
 from devbox_proxy.refusals import Refusal, table
 
 DOCS = Path(__file__).parents[3] / "docs" / "errors.md"
@@ -18,7 +19,7 @@ def test_the_docs_table_is_the_list() -> None:
 
 @pytest.mark.parametrize("refusal", Refusal, ids=lambda refusal: refusal.code)
 def test_the_body_has_the_shape_that_the_sdks_read(refusal: Refusal) -> None:
-    body = json.loads(refusal.body("req_1"))
+    body = json.loads(refusing.body(refusal, "req_1"))
     assert body["type"] == "error"
     assert body["request_id"] == "req_1"
     assert set(body["error"]) == {"type", "code", "message"}
@@ -28,7 +29,8 @@ def test_the_body_has_the_shape_that_the_sdks_read(refusal: Refusal) -> None:
 
 def test_the_message_says_what_to_do_where_the_user_can_do_it() -> None:
     assert "Authorization: Bearer $NAME" in Refusal.TOKEN_MISSING.message
-    assert Refusal.NOT_READY.headers("r")["Retry-After"] == "1"
+    assert refusing.headers(Refusal.NOT_READY, "r")["Retry-After"] == "1"
     assert (
-        Refusal.TOKEN_MISSING.headers("r")["WWW-Authenticate"] == 'Bearer realm="devbox-gateway", Basic realm="devbox-gateway"'
+        refusing.headers(Refusal.TOKEN_MISSING, "r")["WWW-Authenticate"]
+        == 'Bearer realm="devbox-gateway", Basic realm="devbox-gateway"'
     )

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from devbox_api.route import Rule
-from devbox_proxy.grammar import METHODS
+from devbox_proxy.paths import METHODS
 from devbox_proxy.rules import compile_rules
 
 

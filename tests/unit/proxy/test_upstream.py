@@ -8,8 +8,9 @@ import pytest
 
 from devbox_common.redacted import Redacted
 from devbox_proxy import relay
-from devbox_proxy.credentials import UpstreamRequest, parse_endpoint
+from devbox_proxy.credentials import UpstreamRequest
 from devbox_proxy.destinations import Policy, Resolver
+from devbox_proxy.endpoints import parse_endpoint
 from devbox_proxy.floor import Floor
 from devbox_proxy.policies import networks
 from devbox_proxy.pool import IDLE_SECONDS, Upstreams, tls_context

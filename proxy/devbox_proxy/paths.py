@@ -1,0 +1,79 @@
+"""What a request asks for: method, path and query, as far as they alone decide.
+
+Goes in: a request target, as it was sent. Comes out: what is wrong with it, or the path that an API is asked for. Pure. Called by guard,
+tokens, credentials and rules.
+"""
+
+import re
+from typing import Final
+from urllib.parse import unquote_plus, unquote_to_bytes
+
+from .refusals import Refusal
+
+METHODS: Final[frozenset[str]] = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""RFC 9110 9.3 and RFC 5789, without CONNECT (the forward proxy's) and TRACE (which reflects what it got, credentials included)."""
+
+PATH: Final = re.compile(rb"/[^\x00-\x20\x7f\\#]*\Z")
+"""RFC 9112 3.2.1 origin-form: no control characters, spaces, fragment, nor backslashes (some servers take '\\' for '/')."""
+BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+"""RFC 3986 2.1."""
+CONTROL_ESCAPE: Final = re.compile(rb"%(?:0[0-9A-Fa-f]|1[0-9A-Fa-f]|7[Ff])")
+OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}")
+"""A character in more bytes than it needs (RFC 3629 3 and 10): to decoders that take it, %c0%ae is a dot and %c0%af a slash."""
+TOKEN_IN_PATH: Final = b"gws_eyJ"
+"""Every JWT begins so (`{"` in base64url); a path may well hold the four characters of the prefix alone."""
+OTHER_METHOD: Final = frozenset(b"_method x-http-method-override x-http-method x-method-override".split())
+"""What some servers take for the method where it is in the query (Symfony's Request::getMethod, Express's method-override)."""
+PARAMETER: Final = re.compile(rb"(?:\A|[&;])[^&;]*")
+"""Of a query, each with the separator before it."""
+
+
+def wrong(target: bytes) -> Refusal | None:
+    """What some server would read differently in a path and query, or None."""
+    if not target.startswith(b"/") or target.startswith(b"//"):
+        return Refusal.TARGET_INVALID
+    if not PATH.match(target) or _is_treacherous(target.partition(b"?")[0]):
+        return Refusal.PATH_INVALID
+    return None
+
+
+def holds_token(path: bytes) -> bool:
+    """A token is in the path, where it would end in logs."""
+    return (_UNDERSCORE in path or _PERCENT in path) and TOKEN_IN_PATH in unquote_to_bytes(path)
+
+
+_UNDERSCORE, _PERCENT = b"_%"
+
+
+def join(base: bytes, path: bytes) -> bytes:
+    """The base path before the path, unless it stands there already (`/v1` and `/v1/models` give `/v1/models`)."""
+    if not base or path == base or path.startswith(base + b"/"):
+        return path
+    return base + path
+
+
+def parameter_names(query: bytes) -> set[bytes]:
+    """The names in a query, as a lenient server reads them."""
+    return {parameter_name(parameter.lstrip(b"&;")) for parameter in PARAMETER.findall(query)}
+
+
+def parameter_name(parameter: bytes) -> bytes:
+    """Of `name=value`: decoded, without case, spaces around it and what follows a NUL, none of which count everywhere."""
+    name = unquote_plus(parameter.partition(b"=")[0].decode("latin-1"), encoding="latin-1")
+    return name.partition("\0")[0].strip().lower().encode("latin-1")
+
+
+def _is_treacherous(path: bytes) -> bool:
+    """A segment that some server resolves: '.', '..', '..;x', also where it is hidden in an escape."""
+    if b"%" not in path and b"/." not in path:
+        return False  # nearly every path: a segment that begins with a dot is what is looked for
+    if BROKEN_ESCAPE.search(path) or CONTROL_ESCAPE.search(path):
+        return True
+    if OVERLONG.search(unquote_to_bytes(path)):
+        return True
+    for segment in path.split(b"/"):
+        # Once decoded, an encoded slash or backslash may make new segments for whoever decodes before splitting.
+        for part in unquote_to_bytes(segment).replace(b"\\", b"/").split(b"/"):
+            if part in (b".", b"..") or part.startswith(b"..;"):
+                return True
+    return False
