@@ -49,7 +49,7 @@ def _gateway_code(project: Path, context: Path) -> None:
     (context / "app" / ".lock").unlink(missing_ok=True)  # uv's
     if native.fits_image():
         compiled = native.folder(project)
-        for library in (*compiled.glob("*.so"), *compiled.glob("devbox_proxy/*.so")):
+        for library in compiled.rglob("*.so"):
             shutil.copy(library, context / "app" / library.relative_to(compiled))
     else:
         console.print(

@@ -1,7 +1,7 @@
 """The gateway's data path as machine code: mypyc compiles the very modules that Python would read, and they run half as long.
 
-Goes in: proxy/devbox_proxy. Comes out: a folder under the cache with a copy of the package, extension modules beside their sources;
-put before everything else on PYTHONPATH it is what `python -m devbox_proxy` runs. Called by context.py for the image, and by the
+Goes in: proxy/devbox_proxy and crds/devbox_api. Comes out: a folder under the cache with copies of both, extension modules beside their
+sources; put before everything else on PYTHONPATH it is what `python -m devbox_proxy` runs. Called by context.py for the image, and by the
 Makefile for attacks, fuzzing, chaos and benchmarks, so that what is shipped is what is tested. Without it everything works, slower.
 """
 
@@ -24,24 +24,18 @@ from .progress import ClusterError, step
 
 MODULES: Final = (
     *("admission", "audit", "bodies", "client_hello", "connect", "connect_head", "connection", "credentials", "dialling"),
-    *(
-        "egress",
-        "endpoints",
-        "exchange",
-        "far_side",
-        "forwarder",
-        "gateway",
-        "gateways",
-        "grammar",
-        "guard",
-        "heads",
-        "identity",
-    ),
-    *("lines", "metrics", "paths", "policies", "pool", "reader", "redact", "refusals", "refusing", "relay", "rules", "targets"),
-    *("ticks", "tokens"),
-    *("transports", "tunnel", "upstream", "view", "waiting"),
+    *("egress", "exchange", "far_side", "forwarder", "gateway", "gateways", "grammar", "guard", "heads", "identity", "lines"),
+    *("metrics", "pool", "reader", "redact", "refusing", "relay", "ticks", "tokens", "transports", "tunnel", "upstream"),
+    *("view", "waiting"),
 )
 """What a request, or a tunnel, passes through. The rim (settings, watches, ports) is not worth the time."""
+JUDGE: Final = ("endpoints", "hosts", "paths", "policies", "refusals", "rules", "targets")
+"""What decides about it, which the client shares."""
+FILES: Final = (
+    *(f"proxy/devbox_proxy/{module}.py" for module in MODULES),
+    *(f"crds/devbox_api/judge/{module}.py" for module in JUDGE),
+)
+"""In the project."""
 KEPT: Final = 3
 """Builds of earlier sources."""
 IMAGE_LIBC: Final = (2, 36)
@@ -58,12 +52,11 @@ def fits_image() -> bool:
 def folder(project: Path = PROJECT) -> Path:
     """The compiled package's folder; built if the sources changed. Raises ClusterError."""
     with locked("native"):
-        sources = project / "proxy" / "devbox_proxy"
         target = cache_dir() / "native" / _key(project)
         if not target.exists():
             need({"gcc": "gcc", f"{sysconfig.get_path('include')}/Python.h": "python3-dev"})
             with step("compile the gateway's data path (1 to 2 min)"):
-                _build(project, sources, target)
+                _build(project, target)
         os.utime(target)
         for old in sorted(target.parent.glob("[!.]*"), key=lambda each: each.stat().st_mtime)[: -1 - KEPT]:
             shutil.rmtree(old)
@@ -72,23 +65,24 @@ def folder(project: Path = PROJECT) -> Path:
 
 def _key(project: Path) -> str:
     """What the machine code depends on."""
-    digest = hashlib.sha256(f"{version('mypy')} {sysconfig.get_config_var('SOABI')} {platform.machine()} {MODULES}".encode())
+    digest = hashlib.sha256(f"{version('mypy')} {sysconfig.get_config_var('SOABI')} {platform.machine()} {FILES}".encode())
     for root in ("proxy/devbox_proxy", "common/devbox_common", "crds/devbox_api"):
         for path in sorted((project / root).rglob("*.py")):
             digest.update(f"{path.relative_to(project).as_posix()}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 
-def _build(project: Path, sources: Path, target: Path) -> None:
+def _build(project: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as name:
         place = Path(name) / "place"
-        shutil.copytree(sources, place / "devbox_proxy", ignore=shutil.ignore_patterns("__pycache__"))
-        files = [f"devbox_proxy/{module}.py" for module in MODULES]
+        for package in ("proxy/devbox_proxy", "crds/devbox_api"):
+            shutil.copytree(project / package, place / Path(package).name, ignore=shutil.ignore_patterns("__pycache__"))
+        files = [file.partition("/")[2] for file in FILES]
         command = [sys.executable, "-m", "mypyc", "--config-file", str(project / "pyproject.toml"), *files]
         environment = {
             **os.environ,
-            "MYPYPATH": f"{project}/common:{project}/crds",
+            "MYPYPATH": f"{project}/common",
             "MYPYC_OPT_LEVEL": "2",
             "MYPYC_DEBUG_LEVEL": "0",
         }

@@ -108,7 +108,7 @@ class Auth(_Part):
 
 
 class Rule(_Part):
-    """One entry of the allow-list; proxy/devbox_proxy/rules.py has the grammar."""
+    """One entry of the allow-list; judge/rules.py has the grammar."""
 
     methods: tuple[str, ...] = ()
     """None: all."""

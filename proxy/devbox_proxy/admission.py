@@ -11,10 +11,10 @@ from ipaddress import ip_address
 from sys import intern
 from typing import NamedTuple
 
+from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
 from devbox_api.route import Route
 
-from .refusals import Refusal
 from .view import LIVE, Held, Known, Limits, Pod
 
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import structlog
 
+from devbox_api.judge.refusals import Refusal
+
 from . import connect_head, whereabouts
 from .admission import Refuse
 from .connect_head import ConnectRequest, HeadReader
@@ -19,7 +21,6 @@ from .egress import Grant
 from .exchange import new_request_id
 from .far_side import FarSide
 from .forwarder import Forwarder
-from .refusals import Refusal
 from .transports import Side
 from .tunnel import Stage, Tunnel
 from .upstream import where

@@ -7,11 +7,11 @@ place of llhttp, which takes more than a tunnel's head may be. Pure. Called by c
 import re
 from typing import Final, NamedTuple
 
+from devbox_api.judge.refusals import Refusal
+from devbox_api.judge.targets import Target, parse
 from devbox_api.names import TOKEN_PREFIX, token_digest
 
 from . import grammar, refusing, tokens
-from .refusals import Refusal
-from .targets import Target, parse
 
 ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _END: Final = b"\r\n\r\n"

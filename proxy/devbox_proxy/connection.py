@@ -13,11 +13,12 @@ from typing import Any, Final
 
 import structlog
 
+from devbox_api.judge.refusals import Refusal
+
 from . import metrics, relay
 from .exchange import Exchange, new_request_id
 from .gateway import Gateway
 from .reader import Begun, RequestReader
-from .refusals import Refusal
 from .transports import BUFFER, Transport, buffered
 from .upstream import where
 

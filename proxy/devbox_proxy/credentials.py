@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
 
+from devbox_api.judge import paths
+from devbox_api.judge.endpoints import Endpoint
 from devbox_api.judge.hosts import any_matches
 from devbox_common.credential import pair
 from devbox_common.redacted import Redacted
 
-from . import grammar, paths
-from .endpoints import Endpoint
+from . import grammar
 from .gateways import Api, Timeouts
 from .guard import Headers, RequestHead
 from .redact import Redactor

@@ -10,14 +10,14 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from devbox_api.judge.hosts import any_matches
+from devbox_api.judge.policies import EgressPolicy, networks, within
+from devbox_api.judge.targets import Target
 from devbox_common.addresses import embedded, never, numeric, translated
 from devbox_common.ranges import Address, Network
 
 from .floor import Floor
 from .lookups import THREADS, Lookups
-from .policies import EgressPolicy, networks, within
 from .settings import Egress, Upstreams
-from .targets import Target
 
 
 class Refused(Exception):

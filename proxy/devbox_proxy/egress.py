@@ -8,15 +8,16 @@ and again for as long as its tunnel is open.
 
 from dataclasses import dataclass
 
+from devbox_api.judge import policies, targets
+from devbox_api.judge.policies import EgressPolicy
+from devbox_api.judge.refusals import Refusal
+from devbox_api.judge.targets import Target
 from devbox_api.route import EgressBinding, Route
 
-from . import admission, policies, targets
+from . import admission
 from .admission import Caller, Case, Refuse, Subject, Wait, caller_of
 from .client_hello import Hello
 from .connect_head import ConnectRequest
-from .policies import EgressPolicy
-from .refusals import Refusal
-from .targets import Target
 from .view import Known, Limits
 
 

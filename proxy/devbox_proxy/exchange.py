@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from devbox_api.judge.refusals import Refusal
+
 from . import metrics, relay
 from .admission import Caller, Refuse, Wait
 from .audit import End
@@ -22,7 +24,6 @@ from .bodies import Answer, Upload
 from .gateway import Gateway
 from .identity import Decision, Forward
 from .reader import Begun
-from .refusals import Refusal
 from .relay import Framing, ResponseHead
 from .upstream import UpstreamConnection, UpstreamError, where
 

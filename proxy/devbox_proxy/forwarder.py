@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from devbox_api.judge.refusals import Refusal
 from devbox_common.clock import now
 
 from . import egress, metrics
@@ -22,7 +23,6 @@ from .destinations import Refused, Resolver, Unready, WayOut
 from .dialling import Attempts, Pair, first
 from .egress import Decision, Grant
 from .gateway import Gateway
-from .refusals import Refusal
 from .settings import Egress
 from .state import State
 from .turns import Turns

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from devbox_api.judge import paths
+from devbox_api.judge.refusals import Refusal
 from devbox_common.clock import now
 
-from . import admission, identity, metrics, paths
+from . import admission, identity, metrics
 from .admission import Caller, Refuse, Wait
 from .audit import AuditFull, AuditLog, End
 from .credentials import UpstreamRequest
@@ -22,7 +24,6 @@ from .heads import Heads
 from .identity import Decision, Forward
 from .memory import Memory
 from .reader import HeadLimits
-from .refusals import Refusal
 from .settings import Bounds, Timeouts
 from .state import State
 from .ticks import Ticks

@@ -9,13 +9,13 @@ import re
 from dataclasses import dataclass
 
 from devbox_api import route
+from devbox_api.judge.endpoints import Endpoint, base_path, parse_endpoint
+from devbox_api.judge.providers import NONE, Provider, provider
+from devbox_api.judge.rules import Rules, compile_rules
 from devbox_api.route import Auth, Gateway
 from devbox_common.trust import check_ca_bundle
 
 from . import grammar
-from .endpoints import Endpoint, base_path, parse_endpoint
-from .providers import NONE, Provider, provider
-from .rules import Rules, compile_rules
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import re
 import string
 from typing import Final
 
-from . import paths
+from devbox_api.judge import paths
 
 NO_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 """Methods that give a body no meaning (RFC 9110 9.3), though clients send one: an API may well leave it unread."""

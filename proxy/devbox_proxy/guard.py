@@ -7,8 +7,10 @@ the order of the checks is that of the threat list in docs/architecture.md.
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import grammar, paths
-from .refusals import Refusal
+from devbox_api.judge import paths
+from devbox_api.judge.refusals import Refusal
+
+from . import grammar
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Name and value of each line, in their order, the name as it was sent."""

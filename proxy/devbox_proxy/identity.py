@@ -8,15 +8,16 @@ Called by gateway.py for every request.
 from dataclasses import dataclass
 from sys import intern
 
+from devbox_api.judge import rules
+from devbox_api.judge.refusals import Refusal
+from devbox_api.judge.rules import Rules
 from devbox_api.route import Binding, Route
 
-from . import admission, audit, credentials, grammar, guard, rules, tokens
+from . import admission, audit, credentials, grammar, guard, tokens
 from .admission import Caller, Case, Refuse, Subject, Wait, caller_of
 from .credentials import Credential, UpstreamRequest
 from .gateways import Api
 from .guard import RequestHead
-from .refusals import Refusal
-from .rules import Rules
 from .tokens import Found
 from .view import LIVE, Known, Limits, Pod, Review
 

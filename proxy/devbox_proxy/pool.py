@@ -14,12 +14,12 @@ from typing import Any, Final
 
 import certifi
 
+from devbox_api.judge.refusals import Refusal
 from devbox_common.clock import now
 
 from .credentials import UpstreamRequest
 from .destinations import Refused, Resolver, Unready
 from .dialling import Attempts, first
-from .refusals import Refusal
 from .rounds import Rounds
 from .settings import Timeouts
 from .upstream import BufferedUpstreamConnection, UpstreamConnection, UpstreamError

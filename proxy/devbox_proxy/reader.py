@@ -10,10 +10,11 @@ from typing import Final, NamedTuple, Protocol
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from devbox_api.judge.refusals import Refusal
+
 from . import grammar, heads
 from .guard import RequestHead
 from .heads import Cut, Heads
-from .refusals import Refusal
 
 OVERHEAD: Final = (512 * 1024, 32)
 """Bytes besides the body itself, in chunk framing and trailers: so many (two reads), and so many times the body's length. One-byte

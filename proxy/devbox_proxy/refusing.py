@@ -7,7 +7,7 @@ from typing import Final
 
 import orjson
 
-from .refusals import Refusal
+from devbox_api.judge.refusals import Refusal
 
 ANTHROPIC_TYPES: Final = {
     400: "invalid_request_error",

@@ -11,10 +11,11 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from devbox_api.judge.refusals import Refusal
+
 from . import grammar, refusing
 from .credentials import Endpoint, UpstreamRequest
 from .guard import Headers, RequestHead
-from .refusals import Refusal
 
 _LEADING: Final = frozenset({b"location", b"content-location", b"link"})
 _LINK: Final = re.compile(rb"<([^<>]*)>")

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 import uvloop
 
+from devbox_api.judge.policies import networks
 from devbox_common.addresses import nat64_prefix
 from devbox_common.clock import CLOCK
 from devbox_common.collector import settle
@@ -33,7 +34,6 @@ from .forwarder import Forwarder
 from .gateway import Gateway
 from .lines import LineWriter, take_over_logging
 from .memory import keep_heaps_trimmable
-from .policies import networks
 from .pool import Upstreams, tls_context
 from .reviews import Reviewer
 from .server import DataPort, EgressPort

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from devbox_api import names
 from devbox_api.judge.hosts import parse_grant
+from devbox_api.judge.policies import compile_egress
 from devbox_api.route import CONFINED, MAX_REQUEST_BODY, REDACT_RESPONSES, RULES, USER_IN_SECRET, Egress, Floor, Gateway, Route
 from devbox_common.clock import CLOCK, now
 from devbox_common.credential import Flaw, judge
@@ -24,7 +25,6 @@ from devbox_common.mirror import Key, Mirror
 from . import floor
 from .credentials import Credential
 from .gateways import compile_gateway
-from .policies import compile_egress
 from .view import LIVE, Known, Pod
 
 SUPPORTED: Final = frozenset({RULES, MAX_REQUEST_BODY, REDACT_RESPONSES, USER_IN_SECRET, CONFINED})

@@ -13,11 +13,12 @@ from urllib.parse import unquote_plus, unquote_to_bytes
 
 import orjson
 
+from devbox_api.judge import paths
+from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
 
-from . import grammar, paths
+from . import grammar
 from .guard import Headers, RequestHead
-from .refusals import Refusal
 
 _UNDERSCORE, _PERCENT, _SPACE = b"_% "
 """Every carrier has one of them: the prefix, an escape, or what stands behind `Basic`."""

@@ -11,6 +11,8 @@ from operator import is_
 from time import monotonic as now
 from typing import TYPE_CHECKING, Final
 
+from devbox_api.judge.refusals import Refusal
+
 from . import client_hello, egress, metrics
 from .admission import For, Refuse, Wait
 from .audit import End
@@ -19,7 +21,6 @@ from .connect_head import ConnectRequest
 from .egress import Grant
 from .far_side import FarSide
 from .forwarder import Forwarder
-from .refusals import Refusal
 
 if TYPE_CHECKING:
     from .connect import ConnectConnection

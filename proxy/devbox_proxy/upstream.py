@@ -9,8 +9,9 @@ from typing import Any, Final, Protocol
 import structlog
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from devbox_api.judge.refusals import Refusal
+
 from . import grammar, relay
-from .refusals import Refusal
 from .relay import Framing, ResponseHead
 from .rounds import Rounds
 from .transports import BUFFER, LARGE, SMALL, Transport, buffered

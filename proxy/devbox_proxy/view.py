@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
+from devbox_api.judge.policies import EgressPolicy
 from devbox_api.route import Binding, EgressBinding, Route
 
 from .credentials import Credential
 from .gateways import Api
-from .policies import EgressPolicy
 
 LIVE: Final = inf
 """A mirror's `as_of` while its watch is open: changes arrive as they happen."""

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from time import monotonic as now
 from typing import Final, TypeVar
 
+from devbox_api.judge.refusals import Refusal
+
 from .admission import For, Refuse, Subject, Wait
-from .refusals import Refusal
 from .reviews import Reviewer
 from .state import State
 

@@ -11,7 +11,7 @@ import orjson
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from devbox_proxy.refusals import Refusal
+from devbox_api.judge.refusals import Refusal
 from devbox_proxy.upstream import UpstreamConnection, UpstreamError
 
 from .playbook import Play, Pool, Pools, Transport, request

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from devbox_api.judge.policies import compile_egress
+from devbox_api.judge.refusals import Refusal
+from devbox_api.judge.targets import parse
 from devbox_api.names import token_digest
 from devbox_api.route import Egress, EgressBinding, Route
 from devbox_proxy.admission import For, Refuse, Wait
 from devbox_proxy.client_hello import Hello
 from devbox_proxy.connect_head import ConnectRequest
 from devbox_proxy.egress import Decision, Grant, decide, wrong_hello
-from devbox_proxy.policies import compile_egress
-from devbox_proxy.refusals import Refusal
-from devbox_proxy.targets import parse
 from devbox_proxy.view import Known, Limits
 
 from .test_identity import CURRENT, LIMITS, NOW, POD, ROUTE, jwt, known

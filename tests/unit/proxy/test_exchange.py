@@ -10,10 +10,10 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from devbox_api.judge.refusals import Refusal
 from devbox_proxy.connection import FAREWELL_SECONDS, Connection
 from devbox_proxy.exchange import LINGER_SECONDS, Exchange
 from devbox_proxy.reader import RequestReader
-from devbox_proxy.refusals import Refusal
 from devbox_proxy.relay import DISCARDED
 from devbox_proxy.upstream import UpstreamConnection, UpstreamError
 

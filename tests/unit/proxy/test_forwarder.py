@@ -8,14 +8,14 @@ from typing import Any, cast
 
 import pytest
 
+from devbox_api.judge.refusals import Refusal
+from devbox_api.judge.targets import Target
 from devbox_proxy.admission import Refuse
 from devbox_proxy.destinations import Refused, Unready, WayOut
 from devbox_proxy.egress import Grant
 from devbox_proxy.far_side import FarSide
 from devbox_proxy.forwarder import Forwarder
-from devbox_proxy.refusals import Refusal
 from devbox_proxy.settings import Egress
-from devbox_proxy.targets import Target
 from devbox_proxy.turns import Turns
 from devbox_proxy.view import Limits
 

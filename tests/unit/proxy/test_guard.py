@@ -2,8 +2,8 @@
 
 import pytest
 
+from devbox_api.judge.refusals import Refusal
 from devbox_proxy.guard import RequestHead, check
-from devbox_proxy.refusals import Refusal
 
 
 def head(target: bytes = b"/v1/messages", method: str = "POST", version=(1, 1), **headers: str) -> RequestHead:  # type: ignore[no-untyped-def]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from devbox_api.judge.refusals import Refusal
 from devbox_api.names import audience, token_digest
 from devbox_api.route import Auth, Binding, DevboxRef, Gateway, PodRef, Route, Rule
 from devbox_common.redacted import Redacted
@@ -14,7 +15,6 @@ from devbox_proxy.credentials import Credential
 from devbox_proxy.gateways import Api, compile_gateway
 from devbox_proxy.guard import RequestHead
 from devbox_proxy.identity import Decision, Forward, decide
-from devbox_proxy.refusals import Refusal
 from devbox_proxy.view import LIVE, Known, Limits, Pod, Review
 
 LIMITS = Limits()

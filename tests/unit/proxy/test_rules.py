@@ -4,9 +4,9 @@ import time
 
 import pytest
 
+from devbox_api.judge.paths import METHODS
+from devbox_api.judge.rules import compile_rules
 from devbox_api.route import Rule
-from devbox_proxy.paths import METHODS
-from devbox_proxy.rules import compile_rules
 
 
 def allowed(rule: str, path: str) -> bool:

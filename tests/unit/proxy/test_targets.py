@@ -2,7 +2,7 @@
 
 import pytest
 
-from devbox_proxy.targets import Target, name, parse
+from devbox_api.judge.targets import Target, name, parse
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
 from devbox_proxy import grammar
 from devbox_proxy.guard import RequestHead
-from devbox_proxy.refusals import Refusal
 from devbox_proxy.tokens import IN_QUERY, Found, find
 
 

@@ -10,6 +10,8 @@ from typing import Any, cast
 
 import pytest
 
+from devbox_api.judge.policies import compile_egress
+from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
 from devbox_proxy.admission import Refuse
 from devbox_proxy.audit import AuditLog
@@ -21,8 +23,6 @@ from devbox_proxy.far_side import FarSide
 from devbox_proxy.floor import Floor
 from devbox_proxy.forwarder import Forwarder
 from devbox_proxy.gateway import Gateway
-from devbox_proxy.policies import compile_egress
-from devbox_proxy.refusals import Refusal
 from devbox_proxy.settings import Bounds, Egress
 from devbox_proxy.tunnel import ACCESS_DENIED, HELD, Stage
 from devbox_proxy.view import Known, Limits, Review

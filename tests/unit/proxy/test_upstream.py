@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from devbox_api.judge.endpoints import parse_endpoint
+from devbox_api.judge.policies import networks
+from devbox_api.judge.refusals import Refusal
 from devbox_common.redacted import Redacted
 from devbox_proxy import relay
 from devbox_proxy.credentials import UpstreamRequest
 from devbox_proxy.destinations import Policy, Resolver
-from devbox_proxy.endpoints import parse_endpoint
 from devbox_proxy.floor import Floor
-from devbox_proxy.policies import networks
 from devbox_proxy.pool import IDLE_SECONDS, Upstreams, tls_context
 from devbox_proxy.redact import Redactor
-from devbox_proxy.refusals import Refusal
 from devbox_proxy.relay import Framing, ResponseHead
 from devbox_proxy.settings import Timeouts
 from devbox_proxy.upstream import UpstreamConnection, UpstreamError

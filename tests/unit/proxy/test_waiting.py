@@ -3,10 +3,10 @@
 import asyncio
 from typing import Any, cast
 
+from devbox_api.judge.refusals import Refusal
 from devbox_proxy.admission import For, Refuse, Wait
 from devbox_proxy.destinations import WayOut
 from devbox_proxy.forwarder import Forwarder
-from devbox_proxy.refusals import Refusal
 from devbox_proxy.settings import Egress
 from devbox_proxy.view import Limits
 from devbox_proxy.waiting import Waiting

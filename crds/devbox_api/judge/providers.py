@@ -20,7 +20,7 @@ class Provider:
     key_protocols: tuple[bytes, ...] = ()
     """How WebSocket subprotocols begin, in lower case, that hold one: removed likewise."""
     more_key_headers: frozenset[bytes] = frozenset()
-    """Headers in which it takes a credential, besides those that no API gets of a client's (grammar.CREDENTIAL_HEADERS)."""
+    """Headers in which it takes a credential, besides those that no API gets of a client's (the gateway's grammar.py has them)."""
     query_header: bytes | None = None
     """Where the credential goes if the client put its token into the query, as this API lets it."""
     key_header_for: tuple[tuple[str, bytes], ...] = ()

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import NamedTuple, Protocol
 
-from devbox_api.judge.hosts import any_matches
-
+from .hosts import any_matches
 from .refusals import Refusal
 from .targets import Address, Target
 
