@@ -52,6 +52,7 @@ class Reason(StrEnum):
     SECRET_INVALID = "SecretInvalid"  # noqa: S105
     SECRET_FORBIDDEN = "SecretForbidden"  # noqa: S105
     NAMESPACE_RESERVED = "NamespaceReserved"
+    IMAGE_MISSING = "ImageMissing"
     VOLUME_NOT_FOUND = "VolumeNotFound"
     VOLUME_NOT_MOUNTABLE = "VolumeNotMountable"
     EGRESS_POLICY_NOT_FOUND = "EgressPolicyNotFound"
@@ -178,6 +179,11 @@ REASONS: Final[dict[Reason, Meaning]] = {
         (_C.ACCEPTED,),
         "The Devbox is in a namespace of the system (kube-…), the release or its credentials, where none is made.",
         "Create it in another namespace.",
+    ),
+    Reason.IMAGE_MISSING: Meaning(
+        (_C.ACCEPTED,),
+        "The Devbox names no image, and the chart has no default one. A pod that runs goes on.",
+        "Set spec.image; or an administrator sets the chart's devboxes.defaultImage.",
     ),
     Reason.VOLUME_NOT_FOUND: Meaning(
         (_C.ACCEPTED,), "A PersistentVolumeClaim or ConfigMap of spec.volumes does not exist.", "Create it."

@@ -274,19 +274,20 @@ class DevboxSpec(ApiModel):
         )
     )
 
-    image: str = Field(
+    image: str | None = Field(
+        default=None,
         min_length=1,
         max_length=1024,
         json_schema_extra=rules(cel("!self.matches('[[:space:]]')", "write an image reference without spaces"), PLAIN),
     )
-    """The container's image."""
+    """The container's image; the chart's devboxes.defaultImage, unless set."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     """As in a container."""
     image_pull_secrets: tuple[LocalObjectReference, ...] = Field(
         default=(), max_length=16, json_schema_extra=rules(list_type="map", list_map_keys=["name"])
     )
     command: tuple[Annotated[str, Field(max_length=32768)], ...] | None = Field(default=None, max_length=256)
-    """As in a container; e.g. [sleep, infinity] for a devbox that is worked in by exec."""
+    """As in a container; e.g. [sleep, infinity] for a devbox that is worked in by exec. Without image, command and args: one that stays."""
     args: tuple[Annotated[str, Field(max_length=32768)], ...] | None = Field(default=None, max_length=256)
     working_dir: AbsolutePath | None = None
     env: tuple[EnvVar, ...] = Field(

@@ -48,6 +48,8 @@ SCHEDULING_GATE: Final = f"{GROUP}/tokens"
 AGENT_SERVICE_ACCOUNT: Final = "devbox-agent"
 CONTAINER: Final = "devbox"
 HOME: Final = "/home/devbox"
+STAY: Final = ("sh", "-c", 'trap "exit 0" TERM INT; while :; do sleep 3600 & wait $!; done')
+"""The command of a devbox that is worked in by exec: it does nothing, and ends at once when it is told to."""
 INIT_CONTAINER: Final = "devbox-init"
 """The container, and the command of the image: holds the agent back until confinement is seen to work."""
 INIT_NOT_ENFORCED: Final = 3

@@ -66,20 +66,29 @@ class Desired:
 
 def compile_devbox(snapshot: Snapshot, settings: Settings) -> Desired:
     """The whole of it."""
-    spec_hash = pod.spec_hash(snapshot.devbox, settings.release_namespace, snapshot.system.service_ips)
+    spec_hash = pod.spec_hash(snapshot.devbox, settings, snapshot.system.service_ips)
     bindings = tuple(_bindings(snapshot, settings.release_namespace))
     egress = _egress(snapshot)
     document, problem = (None, egress) if isinstance(egress, Problem) else (egress, None)
     documents = {name for binding in bindings for name in (binding.gateway, binding.credential) if name}
     documents |= {document} if document else set()
     endings = lingering.endings(snapshot, settings)
+    refused = _namespace(snapshot, settings) or _image(snapshot, settings) or _volumes(snapshot)
     return Desired(
         bindings=bindings,
-        refused=_namespace(snapshot, settings) or _volumes(snapshot),
+        refused=refused,
         missing=tuple(sorted(name for name in documents if name not in snapshot.documents)),
-        step=lifecycle.plan(snapshot.devbox, snapshot.pods, spec_hash, snapshot.now, init.digest(settings), endings=endings),
+        step=lifecycle.plan(
+            snapshot.devbox,
+            snapshot.pods,
+            spec_hash,
+            snapshot.now,
+            init.digest(settings),
+            endings=endings,
+            possible=refused is None,
+        ),
         spec_hash=spec_hash,
-        spec_fields=pod.spec_fields(snapshot.devbox, snapshot.system.service_ips),
+        spec_fields=pod.spec_fields(snapshot.devbox, settings, snapshot.system.service_ips),
         egress=document,
         egress_problem=problem,
     )
@@ -148,6 +157,16 @@ def _namespace(snapshot: Snapshot, settings: Settings) -> Problem | None:
         Reason.NAMESPACE_RESERVED,
         f"no devboxes are made in {namespace}: namespaces of the system (kube-…) and of the release hold what no devbox may be near; "
         "create the Devbox in another namespace",
+    )
+
+
+def _image(snapshot: Snapshot, settings: Settings) -> Problem | None:
+    if pod.completed(snapshot.devbox.box.spec, settings).image:
+        return None
+    return Problem(
+        Reason.IMAGE_MISSING,
+        "spec.image is not set, and this cluster's devbox-gateway has no default image; set spec.image, or an administrator sets the "
+        "chart's value devboxes.defaultImage",
     )
 
 

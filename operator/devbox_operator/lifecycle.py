@@ -46,6 +46,8 @@ class Replace:
 
     pod: PodView
     why: str
+    runs: bool = False
+    """Its agent may be at work, and nothing is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,13 @@ def plan(
     wanted_init: str = "",
     *,
     endings: Endings = Endings(),  # noqa: B008 (frozen)
+    possible: bool = True,
 ) -> Step:
-    """What to do about the Devbox's pod. (`wanted_init`: init.digest.)"""
+    """What to do about the Devbox's pod. (`wanted_init`: init.digest. Not `possible`: no pod can be made of the spec.)"""
     mine = own(view, pods)
     step = _next(view, mine, (wanted_hash, wanted_init), now, endings)
+    if isinstance(step, Replace) and step.runs and not possible:
+        return Keep(step.pod)  # no other would follow
     if not isinstance(step, Create):
         return step
     # Whatever became of the newest one: an older pod may have been left behind on a node that was lost, and still write.
@@ -117,7 +122,9 @@ def _next(view: DevboxView, mine: list[PodView], wanted: tuple[str, str], now: d
     if current.ended:
         return _after_end(view, current, known, now)
     if view.restarted_at and view.restarted_at != current.restarted_at:
-        return Replace(current, "a restart was asked for (devbox-gateway.io/restarted-at)")
+        return Replace(
+            current, "a restart was asked for (devbox-gateway.io/restarted-at)", runs=not (current.gated or current.held)
+        )
     if (current.gated or current.held) and (current.spec_hash, current.init_hash) != wanted:
         return Replace(current, "the spec changed before the agent was started")
     return Keep(current)

@@ -36,7 +36,9 @@ def gateway_url(release_namespace: str) -> str:
 def pod(view: DevboxView, incarnation: int, settings: Settings, service_ips: tuple[str, ...]) -> Object:
     """The Pod to post."""
     box, name, release_namespace = view.box, pod_name(view.box, incarnation), settings.release_namespace
-    spec = pod_spec(box.spec, name, release_namespace, service_ips) | {"initContainers": [init.container(settings)]}
+    spec = pod_spec(completed(box.spec, settings), name, release_namespace, service_ips) | {
+        "initContainers": [init.container(settings)]
+    }
     pull = dict.fromkeys((*(secret.name for secret in box.spec.image_pull_secrets), *settings.image.pull_secrets))
     if pull:
         spec["imagePullSecrets"] = [{"name": secret} for secret in pull]
@@ -47,8 +49,8 @@ def pod(view: DevboxView, incarnation: int, settings: Settings, service_ips: tup
         "linkerd.io/inject": "disabled",
         "kuma.io/sidecar-injection": "disabled",
         names.INCARNATION_ANNOTATION: str(incarnation),
-        names.SPEC_HASH_ANNOTATION: spec_hash(view, release_namespace, service_ips),
-        names.SPEC_FIELDS_ANNOTATION: json.dumps(spec_fields(view, service_ips)),
+        names.SPEC_HASH_ANNOTATION: spec_hash(view, settings, service_ips),
+        names.SPEC_FIELDS_ANNOTATION: json.dumps(spec_fields(view, settings, service_ips)),
         names.INIT_HASH_ANNOTATION: init.digest(settings),
     }
     if view.restarted_at:
@@ -78,24 +80,35 @@ def owner_reference(box: Devbox) -> Object:
     return {"apiVersion": names.API_VERSION, "kind": "Devbox", "name": box.name, "uid": box.uid}
 
 
-def spec_hash(view: DevboxView, release_namespace: str, service_ips: tuple[str, ...]) -> str:
+def completed(spec: DevboxSpec, settings: Settings) -> DevboxSpec:
+    """The spec with what it leaves to the release. (Without an image of its own nobody knows what the image's command does: one that
+    stays takes its place. A release without a default leaves the image empty, and the Devbox is refused.)"""
+    if spec.image is not None:
+        return spec
+    command = names.STAY if spec.command is None and spec.args is None else spec.command
+    return spec.model_copy(update={"image": settings.devboxes.default_image, "command": command})
+
+
+def spec_hash(view: DevboxView, settings: Settings, service_ips: tuple[str, ...]) -> str:
     """Changes exactly when a running pod is not what the spec asks for any more."""
     metadata = view.box.spec.pod_metadata
     return content_hash(
         {
-            "spec": pod_spec(view.box.spec, "", release_namespace, service_ips),
+            "spec": pod_spec(completed(view.box.spec, settings), "", settings.release_namespace, service_ips),
             "metadata": metadata.model_dump(mode="json") if metadata else None,
         }
     )
 
 
-def spec_fields(view: DevboxView, service_ips: tuple[str, ...]) -> dict[str, str]:
+def spec_fields(view: DevboxView, settings: Settings, service_ips: tuple[str, ...]) -> dict[str, str]:
     """What `spec_hash` is made of, by field: a short hash each, so that a restart that is required can be told by its reasons."""
     live = {"gateways", "egress_policy_ref", "image_pull_secrets"}
     fields: dict[str, Any] = view.box.spec.model_dump(mode="json", by_alias=True, exclude=live, exclude_none=True)
     fields["terminationGracePeriodSeconds"] = grace(view.box.spec)
     fields["gateways"] = [one.model_dump(mode="json", include={"name", "aliases"}) for one in view.box.spec.gateways]
     named = {f"spec.{field}": value for field, value in fields.items()} | {"the gateway's address": list(service_ips)}
+    if view.box.spec.image is None:
+        named["the chart's default image"] = settings.devboxes.default_image
     return {field: content_hash(value)[:8] for field, value in sorted(named.items())}
 
 
@@ -106,7 +119,7 @@ def grace(spec: DevboxSpec) -> int:
 
 
 def pod_spec(spec: DevboxSpec, name: str, release_namespace: str, service_ips: tuple[str, ...]) -> dict[str, Any]:
-    """`spec` of the Pod, but for what comes from the release and not from the Devbox. `name` is also the token Secret's."""
+    """`spec` of the Pod, made of a completed one, but for the release's own init container. `name` is also the token Secret's."""
     host = names.gateway_host(release_namespace)
     result: dict[str, Any] = {
         "schedulingGates": [{"name": names.SCHEDULING_GATE}],

@@ -86,6 +86,13 @@ class Image(SettingsModel):
         return repository(image) in {repository(self.reference), *self.mirrors}
 
 
+class Devboxes(SettingsModel):
+    """What a Devbox has that says nothing else."""
+
+    default_image: str = Field(default="", pattern=r"^\S*$")
+    """Empty: none, and one without an image is not accepted."""
+
+
 class Egress(SettingsModel):
     """What is done about ways around the gateway."""
 
@@ -141,6 +148,7 @@ class Settings(SettingsModel):
     ca_bundle: CaBundle = CaBundle()
     source_secrets: Literal["All", "Named"] = "All"
     image: Image
+    devboxes: Devboxes = Devboxes()
     egress: Egress = Egress()
     lease: Lease = Lease()
     keeping: Keeping = Keeping()

@@ -172,7 +172,7 @@ async def test_a_devbox_that_does_not_come(release: Release) -> None:
 
 
 BAD: dict[str, tuple[type[DevboxGatewayError], str, dict[str, Any]]] = {
-    "no image": (InvalidError, "name an image", {"image": None}),
+    "an empty image": (InvalidError, "spec.image", {"image": ""}),
     "an image with a space": (InvalidError, "spec.image", {"image": "a b"}),
     "a name of a gateway in lower case": (
         InvalidError,

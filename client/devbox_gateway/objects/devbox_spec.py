@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from devbox_api import names
 from devbox_gateway.errors import InvalidError
 from devbox_gateway.kube.session import Object
 
 from .base import text
 
-STAY: Final = ["sh", "-c", 'trap "exit 0" TERM INT; while :; do sleep 3600 & wait $!; done']
-"""What runs in a devbox that is worked in by exec: it does nothing, and ends at once when it is told to."""
 VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 ARCHITECTURES: Final = {"x86_64": "amd64", "amd64": "amd64", "arm64": "arm64", "aarch64": "arm64"}
 SIZES: Final = ("X_SMALL", "SMALL", "MEDIUM", "LARGE", "X_LARGE", "XX_LARGE")
@@ -107,7 +106,7 @@ def _command(command: Sequence[str] | None, entrypoint: str | None) -> list[str]
     if entrypoint is not None:
         return ["sh", "-c", text("entrypoint", entrypoint)]
     if command is None:
-        return STAY
+        return list(names.STAY)
     if isinstance(command, str) or not command:
         raise InvalidError("command", 'write a list, e.g. ["python", "agent.py"]')
     return [text("command", part) for part in command]

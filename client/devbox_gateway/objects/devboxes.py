@@ -239,7 +239,7 @@ def _manifest(where: Reference, content: Object, notes: Mapping[str, str]) -> Ob
 def devbox_error(error: InvalidError) -> InvalidError:
     """In the words of who called: a chart that is too old is said so."""
     if error.field == "spec.image" and "Required" in error.message:
-        return InvalidError("image", "name an image: the cluster's chart sets no devboxes.defaultImage")
+        return InvalidError("image", "name an image: the cluster's chart is of a version that has no default image")
     return error
 
 

@@ -9,7 +9,7 @@ import pytest
 from devbox_api import names
 from devbox_api.conditions import REASONS, Reason
 from devbox_api.devbox import DevboxStatus
-from devbox_operator import network
+from devbox_operator import lifecycle, network
 from devbox_operator.attach import Attached
 from devbox_operator.compile import compile_devbox, new_pod
 from devbox_operator.conditions import Regarding, events, merge
@@ -17,7 +17,7 @@ from devbox_operator.credentials import Problem
 from devbox_operator.initview import InitView
 from devbox_operator.lifecycle import Create, Keep
 from devbox_operator.model import FORBIDDEN, INVALID, NOT_FOUND, UNREADABLE, PolicyView, System
-from devbox_operator.settings import Settings
+from devbox_operator.settings import Devboxes, Settings
 from devbox_operator.status import Outcome, devbox_status, difference
 
 CREDENTIAL = names.credential_name("team-a", "anthropic", "api-key")
@@ -343,3 +343,27 @@ def test_conditions_carry_only_reasons_of_their_type(snapshot: Any, pod: Any, de
         for condition in devbox_status(shot, compile_devbox(shot, settings), outcome, settings).conditions:
             if condition.type not in ("Ready", "Stalled", "Reconciling"):
                 assert condition.type in REASONS[Reason(condition.reason)].types, condition
+
+
+def test_a_devbox_without_an_image_needs_a_default_one(snapshot: Any, pod: Any, devbox: Any, settings: Settings) -> None:
+    some = settings.model_copy(update={"devboxes": Devboxes(default_image="r.example/devbox:1")})
+    other = settings.model_copy(update={"devboxes": Devboxes(default_image="r.example/devbox:2")})
+    view = devbox(spec={"image": None}, status={"incarnation": 1}, annotations={"devbox-gateway.io/restarted-at": "1"})
+    missing = compile_devbox(snapshot(view), settings)
+    assert missing.refused is not None
+    assert missing.refused.reason == Reason.IMAGE_MISSING
+    assert "set spec.image" in missing.refused.message
+    assert "devboxes.defaultImage" in missing.refused.message
+    desired = compile_devbox(snapshot(view), some)
+    assert desired.refused is None
+    runs = pod(view, spec_hash=desired.spec_hash, spec_fields=desired.spec_fields)
+    assert isinstance(compile_devbox(snapshot(view, pods=(runs,)), some).step, lifecycle.Replace), "a restart was asked for"
+    assert compile_devbox(snapshot(view, pods=(runs,)), settings).step == Keep(runs), "and waits where no other could follow"
+    current = replace(runs, restarted_at="1")
+    shot = snapshot(view, pods=(current,))
+    for chosen, expected in ((some, "False"), (other, "True")):
+        desired = compile_devbox(shot, chosen)
+        assert desired.step == Keep(current), "it goes on"
+        found = {c.type: c for c in devbox_status(shot, desired, Outcome(1, 0, current, DONE), chosen).conditions}
+        assert found["RestartRequired"].status == expected
+    assert found["RestartRequired"].message.startswith("the chart's default image changed after pod")

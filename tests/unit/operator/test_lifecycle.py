@@ -105,6 +105,10 @@ def test_replacing(devbox: Any, pod: Any, changes: Any, annotations: Any, replac
     view = devbox(annotations=annotations)
     step = lifecycle.plan(view, [pod(view, **changes)], "hash", NOW)
     assert isinstance(step, Replace if replaced else Keep)
+    step = lifecycle.plan(view, [pod(view, **changes)], "hash", NOW, possible=False)
+    assert isinstance(step, Replace if replaced and "gates" in changes else Keep), (
+        "one that runs is kept where none could follow"
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from devbox_api import names
 from devbox_operator import init, pod
-from devbox_operator.settings import Egress, Image, Settings
+from devbox_operator.settings import Devboxes, Egress, Image, Settings
 
 IPS = ("10.96.0.9", "fd00::9")
 SETTINGS = Settings(release_namespace="rel", credentials_namespace="rel-credentials", image=Image(reference="r.example/gw:1"))
@@ -112,7 +112,7 @@ def test_pull_secrets_are_the_devboxs_and_the_releases(devbox: Any) -> None:
     found = pod.pod(view, 1, settings, IPS)["spec"]["imagePullSecrets"]
     assert [secret["name"] for secret in found] == ["own", "both", "release"]
     assert (
-        pod.spec_hash(view, "rel", IPS)
+        pod.spec_hash(view, SETTINGS, IPS)
         == pod.pod(view, 1, SETTINGS, IPS)["metadata"]["annotations"][names.SPEC_HASH_ANNOTATION]
     )
 
@@ -179,22 +179,53 @@ def test_the_users_fields_arrive(devbox: Any) -> None:
     ids=["image", "a new name", "labels", "the gateway's address"],
 )
 def test_what_a_running_pod_can_not_take_up_changes_the_hash(devbox: Any, change: dict[str, Any], ips: tuple[str, ...]) -> None:
-    before = pod.spec_hash(devbox(spec={"gateways": GATEWAYS}), "rel", IPS)
-    assert pod.spec_hash(devbox(spec={"gateways": GATEWAYS, **change}), "rel", ips) != before
+    before = pod.spec_hash(devbox(spec={"gateways": GATEWAYS}), SETTINGS, IPS)
+    assert pod.spec_hash(devbox(spec={"gateways": GATEWAYS, **change}), SETTINGS, ips) != before
 
 
 def test_every_field_that_changes_the_hash_is_named(devbox: Any) -> None:
-    before = pod.spec_fields(devbox(spec={"gateways": GATEWAYS}), IPS)
+    before = pod.spec_fields(devbox(spec={"gateways": GATEWAYS}), SETTINGS, IPS)
     more = [*GATEWAYS, {"name": "NEW", "gatewayRef": {"name": "n"}}]
-    after = pod.spec_fields(devbox(spec={"gateways": more, "image": "r.example/other:2", "workingDir": "/w"}), ("10.96.0.10",))
+    after = pod.spec_fields(
+        devbox(spec={"gateways": more, "image": "r.example/other:2", "workingDir": "/w"}), SETTINGS, ("10.96.0.10",)
+    )
     changed = {field for field in before.keys() | after.keys() if before.get(field) != after.get(field)}
     assert changed == {"spec.gateways", "spec.image", "spec.workingDir", "the gateway's address"}
     other = [{**GATEWAYS[0], "gatewayRef": {"name": "b"}, "secretRef": {"name": "s"}}, GATEWAYS[1]]
-    assert pod.spec_fields(devbox(spec={"gateways": other, "egressPolicyRef": {"name": "web"}}), IPS) == before
+    assert pod.spec_fields(devbox(spec={"gateways": other, "egressPolicyRef": {"name": "web"}}), SETTINGS, IPS) == before
 
 
 def test_another_secret_or_gateway_behind_a_name_needs_no_restart(devbox: Any) -> None:
-    before = pod.spec_hash(devbox(spec={"gateways": GATEWAYS}), "rel", IPS)
+    before = pod.spec_hash(devbox(spec={"gateways": GATEWAYS}), SETTINGS, IPS)
     other = [{**GATEWAYS[0], "gatewayRef": {"name": "b"}, "secretRef": {"name": "s"}}, GATEWAYS[1]]
-    assert pod.spec_hash(devbox(spec={"gateways": other}), "rel", IPS) == before
-    assert pod.spec_hash(devbox(spec={"gateways": GATEWAYS}, annotations={"x": "y"}), "rel", IPS) == before
+    assert pod.spec_hash(devbox(spec={"gateways": other}), SETTINGS, IPS) == before
+    assert pod.spec_hash(devbox(spec={"gateways": GATEWAYS}, annotations={"x": "y"}), SETTINGS, IPS) == before
+
+
+def with_default(image: str) -> Settings:
+    return SETTINGS.model_copy(update={"devboxes": Devboxes(default_image=image)})
+
+
+def test_a_devbox_without_an_image_has_the_releases_and_a_command_that_stays(devbox: Any) -> None:
+    settings = with_default("r.example/devbox:1")
+
+    def container(**spec: Any) -> dict[str, Any]:
+        made: dict[str, Any] = pod.pod(devbox(spec={"image": None, **spec}), 1, settings, IPS)["spec"]["containers"][0]
+        return made
+
+    assert (container()["image"], container()["command"]) == ("r.example/devbox:1", list(names.STAY))
+    assert container(command=["agent"])["command"] == ["agent"]
+    assert "command" not in container(args=["--serve"]), "arguments are for the image's own command"
+    assert container(image="own:1")["image"] == "own:1"
+    assert "command" not in container(image="own:1"), "nor is one of the Devbox's own image known"
+
+
+def test_another_default_image_asks_for_a_restart_of_those_that_have_it(devbox: Any) -> None:
+    old, new, none = with_default("r.example/devbox:1"), with_default("r.example/devbox:2"), with_default("")
+    view, own = devbox(spec={"image": None}), devbox(spec={"image": "r.example/devbox:1", "command": list(names.STAY)})
+    assert pod.spec_hash(view, old, IPS) != pod.spec_hash(view, new, IPS)
+    before, after = pod.spec_fields(view, old, IPS), pod.spec_fields(view, new, IPS)
+    assert {field for field in before if before[field] != after[field]} == {"the chart's default image"}
+    assert len({pod.spec_hash(own, settings, IPS) for settings in (old, new, none)}) == 1
+    assert pod.spec_hash(own, new, IPS) == pod.spec_hash(view, old, IPS), "what runs is the same"
+    assert pod.spec_fields(own, old, IPS) == pod.spec_fields(own, none, IPS)
