@@ -21,4 +21,5 @@ BEGIN, WORK, MANAGE, OTHER = "Begin", "Devboxes", "What they use", "More"
 VERBS: Final = {
     "ls": Entry("look:ls", "List devboxes", WORK),
     "get": Entry("look:get", "Show one devbox", WORK),
+    "explain": Entry("explain:explain", "Would a request pass, and why", OTHER),
 }

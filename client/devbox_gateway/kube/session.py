@@ -74,11 +74,12 @@ class Session:
         body: Object | list[Any] | None = None,
         *,
         kind: str = "application/json",
+        accept: str = "application/json",
         seconds: float = SECONDS,
     ) -> Object:
         """One answer. Raises the errors of errors.py; what was refused in passing (busy, restarting) is asked again."""
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Accept": "application/json", **({"Content-Type": kind} if data is not None else {})}
+        headers = {"Accept": accept, **({"Content-Type": kind} if data is not None else {})}
         tries = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, Refused) and error.again),
             stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_after_delay(seconds),

@@ -1,0 +1,161 @@
+"""A request by way of one of the devbox's gateways, judged in the gateway's order: the request, its API, the rules, the credential.
+
+Goes in: `Seen`, one entry of `spec.gateways`, the request. Comes out: a `Way`. Pure. Called by judging.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from devbox_api.judge import paths
+from devbox_api.judge.endpoints import Endpoint, base_path, parse_endpoint
+from devbox_api.judge.hosts import any_matches, parse_grant
+from devbox_api.judge.refusals import Refusal
+from devbox_api.judge.rules import allowed, compile_rules
+from devbox_api.names import ALLOWED_HOSTS_ANNOTATION
+
+from .answer import Verdict, Way
+from .asked import Asked
+from .seen import Missing, Object, Seen, condition, secret_of, where
+
+
+@dataclass(frozen=True)
+class _Rule:
+    methods: tuple[str, ...]
+    paths: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.methods) or 'every method'} on {', '.join(self.paths)}"
+
+
+def judge(seen: Seen, binding: Mapping[str, Any], request: Asked) -> Way:
+    """What the gateway says to it."""
+    by = f"gateway {binding['name']}"
+
+    def no(refusal: Refusal, decided: str) -> Way:
+        return Way(Verdict.NO, by, decided, refusal.code, refusal.message)
+
+    if (wrong := wrong_request(request)) is not None:
+        return no(wrong, "the request itself")
+    key = where(binding["gatewayRef"], seen.devbox["metadata"]["namespace"])
+    config = seen.configs.get(key, Missing.ABSENT)
+    if config is Missing.ABSENT:
+        return no(Refusal.GATEWAY_GONE, f"GatewayConfig {key} does not exist")
+    if isinstance(config, Missing):
+        return _unseen(seen, binding, request, by, key)
+    accepted = condition(config, "Accepted")
+    if accepted.get("status") == "False":
+        return no(Refusal.GATEWAY_GONE, f"GatewayConfig {key}: {accepted.get('reason')}: {accepted.get('message')}")
+    try:
+        endpoint = parse_endpoint(config["spec"]["endpoint"])
+        rule, forbidden = _rule(config, endpoint, request)
+    except ValueError:
+        return no(Refusal.ROUTE_UNSUPPORTED, f"GatewayConfig {key} holds what no gateway can use")
+    if (out := _out_of_reach(endpoint, request, by, binding["name"])) is not None:
+        return out
+    if forbidden:
+        return no(Refusal.RULE_FORBIDS, f"GatewayConfig {key}, {rule}")
+    secret = secret_of(binding, config, seen.devbox["metadata"]["namespace"])
+    if secret is None:
+        return no(Refusal.CREDENTIAL_GONE, f"neither the devbox's gateway nor GatewayConfig {key} names a Secret")
+    found = seen.secrets.get(secret, Missing.FORBIDDEN)
+    if found is Missing.ABSENT:
+        return no(Refusal.CREDENTIAL_GONE, f"Secret {secret} does not exist")
+    if not isinstance(found, Missing):
+        grant = (found["metadata"].get("annotations") or {}).get(ALLOWED_HOSTS_ANNOTATION)
+        if not any_matches(parse_grant(grant), endpoint.host):
+            return no(
+                Refusal.CREDENTIAL_NOT_GRANTED, f"Secret {secret}: its {ALLOWED_HOSTS_ANNOTATION} does not hold {endpoint.host}"
+            )
+    if (lacking := _resolved(seen, binding, config)) is not None:
+        return no(Refusal.CREDENTIAL_GONE, lacking)
+    unseen = _hidden(seen, config, secret, endpoint, binding)
+    verdict = Verdict.AS_FAR_AS_SEEN if unseen else Verdict.YES
+    return Way(verdict, by, f"GatewayConfig {key}, {rule}", leads=_leads(endpoint, request), unseen=unseen)
+
+
+def wrong_request(request: Asked) -> Refusal | None:
+    """What is wrong with it before anybody looks where it leads."""
+    if request.method not in paths.METHODS:
+        return Refusal.METHOD_UNSUPPORTED
+    if (wrong := paths.wrong(request.target)) is not None:
+        return wrong
+    return Refusal.TOKEN_IN_PATH if paths.holds_token(request.target.partition(b"?")[0]) else None
+
+
+def _rule(config: Object, endpoint: Endpoint, request: Asked) -> tuple[str, bool]:
+    """Which entry of spec.rules decides, and whether it is a no."""
+    rules = [_Rule(tuple(rule.get("methods") or ()), tuple(rule["paths"])) for rule in config["spec"].get("rules") or []]
+    if not rules:
+        return "which has no rules: everything may be asked for", False
+    base = base_path(endpoint).encode()
+    for number, rule in enumerate(rules):
+        if allowed(compile_rules([rule]), base, request.method, request.target):
+            return f"spec.rules[{number}]: {rule}", False
+    path = paths.join(base, request.target.partition(b"?")[0]).decode("utf-8", "replace")
+    return f"spec.rules: none of {len(rules)} allows {request.method} {path}", True
+
+
+def _out_of_reach(endpoint: Endpoint, request: Asked, by: str, name: str) -> Way | None:
+    """A URL of the API's own that no request through the gateway can ask for, since another path stands before all of them."""
+    base, path = base_path(endpoint), request.target.partition(b"?")[0].decode("utf-8", "replace")
+    if (
+        request.where is None
+        or request.where.host != endpoint.host.rstrip(".")
+        or not base
+        or path == base
+        or path.startswith(f"{base}/")
+    ):
+        return None
+    return Way(
+        Verdict.NO,
+        by,
+        f"what is asked of ${name}_URL is below {base}, and {path} is not: ${name}_URL{path} leads to {base}{path}",
+    )
+
+
+def _resolved(seen: Seen, binding: Mapping[str, Any], config: Object) -> str | None:
+    """What the operator says of the credential's value, where that is about this one Secret alone."""
+    if binding.get("secretRef"):
+        own = condition(seen.devbox, "CredentialsResolved")
+        single = len(seen.devbox["spec"].get("gateways") or []) == 1
+        found = own if single else {}
+    else:
+        found = condition(config, "CredentialResolved")
+    if found.get("status") != "False":
+        return None
+    return f"{found.get('type')}=False, {found.get('reason')}: {found.get('message')}"
+
+
+def _hidden(seen: Seen, config: Object, secret: str, endpoint: Endpoint, binding: Mapping[str, Any]) -> tuple[str, ...]:
+    unseen = []
+    told = condition(seen.devbox, "CredentialsResolved").get("status") == "True"
+    if not told:
+        if isinstance(seen.secrets.get(secret, Missing.FORBIDDEN), Missing):
+            unseen.append(f"Secret {secret} (no right to get it): its grant and its value")
+        else:
+            unseen.append(f"Secret {secret}: its value")
+    if condition(config, "Accepted").get("status") != "True":
+        unseen.append("the chart's upstreams settings: the operator has not looked at the GatewayConfig yet")
+    if not _is_address(endpoint.host):
+        unseen.append(f"where {endpoint.host} leads (DNS), and whether that is closed (the floor, upstreams.allowedCIDRs)")
+    return tuple(unseen)
+
+
+def _unseen(seen: Seen, binding: Mapping[str, Any], request: Asked, by: str, key: str) -> Way:
+    """The GatewayConfig may not be read: what the devbox's own status says is all there is."""
+    told = condition(seen.devbox, "CredentialsResolved")
+    hidden = (f"GatewayConfig {key} (no right to get it): its rules and its credential",)
+    if told.get("status") == "True":
+        return Way(Verdict.AS_FAR_AS_SEEN, by, "the Devbox's CredentialsResolved=True", unseen=hidden)
+    said = f"the Devbox's CredentialsResolved={told.get('status', 'Unknown')}: {told.get('message', 'not told yet')}"
+    return Way(Verdict.UNSEEN, by, said, unseen=hidden)
+
+
+def _leads(endpoint: Endpoint, request: Asked) -> str:
+    path = paths.join(base_path(endpoint).encode(), request.target.partition(b"?")[0])
+    return endpoint.origin + path.decode("utf-8", "replace")
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
