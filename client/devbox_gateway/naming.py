@@ -64,7 +64,7 @@ class Reference:
 
 def reference(kind: Kind, text: str, home: str) -> Reference:
     """Of an id, or of a name that a person gave. Raises InvalidError."""
-    _check_text(kind, text)
+    check_text(kind, text)
     for other in KINDS:
         if text.startswith(other.prefix):
             if other is not kind:
@@ -76,7 +76,8 @@ def reference(kind: Kind, text: str, home: str) -> Reference:
     return Reference(home, object_name(text), text)
 
 
-def _check_text(kind: Kind, text: str) -> None:
+def check_text(kind: Kind, text: str) -> None:
+    """That it can be a name which a person gives. Raises InvalidError."""
     if not isinstance(text, str):
         raise InvalidError("name", f"a {kind.what} is named by text or by its object, not by {type(text).__name__}")
     if not text.strip() or len(text) > MOST or not text.isprintable():

@@ -207,8 +207,10 @@ BAD: dict[str, tuple[type[DevboxGatewayError], str, dict[str, Any]]] = {
     "a name with an escape sequence": (
         InvalidError,
         "printable",
-        {"name": "\x1b[31m", "gateways": {"A": {"gateway": "\x1b[31m"}}},
+        {"gateways": {"A": {"gateway": "\x1b[31m"}}},
     ),
+    "a devbox called by an escape sequence": (InvalidError, "printable", {"name": "\x1b[31m"}),
+    "a devbox called by a number": (InvalidError, "not by int", {"name": 3}),
 }
 
 

@@ -18,6 +18,7 @@ from devbox_gateway.naming import (
     SECRET,
     Kind,
     Reference,
+    check_text,
     devbox_name,
     random_devbox_name,
 )
@@ -88,6 +89,8 @@ class AsyncDevboxes:
         devbox ends with; command: a program and its arguments; without both it stays, to be worked in by `cmd.exec`. gateways:
         {"ANTHROPIC": {"gateway": id, name or object, "secret": id, name or object}}. spec: fields of the Devbox as docs/ has them.
         """
+        if name is not None:
+            check_text(DEVBOX, name)
         devbox_spec.refuse_unknown(others)
         devbox_spec.check_variables(gateways or {})
         launch = dict(launch_parameters or {})
