@@ -19,7 +19,12 @@ class Entry:
 
 BEGIN, WORK, MANAGE, OTHER = "Begin", "Devboxes", "What they use", "More"
 VERBS: Final = {
+    "create": Entry("life:create", "Make a devbox, and wait until it is ready", WORK),
     "ls": Entry("look:ls", "List devboxes", WORK),
     "get": Entry("look:get", "Show one devbox", WORK),
+    "logs": Entry("logs:logs", "Print what a devbox's command has printed", WORK),
+    "wait": Entry("life:wait", "Wait until devboxes are ready, or gone", WORK),
+    "restart": Entry("life:restart", "Give devboxes a new pod each", WORK),
+    "rm": Entry("life:rm", "Delete devboxes", WORK),
     "explain": Entry("explain:explain", "Would a request pass, and why", OTHER),
 }

@@ -1,7 +1,7 @@
 """One devbox: what it is doing, commands and files in it, its end."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -127,11 +127,20 @@ class AsyncDevbox(Resource):
 
     async def logs(self, *, tail: int | None = None) -> str:
         """What its command has printed: the last `tail` lines, or all that the node has."""
-        pod = await self._pod()
-        query = {"container": "devbox", **({} if tail is None else {"tailLines": str(int(tail))})}
-        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
-        pieces = [piece async for piece in self._cluster.session.pieces(path, query)]
-        return b"".join(pieces).decode("utf-8", "replace")
+        return b"".join([piece async for piece in self.log_pieces(tail=tail)]).decode("utf-8", "replace")
+
+    async def log_pieces(
+        self, *, tail: int | None = None, since_seconds: int | None = None, timestamps: bool = False, follow: bool = False
+    ) -> AsyncIterator[bytes]:
+        """The same as it comes. `follow`: and what it prints from then on, until its pod ends."""
+        namespace, _, pod = (await self._pod()).partition("/")
+        query = {"container": "devbox"}
+        for name, value in (("tailLines", tail), ("sinceSeconds", since_seconds)):
+            if value is not None:
+                query[name] = str(int(value))
+        query |= {name: "true" for name, wanted in (("timestamps", timestamps), ("follow", follow)) if wanted}
+        async for piece in self._cluster.session.pieces(f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query):
+            yield piece
 
     async def _pod(self) -> str:
         """The name of the pod that is its now."""

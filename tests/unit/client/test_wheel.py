@@ -51,7 +51,7 @@ def test_its_commands(wheel: Path) -> None:
             *("[console_scripts]", "kubectl-devbox", "=", "devbox_gateway.cli.app:main"),
             *("kubectl_complete-devbox", "=", "devbox_gateway.cli.kubectl_complete:main"),
         ]
-    code = "from devbox_gateway.cli.app import run; assert run(['--help']) == 0; assert run(['ls', '-n', 'x']) != 70"
+    code = "from devbox_gateway.cli.app import run; assert run(['--help']) == 0"
     assert "Usage: kubectl devbox" in python(wheel, code)
 
 

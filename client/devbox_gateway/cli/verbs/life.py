@@ -1,0 +1,127 @@
+"""`create`, `wait`, `restart`, `rm`: from a devbox's beginning to its end."""
+
+import asyncio
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any, Final
+
+import click
+
+from devbox_gateway.cli import complete, lookup
+from devbox_gateway.cli.devbox_options import arguments, devbox_options, progress
+from devbox_gateway.cli.verb import verb
+from devbox_gateway.cli.work import Here
+from devbox_gateway.errors import APITimeoutError, NotFoundError
+from devbox_gateway.objects.devbox import AsyncDevbox
+
+PAUSE: Final = 0.5
+_TIMEOUT: Final = click.option("--timeout", type=click.FloatRange(min=1), default=600, show_default=True, help="Seconds.")
+_NAMES: Final = click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete.devboxes)
+
+
+@verb()
+@click.argument("name")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@devbox_options
+@click.option("--no-wait", is_flag=True, help="Do not wait until it is ready.")
+async def create(
+    here: Here, *, name: str, command: tuple[str, ...], timeout: float, keep_on_failure: bool, no_wait: bool, **given: Any
+) -> None:
+    """Make a devbox, and wait until it is ready.
+
+    After -- comes its command; without one it stays, to be worked in by exec and shell.
+    """
+    what = {**arguments(**given), "name": name, "command": list(command) or None}
+    if no_wait:
+        made = await here.client.devboxes.create_async(**what)
+    else:
+        made = await here.client.devboxes.create(
+            **what, timeout=timeout, keep_on_failure=keep_on_failure, progress=progress(here)
+        )
+    here.done(made, "created" if no_wait else "ready")
+
+
+@verb()
+@_NAMES
+@click.option("--for", "what", type=click.Choice(["ready", "deleted"]), default="ready", show_default=True)
+@_TIMEOUT
+async def wait(here: Here, names: Sequence[str], what: str, timeout: float) -> None:
+    """Wait until devboxes are ready, or gone."""
+    if what == "ready":
+        found = await lookup.several(here.client, names)
+        await asyncio.gather(*(one.await_running(timeout=timeout, progress=progress(here)) for one in found))
+        for one in found:
+            here.done(one, "ready")
+        return
+    there = await _those_there(here, names)
+    await asyncio.gather(*(until_gone(one, timeout) for one in there))
+
+
+@verb()
+@_NAMES
+@click.option("--wait", "waits", is_flag=True, help="Wait until the new pods are ready.")
+@_TIMEOUT
+async def restart(here: Here, names: Sequence[str], waits: bool, timeout: float) -> None:
+    """Give devboxes a new pod each, with the spec as it is now."""
+    found = await lookup.several(here.client, names)
+    before = [(await one.get_info()).pod for one in found]
+    for one in found:
+        await one.restart()
+    if waits:
+        await asyncio.gather(*(_another_pod(one, pod, timeout) for one, pod in zip(found, before, strict=True)))
+    for one in found:
+        here.done(one, "ready" if waits else "restarted")
+
+
+@verb()
+@_NAMES
+@click.option("--no-wait", is_flag=True, help="Do not wait until they are gone.")
+@click.option("--ignore-not-found", is_flag=True, help="One that is gone already is no error.")
+@click.option("--timeout", type=click.FloatRange(min=1), default=180, show_default=True, help="Seconds, until they are gone.")
+async def rm(here: Here, names: Sequence[str], no_wait: bool, ignore_not_found: bool, timeout: float) -> None:
+    """Delete devboxes, for good, with what is in them."""
+    found = await (_those_there(here, names) if ignore_not_found else lookup.several(here.client, names))
+    for one in found:
+        try:
+            await one.shutdown()
+        except NotFoundError:
+            if not ignore_not_found:
+                raise
+    if not no_wait:
+        await asyncio.gather(*(until_gone(one, timeout) for one in found))
+    for one in found:
+        here.done(one, "deleted")
+
+
+async def _those_there(here: Here, names: Sequence[str]) -> list[AsyncDevbox]:
+    found = []
+    for name in names:
+        try:
+            found.append(await lookup.devbox(here.client, name))
+        except NotFoundError as error:
+            if "chart" in str(error):
+                raise
+    return list(dict.fromkeys(found))
+
+
+async def until_gone(devbox: AsyncDevbox, seconds: float) -> None:
+    """Until that very object is not there any more (another one of its name may be). Raises APITimeoutError."""
+    identity, started = devbox._seen["metadata"]["uid"], monotonic()
+    while True:
+        try:
+            if (await devbox._read())["metadata"]["uid"] != identity:
+                return
+        except NotFoundError:
+            return
+        if monotonic() - started > seconds:
+            raise APITimeoutError(f"devbox {devbox._reference.name!r} was not gone within {seconds:g} s")
+        await asyncio.sleep(PAUSE)
+
+
+async def _another_pod(devbox: AsyncDevbox, before: str | None, seconds: float) -> None:
+    started = monotonic()
+    while (now := (await devbox.get_info()).pod) == before or now is None:
+        if (left := seconds - (monotonic() - started)) <= 0:
+            raise APITimeoutError(f"devbox {devbox._reference.name!r} got no new pod within {seconds:g} s")
+        await asyncio.sleep(min(PAUSE, left))
+    await devbox.await_running(timeout=max(1.0, seconds - (monotonic() - started)))
