@@ -51,6 +51,10 @@ class Reason(StrEnum):
     SECRET_NOT_GRANTED = "SecretNotGranted"  # noqa: S105
     SECRET_INVALID = "SecretInvalid"  # noqa: S105
     SECRET_FORBIDDEN = "SecretForbidden"  # noqa: S105
+    SECRET_NOT_MOUNTABLE = "SecretNotMountable"  # noqa: S105
+    SECRET_GRANTED = "SecretGranted"  # noqa: S105
+    SECRET_TOO_LARGE = "SecretTooLarge"  # noqa: S105
+    SECRET_CHANGED = "SecretChanged"  # noqa: S105
     NAMESPACE_RESERVED = "NamespaceReserved"
     IMAGE_MISSING = "ImageMissing"
     VOLUME_NOT_FOUND = "VolumeNotFound"
@@ -91,7 +95,8 @@ REASONS: Final[dict[Reason, Meaning]] = {
     Reason.READY: Meaning((_C.READY, _C.POD_READY), "Everything the object asks for is in place.", "Nothing to do."),
     Reason.RESOLVED: Meaning(
         (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),
-        "Every Secret that is referred to exists, is granted to the endpoint's host, and holds a usable value.",
+        "Every Secret that is referred to exists, is granted to the endpoint's host (or, of spec.secretEnv, mountable), and holds a usable "
+        "value.",
         "Nothing to do.",
     ),
     Reason.ISSUED: Meaning(
@@ -144,7 +149,9 @@ REASONS: Final[dict[Reason, Meaning]] = {
         "Set secretRef on the devbox's gateway, or spec.credential on the GatewayConfig.",
     ),
     Reason.SECRET_NOT_FOUND: Meaning(
-        (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED), "The Secret does not exist.", "Create it, with its grant."
+        (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),
+        "The Secret does not exist.",
+        "Create it, with its grant, or, for spec.secretEnv, its label.",
     ),
     Reason.KEY_NOT_FOUND: Meaning(
         (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),
@@ -166,7 +173,7 @@ REASONS: Final[dict[Reason, Meaning]] = {
         "The value is empty, not text, too long, or holds what no credential does: a tab, a line break within, blanks around it, a "
         "devbox's token; or it is not user:password where authMechanism.userInSecret asks for that, which counts at once. Else the one "
         "before it stays in use for ten minutes, until the time that the message says; an empty one takes it "
-        "away at once.",
+        "away at once. Of spec.secretEnv: it is not text, or holds a NUL.",
         "Store the credential alone; one newline at its end is fine.",
     ),
     Reason.SECRET_FORBIDDEN: Meaning(
@@ -174,6 +181,26 @@ REASONS: Final[dict[Reason, Meaning]] = {
         "The operator may not, or can't, read the Secret. What it read before stays in use for two minutes, until the time that the "
         "message says.",
         "Create the Role and RoleBinding that the message prints (chart value rbac.sourceSecrets: Named).",
+    ),
+    Reason.SECRET_NOT_MOUNTABLE: Meaning(
+        (_C.CREDENTIALS_RESOLVED,),
+        "The Secret of a spec.secretEnv is not one that agents may read. A new pod waits; one that runs keeps what it was given.",
+        "Use it in spec.gateways, which keep it from the agent; or, where he may read it, its owner runs the line of the message.",
+    ),
+    Reason.SECRET_GRANTED: Meaning(
+        (_C.CREDENTIALS_RESOLVED,),
+        "The Secret of a spec.secretEnv carries a grant, so that the gateway alone may have its value, whatever its labels say.",
+        "Use it in spec.gateways, or name another Secret.",
+    ),
+    Reason.SECRET_TOO_LARGE: Meaning(
+        (_C.CREDENTIALS_RESOLVED,),
+        "A value of spec.secretEnv is longer than 32 KiB, or all of them together are longer than 256 KiB.",
+        "Put what is long into the image or a volume.",
+    ),
+    Reason.SECRET_CHANGED: Meaning(
+        (_C.RESTART_REQUIRED,),
+        "A Secret of spec.secretEnv holds another value than the running pod was given.",
+        "kubectl annotate dbx NAME devbox-gateway.io/restarted-at=$(date +%s) --overwrite",
     ),
     Reason.NAMESPACE_RESERVED: Meaning(
         (_C.ACCEPTED,),

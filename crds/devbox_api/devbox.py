@@ -18,6 +18,7 @@ from .shared import (
     PLAIN_KEYS,
     Condition,
     LabelValue,
+    MountableSecretRef,
     NamespaceName,
     ObjectName,
     Quantity,
@@ -120,6 +121,11 @@ class DevboxGateway(ApiModel):
     aliases: Aliases | None = None
 
 
+_VARIABLE = cel(
+    "self.matches('^[A-Za-z_][A-Za-z0-9_]*$')", "write letters, digits and '_', beginning with a letter, e.g. LOG_LEVEL"
+)
+
+
 class EnvVar(ApiModel):
     """A literal environment variable. Secrets don't belong here: whatever is in it, the agent can read."""
 
@@ -127,14 +133,29 @@ class EnvVar(ApiModel):
         min_length=1,
         max_length=128,
         json_schema_extra=rules(
-            cel(
-                "self.matches('^[A-Za-z_][A-Za-z0-9_]*$')",
-                "write letters, digits and '_', beginning with a letter, e.g. LOG_LEVEL",
-            ),
+            _VARIABLE,
             cel(f"!(self in {_list(_MANAGED_ENV)})", "the operator sets this variable; remove it"),
         ),
     )
     value: str = Field(default="", max_length=32768)
+
+
+class SecretVariable(ApiModel):
+    """A variable with a Secret's value, for the agent to read: what an API's key is for belongs into gateways, which keep it from him."""
+
+    name: str = Field(
+        min_length=1,
+        max_length=128,
+        json_schema_extra=rules(
+            _VARIABLE,
+            cel(
+                f"!(self in {_list([*dict.fromkeys((*RESERVED_VARIABLES, *_MANAGED_ENV))])})",
+                "a shell, a loader or the operator itself sets or reads this variable; choose another name, e.g. DATABASE_PASSWORD",
+            ),
+        ),
+    )
+    """The variable, e.g. DATABASE_PASSWORD."""
+    secret_ref: MountableSecretRef
 
 
 class Resources(ApiModel):
@@ -267,6 +288,17 @@ class DevboxSpec(ApiModel):
                 field=".env",
             ),
             cel(
+                "!has(self.secretEnv) || !has(self.env) || self.secretEnv.all(s, !self.env.exists(e, e.name == s.name))",
+                "env and secretEnv set the same variable; remove one of the two",
+                field=".secretEnv",
+            ),
+            cel(
+                "!has(self.gateways) || !has(self.secretEnv) || self.secretEnv.all(s, self.gateways.all(g, "
+                f"s.name != g.name && s.name != g.name + '_URL' && !(s.name in {_aliases_of('g')})))",
+                "secretEnv sets a variable that a gateway sets (NAME, NAME_URL, an alias); rename it, or the gateway",
+                field=".secretEnv",
+            ),
+            cel(
                 f"{_LONG} <= {MOST_KIB * 1024}",
                 f"command, args, env, podMetadata, nodeSelector, resources' names and volumes' paths have more than {MOST_KIB} KiB in all; "
                 "mount what is longer from a ConfigMap (volumes), or put it into the image",
@@ -293,6 +325,10 @@ class DevboxSpec(ApiModel):
     env: tuple[EnvVar, ...] = Field(
         default=(), max_length=128, json_schema_extra=rules(list_type="map", list_map_keys=["name"])
     )
+    secret_env: tuple[SecretVariable, ...] = Field(
+        default=(), max_length=32, json_schema_extra=rules(list_type="map", list_map_keys=["name"])
+    )
+    """Variables with values of Secrets that the agent may read. It is given them once, when it starts."""
     resources: Resources | None = None
     volumes: tuple[Volume, ...] = Field(
         default=(),

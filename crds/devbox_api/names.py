@@ -19,7 +19,10 @@ DENY_POLICY: Final = "devbox-gateway-deny"
 """The NetworkPolicy of every namespace with devboxes that denies their pods everything. It is owned by nobody, so that it outlives each
 pod's own policy, which allows what they may."""
 MOUNTABLE_LABEL: Final = f"{GROUP}/mountable"
-"""On a PersistentVolumeClaim or ConfigMap (value `true`): its owner lets devboxes mount it."""
+"""On a PersistentVolumeClaim or ConfigMap (value `true`): its owner lets devboxes mount it. On a Secret: its owner lets agents read it
+(spec.secretEnv), unless it carries a grant."""
+SECRET_ENV_PREFIX: Final = "secret-env."  # noqa: S105 (of a key)
+"""In a pod's token Secret: before the variables of spec.secretEnv. No gateway's name has a '.'."""
 
 ALLOWED_HOSTS_ANNOTATION: Final = f"{GROUP}/allowed-hosts"
 RESTARTED_AT_ANNOTATION: Final = f"{GROUP}/restarted-at"
@@ -37,6 +40,8 @@ SPEC_HASH_ANNOTATION: Final = f"{GROUP}/spec-hash"
 SPEC_FIELDS_ANNOTATION: Final = f"{GROUP}/spec-fields"
 INIT_HASH_ANNOTATION: Final = f"{GROUP}/init-hash"
 """On pods: changes with the init container, which a pod that has started does not need to take up any more."""
+SECRET_ENV_ANNOTATION: Final = f"{GROUP}/secret-env"
+"""On a Route: by hashes, which values of spec.secretEnv its pod was given."""
 SOURCE_NAMESPACE_ANNOTATION: Final = f"{GROUP}/source-namespace"
 SOURCE_NAME_ANNOTATION: Final = f"{GROUP}/source-name"
 SOURCE_KEY_ANNOTATION: Final = f"{GROUP}/source-key"

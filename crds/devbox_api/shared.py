@@ -83,6 +83,15 @@ class SecretRef(ApiModel):
     """The key in the Secret. Without it, the Secret's only key."""
 
 
+class MountableSecretRef(ApiModel):
+    """A key of a Secret in the object's own namespace, whose value the agent gets to read."""
+
+    name: ObjectName
+    """The Secret's name. It needs the label devbox-gateway.io/mountable=true, and no grant (annotation devbox-gateway.io/allowed-hosts)."""
+    key: SecretKey | None = None
+    """The key in the Secret. Without it, the Secret's only key."""
+
+
 class LabelSelectorRequirement(ApiModel):
     """One requirement of a label selector."""
 

@@ -11,7 +11,7 @@ found the namespace's own policy, which holds the pod when its own one is gone (
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -22,7 +22,7 @@ from devbox_api.route import CONFINED, Binding, DevboxRef, EgressBinding, PodRef
 from devbox_common.kube import ApiError, Object
 from devbox_common.redacted import Redacted
 
-from . import documents, metrics, network, paths, tokens
+from . import documents, metrics, network, paths, secretenv, tokens
 from .apply import Writer
 from .credentials import Problem
 from .denial import Denial
@@ -54,6 +54,8 @@ class Wanted:
     """Every binding is resolved and its documents are there, so the gate may open."""
     served: bool = True
     """False: something opens a way around the gateway. It serves nothing then, and the gate stays closed."""
+    secret_env: Mapping[str, Redacted] = field(default_factory=dict)
+    """Variables with values of Secrets, in base64, as far as they can be had now."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Attached:
     problem: Problem | None = None
     refused: Problem | None = None
     """Why the API server did not let the gate be opened."""
+    changed: tuple[str, ...] = ()
+    """Variables of spec.secretEnv that the pod was given with another value."""
 
 
 class Attacher:
@@ -121,7 +125,7 @@ class Attacher:
                 raise
             problem = Problem(Reason.TOKEN_REFUSED, error.message)
             return Attached(confined=True, issued=False, opened=not pod.gated, expires={}, renew_at=None, problem=problem)
-        await self._token_secret(pod, listed, stored, token_secret)
+        await self._token_secret(pod, listed, stored, token_secret, wanted.secret_env)
         try:
             if pod.gated:
                 await self._denial.confirm(pod.namespace)
@@ -131,7 +135,9 @@ class Attacher:
                 raise
             refused = Problem(Reason.POD_REFUSED, f"the gate of pod {pod.name} can't be opened: {error.message}")
             return Attached(confined=True, issued=True, opened=False, expires={}, renew_at=None, refused=refused)
-        return self._attached(pod, listed, service_account, {binding.name for binding in wanted.bindings})
+        given = stored.secret_env if stored and not pod.gated else ""
+        changed = secretenv.changed(pod.uid, given, wanted.secret_env)
+        return self._attached(pod, listed, service_account, {binding.name for binding in wanted.bindings}, changed)
 
     async def _policy(self, pod: PodView, policies: Sequence[PolicyView]) -> None:
         """The pod's NetworkPolicy, saying what ours says and nothing else."""
@@ -202,8 +208,10 @@ class Attacher:
             confined=wanted.served,
         )
         content = tokens.content(self._secret(pod, listed))
-        if stored is None or stored.route != document or stored.tokens_content != content:
-            await self._write_route(document, stored, content)
+        # (What a pod that runs was given is what it was; of one whose Route is lost nobody knows.)
+        given = secretenv.record(pod.uid, wanted.secret_env) if pod.gated else stored.secret_env if stored else ""
+        if stored is None or (stored.route, stored.tokens_content, stored.secret_env) != (document, content, given):
+            await self._write_route(document, stored, content, given)
         return listed
 
     def _secret(self, pod: PodView, listed: Listed) -> Object:
@@ -220,9 +228,9 @@ class Attacher:
         )
         return Redacted(answer["status"]["token"])
 
-    async def _write_route(self, document: Route, stored: StoredRoute | None, content: str) -> None:
+    async def _write_route(self, document: Route, stored: StoredRoute | None, content: str, given: str) -> None:
         namespace = self._settings.credentials_namespace
-        body = documents.route(document, namespace, content)
+        body = documents.route(document, namespace, content, given)
         if stored is None:
             # Not apply: it would take over, and forget the digests of, a Route that appeared since.
             await self._writer.create(paths.secrets(namespace), body)
@@ -230,15 +238,30 @@ class Attacher:
         body["metadata"]["resourceVersion"] = stored.version
         await self._writer.apply(paths.secrets(namespace, body["metadata"]["name"]), body)
 
-    async def _token_secret(self, pod: PodView, listed: Listed, stored: StoredRoute | None, found: SecretView | None) -> None:
-        body = self._secret(pod, listed)
-        wanted = tokens.content(body)
-        if found is not None:
-            if found.content == wanted:
+    async def _token_secret(
+        self,
+        pod: PodView,
+        listed: Listed,
+        stored: StoredRoute | None,
+        found: SecretView | None,
+        secret_env: Mapping[str, Redacted],
+    ) -> None:
+        body, path = self._secret(pod, listed), paths.secrets(pod.namespace, pod.name)
+        wanted, there = tokens.content(body), list[str]()
+        if found is not None and found.content == wanted:
+            if not pod.gated:
                 return
-        elif self._settings.source_secrets == "Named" and not pod.gated and stored and stored.tokens_content == wanted:
-            return  # it can't be read; the Route says that it was written
-        await self._writer.apply(paths.secrets(pod.namespace, pod.name), body)
+        elif found is None and self._settings.source_secrets == "Named" and not pod.gated and stored:
+            if stored.tokens_content == wanted:
+                return  # it can't be read; the Route says that it was written
+            there = list((await self._writer.apply(path, body)).get("data") or ())
+        else:
+            there = list((await self._writer.apply(path, body)).get("data") or ())
+        # A pod that runs keeps what it was given (an apply leaves that alone), and gets it anew where its Secret was lost.
+        values = {secretenv.key(name): value.reveal() for name, value in secret_env.items()}
+        missing = {key: value for key, value in values.items() if pod.gated or key not in there}
+        if missing:
+            await self._writer.merge(path, {"data": missing}, kind="Secret")
 
     async def _open(self, pod: PodView) -> None:
         index = pod.gates.index(names.SCHEDULING_GATE)
@@ -251,7 +274,7 @@ class Attacher:
         await self._writer.patch(paths.pods(pod.namespace, pod.name), operations, kind="Pod")
         log.info("gate_opened", pod=pod.name, namespace=pod.namespace)
 
-    def _attached(self, pod: PodView, listed: Listed, account: str, wanted: set[str]) -> Attached:
+    def _attached(self, pod: PodView, listed: Listed, account: str, wanted: set[str], changed: tuple[str, ...]) -> Attached:
         found = {name: tokens.claims(token) for name, token in listed.tokens.items()}
         fraction = self._settings.tokens.renew_fraction
         renewals = [tokens.renewal(token, pod.uid, account, fraction) for token in listed.tokens.values()]
@@ -261,6 +284,7 @@ class Attacher:
             opened=True,
             expires={name: claims.expires for name, claims in found.items() if claims},
             renew_at=min((at for at in renewals if at), default=None),
+            changed=changed,
         )
 
 

@@ -28,6 +28,10 @@ MOST_GRANT: Final = 4096
 """Characters of a Secret's list of hosts; a longer one is no grant, since part of it might be another host. The gateway holds it, too."""
 MOST_VALUE: Final = 16 << 10
 """Characters of a credential in base64: more than the longest has (credential.py). A longer one is refused for that."""
+MOST_ENV: Final = (32 << 10) * 4 // 3 + 4
+"""Characters of a value of spec.secretEnv, in base64: of 32 KiB."""
+MOST_ENV_ALL: Final = 8 * MOST_ENV
+"""Of all of a Devbox's: they stand in one Secret, with the tokens."""
 MOST_POLICY: Final = 1536
 """Bytes of a NetworkPolicy's spec: more than ours has."""
 MOST_SELECTOR: Final = 4096

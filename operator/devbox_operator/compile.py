@@ -13,7 +13,7 @@ from devbox_api.devbox import DevboxGateway
 from devbox_api.judge.shown import command
 from devbox_common.kube import Object
 
-from . import credentials, init, keeping, lifecycle, lingering, pod
+from . import credentials, init, keeping, lifecycle, lingering, pod, secretenv
 from .credentials import Problem
 from .documents import egress_name, gateway_name
 from .index import Source
@@ -50,13 +50,15 @@ class Desired:
     """pod.spec_fields."""
     egress: str | None = None
     """Name of the EgressPolicy's document."""
+    secret_env: secretenv.Values = secretenv.NONE
+    """What the agent is given of Secrets."""
     egress_problem: Problem | None = None
     """Why there is none, though the spec refers to one: a new pod waits, and one that runs reaches no other host."""
 
     @property
     def problems(self) -> list[Problem]:
-        """What keeps the credentials from being resolved, in the order of spec.gateways."""
-        return [binding.problem for binding in self.bindings if binding.problem]
+        """What keeps the credentials from being resolved, in the order of spec.gateways and spec.secretEnv."""
+        return [*(binding.problem for binding in self.bindings if binding.problem), *self.secret_env.problems]
 
     @property
     def complete(self) -> bool:
@@ -66,6 +68,7 @@ class Desired:
 
 def compile_devbox(snapshot: Snapshot, settings: Settings) -> Desired:
     """The whole of it."""
+    box = snapshot.devbox.box
     spec_hash = pod.spec_hash(snapshot.devbox, settings, snapshot.system.service_ips)
     bindings = tuple(_bindings(snapshot, settings.release_namespace))
     egress = _egress(snapshot)
@@ -90,6 +93,7 @@ def compile_devbox(snapshot: Snapshot, settings: Settings) -> Desired:
         spec_hash=spec_hash,
         spec_fields=pod.spec_fields(snapshot.devbox, settings, snapshot.system.service_ips),
         egress=document,
+        secret_env=secretenv.resolve(box.spec.secret_env, box.namespace, snapshot.secrets, settings.release_namespace),
         egress_problem=problem,
     )
 

@@ -122,7 +122,7 @@ def resolve(
     The grant comes first: of a Secret that its owner did not give away nothing is told, not even what its keys are called."""
     secret = secrets.get(source.secret, NOT_FOUND)
     if isinstance(secret, str):
-        return _unreadable(source, secret, release_namespace)
+        return unreadable(source, secret, release_namespace, f"and grant it ({names.ALLOWED_HOSTS_ANNOTATION})")
     host = host_of(spec.endpoint)
     if secret.grant_too_long:
         return Problem(
@@ -202,7 +202,8 @@ def usable(encoded: Redacted) -> Redacted | Flaw:
         return Flaw.NOT_TEXT
 
 
-def _unreadable(source: Source, why: Missing, release_namespace: str) -> Problem:
+def unreadable(source: Source, why: Missing, release_namespace: str, then: str) -> Problem:
+    """Why there is nothing to look at. `then`: what its owner does once it is there."""
     where = f"Secret {source.namespace}/{source.name}"
     if why == FORBIDDEN:
         return Problem(
@@ -217,9 +218,7 @@ def _unreadable(source: Source, why: Missing, release_namespace: str) -> Problem
             keeps=True,
         )
     key = f" with the key {source.key}" if source.key else ""
-    return Problem(
-        Reason.SECRET_NOT_FOUND, f"{where} does not exist; create it{key} and grant it ({names.ALLOWED_HOSTS_ANNOTATION})"
-    )
+    return Problem(Reason.SECRET_NOT_FOUND, f"{where} does not exist; create it{key} {then}")
 
 
 def role(source: Source, release_namespace: str) -> str:

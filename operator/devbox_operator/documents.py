@@ -55,18 +55,22 @@ def egress_name(uid: str) -> str:
     return f"egress-{uid}"
 
 
-def route(document: Route, namespace: str, tokens_content: str) -> Object:
-    """`route-<pod UID>`."""
+def route(document: Route, namespace: str, tokens_content: str, secret_env: str = "") -> Object:
+    """`route-<pod UID>`. `secret_env`: secretenv.record."""
     labels = {names.DEVBOX_LABEL: document.devbox.name, NAMESPACE_LABEL: document.pod.namespace}
     body = _secret(namespace, route_name(document.pod.uid), names.ROUTE_TYPE, (names.ROUTE_KEY, _json(document)), labels)
     body["metadata"]["annotations"] = {TOKENS_CONTENT_ANNOTATION: tokens_content}
+    if secret_env:
+        body["metadata"]["annotations"][names.SECRET_ENV_ANNOTATION] = secret_env
     return body
 
 
 def stored_route(view: StoredView) -> StoredRoute:
     """The Route in a Secret. Raises ValueError if there is none that can be read."""
     raw = base64.b64decode(view.data.get(names.ROUTE_KEY, Redacted("")).reveal())
-    return StoredRoute(Route.model_validate_json(raw), view.version, view.annotations.get(TOKENS_CONTENT_ANNOTATION, ""))
+    get = view.annotations.get
+    content, secret_env = get(TOKENS_CONTENT_ANNOTATION, ""), get(names.SECRET_ENV_ANNOTATION, "")
+    return StoredRoute(Route.model_validate_json(raw), view.version, content, secret_env)
 
 
 def gateway_document(config: GatewayConfig) -> Gateway:

@@ -37,6 +37,8 @@ class References:
     """The EgressPolicy."""
     counts: bool = True
     """False for one that is being deleted: it is no user any more."""
+    read: frozenset[Source] = frozenset()
+    """Secrets whose values the agent is given (spec.secretEnv)."""
 
 
 def source_of(gateway: GatewayView) -> Source | None:
@@ -64,8 +66,9 @@ def references(devbox: DevboxView, gateways: Mapping[Key, GatewayView | None]) -
     volumes |= {
         ("PersistentVolumeClaim", v.persistent_volume_claim.claim_name) for v in box.spec.volumes if v.persistent_volume_claim
     }
+    read = frozenset(Source(box.namespace, one.secret_ref.name, one.secret_ref.key) for one in box.spec.secret_env)
     return References(
-        frozenset(keys), frozenset(sources), frozenset(volumes), egress=devbox.egress, counts=not devbox.deleting
+        frozenset(keys), frozenset(sources), frozenset(volumes), egress=devbox.egress, read=read, counts=not devbox.deleting
     )  # fmt: skip
 
 
@@ -97,7 +100,7 @@ class Index:
             return
         if old is not None:
             del self._devboxes[box]
-            self._count(old.sources, -1)
+            self._count((*old.sources, *old.read), -1)
             for fact in _facts(box, old):
                 users = self._by[fact]
                 users.discard(box)
@@ -105,7 +108,7 @@ class Index:
                     del self._by[fact]
         if refs is not None:
             self._devboxes[box] = refs
-            self._count(refs.sources, 1)
+            self._count((*refs.sources, *refs.read), 1)
             for fact in _facts(box, refs):
                 self._by.setdefault(fact, set()).add(box)
 
@@ -138,7 +141,7 @@ class Index:
         return self._of(("egress", *key))
 
     def users_of_secret(self, secret: Key) -> list[Key]:
-        """Devboxes whose credentials come from the Secret."""
+        """Devboxes whose credentials, or variables, come from the Secret."""
         return self._of(("Secret", *secret))
 
     def gateways_of_secret(self, secret: Key) -> list[Key]:
@@ -195,7 +198,7 @@ _Fact = tuple[str, ...]
 
 def _facts(box: Key, refs: References) -> set[_Fact]:
     facts: set[_Fact] = {("namespace", box[0])}
-    facts |= {("Secret", *source.secret) for source in refs.sources}
+    facts |= {("Secret", *source.secret) for source in (*refs.sources, *refs.read)}
     facts |= {(kind, box[0], name) for kind, name in refs.volumes}
     if refs.counts:
         facts |= {("gateway", *key) for key in refs.gateways}

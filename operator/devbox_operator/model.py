@@ -278,7 +278,8 @@ def _trouble(status: Object | Mapping[str, Any], state: Mapping[str, Any], condi
 
 @dataclass(frozen=True)
 class SecretView:
-    """A Secret in a namespace where Devboxes or GatewayConfigs are. Only what is referred to is kept, and values only if it is granted."""
+    """A Secret in a namespace where Devboxes or GatewayConfigs are. Only what is referred to is kept, and values only if it is granted or
+    mountable."""
 
     namespace: str
     name: str
@@ -293,8 +294,15 @@ class SecretView:
     values: Mapping[str, Redacted] = field(hash=False, repr=False)
     """Base64, as the API has it; cut where they are too long to be a credential."""
     content: str
-    """For token Secrets: the hash of all of the data."""
+    """For token Secrets: the hash of the data, less spec.secretEnv's."""
     grant_too_long: bool = False
+    mountable: bool = False
+    """Its owner lets agents read it."""
+
+    @property
+    def granted(self) -> bool:
+        """It carries a grant, whatever that says: it is the gateway's."""
+        return self.allowed_hosts is not None or self.grant_too_long
 
     @classmethod
     def of(cls, item: Object, wanted: frozenset[str | None] = frozenset()) -> "SecretView":
@@ -305,6 +313,8 @@ class SecretView:
         shown = sorted(data)[: bounds.MOST_KEYS] if wanted else []
         keys: set[str] = {*shown, *(key for key in wanted if key is not None and key in data)}
         named = {key for key in keys if key in wanted or (None in wanted and len(data) == 1)}
+        mountable = bool(wanted) and (metadata.get("labels") or EMPTY).get(names.MOUNTABLE_LABEL) == "true"
+        most = bounds.MOST_VALUE if grant and not too_long else bounds.MOST_ENV + 1 if mountable and grant is None else 0
         return cls(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -315,9 +325,15 @@ class SecretView:
             grant_too_long=too_long,
             wanted=wanted,
             keys=tuple(sorted(keys)),
-            values={key: Redacted(data[key][: bounds.MOST_VALUE]) for key in named} if grant and not too_long else {},
-            content=content_hash(data) if kind == names.TOKENS_TYPE else "",
+            values={key: Redacted(data[key][:most]) for key in named} if most else {},
+            content=content_hash(_tokens(data)) if kind == names.TOKENS_TYPE else "",
+            mountable=mountable,
         )
+
+
+def _tokens(data: Mapping[str, str]) -> Mapping[str, str]:
+    """Of a token Secret, what is the gateway's. (What was read of other Secrets, for the agent, stays as it was given.)"""
+    return {key: value for key, value in data.items() if not key.startswith(names.SECRET_ENV_PREFIX)}
 
 
 @dataclass(frozen=True)
@@ -426,6 +442,8 @@ class StoredRoute:
     version: str
     tokens_content: str
     """The hash of the token Secret that was written from it."""
+    secret_env: str = ""
+    """secretenv.record: what the pod was given of Secrets."""
 
 
 Missing = str

@@ -73,7 +73,7 @@ class Observer:
         refs = references(devbox, gateways)
         self._index.put(devbox.key, refs)
         secrets: dict[Key, SecretView | Missing] = {}
-        for key in sorted({source.secret for source in refs.sources}):
+        for key in sorted({source.secret for source in refs.sources | refs.read}):
             secrets[key] = await self._watches.secret(key)
         if self._settings.source_secrets == "All":
             await self._watches.secret((box.namespace, ""))  # so that the token Secret can be seen

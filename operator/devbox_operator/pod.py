@@ -11,7 +11,7 @@ from devbox_api import names
 from devbox_api.devbox import Devbox, DevboxSpec, Volume
 from devbox_common.kube import Object
 
-from . import init
+from . import init, secretenv
 from .model import DevboxView, content_hash
 from .settings import Settings
 
@@ -102,10 +102,12 @@ def spec_hash(view: DevboxView, settings: Settings, service_ips: tuple[str, ...]
 
 def spec_fields(view: DevboxView, settings: Settings, service_ips: tuple[str, ...]) -> dict[str, str]:
     """What `spec_hash` is made of, by field: a short hash each, so that a restart that is required can be told by its reasons."""
-    live = {"gateways", "egress_policy_ref", "image_pull_secrets"}
+    live = {"gateways", "egress_policy_ref", "image_pull_secrets", "secret_env"}
     fields: dict[str, Any] = view.box.spec.model_dump(mode="json", by_alias=True, exclude=live, exclude_none=True)
     fields["terminationGracePeriodSeconds"] = grace(view.box.spec)
     fields["gateways"] = [one.model_dump(mode="json", include={"name", "aliases"}) for one in view.box.spec.gateways]
+    if view.box.spec.secret_env:
+        fields["secretEnv"] = [one.name for one in view.box.spec.secret_env]
     named = {f"spec.{field}": value for field, value in fields.items()} | {"the gateway's address": list(service_ips)}
     if view.box.spec.image is None:
         named["the chart's default image"] = settings.devboxes.default_image
@@ -188,12 +190,16 @@ def _container(spec: DevboxSpec, secret: str, release_namespace: str) -> dict[st
 
 
 def environment(spec: DevboxSpec, secret: str, release_namespace: str) -> list[dict[str, Any]]:
-    """`env` of the container: the user's literals, each gateway's token (from the token Secret) and address, the way out, then ours.
+    """`env` of the container: the user's literals and what he may read of Secrets, each gateway's token (all from the token Secret) and
+    address, the way out, then ours.
 
     Every devbox has the way out, with an EgressPolicy or without: a running pod can't get a new environment, and the policy is live.
     """
     url = gateway_url(release_namespace)
     variables: list[dict[str, Any]] = [{"name": item.name, "value": item.value} for item in spec.env]
+    for read in spec.secret_env:
+        reference = {"name": secret, "key": secretenv.key(read.name)}
+        variables.append({"name": read.name, "valueFrom": {"secretKeyRef": reference}})
     for gateway in spec.gateways:
         token = {"valueFrom": {"secretKeyRef": {"name": secret, "key": gateway.name}}}
         aliases = gateway.aliases

@@ -252,6 +252,7 @@ class DevboxReconciler:
             and believed(target, self._settings)
             and relied_upon(snapshot.system.visibility, self._settings),
             served=served(target, snapshot.policies, self._settings),
+            secret_env=desired.secret_env.given,
         )
         return await self._attacher.attach(
             target,

@@ -83,7 +83,7 @@ def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, settin
         _C.TOKENS_ISSUED: _tokens(outcome),
         _C.EGRESS_CONFINED: confined.finding,
         _C.POD_READY: _pod_ready(snapshot, desired, outcome, end),
-        _C.RESTART_REQUIRED: _restart(snapshot, desired, pod),
+        _C.RESTART_REQUIRED: _restart(snapshot, desired, pod, outcome.attached.changed if outcome.attached else ()),
     }
     blocking = (_C.EGRESS_CONFINED,) if confined.blocks else ()
     needed = (_C.ACCEPTED, _C.CREDENTIALS_RESOLVED, _C.TOKENS_ISSUED, *blocking, _C.POD_READY)
@@ -183,27 +183,30 @@ def ended_quickly(snapshot: Snapshot, pod: PodView) -> bool:
     return not pod.ready or pod.started is None or snapshot.now - pod.started < QUICK
 
 
-def _restart(snapshot: Snapshot, desired: Desired, pod: PodView | None) -> Finding:
+def _restart(snapshot: Snapshot, desired: Desired, pod: PodView | None, secret_env: Sequence[str]) -> Finding:
     box = snapshot.devbox.box
     if pod is None or pod.gated or pod.ended or pod.deleting:
         return bad(Reason.UP_TO_DATE, "")
+    annotate = command("kubectl", "-n", box.namespace, "annotate", "dbx", box.name)
+    annotate += f" {RESTARTED_AT_ANNOTATION}=$(date +%s) --overwrite"
+    if pod.spec_hash == desired.spec_hash and secret_env:
+        what = f"the Secrets of {', '.join(secret_env)} (spec.secretEnv) changed after pod {pod.name} was given them; to take it up: "
+        return good(Reason.SECRET_CHANGED, f"{what}{annotate}")
     if pod.spec_hash == desired.spec_hash:
         end = outlived(snapshot.system.authority, pod, snapshot.now)
         if end is None:
             return bad(Reason.UP_TO_DATE, "")
-        annotate = command("kubectl", "-n", box.namespace, "annotate", "dbx", box.name)
         return good(
             Reason.CA_RENEWED,
             f"the gateway's certificate authority was renewed after pod {pod.name} was made, and what the pod trusts ends on "
-            f"{end:%Y-%m-%d}; to take it up: {annotate} {RESTARTED_AT_ANNOTATION}=$(date +%s) --overwrite",
+            f"{end:%Y-%m-%d}; to take it up: {annotate}",
         )
     was, wanted = pod.spec_fields, desired.spec_fields
     differ = [field for field in sorted(was.keys() | wanted.keys()) if was and was.get(field) != wanted.get(field)]
     # What was is read from the pod's annotation, where others may write what is no field.
     changed = [field for field in differ if field in wanted or _FIELD.fullmatch(field)]
     what = f"{', '.join(changed) or 'the spec'} changed after pod {pod.name} was made; to take it up: "
-    annotate = command("kubectl", "-n", box.namespace, "annotate", "dbx", box.name)
-    return good(Reason.SPEC_CHANGED, f"{what}{annotate} {RESTARTED_AT_ANNOTATION}=$(date +%s) --overwrite")
+    return good(Reason.SPEC_CHANGED, f"{what}{annotate}")
 
 
 def _stalled(desired: Desired, findings: dict[ConditionType, Finding], confined: Confinement) -> bool:

@@ -5,6 +5,7 @@ that a condition prints are enough for the Secrets. And what every account may d
 tests/chaos/rights/. To write those anew after a change of the roles that was meant: DEVBOX_WRITE_RIGHTS=1 make chaos-short.
 """
 
+import base64
 import os
 import re
 import shlex
@@ -113,7 +114,10 @@ async def the_whole_job(on: Stage, cars: Traffic, space: str) -> None:
 
 async def named(on: Stage, space: str) -> None:
     """The operator may read no Secret until its owner has typed what the condition says; then it reads that one."""
-    await on.create(space)
+    metadata = {"name": "settings", "labels": {names.MOUNTABLE_LABEL: "true"}}
+    settings = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"value": "42"}}
+    await on.api.request("POST", paths.secrets(space), body=settings)
+    await on.create(space, secretEnv=[{"name": "MAGIC", "secretRef": {"name": "settings"}}])
     said: list[str] = []
 
     async def forbidden() -> bool:
@@ -122,12 +126,15 @@ async def named(on: Stage, space: str) -> None:
         said[:] = [
             one["message"] for one in conditions if one["reason"] == "SecretForbidden" and one["type"] == "CredentialsResolved"
         ]
-        return bool(said) and said[0].count("create rolebinding") == len(HOSTS)
+        return bool(said) and said[0].count("create rolebinding") == len(HOSTS) + 1
 
     await eventually(forbidden, 20)
     for command in re.findall("kubectl (-n [^;\n]+)", said[0]):
         on.release.plane.kubectl(*shlex.split(command))
     assert await on.converged(space) is not None, await on.problems(space)
+    (pod,) = await on.pods(space)
+    given = (await on.get(paths.secrets(space, pod["metadata"]["name"])) or {})["data"]
+    assert base64.b64decode(given[f"{names.SECRET_ENV_PREFIX}MAGIC"]) == b"42", "what its agent reads, by a Role for that name"
     await on.api.request("DELETE", paths.devboxes(space, "agent"))
     assert await on.gone(space) is not None
 

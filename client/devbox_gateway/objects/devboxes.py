@@ -87,7 +87,8 @@ class AsyncDevboxes:
 
         name: a label for people; devboxes may share one. image: the cluster's default unless given. entrypoint: a shell's line that the
         devbox ends with; command: a program and its arguments; without both it stays, to be worked in by `cmd.exec`. gateways:
-        {"ANTHROPIC": {"gateway": id, name or object, "secret": id, name or object}}. spec: fields of the Devbox as docs/ has them.
+        {"ANTHROPIC": {"gateway": id, name or object, "secret": id, name or object}}. secrets: {"VARIABLE": id, name or object}, which the
+        agent can read: what belongs to an API goes into gateways. spec: fields of the Devbox as docs/ has them.
         """
         if name is not None:
             check_text(DEVBOX, name)
@@ -97,13 +98,14 @@ class AsyncDevboxes:
         if after_idle is not None:
             launch.setdefault("after_idle", after_idle)
         bindings, patches = await self._bind(gateways or {})
+        readable, more_patches = await self._readable(secrets or {}, [path for path, _ in patches], bindings)
         content = devbox_spec.spec_of(
             image=image,
             command=command,
             entrypoint=entrypoint,
             bindings=bindings,
             environment=environment_variables or {},
-            secret_env={key: where_of(SECRET, secret, self._cluster.namespace).name for key, secret in (secrets or {}).items()},
+            secret_env=readable,
             code_mounts=devbox_spec.code_mounts_of(code_mounts, mounts),
             launch=launch,
             policy=await self._policy(launch.get("network_policy_id")),
@@ -111,7 +113,7 @@ class AsyncDevboxes:
         )
         notes = {} if metadata is None else {METADATA: json.dumps(dict(metadata))}
         await self._dry_run(content, name, notes)
-        for where, patch in patches:
+        for where, patch in (*patches, *more_patches):
             await self._cluster.session.request(
                 "PATCH", where, {"fieldManager": STRICT["fieldManager"]}, patch, kind=JSON_PATCH
             )
@@ -150,6 +152,32 @@ class AsyncDevboxes:
                 )
             )
         return bindings, list(patches.items())
+
+    async def _readable(
+        self, secrets: Mapping[str, str | AsyncSecret], granted: Sequence[str], bindings: Sequence[devbox_spec.Binding]
+    ) -> tuple[dict[str, str], list[tuple[str, list[Any]]]]:
+        """The Secrets that the agent is to read, by variable, and the labels that are to be put: naming one here is the word for it."""
+        if not isinstance(secrets, Mapping):
+            raise InvalidError("secrets", 'write {"DATABASE_PASSWORD": "MY_SECRET"}')
+        found, patches = dict[str, str](), dict[str, list[Any]]()
+        kept = {binding.secret for binding in bindings}
+        for variable, target in secrets.items():
+            secret = await self._get(SECRET, target, f"secrets.{variable}")
+            name, namespace = secret["metadata"]["name"], secret["metadata"]["namespace"]
+            if namespace != self._cluster.namespace:
+                raise InvalidError(
+                    f"secrets.{variable}", f"a devbox uses secrets of its own namespace, {self._cluster.namespace}, alone"
+                )
+            path = SECRET.path(namespace, name)
+            if name in kept or path in granted:
+                raise InvalidError(
+                    f"secrets.{variable}",
+                    "a gateway of this devbox uses that secret, and keeps it from the agent; name it in one of the two",
+                )
+            if (patch := grants.label_for(secret)) is not None:
+                patches[path] = patch
+            found[str(variable)] = name
+        return found, list(patches.items())
 
     async def _default(self, name: str) -> Object | None:
         """The Secret of a gateway config, if it is one that this client made and may read."""

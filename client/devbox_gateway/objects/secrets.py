@@ -19,6 +19,8 @@ from .base import MADE_BY, Cluster, Resource, conflict, create_or_find, given_na
 
 KEY: Final = "value"
 ALLOWED_HOSTS: Final = "devbox-gateway.io/allowed-hosts"
+MOUNTABLE: Final = "devbox-gateway.io/mountable"
+"""A label (value `true`): agents may read it, unless it has a grant."""
 MOST: Final = 64 << 10
 """Bytes of a value: no credential is longer."""
 _SELECTOR: Final = ",".join(f"{key}={value}" for key, value in MADE_BY.items())
@@ -33,6 +35,8 @@ class SecretInfo:
     namespace: str
     allowed_hosts: tuple[str, ...]
     """Towards which hosts it may be used; empty: none yet."""
+    mountable: bool = False
+    """Agents may read it (`secrets=` of devboxes.create)."""
 
 
 class AsyncSecret(Resource):
@@ -48,7 +52,7 @@ class AsyncSecret(Resource):
     async def get_info(self) -> SecretInfo:
         """Read it anew."""
         await self._read()
-        return SecretInfo(self.id, self.name, self.namespace, tuple(self.allowed_hosts))
+        return SecretInfo(self.id, self.name, self.namespace, tuple(self.allowed_hosts), is_mountable(self._seen))
 
     async def update(self, value: str) -> "AsyncSecret":
         """Give it another value: in use on running devboxes within seconds. Returns this object."""
@@ -85,16 +89,25 @@ class AsyncSecrets:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    async def create(self, *, name: str, value: str, allowed_hosts: Sequence[str] | None = None) -> AsyncSecret:
+    async def create(
+        self, *, name: str, value: str, allowed_hosts: Sequence[str] | None = None, mountable: bool = False
+    ) -> AsyncSecret:
         """Store one. The same name with the same value again gives the one there is; with another, ConflictError.
 
         allowed_hosts: towards which hosts it may be used, e.g. ["api.anthropic.com"]; where they are not given, the first
-        `devboxes.create` that uses it grants it to that gateway config's host.
+        `devboxes.create` that uses it grants it to that gateway config's host. mountable: agents may read it; the first
+        `devboxes.create` that names it in `secrets` makes it so, too. One that has a grant never is.
         """
+        if mountable and allowed_hosts is not None:
+            raise InvalidError(
+                "mountable", "a secret is for the gateway (allowed_hosts) or for agents to read (mountable), not for both"
+            )
         where = own(SECRET, name, self._cluster.namespace)
         wanted = manifest(SECRET, where, {"type": "Opaque", "data": {KEY: _encoded(value)}})
         if allowed_hosts is not None:
             wanted["metadata"].setdefault("annotations", {})[ALLOWED_HOSTS] = granted(allowed_hosts)
+        if mountable:
+            wanted["metadata"]["labels"][MOUNTABLE] = "true"
         there, new = await create_or_find(self._cluster, SECRET, wanted)
         if not new:
             self._compare(where_seen(there), wanted, there, allowed_hosts)
@@ -111,6 +124,8 @@ class AsyncSecrets:
             raise conflict(SECRET, where, "value")
         if allowed_hosts is not None and set(hosts_of(there)) != set(hosts_of(wanted)):
             raise conflict(SECRET, where, "allowed_hosts")
+        if is_mountable(wanted) and not is_mountable(there):
+            raise conflict(SECRET, where, "mountable")
 
     async def list(self) -> list[AsyncSecret]:
         """All there are, without their values."""
@@ -156,6 +171,11 @@ def _host(host: object) -> str:
 def hosts_of(seen: Object) -> list[str]:
     """Towards which hosts a Secret may be used."""
     return list(parse_grant((seen["metadata"].get("annotations") or {}).get(ALLOWED_HOSTS)))
+
+
+def is_mountable(seen: Object) -> bool:
+    """Whether its owner lets agents read it."""
+    return (seen["metadata"].get("labels") or {}).get(MOUNTABLE) == "true"
 
 
 def is_own(seen: Object) -> bool:

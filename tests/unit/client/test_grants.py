@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from devbox_gateway.errors import PermissionDeniedError
-from devbox_gateway.objects.grants import grant_for
+from devbox_gateway.objects.grants import grant_for, label_for
 
 KEY = "devbox-gateway.io/allowed-hosts"
 
@@ -63,3 +63,45 @@ def test_otherwise_its_owner_does_it(which: dict[str, Any], where: dict[str, Any
     assert line[:6] == ["kubectl", "-n", "team-a", "annotate", "secret", "key"]
     assert "api.example.com" in line[6]
     assert ("other.com" in line[6]) == ("other.com" in str(which))
+
+
+MOUNTABLE = "devbox-gateway.io/mountable"
+
+
+def test_a_secret_of_the_clients_own_is_for_agents_to_read_by_being_named() -> None:
+    assert label_for(secret()) == [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
+        {"op": "add", "path": "/metadata/labels/devbox-gateway.io~1mountable", "value": "true"},
+    ]
+    theirs = secret(own=False)
+    theirs["metadata"]["labels"][MOUNTABLE] = "true"
+    assert label_for(theirs) is None
+
+
+@pytest.mark.parametrize("granted", ["", "api.example.com"])
+@pytest.mark.parametrize("label", [None, "true", "false"])
+def test_what_has_a_grant_is_never_for_agents_to_read(granted: str, label: str | None) -> None:
+    which = secret(granted)
+    which["metadata"]["labels"] |= {} if label is None else {MOUNTABLE: label}
+    with pytest.raises(PermissionDeniedError, match="carries a grant"):
+        label_for(which)
+
+
+def test_of_somebody_elses_its_owner_says_so() -> None:
+    no = secret()
+    no["metadata"]["labels"][MOUNTABLE] = "false"
+    for which in (secret(own=False), no):
+        with pytest.raises(PermissionDeniedError) as caught:
+            label_for(which)
+        line = shlex.split(str(caught.value).partition("its owner runs: ")[2])
+        assert line == ["kubectl", "-n", "team-a", "label", "secret", "key", f"{MOUNTABLE}=true", "--overwrite"]
+
+
+def test_what_agents_may_read_is_granted_to_nobody() -> None:
+    which = secret()
+    which["metadata"]["labels"][MOUNTABLE] = "true"
+    with pytest.raises(PermissionDeniedError, match="a secret of its own"):
+        grant_for(which, config())
+    granted = secret("api.example.com")
+    granted["metadata"]["labels"][MOUNTABLE] = "true"
+    assert grant_for(granted, config()) is None, "what counts is the grant: no devbox is given it"

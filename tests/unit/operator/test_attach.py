@@ -11,6 +11,7 @@ import pytest
 from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_common.kube import ApiError
+from devbox_common.redacted import Redacted
 from devbox_operator import network
 from devbox_operator.apply import Writer
 from devbox_operator.attach import Attached, Attacher, PodBinding, Wanted
@@ -40,6 +41,8 @@ class Api:
         self.token_error: ApiError | None = None
         self.patches: list[Any] = []
         self.denied = ""
+        self.merged: dict[str, dict[str, str]] = {}
+        """By path: data that a merge wrote, which an apply leaves alone as long as the object is there."""
 
     def _store(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         self.version += 1
@@ -65,7 +68,8 @@ class Api:
         wanted = body["metadata"].get("resourceVersion")
         if wanted and self.objects.get(path, {"metadata": {"resourceVersion": None}})["metadata"]["resourceVersion"] != wanted:
             raise ApiError(409, "Conflict", "changed")
-        return self._store(path, body)
+        others = self.merged.get(path, {}) if path in self.objects else {}
+        return self._store(path, {**body, "data": {**others, **body["data"]}} if others else body)
 
     async def request(self, method: str, path: str, *, body: Any = None, **_: object) -> dict[str, Any]:
         if method == "GET":
@@ -78,6 +82,10 @@ class Api:
             self.patches.append(body)
             if self.denied:
                 raise ApiError(422, "Invalid", self.denied)
+        elif method == "PATCH" and "/secrets/" in path:
+            self._write("merge secrets")
+            self.merged[path] = {**self.merged.get(path, {}), **body["data"]}
+            return self._store(path, {**self.objects[path], "data": {**self.objects[path]["data"], **body["data"]}})
         self._write(f"{method} {path.rsplit('/', 2)[1] if method != 'POST' else path.rsplit('/', 1)[1]}")
         if method == "POST":
             path = f"{path}/{body['metadata']['name']}"
@@ -428,3 +436,55 @@ async def test_no_token_in_any_error_or_repr(bench: Bench) -> None:
     route = bench.route()
     assert route.bindings[0].token not in repr(route)
     assert "gws_" not in repr(SecretView.of(bench.api.objects[SECRET]))
+
+
+def encoded(**values: str) -> dict[str, Redacted]:
+    return {name: Redacted(base64.b64encode(value.encode()).decode()) for name, value in values.items()}
+
+
+async def test_what_the_agent_may_read_is_given_once_before_it_starts(bench: Bench) -> None:
+    await bench.attach(secret_env=encoded(PASSWORD="first", OTHER="o"))
+    assert bench.api.writes[-3:] == ["apply secrets", "merge secrets", "PATCH pods"], "all is there before the gate opens"
+    given = {"secret-env.PASSWORD": "first", "secret-env.OTHER": "o"}
+    assert given.items() <= bench.secret_values().items()
+    bench.api.writes.clear()
+    assert (await bench.attach(secret_env=encoded(PASSWORD="first", OTHER="o"))).changed == ()
+    attached = await bench.attach(secret_env=encoded(PASSWORD="second", OTHER="o"))
+    assert attached.changed == ("PASSWORD",)
+    assert bench.api.writes == [], "a pod that runs keeps what it was given"
+    bench.api.now += timedelta(days=25)
+    attached = await bench.attach(secret_env=encoded(PASSWORD="second", OTHER="o"))
+    assert attached.changed == ("PASSWORD",), "also once its tokens were renewed"
+    assert given.items() <= bench.secret_values().items()
+    assert (await bench.attach(secret_env={})).changed == (), "what can't be had now is no other value"
+    assert given.items() <= bench.secret_values().items()
+
+
+@pytest.mark.parametrize("source_secrets", ["All", "Named"])
+async def test_a_token_secret_that_was_lost_is_whole_again(bench: Bench, source_secrets: str) -> None:
+    await bench.attach(secret_env=encoded(PASSWORD="first"))
+    bench.settings = bench.settings.model_copy(update={"source_secrets": source_secrets})
+    bench.attacher._settings = bench.settings
+    del bench.api.objects[SECRET]
+    bench.api.now += timedelta(days=25)
+    attached = await bench.attach(secret_env=encoded(PASSWORD="second"))
+    assert bench.secret_values()["secret-env.PASSWORD"] == "second", "nobody knows the first one any more"
+    assert attached.changed == ("PASSWORD",)
+
+
+async def test_a_pod_that_waits_has_the_value_of_the_moment_in_which_it_starts(bench: Bench) -> None:
+    bench.api.fail_on = "PATCH pods"
+    with pytest.raises(ApiError):
+        await bench.attach(secret_env=encoded(PASSWORD="first"))
+    assert (await bench.attach(secret_env=encoded(PASSWORD="second"))).changed == ()
+    assert bench.secret_values()["secret-env.PASSWORD"] == "second"
+    assert (await bench.attach(secret_env=encoded(PASSWORD="second"))).changed == ()
+    assert (await bench.attach(secret_env=encoded(PASSWORD="first"))).changed == ("PASSWORD",)
+
+
+async def test_no_value_is_in_the_route(bench: Bench) -> None:
+    await bench.attach(secret_env=encoded(PASSWORD="hunter2"))
+    route = str(bench.api.objects[ROUTE])
+    assert "PASSWORD" in route
+    assert "hunter2" not in route
+    assert base64.b64encode(b"hunter2").decode() not in route

@@ -9,6 +9,7 @@ import pytest
 from devbox_api import names
 from devbox_api.conditions import REASONS, Reason
 from devbox_api.devbox import DevboxStatus
+from devbox_common.redacted import Redacted
 from devbox_operator import lifecycle, network
 from devbox_operator.attach import Attached
 from devbox_operator.compile import compile_devbox, new_pod
@@ -367,3 +368,31 @@ def test_a_devbox_without_an_image_needs_a_default_one(snapshot: Any, pod: Any, 
         found = {c.type: c for c in devbox_status(shot, desired, Outcome(1, 0, current, DONE), chosen).conditions}
         assert found["RestartRequired"].status == expected
     assert found["RestartRequired"].message.startswith("the chart's default image changed after pod")
+
+
+def test_a_secret_that_the_agent_may_not_read_holds_up_a_new_pod(
+    snapshot: Any, pod: Any, devbox: Any, secret: Any, settings: Settings
+) -> None:
+    view = devbox(spec={"secretEnv": [{"name": "PASSWORD", "secretRef": {"name": "anthropic"}}]}, status={"incarnation": 1})
+    desired = compile_devbox(snapshot(view), settings)
+    assert [problem.reason for problem in desired.problems] == [Reason.SECRET_GRANTED], (
+        "a gateway uses it, so it is the gateway's"
+    )
+    assert (desired.complete, desired.secret_env.given) == (False, {})
+    plain = devbox(spec={"gateways": [], "secretEnv": view.box.spec.secret_env}, status={"incarnation": 1})
+    readable = replace(secret(grant=None), mountable=True, values={"api-key": Redacted("aHVudGVyMg==")})
+    shot = snapshot(plain, secrets={("team-a", "anthropic"): readable})
+    desired = compile_devbox(shot, settings)
+    assert desired.complete
+    assert desired.secret_env.given["PASSWORD"].reveal() == "aHVudGVyMg=="
+    assert "aHVud" not in repr(desired)
+    current = pod(plain, spec_hash=desired.spec_hash, spec_fields=desired.spec_fields)
+    shot = replace(shot, pods=(current,))
+    for changed, expected in (((), ("False", "UpToDate")), (("PASSWORD",), ("True", "SecretChanged"))):
+        outcome = Outcome(1, 0, current, replace(DONE, changed=changed))
+        status = devbox_status(shot, compile_devbox(shot, settings), outcome, settings)
+        assert conditions(status)["RestartRequired"] == expected
+        assert conditions(status)["Ready"] == ("True", "Ready")
+    message = next(c.message for c in status.conditions if c.type == "RestartRequired")
+    assert "PASSWORD" in message
+    assert "kubectl -n team-a annotate dbx agent devbox-gateway.io/restarted-at=" in message

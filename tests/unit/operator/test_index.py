@@ -27,6 +27,22 @@ def test_references_of_a_devbox(devbox: Any, gateway: Any) -> None:
     assert found.volumes == {("ConfigMap", "conf")}
 
 
+def test_secrets_that_the_agent_reads_wake_its_devbox_and_are_mirrored_for_no_gateway(devbox: Any) -> None:
+    entries = [
+        {"name": "A", "secretRef": {"name": "settings", "key": "a"}},
+        {"name": "B", "secretRef": {"name": "settings"}},
+    ]
+    view, place = devbox(spec={"gateways": [], "secretEnv": entries}), ("team-a", "settings")
+    refs, index = references(view, {}), Index()
+    assert refs.read == {Source(*place, "a"), Source(*place, None)}
+    index.put(view.key, refs)
+    assert index.users_of_secret(place) == [view.key]
+    assert index.keys_of(place) == {"a", None}
+    assert index.sources_of(place) == set()
+    index.put(view.key, None)
+    assert index.secrets() == set()
+
+
 def test_the_other_direction(devbox: Any, gateway: Any) -> None:
     one, two = devbox(), devbox(name="two", deleting=True)
     gateways = {KEY: gateway()}
@@ -83,6 +99,7 @@ _references = st.builds(
     st.frozensets(_volumes, max_size=2),
     st.none() | _keys,
     st.booleans(),
+    st.frozensets(_sources, max_size=2),
 )
 
 
@@ -103,7 +120,11 @@ def test_what_is_kept_for_look_ups_says_what_all_references_say(
         assert index.users_of_gateway(key) == sorted(box for box, refs in counted.items() if key in refs.gateways)
         assert index.users_of_egress(key) == sorted(box for box, refs in counted.items() if refs.egress == key)
         from_it = {box: {source for source in refs.sources if source.secret == key} for box, refs in all_of_them.items()}
-        assert index.users_of_secret(key) == sorted(box for box, sources in from_it.items() if sources)
+        read = {box: {source for source in refs.read if source.secret == key} for box, refs in all_of_them.items()}
+        assert index.users_of_secret(key) == sorted(box for box, sources in from_it.items() if sources or read[box])
+        assert index.keys_of(key) == {
+            source.key for found in (from_it, read) for sources in found.values() for source in sources
+        }
         assert index.sources_of(key) == {source for box in counted for source in from_it[box]}
         for kind in ("ConfigMap", "PersistentVolumeClaim"):
             mounting = [box for box, refs in all_of_them.items() if box[0] == key[0] and (kind, key[1]) in refs.volumes]

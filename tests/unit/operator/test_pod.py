@@ -229,3 +229,19 @@ def test_another_default_image_asks_for_a_restart_of_those_that_have_it(devbox: 
     assert len({pod.spec_hash(own, settings, IPS) for settings in (old, new, none)}) == 1
     assert pod.spec_hash(own, new, IPS) == pod.spec_hash(view, old, IPS), "what runs is the same"
     assert pod.spec_fields(own, old, IPS) == pod.spec_fields(own, none, IPS)
+
+
+def test_what_the_agent_may_read_comes_from_its_own_token_secret(devbox: Any) -> None:
+    entries = [{"name": "PASSWORD", "secretRef": {"name": "settings", "key": "p"}}]
+    body = made(devbox, secretEnv=entries)
+    environment = {item["name"]: item for item in body["spec"]["containers"][0]["env"]}
+    reference = {"name": body["metadata"]["name"], "key": "secret-env.PASSWORD"}
+    assert environment["PASSWORD"] == {"name": "PASSWORD", "valueFrom": {"secretKeyRef": reference}}
+    assert "settings" not in str(body)
+    other = [{"name": "PASSWORD", "secretRef": {"name": "others"}}]
+    views = [devbox(spec={"secretEnv": chosen}) for chosen in ([], entries, other)]
+    none, one, another = (pod.spec_hash(view, SETTINGS, IPS) for view in views)
+    assert none != one == another, "another Secret behind a name is another value, if anything"
+    fields = [pod.spec_fields(view, SETTINGS, IPS) for view in views]
+    assert "spec.secretEnv" not in fields[0]
+    assert fields[1] == fields[2] != fields[0]
