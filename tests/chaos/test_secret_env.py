@@ -62,9 +62,12 @@ async def test_what_is_named_can_be_read_and_a_gateways_key_can_not(release: Rel
             image=IMAGE,
             secrets={"MAGIC": number.name},
             gateways={"MY_API": {"gateway": gateway.id, "secret": upstream.name}},
+            launch_parameters={"resource_size_request": "X_SMALL", "keep_alive_time_seconds": 300},
             spec=SPEC,
             timeout=60,
         )
+        wired = (await devbox.get_info()).gateway_specs["MY_API"]
+        assert (wired.gateway_config_id, wired.secret_id) == (gateway.id, upstream.id)
         given = await look.given()
         assert given["MAGIC"] == "42"
         assert given["MY_API"].startswith("gws_")

@@ -18,6 +18,7 @@ from devbox_gateway import (
     APITimeoutError,
     AsyncDevboxGateway,
     ConflictError,
+    DevboxGateway,
     ExecLostError,
     InUseError,
     NotFoundError,
@@ -263,3 +264,40 @@ async def test_a_stream_that_is_cut(behind_a_way: tuple[AsyncDevboxGateway, Way]
         ("file", "before")
     ]
     await devbox.shutdown()
+
+
+@pytest.mark.row("S2", "S9", "S25")
+def test_a_secret_that_the_agent_reads_beside_a_key_that_it_never_sees(workspace: Workspace) -> None:
+    """As the hosted product's own example has it, with the synchronous client; but for the image, and an API that is there."""
+    key = workspace.key()
+    with DevboxGateway(kubeconfig=kubeconfig(), namespace=workspace.name) as sdk:
+        magic_number_secret = sdk.secret.create(name="magic-number-secret", value="42")
+        assert magic_number_secret.get_info().id.startswith("sec_")
+        upstream_credential_secret = sdk.secret.create(name="agent-gateway-secret", value=key.value.reveal())
+        gateway_config = sdk.gateway_config.create(
+            name="agent-gateway-config",
+            endpoint=f"https://{HOSTS['anthropic']}",
+            auth_mechanism={"type": "bearer"},
+            description="Example gateway that keeps upstream credentials off the devbox",
+        )
+        devbox = sdk.devbox.create(
+            name="agent-gateway-devbox",
+            image=IMAGE,
+            secrets={"MAGIC_NUMBER": magic_number_secret.name},
+            gateways={"MY_API": {"gateway": gateway_config.id, "secret": upstream_credential_secret.name}},
+            launch_parameters={"resource_size_request": "X_SMALL", "keep_alive_time_seconds": 60 * 5},
+        )
+        assert devbox.get_info().gateway_specs["MY_API"].gateway_config_id == gateway_config.id
+        assert devbox.cmd.exec("echo $MAGIC_NUMBER").stdout().strip() == "42"
+        assert devbox.cmd.exec("echo $MY_API_URL").stdout().startswith("http")
+        assert devbox.cmd.exec("echo $MY_API").stdout().startswith("gws_")
+        everywhere = "env; cat /proc/*/environ; cat /run/devbox-gateway/tokens/*"
+        assert key.value.reveal() not in devbox.cmd.exec(everywhere).stdout()
+        asked = devbox.cmd.exec(
+            'curl -sS -o /dev/null -w "%{http_code}" -H "Authorization: Bearer $MY_API" "$MY_API_URL/v1/models"'
+        )
+        assert asked.stdout() == "200", asked.stderr()
+        devbox.shutdown()
+        gateway_config.delete()
+        upstream_credential_secret.delete()
+        magic_number_secret.delete()

@@ -13,6 +13,8 @@ from devbox_gateway.exec.files import AsyncFiles
 from devbox_gateway.kube.session import Object
 from devbox_gateway.naming import (
     DEVBOX,
+    GATEWAY_CONFIG,
+    SECRET,
     Kind,
     Reference,
 )
@@ -36,6 +38,15 @@ STATUSES: Final = {
 
 
 @dataclass(frozen=True)
+class GatewaySpec:
+    """One gateway of a devbox, as its spec has it."""
+
+    gateway_config_id: str
+    secret_id: str | None
+    """None: the gateway config's own secret."""
+
+
+@dataclass(frozen=True)
 class DevboxInfo:
     """What `get_info()` answers."""
 
@@ -50,6 +61,8 @@ class DevboxInfo:
     image: str | None
     gateways: Mapping[str, str]
     """Variable to address: {"ANTHROPIC": "https://…"}."""
+    gateway_specs: Mapping[str, GatewaySpec]
+    """By variable: which gateway config and secret."""
     metadata: Mapping[str, str]
     pod: str | None
     create_time_ms: int
@@ -100,9 +113,17 @@ class AsyncDevbox(Resource):
             message=str(ready.get("message", "")),
             image=seen["spec"].get("image"),
             gateways={gateway["name"]: gateway["url"] for gateway in (seen.get("status") or {}).get("gateways") or []},
+            gateway_specs={gateway["name"]: self._gateway(gateway) for gateway in seen["spec"].get("gateways") or []},
             metadata=_metadata(seen),
             pod=(seen.get("status") or {}).get("podName"),
             create_time_ms=int(created.timestamp() * 1000),
+        )
+
+    def _gateway(self, spec: Object) -> GatewaySpec:
+        config, secret, home = spec["gatewayRef"], (spec.get("secretRef") or {}).get("name"), self._cluster.namespace
+        return GatewaySpec(
+            Reference(config.get("namespace") or self.namespace, config["name"]).id(GATEWAY_CONFIG, home),
+            Reference(self.namespace, secret).id(SECRET, home) if secret else None,
         )
 
     async def await_running(

@@ -17,7 +17,17 @@ from .base import text
 
 VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 ARCHITECTURES: Final = {"x86_64": "amd64", "amd64": "amd64", "arm64": "arm64", "aarch64": "arm64"}
-SIZES: Final = ("X_SMALL", "SMALL", "MEDIUM", "LARGE", "X_LARGE", "XX_LARGE")
+SIZES: Final = {
+    "X_SMALL": (500, 1024),
+    "SMALL": (1000, 2048),
+    "MEDIUM": (2000, 4096),
+    "LARGE": (2000, 8192),
+    "X_LARGE": (4000, 16384),
+    "XX_LARGE": (8000, 32768),
+}
+"""What a devbox may use at most: thousandths of a processor, MiB of memory. A quarter is kept for it: agents wait most of the time."""
+FOR_A_WHILE: Final = 'trap "exit 0" TERM INT; sleep "$0" & wait $!'
+"""As names.STAY, for so many seconds."""
 NOT_HERE: Final = {
     "mcp": "an MCP server is an API like any other here: make a gateway config with its address, and name it in gateways",
     "snapshot_id": "a devbox can't be started from a snapshot; build an image, and name it as image",
@@ -65,8 +75,11 @@ def spec_of(
 ) -> Object:
     """The whole spec. `more`: fields of the Devbox as docs have them, which count before what is made here."""
     spec: Object = {} if image is None else {"image": text("image", image)}
-    spec["command"] = _command(command, entrypoint)
-    if entrypoint is not None:
+    launch, seconds = dict(launch), None
+    if command is None and entrypoint is None and not _has_idle_time(launch):
+        seconds = _seconds(launch.pop("keep_alive_time_seconds", None))
+    spec["command"] = _command(command, entrypoint) if seconds is None else ["sh", "-c", FOR_A_WHILE, str(seconds)]
+    if entrypoint is not None or seconds is not None:
         spec["restartPolicy"] = "Never"
     if bindings:
         spec["gateways"] = [_gateway(binding) for binding in bindings]
@@ -164,15 +177,27 @@ def _launch(given: Mapping[str, Any]) -> Object:
         if name not in _LAUNCH:
             raise InvalidError(f"launch_parameters.{name}", f"not known here; known are {', '.join((*_LAUNCH, *_ELSEWHERE))}")
         try:
-            spec.update(_LAUNCH[name](value))
+            for field, part in _LAUNCH[name](value).items():
+                spec[field] = {**spec.get(field, {}), **part} if field == "lifecycle" else part
         except (KeyError, TypeError, ValueError, AttributeError):
             raise InvalidError(f"launch_parameters.{name}", "not of the form that belongs here") from None
-    if given.get("after_idle") or (given.get("lifecycle") or {}).get("after_idle"):
+    if _has_idle_time(given):
         # (With an idle time there is no other end, as elsewhere.)
         spec["lifecycle"].pop("ttl", None)
     if resources := _custom(given):
         spec["resources"] = resources
     return spec
+
+
+def _has_idle_time(given: Mapping[str, Any]) -> bool:
+    lifecycle = given.get("lifecycle")
+    return bool(given.get("after_idle") or (isinstance(lifecycle, Mapping) and lifecycle.get("after_idle")))
+
+
+def _seconds(value: object) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise InvalidError("launch_parameters.keep_alive_time_seconds", "write a number of seconds, e.g. 3600")
 
 
 _ELSEWHERE: Final = ("network_policy_id", "custom_cpu_cores", "custom_gb_memory", "custom_disk_size")
@@ -183,7 +208,13 @@ def _size(value: str) -> Object:
         return {}
     if value not in SIZES:
         raise InvalidError("launch_parameters.resource_size_request", f"write one of {', '.join(SIZES)}")
-    return {"resourceSize": value.lower().replace("_", "-")}
+    cpu, memory = SIZES[value]
+    return {
+        "resources": {
+            "requests": {"cpu": f"{cpu // 4}m", "memory": f"{memory // 4}Mi"},
+            "limits": {"cpu": f"{cpu}m", "memory": f"{memory}Mi"},
+        }
+    }
 
 
 def _architecture(value: str) -> Object:

@@ -1,0 +1,70 @@
+"""From the arguments of devboxes.create to a spec."""
+
+import signal
+import subprocess
+import time
+from typing import Any
+
+import pytest
+
+from devbox_api import names
+from devbox_gateway.errors import InvalidError
+from devbox_gateway.objects.devbox_spec import spec_of
+
+
+def spec(launch: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
+    nothing: dict[str, Any] = {"image": None, "command": None, "entrypoint": None, "policy": None, "more": {}}
+    empty: dict[str, Any] = {"bindings": [], "environment": {}, "secret_env": {}, "code_mounts": []}
+    return spec_of(**{**nothing, **empty, "launch": launch or {}, **given})
+
+
+def test_by_itself_it_stays() -> None:
+    assert spec() == {"command": list(names.STAY)}
+    assert spec(secret_env={"A": "a"})["secretEnv"] == [{"name": "A", "secretRef": {"name": "a"}}]
+
+
+@pytest.mark.parametrize(
+    ("size", "cpu", "memory"),
+    [("X_SMALL", ("125m", "500m"), ("256Mi", "1024Mi")), ("LARGE", ("500m", "2000m"), ("2048Mi", "8192Mi"))],
+)
+def test_a_size_is_a_limit_of_which_a_quarter_is_kept(size: str, cpu: tuple[str, str], memory: tuple[str, str]) -> None:
+    made = spec({"resource_size_request": size})["resources"]
+    assert made == {"requests": {"cpu": cpu[0], "memory": memory[0]}, "limits": {"cpu": cpu[1], "memory": memory[1]}}
+
+
+def test_a_size_that_nobody_knows_and_one_of_ones_own() -> None:
+    with pytest.raises(InvalidError, match="X_SMALL"):
+        spec({"resource_size_request": "HUGE"})
+    own = spec({"resource_size_request": "CUSTOM_SIZE", "custom_cpu_cores": 3, "custom_gb_memory": 5})["resources"]
+    assert own["limits"] == {"cpu": "3", "memory": "5Gi"}
+
+
+def test_one_that_is_kept_alive_for_a_time_ends_by_itself_after_it() -> None:
+    made = spec({"keep_alive_time_seconds": 1})
+    assert made["restartPolicy"] == "Never"
+    assert "lifecycle" not in made
+    began = time.monotonic()
+    assert subprocess.run(made["command"], check=False, timeout=20).returncode == 0
+    assert 0.9 < time.monotonic() - began < 10
+    long = spec({"keep_alive_time_seconds": 300})["command"]
+    with subprocess.Popen(long, start_new_session=True) as stays:
+        with pytest.raises(subprocess.TimeoutExpired):
+            stays.wait(0.5)
+        stays.send_signal(signal.SIGTERM)
+        assert stays.wait(10) == 0, "and at once when it is told to"
+
+
+@pytest.mark.parametrize("value", [0, -1, "300", True, 1.5])
+def test_a_time_that_is_none(value: object) -> None:
+    with pytest.raises(InvalidError, match="seconds"):
+        spec({"keep_alive_time_seconds": value})
+
+
+def test_what_the_chart_would_have_to_do_is_asked_of_the_chart() -> None:
+    """Which refuses what it has no fields for."""
+    assert spec({"keep_alive_time_seconds": 300}, command=["agent"])["lifecycle"] == {"ttl": "300s"}
+    idle = {"idle_time_seconds": 60, "on_idle": "suspend"}
+    for launch in ({"after_idle": idle}, {"lifecycle": {"after_idle": idle}}):
+        made = spec({**launch, "keep_alive_time_seconds": 300})
+        assert made["lifecycle"] == {"idle": {"after": "60s", "action": "Suspend"}}, "with an idle time there is no other end"
+        assert made["command"] == list(names.STAY)
