@@ -26,5 +26,6 @@ VERBS: Final = {
     "wait": Entry("life:wait", "Wait until devboxes are ready, or gone", WORK),
     "restart": Entry("life:restart", "Give devboxes a new pod each", WORK),
     "rm": Entry("life:rm", "Delete devboxes", WORK),
+    "doctor": Entry("doctor:doctor", "What is wrong here, and what to do about it", OTHER),
     "explain": Entry("explain:explain", "Would a request pass, and why", OTHER),
 }

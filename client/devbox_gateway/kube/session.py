@@ -11,6 +11,8 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import aiohttp
@@ -108,6 +110,20 @@ class Session:
             again = may_be_repeated(method, response.status, response.headers)
             raise Refused(error_of(method, path, response.status, content), again, pause_of(response.headers))
         return _object(method, path, content)
+
+    async def date(self) -> datetime | None:
+        """The API server's time, to the second; None: it tells none. Raises as `request`."""
+        try:
+            async with self._send("GET", "/version", (), {}) as response:
+                if response.status >= 400:
+                    raise error_of("GET", "/version", response.status, await response.read())
+                said = response.headers.get("Date", "")
+        except (aiohttp.ClientError, OSError) as error:
+            raise _unreachable(self.access.url, error) from None
+        try:
+            return parsedate_to_datetime(said)
+        except ValueError:
+            return None
 
     @asynccontextmanager
     async def _send(

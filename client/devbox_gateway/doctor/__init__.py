@@ -1,0 +1,1 @@
+"""What is wrong with an installation and a namespace, as far as the person who asks may look."""
