@@ -26,6 +26,7 @@ VERBS: Final = {
     "wait": Entry("life:wait", "Wait until devboxes are ready, or gone", WORK),
     "restart": Entry("life:restart", "Give devboxes a new pod each", WORK),
     "rm": Entry("life:rm", "Delete devboxes", WORK),
+    "audit": Entry("audit:audit", "Who called what, as the gateway's log has it", OTHER),
     "doctor": Entry("doctor:doctor", "What is wrong here, and what to do about it", OTHER),
     "explain": Entry("explain:explain", "Would a request pass, and why", OTHER),
 }

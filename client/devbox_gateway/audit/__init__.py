@@ -1,0 +1,1 @@
+"""The gateway's audit lines of one's own devboxes: who called what, and what came of it."""
