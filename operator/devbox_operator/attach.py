@@ -247,16 +247,16 @@ class Attacher:
         secret_env: Mapping[str, Redacted],
     ) -> None:
         body, path = self._secret(pod, listed), paths.secrets(pod.namespace, pod.name)
-        wanted, there = tokens.content(body), list[str]()
-        if found is not None and found.content == wanted:
-            if not pod.gated:
-                return
-        elif found is None and self._settings.source_secrets == "Named" and not pod.gated and stored:
-            if stored.tokens_content == wanted:
-                return  # it can't be read; the Route says that it was written
-            there = list((await self._writer.apply(path, body)).get("data") or ())
+        wanted = tokens.content(body)
+        if found is not None:
+            written = found.content == wanted
         else:
-            there = list((await self._writer.apply(path, body)).get("data") or ())
+            # With Named it can't be read; the Route says that it was written.
+            named = self._settings.source_secrets == "Named" and not pod.gated
+            written = named and stored is not None and stored.tokens_content == wanted
+        if written and not pod.gated:
+            return
+        there = [] if written else list((await self._writer.apply(path, body)).get("data") or ())
         # A pod that runs keeps what it was given (an apply leaves that alone), and gets it anew where its Secret was lost.
         values = {secretenv.key(name): value.reveal() for name, value in secret_env.items()}
         missing = {key: value for key, value in values.items() if pod.gated or key not in there}
