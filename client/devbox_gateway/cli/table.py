@@ -19,9 +19,12 @@ class Entry:
 
 BEGIN, WORK, MANAGE, OTHER = "Begin", "Devboxes", "What they use", "More"
 VERBS: Final = {
+    "run": Entry("execute:run", "Make a devbox, run a command in it, and delete it", WORK),
     "create": Entry("life:create", "Make a devbox, and wait until it is ready", WORK),
     "ls": Entry("look:ls", "List devboxes", WORK),
     "get": Entry("look:get", "Show one devbox", WORK),
+    "exec": Entry("execute:execute", "Run a command in a devbox", WORK),
+    "shell": Entry("execute:shell", "Open a shell in a devbox", WORK),
     "logs": Entry("logs:logs", "Print what a devbox's command has printed", WORK),
     "wait": Entry("life:wait", "Wait until devboxes are ready, or gone", WORK),
     "restart": Entry("life:restart", "Give devboxes a new pod each", WORK),

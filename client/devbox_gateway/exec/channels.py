@@ -48,12 +48,16 @@ class Channels:
         for start in range(0, len(data), PIECE):
             await self._send(bytes((STDIN,)) + data[start : start + PIECE])
 
-    async def end_stdin(self) -> None:
-        """Say that nothing more comes."""
+    def check_end(self) -> None:
+        """That `end_stdin` can be said. Raises InvalidError."""
         if not self.can_end_stdin:
             raise InvalidError(
                 "attach_stdin", "this API server speaks v4 of the exec protocol, where stdin can't be ended; it needs 1.30"
             )
+
+    async def end_stdin(self) -> None:
+        """Say that nothing more comes."""
+        self.check_end()
         await self._send(bytes((CLOSE, STDIN)))
 
     async def resize(self, columns: int, rows: int) -> None:

@@ -38,10 +38,31 @@ RUN: Final = f'echo "$$"{READ_LINES}{_ENTER}exec "$@" </dev/null\n'
 """The first line of its stdout is its process id, which is its group's too; the rest is the command's."""
 RUN_ATTACHED: Final = f'echo "$$"{READ_LINES}{_ENTER}exec "$@"\n'
 """The same; what follows on stdin is the command's."""
-END: Final = r"""
+RUN_IN_TERMINAL: Final = f"""
+echo "$$"
+stty rows "$2" cols "$3" 2>/dev/null
+TERM=$4
+export TERM
+f="${{HOME:-/tmp}}/.devbox-gateway/exec/$1"
+{{{READ_LINES}}} <"$f" || exit 125
+rm -f "$f"
+{_ENTER}exec "$@"
+"""
+"""The same in a terminal: its rows and columns, its kind, and the name of a file that holds the command. (By stdin it would be echoed.)"""
+SIGNAL: Final = r"""
 kill -"$1" "-$2" 2>/dev/null || kill -"$1" -- "-$2" 2>/dev/null || kill -"$1" "$2" 2>/dev/null
 """
 """A signal and a group."""
+END: Final = f"""{SIGNAL}
+tries=0
+while [ "$tries" -lt 50 ]; do
+  kill -0 "-$2" 2>/dev/null || kill -0 -- "-$2" 2>/dev/null || exit 0
+  sleep 0.1
+  tries=$((tries+1))
+done
+set -- KILL "$2"
+{SIGNAL}"""
+"""The same, and KILL where it is there after 5 s."""
 
 
 _FOLDER: Final = 'd="${HOME:-/tmp}/.devbox-gateway/exec/$1"\n'

@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import pty
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -274,3 +276,61 @@ def test_all_of_it_is_ended(setsid: bool, background: Background, tmp_path: Path
         while Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
             assert time.monotonic() < deadline, f"{name} still runs"
             time.sleep(0.05)
+
+
+def in_terminal(box: Box, command: str, kind: str = "xterm") -> tuple[bytes, bytes, int]:
+    """First line, output, exit code, with a terminal on all three."""
+    folder = box.home / ".devbox-gateway" / "exec"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "id").write_bytes(scripts.framed(command))
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*box.shell, "-c", scripts.RUN_IN_TERMINAL, "sh", "id", "33", "101", kind],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=box.environ,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    said = b""
+    with contextlib.suppress(OSError):  # (the other side is gone)
+        while piece := os.read(ours, 4096):
+            said += piece
+    os.close(ours)
+    group, _, rest = said.partition(b"\r\n")
+    assert not (folder / "id").exists()
+    return group, rest, process.wait(60)
+
+
+def test_in_a_terminal(box: Box) -> None:
+    group, said, code = in_terminal(box, "stty size; echo $TERM; test -t 0 && test -t 1 && exit 7", "tmux")
+    assert group.isdigit()
+    assert (said, code) == (b"33 101\r\ntmux\r\n", 7)
+    assert in_terminal(box, "printf '%s' 'two\nlines $x'")[1] == b"two\r\nlines $x"
+
+
+def test_in_a_terminal_without_its_command(box: Box) -> None:
+    assert box.run(scripts.RUN_IN_TERMINAL, "nothing", "1", "1", "xterm").returncode == 125
+
+
+def test_what_does_not_heed_a_signal_is_ended(box: Box) -> None:
+    with subprocess.Popen(
+        [*box.shell, "-c", scripts.RUN, "sh"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env=box.environ,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(scripts.framed("trap 'echo heard' TERM; echo begun; while :; do sleep 0.1; done"))
+        process.stdin.flush()
+        group = process.stdout.readline().strip().decode()
+        assert process.stdout.readline() == b"begun\n"
+        assert box.run(scripts.SIGNAL, "TERM", group).returncode == 0
+        assert process.stdout.readline() == b"heard\n"
+        ending = threading.Thread(target=box.run, args=(scripts.END, "TERM", group))
+        ending.start()
+        assert process.wait(60) == -signal.SIGKILL
+        ending.join(60)

@@ -1,0 +1,108 @@
+"""`exec`, `shell` and `run`: commands in devboxes, as if they were here."""
+
+import asyncio
+import shlex
+import sys
+from typing import Any, Final
+
+import click
+
+from devbox_gateway.cli import complete, lookup, terminal
+from devbox_gateway.cli.attach import attach, line_of
+from devbox_gateway.cli.devbox_options import arguments, devbox_options, progress
+from devbox_gateway.cli.failures import OWN
+from devbox_gateway.cli.plain import cell
+from devbox_gateway.cli.verb import verb
+from devbox_gateway.cli.work import Here
+from devbox_gateway.errors import DevboxGatewayError, NotFoundError
+from devbox_gateway.exec import scripts
+from devbox_gateway.objects.devbox import AsyncDevbox
+
+REMOVE_SECONDS: Final = 30.0
+_COMMAND: Final = click.argument("command", nargs=-1, type=click.UNPROCESSED)
+
+
+@verb("exec", own_failure=OWN)
+@click.argument("name", shell_complete=complete.devboxes)
+@_COMMAND
+@click.option("-i", "--stdin", is_flag=True, help="Hand stdin through.")
+@click.option("-t", "--tty", is_flag=True, help="In a terminal, with -i.")
+async def execute(here: Here, name: str, command: tuple[str, ...], stdin: bool, tty: bool) -> int:
+    """Run a command in a devbox: exec NAME -- COMMAND...
+
+    In $HOME, with the environment of a login shell. Its exit code is ours; 125: it could not be run.
+    """
+    if not command:
+        raise click.UsageError("Write what to run after --, e.g. exec agent -- ls -l; for a shell there is: shell NAME")
+    if tty and not stdin:
+        raise click.UsageError("-t goes with -i: exec -it NAME -- COMMAND")
+    if tty and not terminal.possible():
+        here.note("stdin is no terminal: done without -t")
+        tty = False
+    devbox = await lookup.devbox(here.client, name)
+    return await attach(here, devbox, line_of(command, tty=tty), stdin=stdin, tty=tty)
+
+
+@verb(own_failure=OWN)
+@click.argument("name", shell_complete=complete.devboxes)
+async def shell(here: Here, name: str) -> int:
+    """Open a shell in a devbox: bash, else sh.
+
+    Without a terminal, it reads what comes on stdin. 125: there is none.
+    """
+    devbox = await lookup.devbox(here.client, name)
+    tty = _terminal()
+    return await attach(here, devbox, line_of((), tty=tty), stdin=True, tty=tty)
+
+
+@verb(own_failure=OWN)
+@_COMMAND
+@devbox_options
+@click.option("--name", metavar="NAME", help="What it is called.")
+@click.option("--stdin/--no-stdin", default=True, help="Hand stdin through.")
+@click.option("--tty/--no-tty", default=None, help="In a terminal; else where stdin and stdout are one.")
+async def run(  # noqa: PLR0917 (by name, from click)
+    here: Here,
+    command: tuple[str, ...],
+    name: str | None,
+    stdin: bool,
+    tty: bool | None,
+    timeout: float,
+    keep_on_failure: bool,
+    **given: Any,
+) -> int:
+    """Make a devbox, run a command in it, and delete it: run --gateway ANTHROPIC -- COMMAND...
+
+    Without a command, a shell. Size of the terminal, signals and exit code are handed through. The devbox is deleted at the end,
+    however that comes. 125: the command could not be run.
+    """
+    if tty and not terminal.possible():
+        raise click.UsageError("--tty: stdin is no terminal")
+    tty = stdin and (_terminal() if tty is None else tty)
+    line = line_of(command, tty=tty)
+    scripts.framed(line)  # (it refuses what is too long before anything is made)
+    devbox = await here.client.devboxes.create(
+        **arguments(**given), name=name or "run", timeout=timeout, keep_on_failure=keep_on_failure, progress=progress(here)
+    )
+    try:
+        return await attach(here, devbox, line, stdin=stdin, tty=tty, end=False)
+    finally:
+        await _remove(here, devbox)
+
+
+async def _remove(here: Here, devbox: AsyncDevbox) -> None:
+    """A signal more, and nobody waits for it; then it is said what is left."""
+    try:
+        await asyncio.shield(asyncio.wait_for(devbox.shutdown(), REMOVE_SECONDS))
+    except NotFoundError:
+        return
+    except (DevboxGatewayError, asyncio.TimeoutError, TimeoutError, asyncio.CancelledError) as error:
+        line = shlex.join(["kubectl", "devbox", "-n", devbox.namespace, "rm", devbox._reference.name])
+        why = cell(error) or "interrupted"
+        here.note(f"devbox {cell(devbox._reference.name)} may be left behind ({why}); delete it: {line}")
+        if isinstance(error, asyncio.CancelledError):
+            raise
+
+
+def _terminal() -> bool:
+    return terminal.possible() and sys.stdout.isatty()

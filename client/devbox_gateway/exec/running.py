@@ -1,0 +1,141 @@
+"""One command on its way, until its end is known, or until it is ended: for `exec`, and for the command line's terminals.
+
+Goes in: a script of ours, what it reads, where its output goes. Comes out: an exit code. The first line of the script's stdout is its
+process group, which signals are sent to.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Final, Protocol
+
+from devbox_gateway.errors import DevboxGatewayError, ExecLostError
+from devbox_gateway.kube.session import Session
+
+from . import scripts
+from .channels import STDOUT, Channels, Ended, open_channels
+
+GRACE_SECONDS: Final = 5.0
+"""Between TERM and KILL, and for the process group to be known."""
+END_SECONDS: Final = 20.0
+_LONGEST_PID: Final = 16
+
+
+class Sink(Protocol):
+    """Where a stream goes."""
+
+    def feed(self, data: bytes, *, last: bool = False) -> object:
+        """More of it."""
+
+
+class Run:
+    """One command."""
+
+    def __init__(self, session: Session, pod: str) -> None:
+        self._session, self._pod = session, pod
+        self._group = b""
+        self._channels: Channels | None = None
+
+    async def until_end(
+        self,
+        script: str,
+        arguments: Sequence[str],
+        first: bytes,
+        stdin: AsyncIterator[bytes] | None,
+        *,
+        out: Sink,
+        err: Sink,
+        tty: bool = False,
+    ) -> int:
+        """Its exit code. `first`: what the script itself reads; `stdin`: what its command does, to its end, unless it has a terminal."""
+        argv = scripts.argv(script, *arguments)
+        channels = self._channels = await open_channels(self._session, self._pod, argv, tty=tty)
+        feeding = asyncio.ensure_future(_feed(channels, first, stdin))
+        try:
+            if stdin is not None and not tty:
+                channels.check_end()
+            async for piece in channels.pieces():
+                if isinstance(piece, Ended):
+                    out.feed(b"", last=True)
+                    err.feed(b"", last=True)
+                    return piece.exit_code
+                channel, data = piece
+                if channel == STDOUT:
+                    out.feed(self._after_group(data))
+                else:
+                    err.feed(data)
+        except asyncio.CancelledError:
+            # (It may have begun, and could not be ended without its group.)
+            with suppress(DevboxGatewayError, asyncio.TimeoutError):
+                await asyncio.wait_for(self._learn_group(channels), GRACE_SECONDS)
+            raise
+        finally:
+            self._channels = None
+            feeding.cancel()
+            with suppress(asyncio.CancelledError, DevboxGatewayError):
+                await feeding
+            await channels.close()
+        raise ExecLostError(f"exec in pod {self._pod}: it ended without saying how")
+
+    async def _learn_group(self, channels: Channels) -> None:
+        """Read on until it is known."""
+        pieces = channels.pieces()
+        while not self._group.endswith(b"\n"):
+            piece = await pieces.__anext__()
+            if isinstance(piece, Ended):
+                return
+            if piece[0] == STDOUT:
+                self._after_group(piece[1])
+
+    def _after_group(self, data: bytes) -> bytes:
+        """Without the first line, which is the process group."""
+        if self._group.endswith(b"\n"):
+            return data
+        first, newline, rest = data.partition(b"\n")
+        self._group += first + newline
+        if len(self._group) > _LONGEST_PID:
+            raise ExecLostError("the devbox's /bin/sh is none that commands can be run with")
+        return rest
+
+    @property
+    def group(self) -> str:
+        """Empty while it is not known."""
+        found = self._group.strip()
+        return found.decode() if self._group.endswith(b"\n") and found.isdigit() else ""
+
+    async def resize(self, columns: int, rows: int) -> None:
+        """Of its terminal."""
+        if self._channels is not None:
+            await self._channels.resize(columns, rows)
+
+    async def signal(self, name: str) -> None:
+        """One for the whole group, e.g. INT; where it can't be reached any more, nothing."""
+        await self._send(scripts.SIGNAL, name)
+
+    async def end(self, name: str = "TERM") -> None:
+        """That signal, and KILL where it is not gone after a little while; where it can't be reached any more, nothing."""
+        await self._send(scripts.END, name)
+
+    async def _send(self, script: str, name: str) -> None:
+        if not self.group:
+            return
+        with suppress(DevboxGatewayError, asyncio.TimeoutError):
+            await asyncio.wait_for(self._run(scripts.argv(script, name, self.group)), END_SECONDS)
+
+    async def _run(self, argv: Sequence[str]) -> None:
+        channels = await open_channels(self._session, self._pod, argv, stdin=False)
+        try:
+            async for _ in channels.pieces():
+                pass
+        finally:
+            await channels.close()
+
+
+async def _feed(channels: Channels, first: bytes, stdin: AsyncIterator[bytes] | None) -> None:
+    if first:
+        await channels.send(first)
+    if stdin is None:
+        return
+    async for piece in stdin:
+        await channels.send(piece)
+    await channels.end_stdin()
