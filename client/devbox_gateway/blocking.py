@@ -85,6 +85,7 @@ class Secret(_Named[AsyncSecret]):
 
     get_info = call(AsyncSecret.get_info)
     update = made_same(AsyncSecret.update)
+    grant = made_same(AsyncSecret.grant)
     delete = call(AsyncSecret.delete)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import subprocess
 import sys
 import uuid
@@ -32,7 +33,7 @@ class Cli:
         out, err = await self.both(*words, stdin=stdin, code=code)
         return err if code else out
 
-    async def both(self, *words: str, stdin: str = "", code: int = 0) -> tuple[str, str]:
+    async def both(self, *words: str, stdin: str = "", code: int | None = 0) -> tuple[str, str]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "devbox_gateway.cli", "--kubeconfig", str(self._kubeconfig), "-n", self.namespace, *words),
             stdin=subprocess.PIPE,
@@ -46,7 +47,7 @@ class Cli:
             raise AssertionError(f"{words} did not end") from None
         assert "Traceback" not in err
         assert "internal error" not in err
-        assert process.returncode == code, f"{words}: {process.returncode}, {out}{err}"
+        assert code in (None, process.returncode), f"{words}: {process.returncode}, {out}{err}"
         for text in (out, err):
             assert all(line.isprintable() for line in text.replace("\t", " ").split("\n")), text
         return out, err
@@ -108,6 +109,75 @@ async def test_two_of_a_name_are_not_deleted_by_it(at_work: tuple[Stage, Cli]) -
     assert len((await cli("ls", "-o", "name")).split()) == 2
 
 
+async def test_what_devboxes_use(at_work: tuple[Stage, Cli]) -> None:
+    made, cli = at_work
+    first = ("gateway", "create", "anthropic", "--endpoint", "https://api.anthropic.com", "--auth", "bearer")
+    for _ in range(2):
+        assert await cli(*first, "--description", "for people") == "gatewayconfig.devbox-gateway.io/anthropic created\n"
+    assert "differs in authMechanism" in await cli(*first[:-1], "header:X-Api-Key", code=7)
+    await cli("gateway", "update", "anthropic", "--auth", "header:X-Api-Key", "--prefix", "Key ", "--open-to", "team=a")
+    found = json.loads(await cli("gateway", "get", "gatewayconfig/anthropic", "-o", "json"))["spec"]
+    assert found["authMechanism"] | {"type": "Header", "key": "X-Api-Key", "prefix": "Key "} == found["authMechanism"]
+    assert found["allowedNamespaces"] == {"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}
+    await cli("gateway", "update", "anthropic", "--open-to", "same")
+    assert "anthropic" in await cli("gateway", "ls")
+    created = await cli("secret", "create", "MY_KEY", stdin="sk-ant-first\n")
+    secret = (await cli("secret", "ls", "-o", "name")).strip()
+    assert created == f"{secret} created\n"
+    text = await cli("secret", "create", "MY_KEY", stdin="sk-ant-second\n", code=7)
+    assert "differs in value" in text
+    assert "sk-ant" not in text
+    for words in (("secret", "ls", "-o", "json"), ("secret", "ls", "-o", "yaml"), ("secret", "ls", "-o", "wide")):
+        shown = await cli(*words)
+        assert "MY_KEY" in shown
+        assert "c2st" not in shown
+        assert "sk-ant" not in shown
+    await cli("create", "agent", "--image", IMAGE, "--gateway", "ANTHROPIC=anthropic:MY_KEY", "--no-wait")
+    assert "api.anthropic.com" in await cli("secret", "ls")
+    await cli("gateway", "create", "other", "--endpoint", "https://api.other.example", "--auth", "bearer")
+    text = await cli("create", "two", "--image", IMAGE, "--gateway", "OTHER=other:MY_KEY", "--no-wait", code=4)
+    line = shlex.split(text.partition("its owner runs: ")[2])
+    assert line[:4] == ["kubectl", "devbox", "-n", cli.namespace]
+    await cli(*line[4:])
+    await cli("create", "two", "--image", IMAGE, "--gateway", "OTHER=other:MY_KEY", "--no-wait")
+    assert "api.anthropic.com,api.other.example" in await cli("secret", "ls")
+    assert await cli("secret", "rotate", "MY_KEY", stdin="sk-ant-new") == f"{secret} rotated\n"
+    stored = await made.api.request("GET", f"/api/v1/namespaces/{cli.namespace}/secrets/{secret.partition('/')[2]}")
+    assert stored["data"] == {"value": "c2stYW50LW5ldw=="}
+    await cli("secret", "create", "plain", "--mountable", stdin="for-eyes")
+    assert "may read it" in await cli("secret", "ls", "-o", "wide")
+    assert "agents may read it" in await cli("secret", "grant", "plain", "api.anthropic.com", code=2)
+    assert "not for both" in await cli("secret", "create", "both", "--mountable", "--host", "a.example", stdin="x", code=2)
+    await cli("create", "reader", "--image", IMAGE, "--secret-env", "PLAIN=plain", "--no-wait")
+    assert json.loads(await cli("get", "reader", "-o", "json"))["spec"]["secretEnv"] != []
+    await cli("rm", "reader", "--no-wait")
+    await cli("secret", "rm", "plain")
+    body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs"}, "stringData": {"api-key": "sk-ant-theirs"}}
+    await made.api.request("POST", f"/api/v1/namespaces/{cli.namespace}/secrets", body=body)
+    await cli("secret", "grant", "theirs", "api.anthropic.com", "*.example.com")
+    await cli("secret", "grant", "theirs", "api.anthropic.com")
+    theirs = await made.api.request("GET", f"/api/v1/namespaces/{cli.namespace}/secrets/theirs")
+    assert theirs["metadata"]["annotations"]["devbox-gateway.io/allowed-hosts"] == "api.anthropic.com,*.example.com"
+    assert theirs["data"] == {"api-key": "c2stYW50LXRoZWlycw=="}
+    assert "was not made by this client" in await cli("secret", "rotate", "theirs", stdin="x", code=7)
+    assert "was not made by this client" in await cli("secret", "rm", "theirs", code=7)
+    await cli("policy", "create", "code", "--allow-host", "GitHub.com", "--allow-cidr", "8.8.8.8/32", "--allow-port", "443")
+    await cli("policy", "update", "code", "--allow-host", "*.github.com", "--description", "for code")
+    assert json.loads(await cli("policy", "get", "code", "-o", "json"))["spec"]["allowedHostnames"] == ["*.github.com"]
+    assert "8.8.8.8/32" in await cli("policy", "ls")
+    await cli("create", "three", "--image", IMAGE, "--policy", "code", "--no-wait")
+    for kind, name in (("gateway", "anthropic"), ("policy", "code")):
+        for _ in range(50):
+            _, err = await cli.both(kind, "rm", name, code=None)
+            if "is used by" in err:
+                break
+        assert cli.namespace in err
+    await cli("rm", "agent", "two", "three", "--no-wait")
+    await cli("gateway", "rm", "anthropic", "other")
+    await cli("policy", "rm", "code")
+    await cli("secret", "rm", secret)
+
+
 BAD: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("spec.image", ("create", "x", "--image", "a b"), 2),
     ("not NAME=VALUE", ("create", "x", "--image", IMAGE, "--env", "A"), 2),
@@ -129,18 +199,45 @@ BAD: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("no devbox", ("restart", "nope"), 3),
     ("no devbox", ("rm", "nope"), 3),
     ("no devbox", ("logs", "nope"), 3),
+    ("Missing option '--endpoint'", ("gateway", "create", "x", "--auth", "bearer"), 2),
+    ("write bearer", ("gateway", "create", "x", "--endpoint", "https://a.example", "--auth", "beer"), 2),
+    ("spec.endpoint", ("gateway", "create", "x", "--endpoint", "http://a.example", "--auth", "bearer"), 2),
+    ("form of an id", ("gateway", "create", "gwc_x", "--endpoint", "https://a.example", "--auth", "bearer"), 2),
+    ("at least one field", ("gateway", "update", "x"), 2),
+    ("--open-to", ("gateway", "update", "x", "--open-to", "team"), 2),
+    ("not found", ("gateway", "update", "x", "--description", "y"), 3),
+    ("not found", ("gateway", "get", "x"), 3),
+    ("not found", ("gateway", "rm", "x"), 3),
+    ("No such command", ("gateway", "nope"), 2),
+    ("hosts alone", ("secret", "create", "x", "--host", "https://a.example"), 2),
+    ("not found", ("secret", "rotate", "x"), 3),
+    ("not found", ("secret", "grant", "x", "a.example"), 3),
+    ("hosts alone", ("secret", "grant", "x", "https://a.example"), 2),
+    ("Missing argument", ("secret", "grant", "x"), 2),
+    ("not found", ("secret", "rm", "x"), 3),
+    ("host name", ("policy", "create", "x", "--allow-host", ""), 2),
+    ("spec.allowedHostnames", ("policy", "create", "x", "--allow-host", "https://a.example"), 2),
+    ("is not in the range", ("policy", "create", "x", "--allow-port", "0"), 2),
+    ("at least one field", ("policy", "update", "x"), 2),
+    ("not found", ("policy", "update", "x", "--allow-all"), 3),
+    ("not found", ("policy", "rm", "x"), 3),
     ("write e.g.", ("logs", "nope", "--since", "soon"), 2),
     ("is not in the range", ("logs", "nope", "--tail", "-1"), 2),
 )
 
 
+GIVEN = "sk-ant-given"
+
+
 async def test_bad_input_is_told_and_leaves_nothing(at_work: tuple[Stage, Cli]) -> None:
     _, cli = at_work
     for said, words, code in BAD:
-        text = await cli(*words, code=code)
+        text = await cli(*words, stdin=GIVEN, code=code)
         assert said in text, f"{words}: {text}"
+        assert GIVEN not in text
         assert len(text.splitlines()) == 1, text
-    assert await cli("ls", "-o", "name") == ""
+    for kind in ((), ("gateway",), ("secret",), ("policy",)):
+        assert await cli(*kind, "ls", "-o", "name") == ""
 
 
 async def test_who_may_not(at_work: tuple[Stage, Cli], release: Release, tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ BAD: dict[str, tuple[type[DevboxGatewayError], str, dict[str, Any]]] = {
     "no secret anywhere": (InvalidError, "name a secret", {"gateways": {"A": {"gateway": "anthropic-gateway"}}}),
     "a secret of somebody else's": (
         PermissionDeniedError,
-        "annotate",
+        "secret grant",
         {"gateways": {"A": {"gateway": "anthropic-gateway", "secret": "theirs"}}},
     ),
     "the id of another kind": (InvalidError, "secret, where", {"gateways": {"A": {"gateway": "sec_key", "secret": "key"}}}),

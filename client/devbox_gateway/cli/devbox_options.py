@@ -31,6 +31,9 @@ OPTIONS: Final = (
     ),
     click.option("--env", "environment", metavar="NAME=VALUE", multiple=True, help="A variable. No secrets: the agent reads it."),
     click.option(
+        "--secret-env", "secrets", metavar="NAME=SECRET", multiple=True, help="A variable with a secret's value: the agent reads it."
+    ),
+    click.option(
         "--policy", metavar="NAME", help="Its network policy; else `default`, if there is one.", shell_complete=complete.policies
     ),
     click.option("--metadata", metavar="KEY=VALUE", multiple=True, help="For you."),
@@ -47,13 +50,20 @@ def devbox_options(function: F) -> F:
 
 
 def arguments(
-    *, image: str | None, gateways: Sequence[str], environment: Sequence[str], policy: str | None, metadata: Sequence[str]
+    *,
+    image: str | None,
+    gateways: Sequence[str],
+    environment: Sequence[str],
+    secrets: Sequence[str],
+    policy: str | None,
+    metadata: Sequence[str],
 ) -> dict[str, Any]:
     """Raises InvalidError."""
     return {
         "image": image,
         "gateways": dict(gateway(text) for text in gateways),
         "environment_variables": dict(pair("--env", text) for text in environment),
+        "secrets": dict(pair("--secret-env", text) for text in secrets) or None,
         "launch_parameters": {} if policy is None else {"network_policy_id": policy},
         "metadata": dict(pair("--metadata", text) for text in metadata) or None,
     }

@@ -55,17 +55,7 @@ def grant_for(secret: Object, config: Object) -> list[dict[str, Any]] | None:
         )
     if noted is None and is_own(secret) and metadata["namespace"] == config["metadata"]["namespace"]:
         return _said(metadata, "annotations", ALLOWED_HOSTS, host)
-    hosts = ",".join(dict.fromkeys((*parse_grant(noted), host)))
-    line = [
-        "kubectl",
-        "-n",
-        metadata["namespace"],
-        "annotate",
-        "secret",
-        metadata["name"],
-        f"{ALLOWED_HOSTS}={hosts}",
-        "--overwrite",
-    ]
+    line = ["kubectl", "devbox", "-n", metadata["namespace"], "secret", "grant", metadata["name"], host]
     raise PermissionDeniedError(
         f"Secret {metadata['namespace']}/{metadata['name']} is not granted to {host}; its owner runs: {shlex.join(line)}"
     )

@@ -60,6 +60,21 @@ class AsyncSecret(Resource):
         await self._merge({"data": {KEY: _encoded(value)}})
         return self
 
+    async def grant(self, hosts: Sequence[str]) -> "AsyncSecret":
+        """Let the gateway use it towards these hosts, besides those of before: any Secret, whoever made it. Returns this object."""
+        added = granted(hosts).split(",")
+        seen = await self._read()
+        if is_mountable(seen):
+            raise InvalidError(
+                "mountable", f"agents may read it (label {MOUNTABLE}), so it is no key that a gateway could keep from them"
+            )
+        noted = seen["metadata"].get("annotations") or {}
+        value = ",".join(dict.fromkeys((*parse_grant(noted.get(ALLOWED_HOSTS)), *added)))
+        change = {"metadata": {"annotations": {ALLOWED_HOSTS: value}, "resourceVersion": seen["metadata"]["resourceVersion"]}}
+        if value != noted.get(ALLOWED_HOSTS):
+            await self._merge(change)
+        return self
+
     async def delete(self) -> None:
         """Delete it, for good: devboxes that use it get errors from then on."""
         await self._read_own()

@@ -1,0 +1,152 @@
+"""`gateway`: where an API lives, and how its credential goes into a request."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import click
+
+from devbox_gateway.cli import complete
+from devbox_gateway.cli.names import identity
+from devbox_gateway.cli.output import Column, age
+from devbox_gateway.cli.verb import Verbs, verb
+from devbox_gateway.cli.work import Here
+from devbox_gateway.errors import InvalidError
+from devbox_gateway.naming import GATEWAY_CONFIG
+from devbox_gateway.objects.waiting import conditions_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+AUTH: Final = "bearer, header:NAME, query:NAME, basic (a secret user:password) or basic:USER (the password alone)"
+
+
+def _auth(seen: Mapping[str, Any]) -> str:
+    spec = seen["spec"].get("authMechanism") or {}
+    return ":".join(part for part in (str(spec.get("type", "")).lower(), spec.get("key") or spec.get("username")) if part)
+
+
+COLUMNS: Final = (
+    Column("NAME", lambda seen: seen["metadata"]["name"]),
+    Column("ENDPOINT", lambda seen: seen["spec"].get("endpoint")),
+    Column("AUTH", _auth),
+    Column("READY", lambda seen: (conditions_of(seen).get("Ready") or {}).get("status")),
+    Column("DEVBOXES", lambda seen: (seen.get("status") or {}).get("devboxes", 0)),
+    Column("AGE", lambda seen: age(seen["metadata"]["creationTimestamp"])),
+    Column("SECRET", lambda seen: ((seen["spec"].get("credential") or {}).get("secretRef") or {}).get("name"), wide=True),
+    Column("DESCRIPTION", lambda seen: seen["spec"].get("description"), wide=True),
+    Column("MESSAGE", lambda seen: (conditions_of(seen).get("Ready") or {}).get("message"), wide=True),
+)
+_NAME: Final = click.argument("name", shell_complete=complete.gateway_configs)
+
+
+def _fields(*, required: bool) -> Callable[[F], F]:
+    options = (
+        click.option("--endpoint", metavar="URL", required=required, help="The API's address."),
+        click.option("--auth", metavar="HOW", required=required, help=f"How its credential goes in: {AUTH}."),
+        click.option("--prefix", metavar="TEXT", help="Before the credential, in a header."),
+        click.option("--secret", metavar="NAME", help="For devboxes that bring none.", shell_complete=complete.secrets),
+        click.option(
+            "--open-to", metavar="WHOM", help="Whose devboxes may use it: same (namespace), all, or namespaces' LABEL=VALUE."
+        ),
+        click.option("--description", metavar="TEXT", help="For people."),
+    )
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def auth_of(text: str, prefix: str | None = None) -> dict[str, str]:
+    """Of --auth and --prefix. Raises InvalidError."""
+    kind, colon, name = text.partition(":")
+    kind = kind.strip().lower()
+    if kind not in ("bearer", "header", "query", "basic") or (colon and not name) or (kind == "bearer" and colon):
+        raise InvalidError("--auth", f"write {AUTH}")
+    if kind in ("header", "query") and not name:
+        raise InvalidError("--auth", f"write {kind}:NAME, with the name that the API wants")
+    if prefix is not None and kind != "header":
+        raise InvalidError("--prefix", "it goes with --auth header:NAME alone")
+    key = {"basic": "username"}.get(kind, "key")
+    return {"type": kind, **({key: name} if name else {}), **({} if prefix is None else {"prefix": prefix})}
+
+
+def arguments(
+    *,
+    endpoint: str | None,
+    auth: str | None,
+    prefix: str | None,
+    secret: str | None,
+    open_to: str | None,
+    description: str | None,
+) -> dict[str, Any]:
+    """What is given, as the client wants it. Raises InvalidError."""
+    if prefix is not None and auth is None:
+        raise InvalidError("--prefix", "it goes with --auth header:NAME")
+    found: dict[str, Any] = {"endpoint": endpoint, "description": description}
+    found["auth_mechanism"] = None if auth is None else auth_of(auth, prefix)
+    found["credential"] = secret
+    found["allowed_namespaces"] = None if open_to is None else _opened(open_to)
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _opened(text: str) -> dict[str, Any]:
+    if text.lower() in ("same", "all"):
+        return {"from": text.capitalize(), "selector": None}
+    labels = dict(part.partition("=")[::2] for part in text.split(","))
+    if not all(labels.values()):
+        raise InvalidError("--open-to", "write same, all, or labels of namespaces, e.g. team=a")
+    return {"from": "Selector", "selector": {"matchLabels": labels}}
+
+
+@click.group(cls=Verbs)
+def gateway() -> None:
+    """Gateway configs: where an API lives, and how its credential goes into a request."""
+
+
+@verb(group=gateway)
+async def ls(here: Here) -> None:
+    """List gateway configs."""
+    found = await here.client.gateway_configs.list()
+    here.show_objects(
+        GATEWAY_CONFIG, found, COLUMNS, empty=f"there are no gateway configs in namespace {here.client.namespace}"
+    )
+
+
+@verb(group=gateway)
+@_NAME
+async def get(here: Here, name: str) -> None:
+    """Show one; with -o json or yaml, all of it."""
+    found = here.client.gateway_configs.from_id(identity(GATEWAY_CONFIG, name))
+    await found.get_info()
+    here.show_objects(GATEWAY_CONFIG, [found], COLUMNS, one=True)
+
+
+@verb(group=gateway)
+@click.argument("name")
+@_fields(required=True)
+async def create(here: Here, name: str, **given: Any) -> None:
+    """Make one."""
+    here.done(await here.client.gateway_configs.create(name=name, **arguments(**given)), "created")
+
+
+@verb(group=gateway)
+@_NAME
+@_fields(required=False)
+async def update(here: Here, name: str, **given: Any) -> None:
+    """Change what is given, on running devboxes too, within seconds."""
+    change = arguments(**given)
+    if not change:
+        raise click.UsageError("Name at least one field to change")
+    here.done(await here.client.gateway_configs.from_id(identity(GATEWAY_CONFIG, name)).update(**change), "updated")
+
+
+@verb(group=gateway)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete.gateway_configs)
+async def rm(here: Here, names: Sequence[str]) -> None:
+    """Delete gateway configs; not while a devbox uses one."""
+    for name in names:
+        found = here.client.gateway_configs.from_id(identity(GATEWAY_CONFIG, name))
+        await found.get_info()
+        await found.delete()
+        here.done(found, "deleted")
