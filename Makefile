@@ -66,7 +66,8 @@ unit: venv tools ## Unit tests: no cluster, seconds
 	@$(BIN)/pytest -q -n auto tests/unit
 
 # Processes of their own are compiled in attacks, fuzz, chaos and sdks.
-COMPILED := $(patsubst %,tests/unit/proxy/test_%.py,client_hello connect_head credentials dialling egress exchange heads redact upstream)
+COMPILED := $(patsubst %,tests/unit/proxy/test_%.py,client_hello connect_head credentials dialling egress exchange guard heads redact \
+  rules targets upstream) tests/unit/client/explain
 
 .PHONY: unit-compiled
 unit-compiled: venv ## The unit tests of the gateway's data path once more, compiled as in the image
