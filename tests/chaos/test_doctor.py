@@ -6,6 +6,7 @@ The program itself is run. What it says to do is done where it is a command, wor
 import asyncio
 import base64
 import json
+import signal
 import subprocess
 import sys
 import uuid
@@ -188,6 +189,10 @@ async def test_what_is_wrong_with_a_namespace_s_objects(release: Release) -> Non
     async with stage(release) as on:
         await on.alone()
         space = await empty_namespace(on)
+        (nowhere,) = await Doctor(release.plane.admin_kubeconfig, f"{space}-2").finds("namespace")
+        for command in commands([nowhere]):
+            paste(command, release.plane.admin_kubeconfig)
+        await Doctor(release.plane.admin_kubeconfig, f"{space}-2").finds()
         admin = Doctor(release.plane.admin_kubeconfig, space)
         await admin.finds()
 
@@ -292,6 +297,18 @@ async def test_pods_that_do_not_come_and_confinement_that_does_not_hold(release:
             assert found["name"] == "confinement"
             assert "NotEnforced: " in found["what"]
             await eventually(lambda: no_devboxes(on, space, left=1), SECONDS)
+
+            await interrupted(on, admin)
+            await eventually(lambda: no_devboxes(on, space, left=1), SECONDS)
+
+
+async def interrupted(on: Stage, admin: Doctor) -> None:
+    """Ctrl-C while it waits for its devbox."""
+    options = ["--kubeconfig", str(admin.kubeconfig), "-n", admin.namespace, "--probe", "--image", IMAGE]
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "devbox_gateway.cli", "doctor", *options)
+    await ungated(on, admin.namespace, "doctor-probe")
+    process.send_signal(signal.SIGINT)
+    assert await process.wait() == 130
 
 
 async def no_devboxes(on: Stage, space: str, left: int = 0) -> bool:

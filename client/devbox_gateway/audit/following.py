@@ -22,6 +22,8 @@ CONTAINER: Final = "gateway"
 LOOK_SECONDS: Final = 3.0
 """Between two looks for new pods."""
 PAUSE: Final = 1.0
+QUIET_SECONDS: Final = 60.0
+"""After which a log is taken up again: it costs one request, and loses nothing."""
 REMEMBERED: Final = 4096
 """Lines of a pod that are known again when a log is taken up."""
 WAITING: Final = 1000
@@ -85,7 +87,7 @@ async def _followed(
     while True:
         query = {"sinceTime": start.strftime("%Y-%m-%dT%H:%M:%SZ"), "follow": "true"}
         try:
-            async for entry in _log(session, release, pod, query):
+            async for entry in _until_quiet(_log(session, release, pod, query)):
                 start = max(start, _time(entry) or start)
                 if entry.raw not in known:
                     known[entry.raw] = None
@@ -100,6 +102,15 @@ async def _followed(
             await queue.put(error)
             return
         await asyncio.sleep(PAUSE)
+
+
+async def _until_quiet(entries: AsyncIterator[Entry]) -> AsyncIterator[Entry]:
+    """Until nothing has come for a while: a connection whose other side is gone (a machine that slept) says nothing, for ever."""
+    while True:
+        try:
+            yield await asyncio.wait_for(entries.__anext__(), QUIET_SECONDS)
+        except (StopAsyncIteration, asyncio.TimeoutError, TimeoutError):
+            return
 
 
 async def _log(session: Session, release: str, pod: str, query: dict[str, str]) -> AsyncIterator[Entry]:

@@ -14,6 +14,7 @@ def examine(facts: Facts, now: datetime) -> Report:
     """Everything. Where the cluster has no such kinds, nothing else can be told of them."""
     first = [
         ("definitions", installation.definitions(facts)),
+        ("namespace", installation.namespace(facts)),
         ("rights", installation.rights(facts)),
         ("clock", installation.clock(facts)),
     ]

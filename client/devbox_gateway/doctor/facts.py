@@ -53,6 +53,8 @@ class Facts:
     """The namespace where devbox-gateway is installed, as far as it is known."""
     kinds: frozenset[str] | Hidden
     """Resources of our API group."""
+    space: Object | Hidden | None = field(default_factory=lambda: Hidden("it was not asked for"))
+    """The namespace; None: there is none of that name."""
     fields: Mapping[str, frozenset[str]] | Hidden = field(default_factory=dict)
     """Of each kind: paths of the fields that its definition knows."""
     slices: tuple[Object, ...] | Hidden = ()

@@ -19,6 +19,7 @@ from .facts import EXEC_CREATE, USER, Facts, Hidden, Object, Right
 
 EXEC_CREATE_FROM: Final = 35
 """From Kubernetes 1.35 on the API server asks for `create` where a command is run over a WebSocket."""
+CLOCK_SECONDS: Final = 10.0
 _AUTHORIZATION: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _SELF: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _T = TypeVar("_T")
@@ -26,11 +27,11 @@ _T = TypeVar("_T")
 
 async def gather(session: Session, namespace: str, release: str | None = None) -> Facts:
     """One look. `release`: the namespace of the installation, where it is known."""
-    kinds, account, (server, own), minor = await asyncio.gather(
-        _kinds(session), _account(session), _clock(session), _minor(session)
+    kinds, space, account, (server, own), minor = await asyncio.gather(
+        _kinds(session), _space(session, namespace), _account(session), _clock(session), _minor(session)
     )
     if not isinstance(kinds, Hidden) and not kinds:
-        return Facts(namespace, release or USUAL, kinds, account=account, server_time=server, own_time=own)
+        return Facts(namespace, release or USUAL, kinds, space=space, account=account, server_time=server, own_time=own)
     rights = [*USER, EXEC_CREATE] if minor >= EXEC_CREATE_FROM else [*USER]
     devboxes, configs, policies, pods, fields, lacking = await asyncio.gather(
         _list(session, DEVBOX.path(namespace), "devboxes", namespace),
@@ -46,6 +47,7 @@ async def gather(session: Session, namespace: str, release: str | None = None) -
         namespace,
         release,
         kinds,
+        space=space,
         fields=fields,
         slices=slices,
         lease=lease,
@@ -74,6 +76,13 @@ async def _kinds(session: Session) -> frozenset[str] | Hidden:
     except NotFoundError:
         return frozenset()
     return found if isinstance(found, Hidden) else frozenset(each["name"] for each in found.get("resources") or [])
+
+
+async def _space(session: Session, namespace: str) -> Object | Hidden | None:
+    try:
+        return await _seen(session.request("GET", f"/api/v1/namespaces/{namespace}"), f"get namespace {namespace}")
+    except NotFoundError:
+        return None
 
 
 async def _fields(session: Session) -> Mapping[str, frozenset[str]] | Hidden:
@@ -117,7 +126,10 @@ async def _account(session: Session) -> str:
 async def _clock(session: Session) -> tuple[datetime | Hidden, datetime]:
     """The API server's time, and this machine's in the middle of the question."""
     before = datetime.now(timezone.utc)
-    found = await _seen(session.date(), "read /version")
+    try:
+        found = await asyncio.wait_for(_seen(session.date(), "read /version"), CLOCK_SECONDS)
+    except (asyncio.TimeoutError, TimeoutError):
+        found = Hidden("the API server did not answer in time")
     own = before + (datetime.now(timezone.utc) - before) / 2
     return (found if found is not None else Hidden("the API server tells no time")), own
 

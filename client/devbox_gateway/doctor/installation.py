@@ -40,6 +40,27 @@ def definitions(facts: Facts) -> Iterator[Result]:
         )
 
 
+def namespace(facts: Facts) -> Iterator[Result]:
+    """It is there. (Who may not look at it may look at nothing in it either, which is said of that.)"""
+    if facts.space is None:
+        yield Finding(
+            "namespace",
+            f"there is no namespace {facts.namespace}",
+            "nothing can be made there, and that nothing is wrong in it says nothing",
+            (
+                "name another one with -n, or have an administrator make it",
+                command("kubectl", "create", "namespace", facts.namespace),
+            ),
+        )
+    elif not isinstance(facts.space, Hidden) and "deletionTimestamp" in facts.space["metadata"]:
+        yield Finding(
+            "namespace",
+            f"namespace {facts.namespace} is being deleted",
+            "nothing can be made there, and what is there goes",
+            ("use another one, with -n",),
+        )
+
+
 def chart(facts: Facts) -> Iterator[Result]:
     """The definitions know what this client writes."""
     if isinstance(facts.kinds, Hidden) or not facts.kinds:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Final
 
+from devbox_api.judge.shown import command
 from devbox_gateway.client import AsyncDevboxGateway
 from devbox_gateway.errors import APIConnectionError, DevboxGatewayError, NotFoundError
 from devbox_gateway.kube.session import Object
@@ -41,8 +42,13 @@ async def probe(client: AsyncDevboxGateway, image: str | None, seconds: float = 
 
 
 async def _removed(devbox: AsyncDevbox) -> None:
-    with suppress(NotFoundError):
+    try:
         await devbox.shutdown()
+    except NotFoundError:
+        return
+    except DevboxGatewayError as error:
+        line = command("kubectl", "-n", devbox.namespace, "delete", "devbox", devbox._reference.name)
+        raise DevboxGatewayError(f"the doctor's devbox is left behind ({error}); delete it: {line}") from None
 
 
 async def _settled(client: AsyncDevboxGateway, devbox: AsyncDevbox, seconds: float) -> Object:

@@ -1,10 +1,14 @@
 """Audit lines as the gateway's own code writes them, read by the client."""
 
+import asyncio
 import io
 import json
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from devbox_gateway.audit import following
 from devbox_gateway.audit.lines import ENDS, Entry, parse, text
 from devbox_proxy.admission import Caller
 from devbox_proxy.audit import AuditLog, End, about
@@ -64,3 +68,34 @@ def test_a_line_of_a_newer_gateway_is_shown_as_far_as_it_is_known() -> None:
     entry = parse(json.dumps({"audit": "end", "namespace": "a", "devbox": "b", "more": 1}).encode())
     assert entry is not None
     assert "a/b" in text(entry)
+
+
+class Logs:
+    """In place of a session: a log that falls silent once without an end, as the connection of a machine that slept does."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def list(self, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
+        return [{"metadata": {"name": "gateway-1"}}]
+
+    async def lines(self, path: str, query: dict[str, str]) -> AsyncIterator[bytes]:
+        self.asked.append(query["sinceTime"])
+        yield b'{"audit":"end","time":"2126-05-01T12:00:00.500Z","namespace":"a","devbox":"b","n":1}'
+        if len(self.asked) == 1:
+            await asyncio.Event().wait()
+        yield b'{"audit":"end","time":"2126-05-01T12:00:07.500Z","namespace":"a","devbox":"b","n":2}'
+        await asyncio.Event().wait()
+
+
+async def test_a_connection_that_is_dead_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "QUIET_SECONDS", 0.05)
+    monkeypatch.setattr(following, "PAUSE", 0.0)
+    logs, seen = Logs(), list[int]()
+    async with asyncio.timeout(10):
+        async for entry in following.follow(logs, "system", 60):  # type: ignore[arg-type]
+            seen.append(entry.fields["n"])
+            if len(seen) == 2:
+                break
+    assert seen == [1, 2]
+    assert logs.asked[1] == "2126-05-01T12:00:00Z", "from the second of the last line on"

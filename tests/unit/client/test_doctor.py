@@ -107,6 +107,8 @@ def test_many_of_a_kind_are_counted() -> None:
     [
         ({"kinds": frozenset()}, "definitions"),
         ({"kinds": frozenset({"devboxes", "gatewayconfigs"})}, "definitions"),
+        ({"space": None}, "namespace"),
+        ({"space": {"metadata": {"name": "agents", "deletionTimestamp": "2026-05-01T11:00:00Z"}}}, "namespace"),
         ({"fields": {**FIELDS, "Devbox": frozenset({"spec.image"})}}, "chart"),
         ({"slices": ()}, "gateway"),
         ({"slices": ({"endpoints": None},)}, "gateway"),

@@ -44,7 +44,8 @@ async def doctor(here: Here, probing: bool, image: str | None, seconds: float, r
     if here.options.output in ("json", "yaml"):
         here.show_document({**dataclasses.asdict(report), "namespace": client.namespace, "release": facts.release})
     elif here.options.output == "name":
-        here.say("\n".join(dict.fromkeys(finding.name for finding in report.findings)))
+        for name in dict.fromkeys(finding.name for finding in report.findings):
+            here.say(name)
     else:
         here.say("\n".join(_text(report)))
     return 1 if report.findings else 0
