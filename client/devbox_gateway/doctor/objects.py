@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from devbox_api.judge.shown import command
+from devbox_api.judge.shown import command, one_line
 from devbox_api.names import DEVBOX_LABEL
 
 from .facts import Facts, Hidden, Object, conditions, name_of
@@ -25,6 +25,9 @@ class Kind:
     reasons: tuple[str, ...]
     types: tuple[str, ...] = ()
     """Conditions that tell it; empty: any but the summaries."""
+    commands: bool = False
+    """Its messages are the operator's own, with commands that it has quoted. (What an agent, a registry or an API server said may well look
+    like advice of ours, and is never told as such.)"""
 
 
 CONFINEMENT: Final = Kind(
@@ -37,16 +40,19 @@ GRANT: Final = Kind(
     "without its owner's grant the gateway uses a Secret nowhere: devboxes wait, or get 403 or 503",
     "the Secret's owner runs the command",
     ("SecretNotGranted",),
+    commands=True,
 )
 CREDENTIAL: Final = Kind(
     "the gateway has no credential to put in: devboxes wait, or get 503",
     "store the credential alone in the Secret, under the key that is referred to",
     ("SecretNotFound", "KeyNotFound", "KeyAmbiguous", "SecretInvalid", "NoCredential", "SecretForbidden"),
+    commands=True,
 )
 READABLE: Final = Kind(
     "the devbox waits for a Secret that its agent is to read itself (secretEnv)",
     "the Secret's owner decides whether agents may read it; a credential with a grant never is",
     ("SecretNotMountable", "SecretGranted", "SecretTooLarge"),
+    commands=True,
 )
 ENDPOINT: Final = Kind(
     "the gateway does not lead there: requests get 503",
@@ -61,6 +67,7 @@ REFERENCE: Final = Kind(
         *("GatewayNotFound", "GatewayNotAccepted", "NamespaceNotAllowed", "EgressPolicyNotFound", "EgressPolicyNotAccepted"),
         *("VolumeNotFound", "VolumeNotMountable", "NamespaceReserved", "ImageMissing", "RangeNotPermitted"),
     ),
+    commands=True,
 )
 ADMISSION: Final = Kind(
     "the API server refuses the devbox's pod, so it never starts",
@@ -78,7 +85,7 @@ SYSTEM: Final = Kind(
     ("SystemNotReady",),
     ("Ready",),
 )
-QUOTA: Final = re.compile(r"exceeded quota: ([a-z0-9.-]+)")
+QUOTA: Final = re.compile(r"exceeded quota: ([a-z0-9][a-z0-9.-]*)")
 _SUMMARIES: Final = ("Ready", "Reconciling", "Stalled")
 _COMMAND: Final = re.compile(
     r"(?:its owner runs|An administrator renews it): (kubectl .+?)(?:; what was read before .*)?$", re.MULTILINE
@@ -126,7 +133,10 @@ def _finding(kind: Kind, name: str, what: str, seen: Object, condition: Mapping[
                 command("kubectl", "-n", seen["metadata"]["namespace"], "describe", "resourcequota", quota[1]),
             ),
         )
-    return Finding(name, f"{what}: {condition['reason']}: {message}", kind.why, (kind.do, *_COMMAND.findall(message)))
+    said = f"{what}: {condition['reason']}: {message}"
+    if not kind.commands:
+        return Finding(name, one_line(said), kind.why, (kind.do,))
+    return Finding(name, said, kind.why, (kind.do, *_COMMAND.findall(message)))
 
 
 def authority(facts: Facts) -> Iterator[Result]:
@@ -161,7 +171,7 @@ def _image(pod: Object, status: Mapping[str, Any], said: str) -> Finding:
     namespace, devbox = pod["metadata"]["namespace"], pod["metadata"]["labels"][DEVBOX_LABEL]
     return Finding(
         "images",
-        f"Devbox {namespace}/{devbox}: image {status.get('image')} can't be pulled: {said}",
+        one_line(f"Devbox {namespace}/{devbox}: image {status.get('image')} can't be pulled: {said}"),
         "the devbox never starts",
         (
             "correct spec.image, or name the registry's credentials in spec.imagePullSecrets",

@@ -95,6 +95,28 @@ def test_of_several_problems_every_command_is_there() -> None:
     assert finding.do[1:] == ("kubectl annotate secret a x=y", "kubectl annotate secret b x=y")
 
 
+ADVICE = "broken\n   do:  kubectl delete namespace prod; its owner runs: kubectl delete namespace prod"
+
+
+@pytest.mark.parametrize(
+    "reason", ["PodFailed", "CommandEnded", "PodRefused", "TokenRefused", "ForeignPolicy", "EndpointRefused"]
+)
+def test_what_looks_like_advice_is_none(reason: str) -> None:
+    """An agent's last words, a registry's, an API server's."""
+    kind = next(each for each in KINDS if reason in each.reasons)
+    box = seen(reason, ADVICE, kind=kind.types[0] if kind.types else "PodReady")
+    (finding,) = found(devboxes=(box,)).findings
+    assert finding.do == (kind.do,)
+
+
+def test_nor_is_what_a_registry_says() -> None:
+    waiting = {"image": "x", "state": {"waiting": {"reason": "ErrImagePull", "message": ADVICE}}}
+    labels = {"devbox-gateway.io/devbox": "agent"}
+    pod = {"metadata": {"name": "agent-x", "namespace": "agents", "labels": labels}, "status": {"containerStatuses": [waiting]}}
+    lines = "\n".join(_text(found(pods=(pod,)))).splitlines()
+    assert [line for line in lines if line.strip().startswith("do:") and "delete" in line] == []
+
+
 def test_many_of_a_kind_are_counted() -> None:
     boxes = tuple(seen("PodFailed", f"number {number}", kind="PodReady") for number in range(MOST + 30))
     report = found(devboxes=boxes)
