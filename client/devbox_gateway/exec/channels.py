@@ -8,6 +8,7 @@ Source: https://kubernetes.io/docs/reference/using-api/websockets/ and KEP 4006.
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,6 +42,7 @@ class Channels:
 
     def __init__(self, socket: "aiohttp.ClientWebSocketResponse[Any]", what: str) -> None:
         self._socket, self._what = socket, what
+        self._next: asyncio.Future[aiohttp.WSMessage] | None = None
         self.can_end_stdin = socket.protocol == V5
 
     async def send(self, data: bytes) -> None:
@@ -94,19 +96,27 @@ class Channels:
     async def _receive(self) -> aiohttp.WSMessage:
         """(Only while somebody waits for it is silence counted: a caller that is slow is no connection that is dead.)"""
         for patience, ask in ((QUIET_SECONDS, True), (DEAD_SECONDS, False)):
+            if self._next is None:
+                self._next = asyncio.ensure_future(self._socket.receive())
+            # (It stays where we are cancelled: nothing that came is lost, and no cancellation is.)
+            done, _ = await asyncio.wait({self._next}, timeout=patience)
+            if done:
+                found, self._next = self._next, None
+                return found.result()
+            if not ask:
+                break
             try:
-                return await asyncio.wait_for(self._socket.receive(), patience)
-            except (asyncio.TimeoutError, TimeoutError):
-                if not ask:
-                    break
-                try:
-                    await self._socket.ping()
-                except (aiohttp.ClientError, OSError):
-                    break
+                await self._socket.ping()
+            except (aiohttp.ClientError, OSError):
+                break
         raise ExecLostError(f"{self._what}: the API server is silent; it may run still")
 
     async def close(self) -> None:
         """Leave it. The process is not ended by that."""
+        if self._next is not None:
+            self._next.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await self._next
         await self._socket.close()
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from devbox_gateway.errors import APITimeoutError
 from devbox_gateway.kube.session import Session
+from devbox_gateway.kube.timing import within
 
 from . import scripts
 from .executions import AsyncExecution
@@ -48,10 +49,10 @@ class AsyncCommands:
         run = Run(self._session, await self._pod())
         script = scripts.RUN if given is None else scripts.RUN_ATTACHED
         try:
-            code = await asyncio.wait_for(
-                run.until_end(script, (), framed, None if given is None else _once(given), out=out, err=err), timeout
+            code = await within(
+                timeout, run.until_end(script, (), framed, None if given is None else _once(given), out=out, err=err)
             )
-        except (asyncio.TimeoutError, TimeoutError):
+        except TimeoutError:
             await run.end()
             raise APITimeoutError(f"the command did not end within {timeout:g} s and was ended") from None
         except asyncio.CancelledError:

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from devbox_gateway.errors import DevboxGatewayError, ExecLostError
 from devbox_gateway.kube.session import Session
+from devbox_gateway.kube.timing import within
 
 from . import scripts
 from .channels import STDOUT, Channels, Ended, open_channels
@@ -35,6 +36,7 @@ class Run:
         self._session, self._pod = session, pod
         self._group = b""
         self._channels: Channels | None = None
+        self._begun = asyncio.Event()
 
     async def until_end(
         self,
@@ -50,6 +52,8 @@ class Run:
         """Its exit code. `first`: what the script itself reads; `stdin`: what its command does, to its end, unless it has a terminal."""
         argv = scripts.argv(script, *arguments)
         channels = self._channels = await open_channels(self._session, self._pod, argv, tty=tty)
+        if tty and stdin is not None:
+            stdin = self._after_beginning(stdin)
         feeding = asyncio.ensure_future(_feed(channels, first, stdin))
         try:
             if stdin is not None and not tty:
@@ -66,8 +70,8 @@ class Run:
                     err.feed(data)
         except asyncio.CancelledError:
             # (It may have begun, and could not be ended without its group.)
-            with suppress(DevboxGatewayError, asyncio.TimeoutError):
-                await asyncio.wait_for(self._learn_group(channels), GRACE_SECONDS)
+            with suppress(DevboxGatewayError, TimeoutError):
+                await within(GRACE_SECONDS, self._learn_group(channels))
             raise
         finally:
             self._channels = None
@@ -93,9 +97,17 @@ class Run:
             return data
         first, newline, rest = data.partition(b"\n")
         self._group += first + newline
+        if newline:
+            self._begun.set()
         if len(self._group) > _LONGEST_PID:
             raise ExecLostError("the devbox's /bin/sh is none that commands can be run with")
         return rest
+
+    async def _after_beginning(self, stdin: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """(What is typed before that, its terminal would echo in front of the first line.)"""
+        await self._begun.wait()
+        async for piece in stdin:
+            yield piece
 
     @property
     def group(self) -> str:
@@ -119,8 +131,8 @@ class Run:
     async def _send(self, script: str, name: str) -> None:
         if not self.group:
             return
-        with suppress(DevboxGatewayError, asyncio.TimeoutError):
-            await asyncio.wait_for(self._run(scripts.argv(script, name, self.group)), END_SECONDS)
+        with suppress(DevboxGatewayError, TimeoutError):
+            await within(END_SECONDS, self._run(scripts.argv(script, name, self.group)))
 
     async def _run(self, argv: Sequence[str]) -> None:
         channels = await open_channels(self._session, self._pod, argv, stdin=False)

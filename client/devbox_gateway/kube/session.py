@@ -23,6 +23,7 @@ from devbox_gateway.errors import APIConnectionError, APITimeoutError, Authentic
 from .access import Access
 from .answers import Refused, error_of, may_be_repeated, pause_of
 from .credentials import Credentials
+from .timing import within
 
 Object = dict[str, Any]
 Query = Mapping[str, str] | Sequence[tuple[str, str]]
@@ -89,10 +90,10 @@ class Session:
             reraise=True,
         )
         try:
-            return await asyncio.wait_for(tries(self._once, method, path, query, data, headers), seconds)
+            return await within(seconds, tries(self._once, method, path, query, data, headers))
         except Refused as refused:
             raise refused.error from None
-        except (asyncio.TimeoutError, TimeoutError):
+        except TimeoutError:
             raise APITimeoutError(f"the API server did not answer {method} {path} within {seconds:g} s") from None
 
     async def _once(self, method: str, path: str, query: Query, data: bytes | None, headers: dict[str, str]) -> Object:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from devbox_gateway.errors import APIConnectionError, APITimeoutError, NotFoundError, NotReadyError
 from devbox_gateway.kube.session import Object, Session
+from devbox_gateway.kube.timing import within
 
 WAIT_SECONDS: Final = 600.0
 PAUSE: Final = 0.5
@@ -38,8 +39,8 @@ async def until_ready(session: Session, path: str, seconds: float, callback: Cal
     changes = _changes(session, path)
     try:
         while (left := seconds - (monotonic() - started)) > 0:
-            with suppress(asyncio.TimeoutError, TimeoutError):
-                last = await asyncio.wait_for(changes.__anext__(), left)
+            with suppress(TimeoutError):
+                last = await within(left, _next(changes))
                 progress = progress_of(last)
                 if callback is not None and progress != said:
                     callback(progress)
@@ -54,6 +55,10 @@ async def until_ready(session: Session, path: str, seconds: float, callback: Cal
             await changes.aclose()  # type: ignore[attr-defined]
     what = "nothing was heard of it" if last is None else describe(progress_of(last))
     raise APITimeoutError(f"devbox {path.rpartition('/')[2]!r} was not ready within {seconds:g} s: {what}")
+
+
+async def _next(changes: AsyncIterator[Object]) -> Object:
+    return await changes.__anext__()
 
 
 async def _changes(session: Session, path: str) -> AsyncIterator[Object]:

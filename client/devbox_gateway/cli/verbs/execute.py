@@ -16,6 +16,7 @@ from devbox_gateway.cli.verb import verb
 from devbox_gateway.cli.work import Here
 from devbox_gateway.errors import DevboxGatewayError, NotFoundError
 from devbox_gateway.exec import scripts
+from devbox_gateway.kube.timing import within
 from devbox_gateway.objects.devbox import AsyncDevbox
 
 REMOVE_SECONDS: Final = 30.0
@@ -93,10 +94,10 @@ async def run(  # noqa: PLR0917 (by name, from click)
 async def _remove(here: Here, devbox: AsyncDevbox) -> None:
     """A signal more, and nobody waits for it; then it is said what is left."""
     try:
-        await asyncio.shield(asyncio.wait_for(devbox.shutdown(), REMOVE_SECONDS))
+        await asyncio.shield(within(REMOVE_SECONDS, devbox.shutdown()))
     except NotFoundError:
         return
-    except (DevboxGatewayError, asyncio.TimeoutError, TimeoutError, asyncio.CancelledError) as error:
+    except (DevboxGatewayError, TimeoutError, asyncio.CancelledError) as error:
         line = shlex.join(["kubectl", "devbox", "-n", devbox.namespace, "rm", devbox._reference.name])
         why = cell(error) or "interrupted"
         here.note(f"devbox {cell(devbox._reference.name)} may be left behind ({why}); delete it: {line}")

@@ -38,6 +38,9 @@ class Standin:
 
     def __init__(self, home: Path) -> None:
         self.home, self.deleted = home, 0
+        self.path = os.environ["PATH"]
+        self.slow = 0.0
+        """Seconds before a terminal's program begins."""
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self.url = ""
@@ -83,8 +86,11 @@ class Standin:
         socket = web.WebSocketResponse(protocols=(V5,), autoping=True, max_msg_size=0)
         await socket.prepare(request)
         run = _InTerminal if request.query.get("tty") == "true" else _Plain
-        environ = {"HOME": str(self.home), "PATH": os.environ["PATH"], "TERM": "xterm"}
-        await run(socket, request.query.getall("command"), environ).until_end()
+        environ = {"HOME": str(self.home), "PATH": self.path, "TERM": "xterm"}
+        words = request.query.getall("command")
+        if run is _InTerminal:
+            words = ["sh", "-c", 'sleep "$0"; exec "$@"', str(self.slow), *words]
+        await run(socket, words, environ).until_end()
         return socket
 
     def end(self) -> None:

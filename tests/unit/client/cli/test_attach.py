@@ -123,14 +123,22 @@ def test_a_terminal(server: Standin) -> None:
         person.resize(77, 22)
         person.type("until [ \"$(stty size)\" = '22 77' ]; do sleep 0.1; done; echo resi''zed\n")
         person.until("resized")
-        person.type("sleep 1000; echo\n")
-        person.until(r"echo\r\n")
+        person.type("sh -c \"echo sl''eeping; exec sleep 1000\"\n")
+        person.until("sleeping")
         person.type("\x03")
         person.type("echo code $?\n")
         person.until("code 130")
         person.type("exit 6\n")
         assert person.end() == 6
     assert list((server.home / ".devbox-gateway" / "exec").iterdir()) == []
+
+
+def test_what_is_typed_ahead_is_the_commands(server: Standin) -> None:
+    server.slow = 1.0
+    with at(server, "exec", "-it", "agent", "--", "sh", "-c", "read x; echo got $x; exit 3") as person:
+        person.type("typed ahead\n")
+        person.until("got typed ahead")
+        assert person.end() == 3
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
