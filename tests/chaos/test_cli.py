@@ -178,6 +178,41 @@ async def test_what_devboxes_use(at_work: tuple[Stage, Cli]) -> None:
     await cli("secret", "rm", secret)
 
 
+PLURALS = {
+    "Secret": "api/v1/namespaces/{}/secrets",
+    "GatewayConfig": "apis/devbox-gateway.io/v1alpha1/namespaces/{}/gatewayconfigs",
+    "EgressPolicy": "apis/devbox-gateway.io/v1alpha1/namespaces/{}/egresspolicies",
+    "Devbox": "apis/devbox-gateway.io/v1alpha1/namespaces/{}/devboxes",
+}
+
+
+async def test_init(at_work: tuple[Stage, Cli]) -> None:
+    made, cli = at_work
+    line = ("init", "--api", "anthropic", "--policy", "--allow-host", "github.com", "--image", IMAGE)
+    shown = yaml.safe_load(await cli(*line, "--dry-run"))
+    assert await cli("gateway", "ls", "-o", "name") == ""
+    for item in shown["items"]:
+        where = f"/{PLURALS[item['kind']].format(cli.namespace)}"
+        await made.api.request("POST", where, params={"dryRun": "All", "fieldValidation": "Strict"}, body=item)
+    text = await cli(*line[:-1], "a b", stdin="sk-ant-key\n", code=2)
+    assert "sk-ant" not in text
+    assert "There already, or made before that: gwc_anthropic, npl_default, sec_anthropic-key" in text
+    assert await cli("ls", "-o", "name") == ""
+    await cli("create", "agent", "--image", IMAGE, "--no-wait")
+    out, err = await cli.both(*line, stdin="sk-ant-key\n")
+    assert out.split()[0::2] == [
+        *("gatewayconfig.devbox-gateway.io/anthropic", "egresspolicy.devbox-gateway.io/default"),
+        *("secret/anthropic-key", "devbox.devbox-gateway.io/agent"),
+    ]
+    assert "kubectl devbox shell agent" in err
+    text = await cli(*line, stdin="sk-ant-other", code=7)
+    assert "secret rotate" in text
+    assert "sk-ant" not in text
+    policy = await cli("policy", "get", "default", "-o", "json")
+    assert json.loads(policy)["spec"]["allowedHostnames"] == ["github.com"]
+    assert "stays as it is" in (await cli.both(*line, "--allow-host", "a.example", stdin="sk-ant-key"))[1]
+
+
 BAD: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("spec.image", ("create", "x", "--image", "a b"), 2),
     ("not NAME=VALUE", ("create", "x", "--image", IMAGE, "--env", "A"), 2),

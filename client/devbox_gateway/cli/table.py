@@ -19,6 +19,7 @@ class Entry:
 
 BEGIN, WORK, MANAGE, OTHER = "Begin", "Devboxes", "What they use", "More"
 VERBS: Final = {
+    "init": Entry("init:init", "From a key to a devbox that may use its API", BEGIN),
     "run": Entry("execute:run", "Make a devbox, run a command in it, and delete it", WORK),
     "create": Entry("life:create", "Make a devbox, and wait until it is ready", WORK),
     "ls": Entry("look:ls", "List devboxes", WORK),
@@ -26,6 +27,7 @@ VERBS: Final = {
     "exec": Entry("execute:execute", "Run a command in a devbox", WORK),
     "shell": Entry("execute:shell", "Open a shell in a devbox", WORK),
     "logs": Entry("logs:logs", "Print what a devbox's command has printed", WORK),
+    "cp": Entry("cp:cp", "Copy a file or folder, in or out", WORK),
     "wait": Entry("life:wait", "Wait until devboxes are ready, or gone", WORK),
     "restart": Entry("life:restart", "Give devboxes a new pod each", WORK),
     "rm": Entry("life:rm", "Delete devboxes", WORK),

@@ -22,15 +22,15 @@ from .simple import Done, run
 PIECE: Final = 1 << 20
 NOT_THERE, IS_FOLDER, CUT = 66, 67, 74
 """Exit codes of our scripts."""
-_FIND: Final = f"""{scripts.READ_LINES}
+FIND: Final = f"""{scripts.READ_LINES}
 case "$c" in "~") c=${{HOME:-/}} ;; "~/"*) c="${{HOME:-/}}/${{c#"~/"}}" ;; /*) ;; *) c="${{HOME:-/}}/$c" ;; esac
 """
-READ: Final = f"""{_FIND}
+READ: Final = f"""{FIND}
 [ -e "$c" ] || exit {NOT_THERE}
 [ -d "$c" ] && exit {IS_FOLDER}
 exec cat "$c" </dev/null
 """
-WRITE: Final = f"""{_FIND}
+WRITE: Final = f"""{FIND}
 [ -d "$c" ] && exit {IS_FOLDER}
 case "$c" in */*) mkdir -p "${{c%/*}}" || exit 1 ;; esac
 t="$c.devbox-gateway.$$"
@@ -40,15 +40,15 @@ head -c "$1" >"$t" || exit 1
 [ "$(wc -c <"$t")" -eq "$1" ] || exit {CUT}
 mv -f "$t" "$c"
 """
-EXISTS: Final = f"""{_FIND}
+EXISTS: Final = f"""{FIND}
 [ -e "$c" ] || [ -L "$c" ]
 """
-DELETE: Final = f"""{_FIND}
+DELETE: Final = f"""{FIND}
 [ -e "$c" ] || [ -L "$c" ] || exit {NOT_THERE}
 if [ -d "$c" ] && [ ! -L "$c" ] && [ -z "$1" ]; then exit {IS_FOLDER}; fi
 rm -rf "$c"
 """
-LIST: Final = f"""{_FIND}
+LIST: Final = f"""{FIND}
 [ -e "$c" ] || exit {NOT_THERE}
 [ -d "$c" ] || exit {IS_FOLDER}
 for f in "$c"/* "$c"/.[!.]* "$c"/..?*; do
@@ -92,12 +92,12 @@ class AsyncFiles:
     async def download_to(self, *, path: str, file: str | os.PathLike[str] | BinaryIO) -> None:
         """A file, into one of this machine: however large it is, little of it is in memory. One that is cut off leaves nothing."""
         if not isinstance(file, (str, os.PathLike)):
-            _check(await self._run(READ, path, sink=file.write), path)
+            check(await self._run(READ, path, sink=file.write), path)
             return
         target = Path(file)
         with tempfile.NamedTemporaryFile(dir=target.absolute().parent, prefix=f".{target.name}.", delete=False) as part:
             try:
-                _check(await self._run(READ, path, sink=part.write), path)
+                check(await self._run(READ, path, sink=part.write), path)
             except BaseException:
                 Path(part.name).unlink()
                 raise
@@ -131,14 +131,14 @@ class AsyncFiles:
         done = await self._run(WRITE, path, str(length), after=file)
         if done.exit_code == CUT:
             raise ExecLostError(f"{path} was cut off on its way, and is as it was before")
-        _check(done, path)
+        check(done, path)
 
     async def list(self, *, path: str = "~") -> list[FileEntry]:
         """What is in a folder."""
         done = await self._run(LIST, path)
         if done.exit_code == IS_FOLDER:
             raise InvalidError("path", f"{path} is no folder")
-        _check(done, path)
+        check(done, path)
         words = done.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
         found = zip(words[0::3], words[1::3], words[2::3], strict=True)
         return [FileEntry(name, kind, int(size) if size else None) for kind, size, name in found]
@@ -152,7 +152,7 @@ class AsyncFiles:
         done = await self._run(DELETE, path, "yes" if recursive else "")
         if done.exit_code == IS_FOLDER:
             raise InvalidError("recursive", f"{path} is a folder; recursive=True deletes it with all that is in it")
-        _check(done, path)
+        check(done, path)
 
     async def _run(self, script: str, path: str, *arguments: str, after: BinaryIO | None = None, sink: "object" = None) -> Done:
         return await run(
@@ -173,7 +173,8 @@ async def _input(path: str, file: BinaryIO | None) -> AsyncIterator[bytes]:
         yield piece
 
 
-def _check(done: Done, path: str) -> None:
+def check(done: Done, path: str) -> None:
+    """Raises what an exit code of our scripts stands for."""
     if done.exit_code == NOT_THERE:
         raise NotFoundError(f"there is no {path} in the devbox")
     if done.exit_code == IS_FOLDER:

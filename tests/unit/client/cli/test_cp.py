@@ -1,0 +1,138 @@
+"""cp, against an API server whose devbox is this machine: files and folders both ways, and what a hostile devbox packs."""
+
+import io
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .standin import Standin, standin
+from .test_attach import done
+
+DATA = os.urandom(2_000_000)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Standin]:
+    (home := tmp_path / "home").mkdir()
+    with standin(home) as made:
+        yield made
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    (made := tmp_path / "here").mkdir()
+    return made
+
+
+def copied(server: Standin, source: object, target: object, code: int = 0) -> str:
+    ended = done(server, "cp", str(source), str(target))
+    assert ended[0] == code, ended
+    assert ended[1] == b""
+    return ended[2].decode()
+
+
+def test_files(server: Standin, here: Path) -> None:
+    (here / "a file").write_bytes(DATA)
+    copied(server, here / "a file", "agent:x/y")
+    assert (server.home / "x" / "y").read_bytes() == DATA
+    copied(server, here / "a file", "agent:")
+    copied(server, here / "a file", "agent:new/")
+    copied(server, here / "a file", "agent:x")
+    for where in ("a file", "new/a file", "x/a file"):
+        assert (server.home / where).read_bytes() == DATA
+    copied(server, "agent:x/y", here / "b")
+    copied(server, "agent:x/y", here)
+    copied(server, f"agent:{server.home}/x/y", here / "c")
+    for name in ("b", "y", "c"):
+        assert (here / name).read_bytes() == DATA
+
+
+def tree(folder: Path) -> dict[str, object]:
+    return {
+        str(path.relative_to(folder)): path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+def test_folders(server: Standin, here: Path) -> None:
+    folder = here / "folder"
+    (folder / "sub" / "empty").mkdir(parents=True)
+    (folder / "sub" / "ü 世").write_bytes(DATA)
+    (folder / "run").write_text("#!/bin/sh\n")
+    (folder / "run").chmod(0o755)
+    (folder / "link").symlink_to("sub/ü 世")
+    os.mkfifo(folder / "pipe")
+    copied(server, folder, "agent:new")
+    (folder / "pipe").unlink()
+    assert tree(server.home / "new") == tree(folder)
+    assert os.access(server.home / "new" / "run", os.X_OK)
+    copied(server, folder, "agent:~")
+    assert tree(server.home / "folder") == tree(folder)
+    assert "is there already" in copied(server, folder, "agent:", code=2)
+    copied(server, "agent:new", here / "back")
+    copied(server, "agent:new", here)
+    assert tree(here / "back") == tree(here / "new") == tree(folder)
+    assert "is there already" in copied(server, "agent:new", here, code=2)
+    assert sorted(path.name for path in here.iterdir()) == ["back", "folder", "new"]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "said", "code"),
+    [
+        ("a", "b", "One of both", 2),
+        ("agent:a", "agent:b", "One of both", 2),
+        ("nope", "agent:x", "there is no nope here", 3),
+        ("agent:nope", "x", "there is no nope in the devbox", 3),
+        ("agent:nope", "no/folder/x", "there is no folder no/folder here", 3),
+        ("other:a", "b", "not found", 3),
+        ("agent:/", ".", "no name of its own", 2),
+        ("agent:..", ".", "no name of its own", 2),
+        ("agent:a\nb", ".", "no name of its own", 2),
+    ],
+)
+def test_bad_input(server: Standin, source: str, target: str, said: str, code: int) -> None:
+    assert said in copied(server, source, target, code)
+
+
+@pytest.mark.parametrize("name", ["../out", "/out", "sub/../../out"])
+@pytest.mark.parametrize("kind", ["file", "link", "hard link"])
+def test_a_devbox_that_packs_what_leads_out(server: Standin, here: Path, name: str, kind: str) -> None:
+    """Its `tar` says what it likes."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        member = tarfile.TarInfo(name if kind == "file" else "inside")
+        if kind == "file":
+            member.size = 3
+        else:
+            member.type, member.linkname = (tarfile.SYMTYPE if kind == "link" else tarfile.LNKTYPE), name
+        archive.addfile(member, io.BytesIO(b"bad"))
+    (server.home / "evil.tar").write_bytes(content.getvalue())
+    (bin_ := server.home / "bin").mkdir()
+    (bin_ / "tar").write_text(f"#!/bin/sh\ncat {server.home}/evil.tar\n")
+    (bin_ / "tar").chmod(0o755)
+    server.path = f"{bin_}:{server.path}"
+    (server.home / "folder").mkdir()
+    ended = done(server, "cp", "agent:folder", str(here / "target"))
+    assert not (here.parent / "out").exists()
+    assert not (here / "out").exists()
+    assert not Path("/out").exists()
+    if (here / "target").exists():
+        assert (kind, name, sorted(tree(here / "target"))) == ("file", "/out", ["out"])  # (made relative)
+    else:
+        assert b"nothing was" in ended[2]
+        assert ended[0] == 1
+        assert list(here.iterdir()) == []
+
+
+def test_an_image_without_tar(server: Standin, here: Path) -> None:
+    (bin_ := server.home / "bin").mkdir()
+    for program in ("sh", "cat", "mkdir", "rm", "mv"):
+        (bin_ / program).symlink_to(f"/bin/{program}")
+    server.path = str(bin_)
+    (here / "folder").mkdir()
+    assert "has no tar" in copied(server, here / "folder", "agent:x", code=2)
+    assert "has no tar" in copied(server, "agent:bin", here / "x", code=2)
+    assert sorted(path.name for path in here.iterdir()) == ["folder"]
