@@ -21,6 +21,9 @@ from .table import BEGIN, MANAGE, OTHER, VERBS, WORK
 from .verb import Verbs
 
 NAME: Final = "kubectl devbox"
+PROGRAM: Final = "kubectl-devbox"
+COMPLETE: Final = "_KUBECTL_DEVBOX_COMPLETE"
+"""Set by the shells' completion (verbs/completion.py)."""
 HELP: Final = """Devboxes on Kubernetes: agents get the use of an API, never its key.
 
 Options may stand before the verb or after it. Every verb has --help."""
@@ -53,6 +56,8 @@ click.version_option(__version__, "--version", message=f"{NAME} %(version)s")(pr
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Its exit code."""
+    if instruction := os.environ.get(COMPLETE):
+        return _complete(instruction)
     try:
         done = program.main(arguments, prog_name=NAME, standalone_mode=False, obj=Options())
         sys.stdout.flush()
@@ -75,6 +80,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _failed(text_of(error), FAILED)
     return done if isinstance(done, int) else 0
+
+
+def _complete(instruction: str) -> int:
+    from click.shell_completion import shell_complete  # noqa: PLC0415 (for shells alone)
+
+    try:
+        return shell_complete(program, {}, PROGRAM, COMPLETE, instruction)
+    except Exception:
+        return FAILED
 
 
 def _failed(text: str, code: int) -> int:

@@ -3,8 +3,8 @@
 Goes in: what is typed so far. Comes out: candidates; nothing, where the cluster does not answer within a moment: a person waits for it.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -22,11 +22,12 @@ def _options(ctx: click.Context) -> Options:
     return ctx.find_object(Options) or Options()
 
 
-def _names(ask: "Callable[[AsyncDevboxGateway], Awaitable[list[str]]]") -> Completion:
+def _names(ask: "Callable[[AsyncDevboxGateway], Coroutine[Any, Any, list[str]]]") -> Completion:
     def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
         import asyncio  # noqa: PLC0415 (not for --help)
 
         from devbox_gateway.client import AsyncDevboxGateway  # noqa: PLC0415 (it loads aiohttp)
+        from devbox_gateway.kube.timing import within  # noqa: PLC0415
 
         options = _options(ctx)
 
@@ -34,7 +35,7 @@ def _names(ask: "Callable[[AsyncDevboxGateway], Awaitable[list[str]]]") -> Compl
             async with AsyncDevboxGateway(
                 namespace=options.namespace, context=options.context, kubeconfig=options.kubeconfig
             ) as client:
-                return await asyncio.wait_for(ask(client), SECONDS)
+                return await within(SECONDS, ask(client))
 
         try:
             return [name for name in sorted(asyncio.run(asked())) if name.startswith(incomplete) and name.isprintable()]

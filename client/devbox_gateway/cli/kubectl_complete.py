@@ -35,3 +35,7 @@ def main() -> NoReturn:
     except Exception:
         click.echo(f":{NO_FILES}")
     sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

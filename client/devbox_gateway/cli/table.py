@@ -37,4 +37,5 @@ VERBS: Final = {
     "audit": Entry("audit:audit", "Who called what, as the gateway's log has it", OTHER),
     "doctor": Entry("doctor:doctor", "What is wrong here, and what to do about it", OTHER),
     "explain": Entry("explain:explain", "Would a request pass, and why", OTHER),
+    "completion": Entry("completion:completion", "Print what bash, zsh or fish needs for completion", OTHER),
 }

@@ -64,6 +64,7 @@ class Standin:
         app = web.Application()
         devboxes = "/apis/devbox-gateway.io/v1alpha1/namespaces/default/devboxes"
         app.router.add_get(f"{devboxes}/agent", self._devbox)
+        app.router.add_get(devboxes, self._list)
         app.router.add_post(devboxes, self._devbox)
         app.router.add_delete(f"{devboxes}/agent", self._delete)
         app.router.add_get("/api/v1/namespaces/default/pods/agent-1/exec", self._exec)
@@ -72,6 +73,9 @@ class Standin:
 
     async def _devbox(self, _: web.Request) -> web.Response:
         return web.json_response(DEVBOX)
+
+    async def _list(self, _: web.Request) -> web.Response:
+        return web.json_response({"kind": "DevboxList", "metadata": {}, "items": [DEVBOX]})
 
     async def _delete(self, _: web.Request) -> web.Response:
         self.deleted += 1
