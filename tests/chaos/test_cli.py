@@ -77,7 +77,7 @@ async def test_devboxes(at_work: tuple[Stage, Cli]) -> None:
     assert made["spec"]["env"] == [{"name": "A", "value": "b=c"}]
     assert "managedFields" not in made["metadata"]
     assert yaml.safe_load(await cli("get", "agent", "-o", "yaml"))["metadata"]["uid"] == made["metadata"]["uid"]
-    assert await cli("create", "Agent 2", "--image", IMAGE, "--no-wait", "-o", "name") != ""
+    assert (await cli("create", "Agent 2", "--image", IMAGE, "--no-wait", "-o", "name")).startswith("devbox.devbox-gateway.io/")
     listed = await cli("ls")
     assert listed.split()[:5] == ["NAME", "STATUS", "REASON", "GATEWAYS", "AGE"]
     assert len(listed.splitlines()) == 3
@@ -86,6 +86,7 @@ async def test_devboxes(at_work: tuple[Stage, Cli]) -> None:
     assert (await cli("get", "Agent 2", "-o", "name")).startswith("devbox.devbox-gateway.io/agent-2-")
     text = await cli("wait", "agent", "--timeout", "1", code=5)
     assert "was not ready within 1 s" in text
+    assert "CONDITION" in await cli("get", "agent")
     text = await cli("create", "third", "--image", IMAGE, "--timeout", "1", code=5)
     assert "deleted again; --keep-on-failure keeps it" in text
     assert "ImageMissing" in await cli("create", "fourth", code=5)
@@ -275,6 +276,16 @@ async def test_bad_input_is_told_and_leaves_nothing(at_work: tuple[Stage, Cli]) 
         assert await cli(*kind, "ls", "-o", "name") == ""
 
 
+async def wait_for(cli: Cli, words: tuple[str, ...], code: int) -> str:
+    """Once its pod is there."""
+    for _ in range(30):
+        _, err = await cli.both(*words, code=None)
+        if "no pod yet" not in err:
+            break
+    await cli(*words, code=code)
+    return err
+
+
 async def test_who_may_not(at_work: tuple[Stage, Cli], release: Release, tmp_path: Path) -> None:
     made, cli = at_work
     view = Cli(await account(made.api, release.plane, cli.namespace, "view", tmp_path), cli.namespace)
@@ -282,6 +293,26 @@ async def test_who_may_not(at_work: tuple[Stage, Cli], release: Release, tmp_pat
     text = await view("create", "x", "--image", IMAGE, code=4)
     assert "cannot create resource" in text
     assert yaml.safe_load(text[text.index("apiVersion") :])["kind"] == "Role"
+    for words in (
+        ("gateway", "create", "x", "--endpoint", "https://a.example", "--auth", "bearer"),
+        ("policy", "create", "x", "--allow-all"),
+        ("secret", "create", "x"),
+        ("secret", "ls"),
+        ("init", "--api", "openai"),
+    ):
+        assert "forbidden" in await view(*words, stdin="sk-ant-key", code=4), words
+    await cli("create", "agent", "--image", IMAGE, "--no-wait")
+    lines: tuple[tuple[tuple[str, ...], int], ...] = (
+        (("exec", "agent", "--", "ls"), 125),
+        (("shell", "agent"), 125),
+        (("run", "--image", IMAGE, "--", "ls"), 125),
+        (("cp", "agent:x", "y"), 4),
+        (("restart", "agent"), 4),
+        (("rm", "agent"), 4),
+    )
+    for line, code in lines:
+        text = await wait_for(view, line, code)
+        assert "Role" in text, line
     view.namespace = "default"
     assert "cannot list resource" in await view("ls", code=4)
 

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 from tests.support.person import Person, at_terminal
 from tests.support.workspace import IMAGE, Workspace
 
 from devbox_cluster.paths import kubeconfig
+from devbox_demo.upstream import HOSTS
 
 SECONDS = 90.0
 
@@ -198,3 +200,37 @@ def test_a_devbox_that_dies_under_a_command(workspace: Workspace, agent: str) ->
         _, err = process.communicate(timeout=SECONDS)
     assert process.returncode in (125, 137, 143)
     assert b"Traceback" not in err
+
+
+def test_from_a_key_to_an_answer(workspace: Workspace, tmp_path: Path) -> None:
+    """What README says, typed; the key is in nothing that is printed."""
+    key = workspace.key()
+    line = ("init", "--api", "anthropic", "--endpoint", f"https://{HOSTS['anthropic']}", "--image", IMAGE, "--policy")
+    out = cli(workspace, *line, given=key.value.reveal().encode())
+    assert out.split()[0::2][-1] == b"devbox.devbox-gateway.io/agent"
+    call = """curl -sS "$ANTHROPIC_URL/v1/messages" -H "Authorization: Bearer $ANTHROPIC" -H "anthropic-version: 2023-06-01" \\
+      -H "Content-Type: application/json" \\
+      -d '{"model": "claude-sonnet-5-5", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello!"}]}'"""
+    assert b'"assistant"' in cli(workspace, "exec", "agent", "--", "sh", "-c", call)
+    gateway = "ANTHROPIC=anthropic:anthropic-key"
+    assert b'"assistant"' in cli(workspace, "run", "--image", IMAGE, "--gateway", gateway, "--", "sh", "-c", call)
+    everything = b"".join(
+        cli(workspace, *words, "-o", "yaml")
+        for words in (("ls",), ("get", "agent"), ("gateway", "ls"), ("secret", "ls"), ("policy", "ls"))
+    )
+    assert key.value.reveal().encode() not in everything + out
+    assert b"is used by" in cli(workspace, "gateway", "rm", "anthropic", code=7)
+
+
+def test_cp(workspace: Workspace, agent: str, tmp_path: Path) -> None:
+    data = os.urandom(5_000_000)
+    (folder := tmp_path / "folder" / "sub").mkdir(parents=True)
+    (folder / "data").write_bytes(data)
+    (folder / "link").symlink_to("data")
+    cli(workspace, "cp", str(tmp_path / "folder"), f"{agent}:there")
+    cli(workspace, "cp", f"{agent}:there", str(tmp_path / "back"))
+    assert (tmp_path / "back" / "sub" / "data").read_bytes() == data
+    assert (tmp_path / "back" / "sub" / "link").is_symlink()
+    cli(workspace, "cp", f"{agent}:there/sub/data", str(tmp_path / "data"))
+    assert (tmp_path / "data").read_bytes() == data
+    assert b"there is no nope in the devbox" in cli(workspace, "cp", f"{agent}:nope", str(tmp_path), code=3)

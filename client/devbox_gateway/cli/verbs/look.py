@@ -31,6 +31,16 @@ COLUMNS: Final = (
     Column("IMAGE", lambda seen: seen["spec"].get("image"), wide=True),
     Column("MESSAGE", lambda seen: _ready(seen).get("message"), wide=True),
 )
+GATEWAYS: Final = (
+    Column("GATEWAY", lambda gateway: gateway.get("name")),
+    Column("URL", lambda gateway: gateway.get("url")),
+)
+CONDITIONS: Final = (
+    Column("CONDITION", lambda condition: condition.get("type")),
+    Column("STATUS", lambda condition: condition.get("status")),
+    Column("REASON", lambda condition: condition.get("reason")),
+    Column("MESSAGE", lambda condition: condition.get("message")),
+)
 
 
 @verb()
@@ -43,6 +53,12 @@ async def ls(here: Here) -> None:
 @verb()
 @click.argument("name", shell_complete=complete.devboxes)
 async def get(here: Here, name: str) -> None:
-    """Show one devbox; with -o json or yaml, all of it."""
+    """Show one devbox, with what it waits for; with -o json or yaml, all of it."""
     found = await lookup.devbox(here.client, name)
     here.show_objects(DEVBOX, [found], COLUMNS, one=True)
+    if here.options.output in (None, "wide"):
+        gateways = (found._seen.get("status") or {}).get("gateways") or []
+        for columns, rows in ((GATEWAYS, gateways), (CONDITIONS, list(conditions_of(found._seen).values()))):
+            if rows:
+                here.say("")
+                here.show_table(columns, rows)

@@ -39,6 +39,8 @@ class Standin:
     def __init__(self, home: Path) -> None:
         self.home, self.deleted = home, 0
         self.path = os.environ["PATH"]
+        self.refuses = False
+        """To delete anything."""
         self.slow = 0.0
         """Seconds before a terminal's program begins."""
         self._loop = asyncio.new_event_loop()
@@ -78,6 +80,9 @@ class Standin:
         return web.json_response({"kind": "DevboxList", "metadata": {}, "items": [DEVBOX]})
 
     async def _delete(self, _: web.Request) -> web.Response:
+        if self.refuses:
+            said = {"kind": "Status", "message": "not now \x1b[31m\u202e"}
+            return web.json_response(said, status=403)
         self.deleted += 1
         return web.json_response(DEVBOX)
 

@@ -161,3 +161,12 @@ def test_run_in_a_terminal(server: Standin) -> None:
         person.until(r"a\\x1b\[31mb gws_…")
         assert person.end() == 0
     assert server.deleted == 2
+
+
+def test_what_run_can_t_delete_is_named(server: Standin) -> None:
+    server.refuses = True
+    code, out, err = done(server, *RUN, "--", "sh", "-c", "echo out; exit 3")
+    assert (code, out) == (3, b"out\n")
+    line = err.decode()
+    assert "not now \\x1b[31m\\u202e" in line
+    assert line.endswith("delete it: kubectl devbox -n default rm agent\n")
