@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from devbox_api import names
 from devbox_api.conditions import ConditionType, Reason
 from devbox_api.devbox import DevboxGateway
-from devbox_api.gatewayconfig import AllowedNamespaces, GatewayConfigSpec
+from devbox_api.gatewayconfig import GatewayConfigSpec
 from devbox_api.judge import hosts
+from devbox_api.judge.namespaces import allows
 from devbox_api.judge.shown import command
-from devbox_api.shared import LabelSelector
 from devbox_common import credential
 from devbox_common.credential import Flaw
 from devbox_common.redacted import Redacted
@@ -70,34 +70,6 @@ def gateway_for(binding: DevboxGateway, snapshot: Snapshot) -> GatewayView | Pro
         if condition.type == ConditionType.ACCEPTED and condition.status == "False":
             return Problem(Reason.GATEWAY_NOT_ACCEPTED, f"{where} is not accepted: {condition.message}")
     return gateway
-
-
-def allows(allowed: AllowedNamespaces | None, home: str, namespace: str, labels: Mapping[str, str]) -> bool:
-    """May devboxes of `namespace` (with these labels) use a GatewayConfig of namespace `home`?"""
-    if namespace == home:
-        return True
-    if allowed is None or allowed.from_ == "Same":
-        return False
-    if allowed.from_ == "All":
-        return True
-    return allowed.selector is not None and selects(allowed.selector, labels)
-
-
-def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
-    """As Kubernetes does: all requirements together; an empty selector selects everything."""
-    if any(labels.get(key) != value for key, value in selector.match_labels.items()):
-        return False
-    for requirement in selector.match_expressions:
-        value, present = labels.get(requirement.key), requirement.key in labels
-        met = {
-            "In": present and value in requirement.values,
-            "NotIn": not present or value not in requirement.values,
-            "Exists": present,
-            "DoesNotExist": not present,
-        }[requirement.operator]
-        if not met:
-            return False
-    return True
 
 
 def source_for(binding: DevboxGateway, namespace: str, gateway: GatewayView) -> Source | Problem:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from devbox_api import names
+from devbox_api.judge.namespaces import selects
 from devbox_api.shared import LabelSelector
 from devbox_common.kube import Object
 
-from .credentials import selects
 from .model import PodView, PolicyView
 
 GATEWAY_PODS: Final = {"app.kubernetes.io/name": "devbox-gateway", "app.kubernetes.io/component": "gateway"}

@@ -16,11 +16,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from devbox_api import names
+from devbox_api.judge.namespaces import selects
 from devbox_api.shared import LabelSelector
 from devbox_common.kube import APPLY_PATCH, MERGE_PATCH, ApiError, KubeApi, Object
 from devbox_common.mirror import Mirror
 from devbox_operator import paths
-from devbox_operator.credentials import selects
 
 from .control_plane import NODE
 

@@ -7,6 +7,7 @@ import pytest
 
 from devbox_api.conditions import Reason
 from devbox_api.gatewayconfig import AllowedNamespaces, AuthMechanism, GatewayConfigSpec
+from devbox_api.judge.namespaces import allows
 from devbox_operator import credentials
 from devbox_operator.credentials import Problem, Resolved
 from devbox_operator.endpoints import host_of
@@ -157,8 +158,8 @@ def test_values_of_secrets_that_nobody_granted_are_not_kept(secret: Any) -> None
 )
 def test_allowed_namespaces(allowed: Any, labels: dict[str, str], expected: bool) -> None:
     model = AllowedNamespaces.model_validate(allowed) if allowed else None
-    assert credentials.allows(model, "team-a", "team-b", labels) is expected
-    assert credentials.allows(model, "team-a", "team-a", labels) is True
+    assert allows(model, "team-a", "team-b", labels) is expected
+    assert allows(model, "team-a", "team-a", labels) is True
 
 
 def test_problems_of_the_gateway_itself(snapshot: Any, gateway: Any, devbox: Any) -> None:
