@@ -1,6 +1,7 @@
 """`kubectl devbox explain` on a real API server, with an operator at work, by people of different rights."""
 
 import asyncio
+import base64
 import json
 import sys
 import uuid
@@ -9,8 +10,9 @@ from typing import Any
 
 from tests.support.fake_kubelet import FakeKubelet
 from tests.support.fleet import gatewayconfig, source_secret
-from tests.support.release import Release
+from tests.support.release import CREDENTIALS, Release
 
+from devbox_api import names
 from devbox_common.kube import MERGE_PATCH
 from devbox_gateway import AsyncDevboxGateway
 from devbox_gateway.explain.reading import see
@@ -82,6 +84,14 @@ async def is_ready(on: Stage, space: str) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
+async def cut_off(on: Stage, space: str) -> bool:
+    """What explain says of it: the operator lets the binding lead nowhere, to which the gateway says gateway_gone."""
+    (pod,) = await on.pods(space)
+    route = await on.get(paths.secrets(CREDENTIALS, f"route-{pod['metadata']['uid']}")) or {}
+    content = json.loads(base64.b64decode(route["data"][names.ROUTE_KEY]))
+    return ("ANTHROPIC", "") in [(binding["name"], binding["gateway"]) for binding in content["bindings"]]
+
+
 async def test_what_people_of_different_rights_are_told(release: Release, tmp_path: Path) -> None:
     async with stage(release) as on:
         await on.alone()
@@ -126,6 +136,8 @@ async def test_what_people_of_different_rights_are_told(release: Release, tmp_pa
             await on.api.request("PATCH", paths.secrets(own, "anthropic"), body=patch, content_type=MERGE_PATCH)
             code, answer = await verdict(admin, own, "agent", "POST", url)
             assert (code, answer["ways"][0]["code"]) == (1, "credential_not_granted")
+
+            await eventually(lambda: cut_off(on, own), SECONDS)
 
             nobody = await account(on.api, release.plane, own, "nobody", tmp_path)
             code, out, error = await asked(nobody, own, "agent", "GET", url)

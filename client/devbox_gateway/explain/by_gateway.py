@@ -9,13 +9,13 @@ from typing import Any
 
 from devbox_api.judge import paths
 from devbox_api.judge.endpoints import Endpoint, base_path, parse_endpoint
-from devbox_api.judge.hosts import any_matches, parse_grant
 from devbox_api.judge.refusals import Refusal
 from devbox_api.judge.rules import allowed, compile_rules
-from devbox_api.names import ALLOWED_HOSTS_ANNOTATION
 
 from .answer import Verdict, Way
 from .asked import Asked
+from .credentials import lacks_credential, told_against
+from .namespaces import labels_missing, lets_in
 from .seen import Missing, Object, Seen, condition, secret_of, where
 
 
@@ -46,6 +46,8 @@ def judge(seen: Seen, binding: Mapping[str, Any], request: Asked) -> Way:
     accepted = condition(config, "Accepted")
     if accepted.get("status") == "False":
         return no(Refusal.GATEWAY_GONE, f"GatewayConfig {key}: {accepted.get('reason')}: {accepted.get('message')}")
+    if not lets_in(seen, config):
+        return no(Refusal.GATEWAY_GONE, f"GatewayConfig {key}: its allowedNamespaces do not let this namespace in")
     try:
         endpoint = parse_endpoint(config["spec"]["endpoint"])
         rule, forbidden = _rule(config, endpoint, request)
@@ -56,20 +58,9 @@ def judge(seen: Seen, binding: Mapping[str, Any], request: Asked) -> Way:
     if forbidden:
         return no(Refusal.RULE_FORBIDS, f"GatewayConfig {key}, {rule}")
     secret = secret_of(binding, config, seen.devbox["metadata"]["namespace"])
-    if secret is None:
-        return no(Refusal.CREDENTIAL_GONE, f"neither the devbox's gateway nor GatewayConfig {key} names a Secret")
-    found = seen.secrets.get(secret, Missing.FORBIDDEN)
-    if found is Missing.ABSENT:
-        return no(Refusal.CREDENTIAL_GONE, f"Secret {secret} does not exist")
-    if not isinstance(found, Missing):
-        grant = (found["metadata"].get("annotations") or {}).get(ALLOWED_HOSTS_ANNOTATION)
-        if not any_matches(parse_grant(grant), endpoint.host):
-            return no(
-                Refusal.CREDENTIAL_NOT_GRANTED, f"Secret {secret}: its {ALLOWED_HOSTS_ANNOTATION} does not hold {endpoint.host}"
-            )
-    if (lacking := _resolved(seen, binding, config)) is not None:
-        return no(Refusal.CREDENTIAL_GONE, lacking)
-    unseen = _hidden(seen, config, secret, endpoint, binding)
+    if (lacking := lacks_credential(seen, binding, config, secret)) is not None:
+        return no(*lacking)
+    unseen = _hidden(seen, config, secret, endpoint)
     verdict = Verdict.AS_FAR_AS_SEEN if unseen else Verdict.YES
     return Way(verdict, by, f"GatewayConfig {key}, {rule}", leads=_leads(endpoint, request), unseen=unseen)
 
@@ -114,29 +105,18 @@ def _out_of_reach(endpoint: Endpoint, request: Asked, by: str, name: str) -> Way
     )
 
 
-def _resolved(seen: Seen, binding: Mapping[str, Any], config: Object) -> str | None:
-    """What the operator says of the credential's value, where that is about this one Secret alone."""
-    if binding.get("secretRef"):
-        own = condition(seen.devbox, "CredentialsResolved")
-        single = len(seen.devbox["spec"].get("gateways") or []) == 1
-        found = own if single else {}
-    else:
-        found = condition(config, "CredentialResolved")
-    if found.get("status") != "False":
-        return None
-    return f"{found.get('type')}=False, {found.get('reason')}: {found.get('message')}"
-
-
-def _hidden(seen: Seen, config: Object, secret: str, endpoint: Endpoint, binding: Mapping[str, Any]) -> tuple[str, ...]:
+def _hidden(seen: Seen, config: Object, secret: str | None, endpoint: Endpoint) -> tuple[str, ...]:
     unseen = []
     told = condition(seen.devbox, "CredentialsResolved").get("status") == "True"
     if not told:
-        if isinstance(seen.secrets.get(secret, Missing.FORBIDDEN), Missing):
+        if isinstance(seen.secrets.get(secret or "", Missing.FORBIDDEN), Missing):
             unseen.append(f"Secret {secret} (no right to get it): its grant and its value")
         else:
             unseen.append(f"Secret {secret}: its value")
     if condition(config, "Accepted").get("status") != "True":
         unseen.append("the chart's upstreams settings: the operator has not looked at the GatewayConfig yet")
+    if labels_missing(seen, config):
+        unseen.append("the labels of the devbox's namespace (no right to get it), by which allowedNamespaces selects it")
     if not _is_address(endpoint.host):
         unseen.append(f"where {endpoint.host} leads (DNS), and whether that is closed (the floor, upstreams.allowedCIDRs)")
     return tuple(unseen)
@@ -144,12 +124,15 @@ def _hidden(seen: Seen, config: Object, secret: str, endpoint: Endpoint, binding
 
 def _unseen(seen: Seen, binding: Mapping[str, Any], request: Asked, by: str, key: str) -> Way:
     """The GatewayConfig may not be read: what the devbox's own status says is all there is."""
-    told = condition(seen.devbox, "CredentialsResolved")
+    told = condition(seen.devbox, "CredentialsResolved").get("status")
     hidden = (f"GatewayConfig {key} (no right to get it): its rules and its credential",)
-    if told.get("status") == "True":
-        return Way(Verdict.AS_FAR_AS_SEEN, by, "the Devbox's CredentialsResolved=True", unseen=hidden)
-    said = f"the Devbox's CredentialsResolved={told.get('status', 'Unknown')}: {told.get('message', 'not told yet')}"
-    return Way(Verdict.UNSEEN, by, said, unseen=hidden)
+    if (against := told_against(seen, binding, None, "")) is not None:
+        return Way(Verdict.NO, by, against, Refusal.GATEWAY_GONE.code, Refusal.GATEWAY_GONE.message)
+    if told in ("True", "False"):
+        return Way(
+            Verdict.AS_FAR_AS_SEEN, by, "the Devbox's condition CredentialsResolved says nothing against it", unseen=hidden
+        )
+    return Way(Verdict.UNSEEN, by, "the operator has not said yet whether its credential can be used", unseen=hidden)
 
 
 def _leads(endpoint: Endpoint, request: Asked) -> str:

@@ -29,7 +29,15 @@ async def see(session: Session, namespace: str, name: str) -> Seen:
         config = configs[where(binding["gatewayRef"], namespace)]
         if not isinstance(config, Missing) and (secret := secret_of(binding, config, namespace)):
             secrets.add(secret)
-    return Seen(devbox, configs, policy, await _each(session, SECRET, secrets, METADATA))
+    return Seen(devbox, configs, policy, await _each(session, SECRET, secrets, METADATA), await _labels(session, namespace))
+
+
+async def _labels(session: Session, namespace: str) -> dict[str, str] | None:
+    try:
+        found = await session.request("GET", f"/api/v1/namespaces/{namespace}", accept=METADATA)
+    except (NotFoundError, PermissionDeniedError):
+        return None
+    return {str(key): str(value) for key, value in (found["metadata"].get("labels") or {}).items()}
 
 
 async def _each(session: Session, kind: Kind, keys: Iterable[str], accept: str = "application/json") -> dict[str, Found]:

@@ -30,6 +30,8 @@ class Seen:
     policy: Found | None
     """None: the devbox refers to no EgressPolicy."""
     secrets: Mapping[str, Found]
+    labels: Mapping[str, str] | None = None
+    """Of the devbox's namespace, by which a GatewayConfig of another one may select it; None: they may not be looked at."""
 
 
 def where(reference: Mapping[str, Any], home: str) -> str:

@@ -82,7 +82,7 @@ def by_hand() -> list[Case]:
     cases += [Case("POST", "api.openai.com", path) for path in OPENAI]
     cases += [Case("PUT", "internal.example:8443", path) for path in INTERNAL]
     cases += [Case(method, "", "/user", name) for method in METHODS for name in ("GITHUB", "ANTHROPIC")]
-    for name in ("UNGRANTED", "NOBODYS", "LOST", "GONE", "DENIED", "ADDRESS"):
+    for name in ("UNGRANTED", "NOBODYS", "LOST", "GONE", "DENIED", "ADDRESS", "CLOSED", "SELECTED", "OTHERS"):
         cases += [Case("GET", "", "/v1", name), Case("GET", f"{name.lower()}.example", "/v1"), Case("TRACE", "", "/../x", name)]
     cases += [
         Case("GET", "[2001:db8::7]", "/"),

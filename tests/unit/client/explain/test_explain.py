@@ -105,7 +105,7 @@ def answered(method: str, url: str, world: str = "listed", **change: Any) -> Ans
 
 
 def vars_of(found: Seen) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in ("devbox", "configs", "policy", "secrets")}
+    return {name: getattr(found, name) for name in ("devbox", "configs", "policy", "secrets", "labels")}
 
 
 def test_it_names_the_rule_that_decides() -> None:
@@ -189,6 +189,50 @@ def test_a_gateway_that_may_not_be_read_is_found_by_the_devbox_s_status() -> Non
     box = with_status(phase="Running", conditions=told(CredentialsResolved="True"), gateways=gateways)
     answer = answered("GET", "https://api.github.com/user", devbox=box, configs={"agents/github": Missing.FORBIDDEN})
     assert [way.by for way in answer.ways] == ["gateway GITHUB", "forward proxy"]
+
+
+def test_labels_that_may_not_be_seen_are_no_no() -> None:
+    answer = answered("GET", "$OTHERS_URL/", labels=None)
+    assert answer.verdict is Verdict.AS_FAR_AS_SEEN
+    assert any("labels of the devbox's namespace" in each for each in answer.ways[0].unseen)
+    assert answered("GET", "$CLOSED_URL/", labels=None).ways[0].code == "gateway_gone"
+
+
+SAID = (
+    "Secret agents/github, key key: it is empty\n"
+    "gateway OPENAI: the credential of GatewayConfig agents/openai can't be used; its owner finds out why\n"
+    "Secret agents/anthropic, key key: it holds a tab; what was read before is still in use, until 2026-05-01T12:00:00Z"
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "verdict"),
+    [
+        ("$GITHUB_URL/user", Verdict.NO),
+        ("$OPENAI_URL/v1/models", Verdict.NO),
+        ("$ANTHROPIC_URL/v1/x", Verdict.AS_FAR_AS_SEEN),
+        ("$PLAIN_URL/", Verdict.AS_FAR_AS_SEEN),
+    ],
+)
+@pytest.mark.parametrize("secrets", [{}, None])
+def test_what_the_operator_says_of_one_secret_is_not_said_of_the_others(
+    url: str, verdict: Verdict, secrets: dict[str, Any] | None
+) -> None:
+    """Whether it may be read (its grant is fine) or not."""
+    condition = {"type": "CredentialsResolved", "status": "False", "reason": "SecretInvalid", "message": SAID}
+    change: dict[str, Any] = {} if secrets is None else {"secrets": secrets}
+    answer = answered("GET", url, devbox=with_status(phase="Running", conditions=[condition]), **change)
+    assert answer.verdict is verdict
+    if verdict is Verdict.NO:
+        assert answer.ways[0].code == "credential_gone"
+
+
+def test_what_the_operator_says_of_a_gateway_config_that_may_not_be_read() -> None:
+    condition = {"type": "CredentialsResolved", "status": "False", "reason": "SecretInvalid", "message": SAID}
+    box, hidden = with_status(phase="Running", conditions=[condition]), {"agents/openai": Missing.FORBIDDEN}
+    assert answered("GET", "$OPENAI_URL/v1/models", devbox=box, configs=hidden).ways[0].code == "gateway_gone"
+    hidden = {"agents/plain": Missing.FORBIDDEN}
+    assert answered("GET", "$PLAIN_URL/", devbox=box, configs=hidden).verdict is Verdict.AS_FAR_AS_SEEN
 
 
 def test_the_gateway_s_own_address_is_every_gateway_s() -> None:

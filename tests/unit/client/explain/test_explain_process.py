@@ -12,7 +12,7 @@ from tests.support.addresses import own_address
 from tests.support.gateway_process import HOST, Stage, stage
 from tests.support.kube_api import Cluster
 from tests.unit.client.explain.cases import Case, by_hand, by_parts
-from tests.unit.client.explain.world import GATEWAYS, POLICIES, seen
+from tests.unit.client.explain.world import GATEWAYS, POLICIES, seen, usable
 
 from devbox_api.egresspolicy import EgressPolicy
 from devbox_api.gatewayconfig import GatewayConfig
@@ -83,9 +83,8 @@ async def world() -> AsyncIterator[World]:
     seen("listed")
     tokens = {}
     for name, found, held in GATEWAYS:
-        usable = found is not None and found["status"]["conditions"][0]["status"] == "True"
         tokens[name] = cluster.agent.bind(name, None, None)
-        if usable:
+        if found is not None and usable(found):
             content = document(gateway_document(GatewayConfig.model_validate(found)))
             cluster.secret(f"gateway-{name}", "devbox-gateway.io/gateway", "gateway.json", json.dumps(content).encode())
         if held is not None:
@@ -113,7 +112,7 @@ async def test_the_gateway_process_says_what_explain_says(world: World) -> None:
     for case in SAMPLE:
         (way,) = explain(objects, case.method, case.url).ways
         code, target = await world.asked(case.gateway, case.method, case.sent)
-        if way.verdict.passes and case.gateway == "ADDRESS":
+        if way.verdict.passes and case.gateway in ("ADDRESS", "SELECTED"):
             code, target = "", b"/v1"  # (nobody is there; that it was dialled is the decision)
         leads = way.leads.partition("://")[2].partition("/")
         wanted = (way.code, (leads[1] + leads[2]).encode() if way.verdict.passes and case.method != "HEAD" else b"")

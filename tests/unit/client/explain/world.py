@@ -11,6 +11,7 @@ from tests.unit.proxy.test_identity import jwt
 from devbox_api.egresspolicy import EgressPolicy
 from devbox_api.gatewayconfig import GatewayConfig
 from devbox_api.judge.hosts import parse_grant
+from devbox_api.judge.namespaces import allows
 from devbox_api.judge.policies import compile_egress
 from devbox_api.judge.targets import parse
 from devbox_api.names import ALLOWED_HOSTS_ANNOTATION, audience, token_digest
@@ -62,6 +63,17 @@ RULES: Final = [
     {"methods": ["POST"], "paths": ["/repos/*/*/issues", "/repos/a%2Fb/x*y"]},
     {"paths": ["/graphql"]},
 ]
+LABELS: Final = {"kubernetes.io/metadata.name": HOME, "team": "a"}
+"""Of the devbox's namespace."""
+LET_IN: Final[dict[str, Any]] = {"allowedNamespaces": {"from": "All"}}
+OF_TEAM: Final[dict[str, Any]] = {"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}}
+NOT_OF_TEAM: Final[dict[str, Any]] = {
+    "allowedNamespaces": {
+        "from": "Selector",
+        "selector": {"matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["a", "b"]}]},
+    }
+}
+PUTS: Final = [{"methods": ["PUT"], "paths": ["/base/v2/**"]}]
 CHAT: Final = [{"paths": ["/v1/models", "/v1/chat/*"]}]
 GATEWAYS: Final[list[tuple[str, dict[str, Any] | None, dict[str, Any] | None]]] = [
     ("ANTHROPIC", config("anthropic", "https://api.anthropic.com"), secret("anthropic", "api.anthropic.com")),
@@ -77,7 +89,8 @@ GATEWAYS: Final[list[tuple[str, dict[str, Any] | None, dict[str, Any] | None]]] 
             "internal",
             "https://internal.example:8443/base/v2",
             "shared",
-            rules=[{"methods": ["PUT"], "paths": ["/base/v2/**"]}],
+            rules=PUTS,
+            **LET_IN,
         ),
         secret("internal", "internal.example", "shared"),
     ),
@@ -87,6 +100,9 @@ GATEWAYS: Final[list[tuple[str, dict[str, Any] | None, dict[str, Any] | None]]] 
     ("LOST", config("lost", "https://lost.example"), None),
     ("GONE", None, secret("gone", "gone.example")),
     ("DENIED", config("denied", "https://denied.example", accepted=REFUSED), secret("denied", "denied.example")),
+    ("CLOSED", config("closed", "https://closed.example", "shared"), secret("closed", "closed.example")),
+    ("SELECTED", config("selected", "https://selected.example", "shared", **OF_TEAM), secret("selected", "selected.example")),
+    ("OTHERS", config("others", "https://others.example", "shared", **NOT_OF_TEAM), secret("others", "others.example")),
     ("ADDRESS", config("address", "https://[2001:db8::7]"), secret("address", "2001:db8::7")),
 ]
 """The name, its GatewayConfig, its Secret."""
@@ -108,7 +124,20 @@ def key_of(each: Mapping[str, Any]) -> str:
 
 
 def namespace_of(name: str) -> str:
+    return "shared" if name in ("INTERNAL", "CLOSED", "SELECTED", "OTHERS") else HOME
+
+
+def secret_namespace_of(name: str) -> str:
+    """INTERNAL has its GatewayConfig's own."""
     return "shared" if name == "INTERNAL" else HOME
+
+
+def usable(found: dict[str, Any] | None) -> bool:
+    """The operator lets the devbox use it: it is there, accepted, and its namespaces hold the devbox's."""
+    if found is None or found["status"]["conditions"][0]["status"] != "True":
+        return False
+    allowed = GatewayConfig.model_validate(found).spec.allowed_namespaces
+    return allows(allowed, found["metadata"]["namespace"], HOME, LABELS)
 
 
 def devbox(name_of_policy: str) -> dict[str, Any]:
@@ -132,10 +161,10 @@ def seen(name_of_policy: str) -> Seen:
     secrets: dict[str, Found] = {}
     for name, found, held in GATEWAYS:
         configs[f"{namespace_of(name)}/{name.lower()}"] = found or Missing.ABSENT
-        secrets[f"{namespace_of(name)}/{name.lower()}"] = held or Missing.ABSENT
+        secrets[f"{secret_namespace_of(name)}/{name.lower()}"] = held or Missing.ABSENT
     configs["shared/internal"]["spec"]["credential"] = {"secretRef": {"name": "internal"}}  # type: ignore[index]
     policy_seen = None if name_of_policy == "none" else POLICIES[name_of_policy] or Missing.ABSENT
-    return Seen(devbox(name_of_policy), configs, policy_seen, secrets)
+    return Seen(devbox(name_of_policy), configs, policy_seen, secrets, LABELS)
 
 
 class Gateway:
@@ -176,7 +205,7 @@ class Gateway:
         )
 
     def _learn(self, name: str, found: Any, held: Any) -> None:
-        if found is not None and found["status"]["conditions"][0]["status"] == "True":
+        if found is not None and usable(found):
             self.known.gateways[f"gateway-{name}"] = compile_gateway(gateway_document(GatewayConfig.model_validate(found)))
         if held is not None:
             grant = parse_grant(held["metadata"]["annotations"].get(ALLOWED_HOSTS_ANNOTATION))
