@@ -114,7 +114,7 @@ class Elector:
         try:
             # A request that outlives the renewal interval is of no use; the next one may succeed.
             async with asyncio.timeout(self._renew):
-                self._lease = await self._write(await self._read())
+                self._lease = await self._renewed() or await self._write(await self._read())
         except (ApiError, TimeoutError) as error:
             log.warning("lease_not_renewed", error=str(error) or type(error).__name__)
             return False
@@ -123,6 +123,17 @@ class Elector:
             return False
         self._deadline = started + self._duration * MARGIN
         return True
+
+    async def _renewed(self) -> Object | None:
+        """By one request, while it is ours as we know it: where every answer takes seconds, two in a row would come too late."""
+        if self._lease is None or not self.held():
+            return None
+        try:
+            return await self._write(self._lease)
+        except ApiError as error:
+            if error.status in (404, 409):
+                return None
+            raise
 
     async def _read(self) -> Object | None:
         try:

@@ -32,8 +32,10 @@ class Leases:
         self.version = 0
         self.down = False
         self.slow = 0.0
+        self.asked: list[str] = []
 
     async def request(self, method: str, _: str, *, body: Any = None, timeout: float = 0.0) -> dict[str, Any]:  # noqa: ASYNC109
+        self.asked.append(method)
         if self.down:
             raise ApiError(0, "Unreachable", "down")
         self.clock.now += self.slow
@@ -109,6 +111,28 @@ async def test_renewals_keep_it_and_an_outage_loses_it(leases: Leases, clock: Cl
     assert first.held(), "one missed renewal is no loss"
     clock.now += 10
     assert not first.held()
+
+
+async def test_a_renewal_is_one_request_while_nobody_changed_it(leases: Leases, clock: Clock) -> None:
+    """Where every answer of the API server takes seconds, two in a row would come too late."""
+    first = elector(leases, "a", clock)
+    await first.acquire()
+    leases.asked.clear()
+    clock.now += 5
+    assert await first._try()
+    assert leases.asked == ["PUT"]
+    assert leases.lease is not None
+    leases.version += 1
+    leases.lease = {**leases.lease, "metadata": {"resourceVersion": str(leases.version), "labels": {"a": "b"}}}
+    clock.now += 5
+    assert await first._try()
+    assert leases.asked == ["PUT", "PUT", "GET", "PUT"]
+    assert leases.lease["metadata"]["labels"] == {"a": "b"}, "what somebody wrote there stays"
+    leases.version += 1
+    other = {**leases.lease["spec"], "holderIdentity": "b"}
+    leases.lease = {"metadata": {"resourceVersion": str(leases.version)}, "spec": other}
+    assert not await first._try()
+    assert not first.held(), "it is another's"
 
 
 async def test_release_lets_the_next_one_start_at_once(leases: Leases, clock: Clock) -> None:
