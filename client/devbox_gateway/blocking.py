@@ -219,8 +219,14 @@ class Devbox(_Named[AsyncDevbox]):
 
     get_info = call(AsyncDevbox.get_info)
     await_running = call(AsyncDevbox.await_running)
+    await_suspended = call(AsyncDevbox.await_suspended)
+    suspend = call(AsyncDevbox.suspend)
+    resume = call(AsyncDevbox.resume)
+    resume_async = call(AsyncDevbox.resume_async)
+    keep_alive = call(AsyncDevbox.keep_alive)
     restart = call(AsyncDevbox.restart)
     shutdown = call(AsyncDevbox.shutdown)
+    delete = call(AsyncDevbox.delete)
     logs = call(AsyncDevbox.logs)
 
 

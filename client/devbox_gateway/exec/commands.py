@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from devbox_gateway.errors import APITimeoutError
 from devbox_gateway.kube.session import Session
 from devbox_gateway.kube.timing import within
+from devbox_gateway.polling import seconds_of
 
 from . import scripts
 from .executions import AsyncExecution
@@ -34,23 +35,32 @@ class AsyncCommands:
         stderr: TextCallback | None = None,
         output: TextCallback | None = None,
         stdin: str | bytes | None = None,
+        attach_stdin: bool = False,
         timeout: float | None = None,
+        polling_config: object = None,
+        idempotency_key: str | None = None,
     ) -> AsyncExecutionResult:
         """Run it in a login shell in $HOME, and wait for its end. stdin: what it reads; nothing unless given.
 
-        The callbacks (`output` gets both streams) are plain functions, and are given text as it comes. `timeout` (seconds): then the
-        command is ended, and APITimeoutError raised. Raises ExecLostError where the devbox or the connection dies under it.
+        attach_stdin: stdin stays open behind that, so that a command that reads on waits until it is ended; to send more later, use
+        `exec_async`. The callbacks (`output` gets both streams) are plain functions, and are given text as it comes. `timeout` (seconds,
+        also as `polling_config`): then the command is ended, and APITimeoutError raised. `idempotency_key` is accepted: a command is
+        never sent twice. Raises ExecLostError where the devbox or the connection dies under it.
         """
         for name, callback in (("stdout", stdout), ("stderr", stderr), ("output", output)):
             check_callback(name, callback)
         framed = scripts.framed(command)
+        timeout = seconds_of(timeout, polling_config)
         given = stdin.encode() if isinstance(stdin, str) else stdin
+        if attach_stdin and given is None:
+            given = b""
         out, err = Stream(stdout, output), Stream(stderr, output)
         run = Run(self._session, await self._pod())
         script = scripts.RUN if given is None else scripts.RUN_ATTACHED
         try:
             code = await within(
-                timeout, run.until_end(script, (), framed, None if given is None else _once(given), out=out, err=err)
+                timeout,
+                run.until_end(script, (), framed, None if given is None else _stdin(given, attach_stdin), out=out, err=err),
             )
         except TimeoutError:
             await run.end()
@@ -68,10 +78,12 @@ class AsyncCommands:
         stderr: TextCallback | None = None,
         output: TextCallback | None = None,
         attach_stdin: bool = False,
+        idempotency_key: str | None = None,
     ) -> AsyncExecution:
         """Start it in the background, in the same kind of shell; it goes on without this client.
 
-        The callbacks are as for `exec`, and are called while `result()` waits.
+        The callbacks are as for `exec`, and are called while `result()` waits. attach_stdin: it reads what `send_std_in` sends, until
+        `close_std_in`; else its stdin is empty.
         """
         for name, callback in (("stdout", stdout), ("stderr", stderr), ("output", output)):
             check_callback(name, callback)
@@ -80,5 +92,7 @@ class AsyncCommands:
         return execution
 
 
-async def _once(given: bytes) -> AsyncIterator[bytes]:
+async def _stdin(given: bytes, stays_open: bool) -> AsyncIterator[bytes]:
     yield given
+    if stays_open:
+        await asyncio.Event().wait()

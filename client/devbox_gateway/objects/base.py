@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 from devbox_gateway.errors import (
     ConflictError,
@@ -150,7 +150,15 @@ def check_name(kind: Kind, seen: Object, where: Reference) -> None:
         raise NotFoundError(f"there is no {kind.what} {where.given!r} in namespace {where.namespace}")
 
 
-def where_of(kind: Kind, target: "Resource | str", home: str) -> Reference:
+class HasId(Protocol):
+    """An object of the asynchronous client, or of the synchronous one."""
+
+    @property
+    def id(self) -> str:
+        """What it is referred to by."""
+
+
+def where_of(kind: Kind, target: "HasId | str", home: str) -> Reference:
     """Of an object (the synchronous client's, too), an id or a name."""
     target = getattr(target, "_wrapped", target)
     if isinstance(target, Resource) and target.kind is kind:

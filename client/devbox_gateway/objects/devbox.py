@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import ClassVar, Final
 
-from devbox_gateway.errors import NotFoundError
+from devbox_gateway.errors import InvalidError, NotFoundError
 from devbox_gateway.exec.commands import AsyncCommands
 from devbox_gateway.exec.files import AsyncFiles
 from devbox_gateway.kube.session import Object
@@ -18,6 +18,7 @@ from devbox_gateway.naming import (
     Kind,
     Reference,
 )
+from devbox_gateway.polling import seconds_of
 
 from .base import Cluster, Resource, given_name
 from .waiting import WAIT_SECONDS, Callback, conditions_of, is_ready, until_ready
@@ -133,6 +134,26 @@ class AsyncDevbox(Resource):
         self._object = await until_ready(self._cluster.session, self._path, seconds_of(timeout, polling_config), progress)
         return self._info(self._object, "running")
 
+    async def await_suspended(self, *, timeout: float = WAIT_SECONDS, polling_config: object = None) -> DevboxInfo:
+        """Wait until it is suspended. Raises InvalidError, as all five do: no chart can suspend devboxes yet."""
+        raise _no_chart_has("suspend")
+
+    async def suspend(self) -> None:
+        """Take its pod away, and keep what is in its workspace."""
+        raise _no_chart_has("suspend")
+
+    async def resume(self, *, timeout: float = WAIT_SECONDS, polling_config: object = None) -> DevboxInfo:
+        """Give it a pod again, and wait until it is ready."""
+        raise _no_chart_has("suspend")
+
+    async def resume_async(self) -> None:
+        """Likewise, without waiting."""
+        raise _no_chart_has("suspend")
+
+    async def keep_alive(self) -> None:
+        """Begin its time to live anew."""
+        raise _no_chart_has("lifecycle")
+
     async def restart(self) -> None:
         """Give it a new pod, with the spec as it is now."""
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -172,16 +193,8 @@ class AsyncDevbox(Resource):
         return f"{self.namespace}/{pod}"
 
 
-def seconds_of(timeout: float, polling_config: object) -> float:
-    """How long to wait: of a polling configuration (interval_seconds, max_attempts, timeout_seconds), where one is given."""
-    if polling_config is None:
-        return timeout
-    given = polling_config if isinstance(polling_config, Mapping) else vars(polling_config)
-    if given.get("timeout_seconds") is not None:
-        return float(given["timeout_seconds"])
-    if given.get("max_attempts") is not None:
-        return float(given["max_attempts"]) * float(given.get("interval_seconds") or 1.0)
-    return timeout
+def _no_chart_has(field: str) -> InvalidError:
+    return InvalidError(field, "needs a chart that has it, and there is none yet")
 
 
 def status_of(seen: Object) -> str:

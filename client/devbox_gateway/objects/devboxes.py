@@ -22,11 +22,12 @@ from devbox_gateway.naming import (
     devbox_name,
     random_devbox_name,
 )
+from devbox_gateway.polling import seconds_of
 
 from . import devbox_spec, grants, network_policies
-from .base import STRICT, Cluster, given_name, manifest, where_of, where_seen
-from .devbox import METADATA, AsyncDevbox, seconds_of
-from .secrets import ALLOWED_HOSTS, AsyncSecret, is_own
+from .base import STRICT, Cluster, HasId, given_name, manifest, where_of, where_seen
+from .devbox import METADATA, AsyncDevbox
+from .secrets import ALLOWED_HOSTS, is_own
 from .waiting import WAIT_SECONDS, Callback
 
 TRIES: Final = 3
@@ -72,7 +73,7 @@ class AsyncDevboxes:
         command: Sequence[str] | None = None,
         entrypoint: str | None = None,
         gateways: Mapping[str, Mapping[str, Any]] | None = None,
-        secrets: Mapping[str, str | AsyncSecret] | None = None,
+        secrets: Mapping[str, str | HasId] | None = None,
         code_mounts: Sequence[Mapping[str, Any]] | None = None,
         mounts: Sequence[Mapping[str, Any]] | None = None,
         launch_parameters: Mapping[str, Any] | None = None,
@@ -154,7 +155,7 @@ class AsyncDevboxes:
         return bindings, list(patches.items())
 
     async def _readable(
-        self, secrets: Mapping[str, str | AsyncSecret], granted: Sequence[str], bindings: Sequence[devbox_spec.Binding]
+        self, secrets: Mapping[str, str | HasId], granted: Sequence[str], bindings: Sequence[devbox_spec.Binding]
     ) -> tuple[dict[str, str], list[tuple[str, list[Any]]]]:
         """The Secrets that the agent is to read, by variable, and the labels that are to be put: naming one here is the word for it."""
         if not isinstance(secrets, Mapping):

@@ -15,7 +15,20 @@ from devbox_gateway.errors import ConflictError, InvalidError, NotFoundError
 from devbox_gateway.kube.session import Object
 from devbox_gateway.naming import SECRET, Kind
 
-from .base import MADE_BY, Cluster, Resource, conflict, create_or_find, given_name, manifest, own, text, where_of, where_seen
+from .base import (
+    MADE_BY,
+    Cluster,
+    HasId,
+    Resource,
+    conflict,
+    create_or_find,
+    given_name,
+    manifest,
+    own,
+    text,
+    where_of,
+    where_seen,
+)
 
 KEY: Final = "value"
 ALLOWED_HOSTS: Final = "devbox-gateway.io/allowed-hosts"
@@ -155,15 +168,15 @@ class AsyncSecrets:
         """The same."""
         return self.from_id(name)
 
-    async def update(self, secret: AsyncSecret | str, value: str) -> AsyncSecret:
+    async def update(self, secret: HasId | str, value: str) -> AsyncSecret:
         """Give the one of that object, id or name another value."""
         return await self._find(secret).update(value)
 
-    async def delete(self, secret: AsyncSecret | str) -> None:
+    async def delete(self, secret: HasId | str) -> None:
         """Delete the one of that object, id or name."""
         await self._find(secret).delete()
 
-    def _find(self, secret: AsyncSecret | str) -> AsyncSecret:
+    def _find(self, secret: HasId | str) -> AsyncSecret:
         return AsyncSecret(self._cluster, where_of(SECRET, secret, self._cluster.namespace))
 
 
