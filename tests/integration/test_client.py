@@ -98,6 +98,10 @@ async def test_commands(client: AsyncDevboxGateway) -> None:
         assert await (await run("echo one; echo two; echo three")).stdout(num_lines=2) == "two\nthree\n"
         assert await (await run(f"x={'a' * 100_000}; echo ${{#x}}")).stdout() == "100000\n"
         assert await (await run("cat", stdin=b"given")).stdout() == "given"
+        assert await (await run("cat")).stdout() == ""
+        assert await (await run("read line; echo $line", stdin="given\n", attach_stdin=True)).stdout() == "given\n"
+        with pytest.raises(APITimeoutError):
+            await run("cat", attach_stdin=True, polling_config={"max_attempts": 2, "interval_seconds": 0.5})
         heard: list[str] = []
         await run("for i in 1 2 3; do echo $i; sleep 0.2; done", stdout=heard.append)
         assert len(heard) >= 2

@@ -15,6 +15,7 @@ from devbox_gateway.kube.session import Session
 
 from . import scripts
 from .channels import STDOUT, Ended, open_channels
+from .ending import Ending
 from .output import AsyncExecutionResult, Stream, TextCallback
 from .simple import run
 
@@ -71,10 +72,12 @@ class AsyncExecution:
 
     async def _follow(self) -> int:
         arguments = (self.execution_id, str(self._out.size), str(self._err.size))
-        channels = await open_channels(self._session, self._pod, scripts.argv(scripts.FOLLOW, *arguments), stdin=False)
+        ending = Ending()
+        channels = await open_channels(self._session, self._pod, scripts.argv(ending.around(scripts.FOLLOW), *arguments))
         try:
-            async for piece in channels.pieces():
+            async for piece in ending.pieces(channels):
                 if isinstance(piece, Ended):
+                    await ending.heard(channels)
                     return piece.exit_code
                 channel, data = piece
                 (self._out if channel == STDOUT else self._err).feed(data)

@@ -15,6 +15,7 @@ from devbox_gateway.kube.timing import within
 
 from . import scripts
 from .channels import STDOUT, Channels, Ended, open_channels
+from .ending import Ending
 
 GRACE_SECONDS: Final = 5.0
 """Between TERM and KILL, and for the process group to be known."""
@@ -37,6 +38,8 @@ class Run:
         self._group = b""
         self._channels: Channels | None = None
         self._begun = asyncio.Event()
+        self._stdin_ended = False
+        self._tty = False
 
     async def until_end(
         self,
@@ -50,18 +53,23 @@ class Run:
         tty: bool = False,
     ) -> int:
         """Its exit code. `first`: what the script itself reads; `stdin`: what its command does, to its end, unless it has a terminal."""
-        argv = scripts.argv(script, *arguments)
+        self._tty = tty
+        # (What a terminal shows last is no file, and nobody there waits for a word.)
+        ending = None if tty else Ending()
+        argv = scripts.argv(script if ending is None else ending.script(script), *arguments)
         channels = self._channels = await open_channels(self._session, self._pod, argv, tty=tty)
         if tty and stdin is not None:
             stdin = self._after_beginning(stdin)
-        feeding = asyncio.ensure_future(_feed(channels, first, stdin))
+        feeding = asyncio.ensure_future(self._feed(channels, first, stdin))
         try:
             if stdin is not None and not tty:
                 channels.check_end()
-            async for piece in channels.pieces():
+            async for piece in channels.pieces() if ending is None else ending.pieces(channels):
                 if isinstance(piece, Ended):
                     out.feed(b"", last=True)
                     err.feed(b"", last=True)
+                    if ending is not None:
+                        await self._part(channels, ending, feeding)
                     return piece.exit_code
                 channel, data = piece
                 if channel == STDOUT:
@@ -80,6 +88,17 @@ class Run:
                 await feeding
             await channels.close()
         raise ExecLostError(f"exec in pod {self._pod}: it ended without saying how")
+
+    async def _part(self, channels: Channels, ending: Ending, feeding: "asyncio.Future[None]") -> None:
+        """All has come: the script may end. By its stdin, or, where that has been ended, by a signal to it alone."""
+        over = feeding.done() and self._stdin_ended
+        feeding.cancel()
+        if over:
+            await self._send(scripts.LET_GO, "TERM")
+        else:
+            with suppress(asyncio.CancelledError, DevboxGatewayError):
+                await feeding
+            await ending.heard(channels)
 
     async def _learn_group(self, channels: Channels) -> None:
         """Read on until it is known."""
@@ -126,7 +145,7 @@ class Run:
 
     async def end(self, name: str = "TERM") -> None:
         """That signal, and KILL where it is not gone after a little while; where it can't be reached any more, nothing."""
-        await self._send(scripts.END, name)
+        await self._send(scripts.END_IN_TERMINAL if self._tty else scripts.END, name)
 
     async def _send(self, script: str, name: str) -> None:
         if not self.group:
@@ -142,12 +161,12 @@ class Run:
         finally:
             await channels.close()
 
-
-async def _feed(channels: Channels, first: bytes, stdin: AsyncIterator[bytes] | None) -> None:
-    if first:
-        await channels.send(first)
-    if stdin is None:
-        return
-    async for piece in stdin:
-        await channels.send(piece)
-    await channels.end_stdin()
+    async def _feed(self, channels: Channels, first: bytes, stdin: AsyncIterator[bytes] | None) -> None:
+        if first:
+            await channels.send(first)
+        if stdin is None:
+            return
+        async for piece in stdin:
+            await channels.send(piece)
+        self._stdin_ended = True
+        await channels.end_stdin()

@@ -34,9 +34,24 @@ if command -v bash >/dev/null 2>&1; then set -- bash -lc "$c"; else set -- sh -l
 """
 """A login shell; but /etc/profile of Debian sets another PATH, so that the image's own is put before it again."""
 
-RUN: Final = f'echo "$$"{READ_LINES}{_ENTER}exec "$@" </dev/null\n'
+LINGER: Final = "exec sleep 60"
+LAST: Final = rf"""
+code=$?
+printf '\036%s %s\n' "$m" "$code" >&2
+printf '\036%s %s\n' "$m" "$code"
+while IFS= read -r l; do [ "$l" = "$m" ] && exit "$code"; done
+[ -n "$k" ] && exit "$code"
+{LINGER}
+"""
+"""Says on both streams that they are at their end, with the word $m and the exit code, and stays until it has heard that word on stdin, or,
+where stdin is at its end, for a minute, unless it is ended before (ending.py)."""
+_STAY: Final = "k=\ntrap 'k=1' HUP INT QUIT TERM USR1 USR2\n"
+"""A signal for the group is the command's to heed: its exit code and its last words come through the script. (It is no signal that is
+ignored: those the command would ignore, too.)"""
+
+RUN: Final = f'echo "$$"{READ_LINES}{_ENTER}{_STAY}"$@" </dev/null{LAST}'
 """The first line of its stdout is its process id, which is its group's too; the rest is the command's."""
-RUN_ATTACHED: Final = f'echo "$$"{READ_LINES}{_ENTER}exec "$@"\n'
+RUN_ATTACHED: Final = f'echo "$$"{READ_LINES}{_ENTER}{_STAY}"$@"{LAST}'
 """The same; what follows on stdin is the command's."""
 RUN_IN_TERMINAL: Final = f"""
 echo "$$"
@@ -53,16 +68,22 @@ SIGNAL: Final = r"""
 kill -"$1" "-$2" 2>/dev/null || kill -"$1" -- "-$2" 2>/dev/null || kill -"$1" "$2" 2>/dev/null
 """
 """A signal and a group."""
-END: Final = f"""{SIGNAL}
+LET_GO: Final = 'kill -"$1" "$2" 2>/dev/null\n'
+"""The same, for the script alone: what the command has left running goes on."""
+_END: Final = f"""{SIGNAL}
 tries=0
 while [ "$tries" -lt 50 ]; do
   kill -0 "-$2" 2>/dev/null || kill -0 -- "-$2" 2>/dev/null || exit 0
+  LET_GO
   sleep 0.1
   tries=$((tries+1))
 done
 set -- KILL "$2"
 {SIGNAL}"""
-"""The same, and KILL where it is there after 5 s."""
+END: Final = _END.replace("LET_GO", 'kill -TERM "$2" 2>/dev/null')
+"""The same, and KILL where it is there after 5 s. (The script itself may wait for a word that nobody will say.)"""
+END_IN_TERMINAL: Final = _END.replace("  LET_GO\n", "")
+"""Where there is no script left: the command has taken its place."""
 
 
 _FOLDER: Final = 'd="${HOME:-/tmp}/.devbox-gateway/exec/$1"\n'

@@ -8,6 +8,7 @@ from devbox_gateway.kube.session import Session
 
 from . import scripts
 from .channels import STDOUT, Ended, open_channels
+from .ending import Ending
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,17 @@ async def run(
     sink: Callable[[bytes], object] | None = None,
 ) -> Done:
     """Run it. `stdin`: must be as long as the script reads. `sink` gets stdout as it comes, in place of the result."""
-    channels = await open_channels(session, pod, scripts.argv(script, *arguments), stdin=stdin is not None)
+    ending = Ending()
+    channels = await open_channels(session, pod, scripts.argv(ending.around(script), *arguments))
     out, err = bytearray(), bytearray()
     try:
         if stdin is not None:
             # (Scripts that read say nothing before they have read, so nothing waits on the other side meanwhile.)
             async for piece in stdin:
                 await channels.send(piece)
-        async for found in channels.pieces():
+        async for found in ending.pieces(channels):
             if isinstance(found, Ended):
+                await ending.heard(channels)
                 return Done(found.exit_code, bytes(out), err.decode("utf-8", "replace"))
             channel, data = found
             if channel != STDOUT:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from devbox_gateway.errors import APITimeoutError, ExecLostError, InvalidError
 from devbox_gateway.exec import channels
 from devbox_gateway.exec.channels import V4, V5, Ended, open_channels
 from devbox_gateway.exec.commands import AsyncCommands
+from devbox_gateway.exec.output import AsyncExecutionResult
 from devbox_gateway.kube.access import Access
 from devbox_gateway.kube.credentials import Static
 from devbox_gateway.kube.session import Session
@@ -159,29 +161,68 @@ async def test_the_newer_protocol_where_it_is_there(protocols: tuple[str, ...], 
     assert got == [b"\x00in", b"\xff\x00"][: len(got)]
 
 
-async def test_the_command_is_in_no_address() -> None:
+async def pod() -> str:
+    return "team-a/pod-1"
+
+
+async def command(
+    *said: str, last: bytes | None = SUCCESS, text: str = "echo sk-secret"
+) -> tuple[AsyncExecutionResult, web.Request, bytes]:
+    """Of one for which the other side says this (WORD in it is the word by which the script ends); what was asked, and what was sent."""
     read = bytearray()
 
     async def shell(socket: web.WebSocketResponse) -> None:
+        word = asked[0].query.getall("command")[2].partition("\n")[0].removeprefix("m=")
         while b"sk-secret" not in read:
             read.extend((await socket.receive()).data[1:])
-        for message in (b"\x0112", b"\x013\nou", b"\x01t", SUCCESS):
-            await socket.send_bytes(message)
+        parts = {"WORD": word, "HALF": word[:8], "REST": word[8:]}
+        for message in said:
+            await socket.send_bytes(re.sub("WORD|HALF|REST", lambda found: parts[found[0]], message).encode())
+        while last is None and word.encode() not in read:
+            read.extend((await socket.receive()).data[1:])
+        await socket.send_bytes(last or SUCCESS)
         await socket.close()
-
-    async def pod() -> str:
-        return "team-a/pod-1"
 
     async with server(shell) as (session, asked):
         result = await AsyncCommands(session, pod, "dbx_a").exec("echo sk-secret")
+    return result, asked[0], bytes(read)
+
+
+async def test_the_command_is_in_no_address() -> None:
+    result, asked, _ = await command("\x0112", "\x013\nou", "\x01t", "\x02\x1eWORD 0\n", "\x01\x1eWORD 0\n", last=None)
     assert await result.stdout() == "out"
-    assert "sk-secret" not in str(asked[0].url)
+    assert "sk-secret" not in str(asked.url)
+
+
+@pytest.mark.parametrize(
+    ("said", "out", "err", "code"),
+    [
+        (("\x0112\nout\x1eWORD 7\n", "\x02err\x1eWORD 7\n"), "out", "err", 7),
+        (("\x0112\nout\x1e", "\x01HALF", "\x01REST", "\x01 ", "\x011", "\x013\n", "\x02\x1eWORD 13\n"), "out", "", 13),
+        (("\x0112\na\x1eb\x1e", "\x01c\x1eWORD 0\nleft running", "\x02\x1eWORD 0\n"), "a\x1eb\x1ec", "", 0),
+        (("\x0112\n\x1efedcba are no word\n\x1eWORD 0\n", "\x02\x1eWORD 0\n"), "\x1efedcba are no word\n", "", 0),
+    ],
+)
+async def test_all_has_come_when_both_streams_have_said_so(said: tuple[str, ...], out: str, err: str, code: int) -> None:
+    """Then alone the script is told that it may end, and until then nothing on the way is closed and dropped."""
+    result, _, read = await command(*said, last=None)
+    assert (await result.stdout(), await result.stderr(), result.exit_code) == (out, err, code)
+    assert re.search(rb"\n[0-9a-f]{16}\n$", read)
+
+
+@pytest.mark.parametrize("said", [(), ("\x01 more",), ("\x01\x1eWORD 0\n",), ("\x02\x1eWORD 0\n", "\x01 more\x1eWORD")])
+async def test_output_that_was_cut_off_is_no_success(said: tuple[str, ...]) -> None:
+    """As the API server does it: "Success", and the last of the output dropped."""
+    with pytest.raises(ExecLostError, match="the last part of what it printed was lost"):
+        await command("\x0112\nout", *said)
+
+
+async def test_a_script_that_was_killed_could_say_nothing() -> None:
+    result, _, _ = await command("\x0112\nout\x1e", last=exit_code(137))
+    assert (await result.stdout(), result.exit_code) == ("out\x1e", 137)
 
 
 async def test_a_shell_that_is_none() -> None:
-    async def pod() -> str:
-        return "team-a/pod-1"
-
     async with server(saying(b"\x01" + b"x" * 100, SUCCESS)) as (session, _):
         with pytest.raises(ExecLostError, match="/bin/sh is none"):
             await AsyncCommands(session, pod, "dbx_a").exec("echo")
@@ -196,9 +237,6 @@ async def test_a_command_that_never_ends_is_given_up() -> None:
             twice.set()
         async for _ in socket:
             pass
-
-    async def pod() -> str:
-        return "team-a/pod-1"
 
     async with server(never) as (session, asked):
         commands = AsyncCommands(session, pod, "dbx_a")

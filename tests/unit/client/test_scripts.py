@@ -18,7 +18,8 @@ from devbox_cluster.locks import locked
 from devbox_gateway.errors import InvalidError
 from devbox_gateway.exec import files, scripts
 
-SHELLS = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox", "sh"]}
+WORD = "0123456789abcdef"
+SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
 """As `sh` is one."""
 DATA = bytes(range(256)) * 1200
 
@@ -41,11 +42,17 @@ class Box:
         )
 
     def command(self, text: str, given: bytes | None = None) -> tuple[int, bytes, bytes]:
-        script = scripts.RUN if given is None else scripts.RUN_ATTACHED
-        done = self.run(script, given=scripts.framed(text) + (given or b""))
+        """With its last word taken off, as ending.py does; where stdin ends, nobody says that it was heard, and the script would linger."""
+        if given is None:
+            script, content = scripts.RUN, scripts.framed(text) + WORD.encode() + b"\n"
+        else:
+            script, content = scripts.RUN_ATTACHED.replace(scripts.LINGER, 'exit "$code"'), scripts.framed(text) + given
+        done = self.run(f"m={WORD}\n{script}", given=content)
         group, _, out = done.stdout.partition(b"\n")
         assert group.isdigit()
-        return done.returncode, out, done.stderr
+        last = f"\036{WORD} {done.returncode}\n".encode()
+        assert (out[-len(last) :], done.stderr[-len(last) :]) == (last, last)
+        return done.returncode, out[: -len(last)], done.stderr[: -len(last)]
 
     def file(self, script: str, path: str, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         return self.run(script, *arguments, given=scripts.framed_text(path) + given)

@@ -7,19 +7,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
-from devbox_cluster.paths import PROJECT
+from tests.support.client_environment import build_wheel
 
 REFUSED = ("kopf", "pydantic", "kubernetes", "structlog", "devbox_common", "devbox_operator", "devbox_proxy")
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=PROJECT / "client", check=True, capture_output=True)
-    (found,) = folder.glob("devbox_gateway-*.whl")
-    return found
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def python(wheel: Path, code: str) -> str:

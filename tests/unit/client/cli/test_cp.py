@@ -87,7 +87,7 @@ def test_folders(server: Standin, here: Path) -> None:
         ("nope", "agent:x", "there is no nope here", 3),
         ("agent:nope", "x", "there is no nope in the devbox", 3),
         ("agent:nope", "no/folder/x", "there is no folder no/folder here", 3),
-        ("other:a", "b", "not found", 3),
+        ("other:a", "b", "there is no devbox", 3),
         ("agent:/", ".", "no name of its own", 2),
         ("agent:..", ".", "no name of its own", 2),
         ("agent:a\nb", ".", "no name of its own", 2),
