@@ -34,9 +34,11 @@ $(VENV)/.ready: requirements/dev.txt requirements/bootstrap.txt pyproject.toml
 
 .PHONY: requirements
 requirements: ## Pin the dependencies anew from requirements/*.in
-	@cd requirements && for f in bootstrap runtime dev bench demo-agent demo-anthropic1 sdks tools tools-registries; do \
+	@cd requirements && for f in bootstrap runtime dev bench demo-agent demo-anthropic1 devbox sdks tools tools-registries; do \
 	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	    --custom-compile-command "make requirements" $$f.in -o $$f.txt; done
+	    --custom-compile-command "make requirements" $$f.in -o $$f.txt; done; \
+	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
+	    --custom-compile-command "make requirements" client.in -o client.txt
 
 .PHONY: manifests
 manifests: venv ## Write the CRDs (crds/*.yaml and the chart's copies) from the models
@@ -174,6 +176,10 @@ ALONE := tests/integration/test_packets.py tests/integration/test_canary.py
 integration: venv cluster images ## The claims of the README as assertions, on the local cluster
 	@$(BIN)/pytest -q -n 3 --dist loadfile tests/integration $(addprefix --ignore=,$(ALONE))
 	@$(BIN)/pytest -q $(ALONE)
+
+.PHONY: client-large
+client-large: venv cluster images ## A GiB through the Python client, both ways, on the local cluster
+	@CLIENT_BYTES=1073741824 $(BIN)/pytest -q -rP tests/integration/test_client_images.py -k large
 
 .PHONY: e2e
 e2e: integration ## The same as integration

@@ -18,6 +18,7 @@ from .paths import cache_dir
 from .progress import ClusterError, console, step
 
 DEMO_PACKAGES = {"demo-agent": "agent", "demo-anthropic1": "anthropic1"}
+DEVBOX_PACKAGES = {"devbox": "agent"}
 TOOLS_PACKAGES = {"tools": "agent", "tools-registries": "registries"}
 
 
@@ -68,6 +69,10 @@ def _demo_dependencies(project: Path, context: Path) -> None:
     _node_packages(project, "demo", context)
 
 
+def _devbox_dependencies(project: Path, context: Path) -> None:
+    _python_packages(project, context, DEVBOX_PACKAGES)
+
+
 def _tools_dependencies(project: Path, context: Path) -> None:
     _python_packages(project, context, TOOLS_PACKAGES)
     _node_packages(project, "tools", context)
@@ -94,6 +99,10 @@ def _demo_code(project: Path, context: Path) -> None:
     _copy(project / "demo" / "standin", context / "standin")
 
 
+def _devbox_code(project: Path, context: Path) -> None:
+    """(Its folder of images/ holds all.)"""
+
+
 def _tools_code(project: Path, context: Path) -> None:
     _copy(project / "tests" / "support" / "standins", context / "standins")
 
@@ -108,9 +117,10 @@ _Part = Callable[[Path, Path], None]
 _DEPENDENCIES: Mapping[str, _Part] = {
     "devbox-gateway": _gateway_dependencies,
     "demo": _demo_dependencies,
+    "devbox": _devbox_dependencies,
     "tools": _tools_dependencies,
 }
-_CODE: Mapping[str, _Part] = {"devbox-gateway": _gateway_code, "demo": _demo_code, "tools": _tools_code}
+_CODE: Mapping[str, _Part] = {"devbox-gateway": _gateway_code, "demo": _demo_code, "devbox": _devbox_code, "tools": _tools_code}
 
 
 def _install(arguments: list[str], target: Path) -> None:

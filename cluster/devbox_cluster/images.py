@@ -59,6 +59,7 @@ IMAGES: Final = (
         ("images/demo", "requirements/demo-agent.txt", "requirements/demo-anthropic1.txt"),
         ("demo/standin",),
     ),
+    Image("devbox", "devbox-gateway-devbox", ("images/devbox/Dockerfile", "requirements/devbox.txt"), ("images/devbox/etc",)),
     Image(
         "tools",
         "devbox-gateway-tools",
@@ -68,6 +69,8 @@ IMAGES: Final = (
 )
 REGULAR: Final = ("devbox-gateway", "demo")
 """What everything needs; the others are for some tests alone."""
+PUBLISHED: Final = ("devbox-gateway", "devbox")
+"""The product's own: operator and gateway, and the image of devboxes that name none."""
 
 
 def tag(project: Path, inputs: Iterable[str]) -> str:
@@ -107,15 +110,17 @@ def ensure(project: Path = PROJECT, names: Collection[str] = REGULAR) -> dict[st
 
 
 def publish(project: Path, registry: str) -> dict[str, str]:
-    """Build and push the operator's and gateway's image to a registry that the Docker client or buildah is logged in to."""
+    """Build and push what a cluster needs to a registry that the Docker client or buildah is logged in to."""
     docker = docker_answers()
-    reference = _build_whole(project, registry, IMAGES[0], docker=docker)
-    with step(f"push {reference}"):
-        if docker:
-            context.run("docker", "push", reference)
-        else:
-            buildah.buildah("push", reference, f"docker://{reference}")
-    return {IMAGES[0].name: reference}
+    pushed: dict[str, str] = {}
+    for image in (image for image in IMAGES if image.name in PUBLISHED):
+        pushed[image.name] = reference = _build_whole(project, registry, image, docker=docker)
+        with step(f"push {reference}"):
+            if docker:
+                context.run("docker", "push", reference)
+            else:
+                buildah.buildah("push", reference, f"docker://{reference}")
+    return pushed
 
 
 def build_all(project: Path, registry: str) -> dict[str, str]:

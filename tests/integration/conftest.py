@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.probes.names import OWN_RANGE
-from tests.support import NAMESPACES, apis_service
+from tests.support import NAMESPACES, apis_service, busybox
 from tests.support import registries as running_registries
 from tests.support.workspace import Workspace
 
@@ -82,7 +82,7 @@ def image_references(cluster: Kubectl) -> dict[str, str]:
     """The images of this work tree, in the cluster."""
     try:
         with _one_at_a_time():
-            return cluster_images.ensure()
+            return cluster_images.ensure(names=(*cluster_images.REGULAR, "devbox"))
     except ClusterError as error:
         pytest.fail(f"no images; run: make images\n{error}", pytrace=False)
 
@@ -101,6 +101,7 @@ def release(cluster: Kubectl, image_references: dict[str, str], upstream: Upstre
     with _one_at_a_time():
         values = apis_service.values(upstream, apis_service.apply(cluster), running_registries.address(cluster))
         values["clusterCIDRs"] = [OWN_RANGE]
+        values["devboxes"]["defaultImage"] = image_references["devbox"]
         values["egress"] |= {"trustedPolicies": [OPENS], "enforcementSeconds": 5, "permittedCIDRs": list(PERMITTED)}
         staging.install(cluster, image_references["devbox-gateway"], values)
 
@@ -110,6 +111,13 @@ def tools_image(cluster: Kubectl) -> str:
     """Built and loaded for the tests that run it alone."""
     with _one_at_a_time():
         return cluster_images.ensure(names=["tools"])["tools"]
+
+
+@pytest.fixture(scope="session")
+def busybox_image(cluster: Kubectl) -> str:
+    """One with a shell and nothing else, likewise."""
+    with _one_at_a_time():
+        return busybox.busybox_image()
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
     "helm-oldest": ("make", "helm-oldest"),
     "chaos": ("make", "chaos"),
     "probes": ("make", "probes"),
+    "client": ("make", "client-large"),
     "bench": ("make", "bench"),
     "bench-memory": ("make", "bench-memory"),
     "bench-operator": ("make", "bench-operator"),
