@@ -7,6 +7,8 @@ integration tests' conftest.py.
 import hashlib
 from typing import Final
 
+from tests.support.apis_service import MORE
+
 from devbox_demo.kubectl import Kubectl, Object
 from devbox_demo.upstream import NAMESPACE, ready_pod
 
@@ -57,7 +59,8 @@ def _deployment(image: str, digest: str) -> Object:
         "volumeMounts": [{"name": "tls", "mountPath": "/tls", "readOnly": True}],
     }
     spec = pod_spec(container, volumes=[{"name": "tls", "secret": {"secretName": "standin-tls"}}])
-    labels = {"app": NAME}
+    selector = {"app": NAME}
+    labels = {**selector, **MORE}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -65,7 +68,7 @@ def _deployment(image: str, digest: str) -> Object:
         "spec": {
             "replicas": 1,
             "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": labels},
+            "selector": {"matchLabels": selector},
             "template": {"metadata": {"labels": labels, "annotations": {"certificate": digest}}, "spec": spec},
         },
     }

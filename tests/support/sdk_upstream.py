@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from tests.sdks.api import Received
 from tests.sdks.in_pod import ADMIN, PORT, REPOSITORIES, of_document
-from tests.support.apis_service import SELECTED
+from tests.support.apis_service import MORE, SELECTED
 
 from devbox_cluster.paths import PROJECT
 from devbox_common.redacted import Redacted
@@ -113,6 +113,6 @@ def _deployment(metadata: Mapping[str, str], image: str, digest: str) -> Object:
             {"name": "tmp", "emptyDir": {}},
         ],
     }
-    template = {"metadata": {"labels": {**labels, **SELECTED}, "annotations": {"content": digest}}, "spec": pod}
+    template = {"metadata": {"labels": {**labels, **SELECTED, **MORE}, "annotations": {"content": digest}}, "spec": pod}
     spec = {"replicas": 1, "strategy": {"type": "Recreate"}, "selector": {"matchLabels": labels}, "template": template}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": dict(metadata), "spec": spec}

@@ -1,4 +1,4 @@
-"""`python -m standins`: all registries on port 8443 over TLS, told apart by the Host header, each with one package in it.
+"""`python -m standins`: all registries on port 8443 over TLS, told apart by the Host header, each with one package in it, and some APIs.
 
 Goes in: `tls.crt` and `tls.key` in $TLS. pypiserver and verdaccio run as they are, on loopback, and the front hands requests on; cargo's
 and Go's registries are files. The port opens once everything is made. Run in a pod of the image tools.
@@ -8,16 +8,16 @@ import asyncio
 import os
 import ssl
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 from aiohttp import web
 
-from . import packages
+from . import apis, packages
+from .apis import Serve
 from .git_host import backend
-from .hosts import CRATES, GIT, GO, GREETING, NPM, PAGE, PYTHON
+from .hosts import CRATES, GIT, GO, GREETING, INDEX, NPM, OWNER, PAGE, PYTHON
 
 PORT: Final = 8443
 PYTHON_PORT: Final = 8001
@@ -32,8 +32,6 @@ uplinks: {}
 """
 """No uplink: what it does not have it does not fetch."""
 _HOP: Final = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
-
-Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def files(root: Path) -> Serve:
@@ -116,6 +114,8 @@ async def main() -> None:
     await start(*verdaccio, "--listen", f"127.0.0.1:{NPM_PORT}", port=NPM_PORT)
     await publish(packages.node(WORK / "node"))
     repositories = packages.git(WORK / "git")
+    (private := WORK / "private").mkdir()
+    packages.git(WORK / "github").rename(private / OWNER)
 
     async def git(request: web.Request) -> web.StreamResponse:
         return await backend(request, await request.read(), repositories)
@@ -131,6 +131,8 @@ async def main() -> None:
         CRATES: files(packages.crates(WORK / "crates")),
         GO: files(packages.go(WORK / "go")),
         PAGE: page,
+        INDEX: handed_on(session, PYTHON_PORT),
+        **apis.serving(private),
     }
 
     async def dispatch(request: web.Request) -> web.StreamResponse:

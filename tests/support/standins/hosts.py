@@ -1,4 +1,4 @@
-"""The registries' names: below one domain that nobody owns. Called by the pod and by the tests."""
+"""The registries' names, below one domain that nobody owns, and those of the APIs. Called by the pod and by the tests."""
 
 from typing import Final
 
@@ -9,6 +9,18 @@ CRATES: Final = "crates.packages.example"
 GO: Final = "go.packages.example"
 PAGE: Final = "www.packages.example"
 ALL: Final = (GIT, PYTHON, NPM, CRATES, GO, PAGE)
+INDEX: Final = "pypi.org"
+"""Of Python's packages, under the name that examples/python has."""
+
+GEMINI: Final = "generativelanguage.googleapis.com"
+AZURE: Final = "my-resource.openai.azure.com"
+GITHUB: Final = "github.com"
+GITHUB_API: Final = "api.github.com"
+APIS: Final = (GEMINI, AZURE, GITHUB, GITHUB_API)
+"""What examples/python calls, besides the APIs of the demo."""
+KEY: Final = "example-key-"
+"""Good keys begin so."""
+OWNER: Final = "my-organisation"
 
 PACKAGE: Final = "tiny-greeting"
 """Of that name there is one in every registry."""
