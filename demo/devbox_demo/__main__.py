@@ -16,8 +16,9 @@ from rich.rule import Rule
 from devbox_cluster import cluster, images
 from devbox_cluster.paths import kubeconfig
 from devbox_cluster.progress import ClusterError
+from devbox_gateway import DevboxGatewayError
 
-from . import attacks, calls, report, rotation, stage, upstream
+from . import attacks, calls, from_python, report, rotation, stage, upstream
 from .diagnosis import diagnose
 from .kubectl import CommandError, Kubectl
 from .outcome import Outcome
@@ -28,7 +29,7 @@ from .waiting import NotYet, TimedOut
 
 app = typer.Typer(add_completion=False)
 
-SETUP_ERRORS = (CommandError, TimedOut, NotYet)
+SETUP_ERRORS = (CommandError, TimedOut, NotYet, DevboxGatewayError)
 
 
 def set_up(clock: Clock, kubectl: Kubectl) -> Stage:
@@ -67,6 +68,8 @@ def show(out: Console, clock: Clock, made: Stage) -> list[Outcome]:
         part("An agent at work", sees, [*_tried(calls.environment, made), *_tried(calls.make_calls, made)])
         clock.say("a stream")
         part("A stream", sees, _tried(calls.streamed, made))
+        clock.say("the Python client: a gateway, a key, a devbox, a command in it")
+        part("From Python", ("what a program sees", "what the upstream received"), _tried(from_python.work_from_python, made))
         clock.say("attacks: the token elsewhere, the API behind the gateway's back, the keys in the pod")
         others = [*_tried(attacks.token_elsewhere, made), *_tried(attacks.behind_the_gateways_back, made)]
         part("An agent gone wrong", ("what it gets", "what the upstream received"), [*search.result(), *others])

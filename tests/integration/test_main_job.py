@@ -6,7 +6,7 @@ import json
 import pytest
 from tests.support import INSTALL_TEST_CRDS
 
-from devbox_demo import attacks, calls, rotation
+from devbox_demo import attacks, calls, from_python, rotation
 from devbox_demo.calls import CALLS, Call
 from devbox_demo.kubectl import Kubectl
 from devbox_demo.outcome import Outcome
@@ -33,6 +33,16 @@ def test_a_client_works_unchanged_and_the_upstream_sees_the_real_key(examples: S
 @pytest.mark.row("S17")
 def test_a_stream_arrives_event_by_event(examples: Stage) -> None:
     holds(calls.streamed(examples))
+
+
+@pytest.mark.row("S9", "S24", "S25")
+def test_a_devbox_is_made_used_and_ended_from_python(examples: Stage) -> None:
+    holds(from_python.work_from_python(examples))
+    for kind in ("devboxes", "gatewayconfigs", "secrets"):
+        # (A pod's own Secret goes with the pod.)
+        left = [one["metadata"] for one in examples.kubectl.all(kind, examples.namespace)]
+        own = [one for one in left if "ownerReferences" not in one and "deletionTimestamp" not in one]
+        assert [one["name"] for one in own if one["name"].startswith("from-python")] == []
 
 
 @pytest.mark.row("S2", "S26")
