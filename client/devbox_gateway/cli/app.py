@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from devbox_gateway.version import __version__
 
@@ -41,6 +42,11 @@ class Program(Verbs):
         module, _, attribute = VERBS[cmd_name].place.partition(":")
         command: click.Command = getattr(importlib.import_module(f"{__package__}.verbs.{module}"), attribute)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """By the table, too."""
+        verbs = [CompletionItem(name, help=entry.help) for name, entry in VERBS.items() if name.startswith(incomplete)]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section in (BEGIN, WORK, MANAGE, OTHER):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from devbox_demo.kubectl import tool_path
 from devbox_gateway.cli.table import VERBS
 
 from .standin import Standin, standin
@@ -89,6 +90,23 @@ echo "${{COMPREPLY[@]}}"
     environ = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "KUBECONFIG": kubeconfig(tmp_path, server.url)}
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, env=environ, timeout=60)
     assert done.stdout == "agent\n"
+
+
+def test_kubectl_itself(server: Standin, tmp_path: Path) -> None:
+    kubectl = shutil.which("kubectl", path=tool_path())
+    assert kubectl is not None
+    (bin_ := tmp_path / "bin").mkdir()
+    for name, module in (("kubectl-devbox", "cli"), ("kubectl_complete-devbox", "cli.kubectl_complete")):
+        (bin_ / name).write_text(f'#!/bin/sh\nexec {sys.executable} -m devbox_gateway.{module} "$@"\n')
+        (bin_ / name).chmod(0o755)
+    environ = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "KUBECONFIG": kubeconfig(tmp_path, server.url)}
+    for words, said in (
+        (("__complete", "devbox", "rest"), f"restart\t{VERBS['restart'].help}\n:4\n"),
+        (("__complete", "devbox", "get", "a"), "agent\n:4\n"),
+        (("devbox", "ls", "-o", "name"), "devbox.devbox-gateway.io/agent\n"),
+    ):
+        done = subprocess.run([kubectl, *words], capture_output=True, text=True, check=True, env=environ, timeout=60)
+        assert done.stdout == said
 
 
 def test_what_is_no_shell() -> None:
