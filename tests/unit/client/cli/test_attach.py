@@ -147,8 +147,8 @@ def test_a_terminal(server: Standin) -> None:
 def test_what_is_typed_ahead_is_the_commands(server: Standin) -> None:
     server.slow = 1.0
     with at(server, "exec", "-it", "agent", "--", "sh", "-c", "read x; echo got $x; exit 3") as person:
-        person.type("typed ahead\n")
-        person.until("got typed ahead")
+        person.type("typed ahead of its beginning\n")
+        person.until("got typed ahead of its beginning")
         assert person.end() == 3
 
 
