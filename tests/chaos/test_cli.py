@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import uuid
@@ -33,9 +34,22 @@ class Cli:
         out, err = await self.both(*words, stdin=stdin, code=code)
         return err if code else out
 
+    async def interrupted(self, number: signal.Signals, *words: str) -> int | None:
+        """Its exit code, where the signal comes once it says something."""
+        process = await asyncio.create_subprocess_exec(*self._line(words), stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        assert await asyncio.wait_for(process.stderr.readline(), 60) != b""
+        process.send_signal(number)
+        assert b"Traceback" not in await asyncio.wait_for(process.stderr.read(), 60)
+        return await process.wait()
+
+    def _line(self, words: tuple[str, ...]) -> list[str]:
+        where = ["--kubeconfig", str(self._kubeconfig), "-n", self.namespace]
+        return [sys.executable, "-m", "devbox_gateway.cli", *where, *words]
+
     async def both(self, *words: str, stdin: str = "", code: int | None = 0) -> tuple[str, str]:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "devbox_gateway.cli", "--kubeconfig", str(self._kubeconfig), "-n", self.namespace, *words),
+            *self._line(words),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -100,6 +114,14 @@ async def test_devboxes(at_work: tuple[Stage, Cli]) -> None:
     assert await cli("rm", "agent", "--ignore-not-found") == ""
     assert await cli("wait", "agent", "--for", "deleted") == ""
     assert "no devbox" in await cli("rm", "agent", code=3)
+
+
+async def test_what_is_interrupted_leaves_nothing(at_work: tuple[Stage, Cli]) -> None:
+    _, cli = at_work
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        assert await cli.interrupted(number, "create", "agent", "--image", IMAGE) == 128 + number
+        assert await cli("wait", "agent", "--for", "deleted", "--timeout", "60") == ""
+        assert await cli("ls", "-o", "name") == ""
 
 
 async def test_two_of_a_name_are_not_deleted_by_it(at_work: tuple[Stage, Cli]) -> None:
