@@ -49,9 +49,11 @@ _STAY: Final = "k=\ntrap 'k=1' HUP INT QUIT TERM USR1 USR2\n"
 """A signal for the group is the command's to heed: its exit code and its last words come through the script. (It is no signal that is
 ignored: those the command would ignore, too.)"""
 
-RUN: Final = f'echo "$$"{READ_LINES}{_ENTER}{_STAY}"$@" </dev/null{LAST}'
+_CALL: Final = 'exec 3>&2 2>/dev/null\n(exec "$@" 2>&3 3>&- STDIN)\ncode=$?\nexec 2>&3 3>&-\n(exit "$code")'
+"""(A shell says on its stderr how its command was ended, "Killed": that is no word of the command's.)"""
+RUN: Final = f'echo "$$"{READ_LINES}{_ENTER}{_STAY}{_CALL.replace("STDIN", "</dev/null")}{LAST}'
 """The first line of its stdout is its process id, which is its group's too; the rest is the command's."""
-RUN_ATTACHED: Final = f'echo "$$"{READ_LINES}{_ENTER}{_STAY}"$@"{LAST}'
+RUN_ATTACHED: Final = f'echo "$$"{READ_LINES}{_ENTER}{_STAY}{_CALL.replace("STDIN", "")}{LAST}'
 """The same; what follows on stdin is the command's."""
 RUN_IN_TERMINAL: Final = f"""
 echo "$$"

@@ -341,3 +341,10 @@ def test_what_does_not_heed_a_signal_is_ended(box: Box) -> None:
         ending.start()
         assert process.wait(60) == -signal.SIGKILL
         ending.join(60)
+
+
+@pytest.mark.parametrize("name", ["KILL", "TERM", "HUP", "INT", "SEGV"])
+@pytest.mark.parametrize("given", [None, b"x"], ids=["without stdin", "with stdin"])
+def test_a_command_that_a_signal_ended_says_nothing_by_that(box: Box, name: str, given: bytes | None) -> None:
+    number = signal.Signals[f"SIG{name}"]
+    assert box.command(f"echo out; echo err >&2; kill -{name} $$", given) == (128 + number, b"out\n", b"err\n")
