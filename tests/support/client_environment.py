@@ -4,6 +4,7 @@ Goes in: a folder. Comes out: that environment's `python`. Called by the integra
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +17,19 @@ UV: Final = Path(sys.executable).with_name("uv")
 
 
 def build_wheel(folder: Path) -> Path:
-    """The wheel of client/."""
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=PROJECT / "client", check=True, capture_output=True)
+    """The wheel of client/, by way of its sdist, as `python -m build` makes it."""
+    _hatchling("sdist", folder, PROJECT / "client")
+    (packed,) = folder.glob("devbox_gateway-*.tar.gz")
+    shutil.unpack_archive(packed, folder, filter="data")
+    _hatchling("wheel", folder, folder / packed.name.removesuffix(".tar.gz"))
     (found,) = folder.glob("devbox_gateway-*.whl")
     return found
+
+
+def _hatchling(target: str, folder: Path, source: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def python_with_the_client(folder: Path) -> Path:
