@@ -62,6 +62,16 @@ class GatewayConfig(_Named[AsyncGatewayConfig]):
         found: str | None = self._wrapped.description
         return found
 
+    @property
+    def ungranted(self) -> tuple[str, ...]:
+        """Secrets in use that are not granted to the endpoint's host, as the last `update(endpoint=…)` found them."""
+        found: tuple[str, ...] = self._wrapped.ungranted
+        return found
+
+    def line(self, secret: str) -> str:
+        """By which a secret's owner grants it to this endpoint's host, to be pasted."""
+        return str(self._wrapped.line(secret))
+
     get_info = call(AsyncGatewayConfig.get_info)
     update = made_same(AsyncGatewayConfig.update)
     delete = call(AsyncGatewayConfig.delete)

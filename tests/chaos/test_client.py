@@ -57,7 +57,7 @@ async def refused(kind: type[DevboxGatewayError], work: Coroutine[Any, Any, Any]
     return str(caught.value)
 
 
-async def test_from_nothing_to_a_devbox_and_back(release: Release) -> None:
+async def test_from_nothing_to_a_devbox_and_back(release: Release, caplog: pytest.LogCaptureFixture) -> None:
     async with at_work(release) as (_, client):
         gateway = await client.gateway_configs.create(**ANTHROPIC, description="for people")
         assert await client.gateway_config.create(**ANTHROPIC) == gateway
@@ -105,7 +105,13 @@ async def test_from_nothing_to_a_devbox_and_back(release: Release) -> None:
         used = await wait_for(lambda: in_use(gateway.delete()))
         assert used.devboxes == (f"{client.namespace}/agent-with-gateway",)
         await refused(InUseError, policy.delete())
+        await gateway.update(description="stays")
+        assert list(gateway.ungranted) == []
         await gateway.update(endpoint="https://api.new.example", description="moved")
+        (lacking,) = gateway.ungranted
+        assert lacking == secret._reference.name
+        assert gateway.line(lacking) in caplog.text
+        assert gateway.line(lacking).endswith(f"secret grant {lacking} api.new.example")
         assert (await gateway.get_info()).endpoint == "https://api.new.example"
         await devbox.shutdown()
         await gateway.delete()

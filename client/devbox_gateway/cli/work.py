@@ -5,6 +5,7 @@ itself; another one cancels that, too.
 """
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -55,13 +56,18 @@ class Here:
         return self._client
 
     def run(self, work: "Callable[[Here], Awaitable[int | None]]") -> int:
-        """Do it."""
+        """Do it. (What the client logs for programs, verbs say in words of their own.)"""
+        log = logging.getLogger("devbox_gateway")
+        level = log.level
+        log.setLevel(logging.CRITICAL)
         try:
             return asyncio.run(self._run(work)) or 0
         except (asyncio.CancelledError, KeyboardInterrupt):
             return INTERRUPTED + (self.signal or signal.SIGINT)
         except DevboxGatewayError as error:
             raise Failed(text_of(error), self._own_failure or code_of(error)) from None
+        finally:
+            log.setLevel(level)
 
     async def _run(self, work: "Callable[[Here], Awaitable[int | None]]") -> int | None:
         self._task = asyncio.current_task()

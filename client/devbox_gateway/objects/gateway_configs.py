@@ -3,9 +3,12 @@
 One is an object `GatewayConfig` (gatewayconfigs.devbox-gateway.io) of a namespace; creating and changing one takes the role `admin` there.
 """
 
+import logging
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 from devbox_gateway.errors import InvalidError
 from devbox_gateway.kube.session import Object
@@ -21,7 +24,9 @@ from .base import (
     where_of,
     where_seen,
 )
+from .ungranted import ungranted
 
+LOG: Final = logging.getLogger("devbox_gateway")
 _TYPES: Final = {"bearer": "Bearer", "header": "Header", "basic": "Basic", "query": "Query"}
 
 
@@ -60,6 +65,8 @@ class AsyncGatewayConfig(Shared):
     """One gateway config."""
 
     kind: ClassVar[Kind] = GATEWAY_CONFIG
+    ungranted: tuple[str, ...] = ()
+    """Secrets in use that are not granted to the endpoint's host, as the last `update(endpoint=…)` found them."""
 
     @property
     def endpoint(self) -> str:
@@ -101,7 +108,11 @@ class AsyncGatewayConfig(Shared):
         description: str | None = None,
         **fields: Any,
     ) -> "AsyncGatewayConfig":
-        """Change what is given, on running devboxes too, within seconds; `fields` as for `create`. Returns this object."""
+        """Change what is given, on running devboxes too, within seconds; `fields` as for `create`. Returns this object.
+
+        Another endpoint may be a host that secrets in use are not granted to: `ungranted` names them then, and each is logged with the
+        line that its owner runs.
+        """
         spec = _spec(endpoint, auth_mechanism, description, fields)
         if "authMechanism" in spec:
             # (All of it: what the old one had besides would be left in a merge.)
@@ -110,7 +121,18 @@ class AsyncGatewayConfig(Shared):
         if not spec:
             raise InvalidError("update", "name at least one field to change")
         await self._merge({"spec": spec})
+        if endpoint is not None:
+            self.ungranted = await ungranted(self._cluster.session, self._seen)
+            for name in self.ungranted:
+                LOG.warning(
+                    "Secret %s/%s is not granted to the new endpoint; its owner runs: %s", self.namespace, name, self.line(name)
+                )
         return self
+
+    def line(self, secret: str) -> str:
+        """By which a secret's owner grants it to this endpoint's host, to be pasted."""
+        host = urlsplit(self.endpoint).hostname or ""
+        return shlex.join(["kubectl", "devbox", "-n", self.namespace, "secret", "grant", secret, host])
 
 
 class AsyncGatewayConfigs:

@@ -138,7 +138,10 @@ async def update(here: Here, name: str, **given: Any) -> None:
     change = arguments(**given)
     if not change:
         raise click.UsageError("Name at least one field to change")
-    here.done(await here.client.gateway_configs.from_id(identity(GATEWAY_CONFIG, name)).update(**change), "updated")
+    changed = await here.client.gateway_configs.from_id(identity(GATEWAY_CONFIG, name)).update(**change)
+    here.done(changed, "updated")
+    for secret in changed.ungranted:
+        here.note(f"secret {secret} is not granted to the new endpoint; its owner runs: {changed.line(secret)}")
 
 
 @verb(group=gateway)
