@@ -1,5 +1,6 @@
 """What every test can have: the project's folder, and a report that tells what went wrong in the cluster."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,15 @@ from devbox_cluster.paths import kubeconfig
 from devbox_demo.diagnosis import diagnose
 from devbox_demo.kubectl import Kubectl
 from devbox_demo.stage import RELEASE_NAMESPACE
+
+# A shell's job in the background has Ctrl-C ignored, and so has all that it starts: what tests send then goes nowhere.
+for _number, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 # How long an example takes says something about the machine alone.
 hypothesis.settings.register_profile(
