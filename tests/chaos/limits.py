@@ -24,6 +24,7 @@ LOOK: Final = 0.5
 SLACK: Final = 1.5
 """Seconds, for a busy machine."""
 HANDSHAKE: Final = 5.0
+MOST_HANDSHAKES_SECONDS: Final = 30.0
 MANY: Final = {"connectionsPerDevbox": 5, "requestsPerDevbox": 3, "handshakesPerDevbox": 5}
 TOTAL: Final = {"connections": 8, "requests": 4}
 SIZES: Final = {"targetBytes": 2048, "headerBytes": 2100, "headers": 20, "headBytes": 4096, "bodyBytes": 8192}
