@@ -260,7 +260,8 @@ async def test_a_stream_that_is_cut(behind_a_way: tuple[AsyncDevboxGateway, Way]
     assert "".join(heard) == await ended.stdout()
     (target := tmp_path / "file").write_text("before")
     endless = asyncio.create_task(devbox.file.download_to(path="/dev/zero", file=target))
-    await asyncio.sleep(0.5)
+    while not any(part.stat().st_size for part in tmp_path.glob(".file.*")):  # noqa: ASYNC110, ASYNC240 (the devbox sends)
+        await asyncio.sleep(0.05)
     way.cut()
     with pytest.raises(ExecLostError):
         await asyncio.wait_for(endless, 60)
