@@ -4,15 +4,13 @@ Goes in: a session, where the devbox is. Comes out: `Seen`. Of Secrets the API s
 """
 
 from collections.abc import Iterable
-from typing import Final
 
 from devbox_gateway.errors import NotFoundError, PermissionDeniedError
-from devbox_gateway.kube.session import Session
+from devbox_gateway.kube.session import METADATA, Session
 from devbox_gateway.naming import DEVBOX, GATEWAY_CONFIG, NETWORK_POLICY, SECRET, Kind
 
 from .seen import Found, Missing, Seen, secret_of, where
 
-METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 """What an API server answers with in place of a whole object (docs: API concepts, "Metadata-only fetches")."""
 
 

@@ -5,17 +5,15 @@ left out: the operator says it of each devbox, too (condition CredentialsResolve
 """
 
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
 
 from devbox_api.judge.hosts import any_matches, parse_grant
 from devbox_gateway.errors import DevboxGatewayError
-from devbox_gateway.kube.session import Object, Session
+from devbox_gateway.kube.session import METADATA, Object, Session
 from devbox_gateway.naming import DEVBOX, SECRET
 
 from .secrets import ALLOWED_HOSTS
-
-METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 async def ungranted(session: Session, config: Object) -> tuple[str, ...]:
