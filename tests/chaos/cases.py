@@ -44,5 +44,7 @@ CASES: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
 ON_A_CONTROL_PLANE: Final = {*operator.CASES, "upgrade"}
 ON_ASYNCIO: Final = {"files"}
 """Uvloop can't close a loop whose connections were cut in the midst of a TLS handshake."""
+ASK_DNS: Final = {"names", "answers"}
+"""Each brings the name server, and there is one address for it in a namespace: never two at a time."""
 LONG_ONLY: Final = {"upgrade"}
 """It has a control plane of its own, takes more than a minute, and needs the history back to the first release."""

@@ -28,8 +28,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(SECONDS))
 
 
+_RELEASES: list[Release] = []
+
+
 @pytest.fixture(scope="session")
 def release() -> Iterator[Release]:
     """The chart with its default values, on a control plane that is old enough to know its kinds."""
     with installed() as made:
+        _RELEASES.append(made)
         yield made
+        _RELEASES.remove(made)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_devboxes_left() -> Iterator[None]:
+    """Which tests share a control plane depends on who is free: no file's Devboxes are there for an operator of the next one's."""
+    yield
+    for made in _RELEASES:
+        if made.plane.kubectl("get", "crd", "devboxes.devbox-gateway.io", "--ignore-not-found", "--output=name").strip():
+            made.plane.kubectl("delete", "dbx", "--all", "--all-namespaces", "--timeout=60s")

@@ -1,7 +1,6 @@
 """Names that stop resolving, that move, and name servers that do not answer (C20).
 
-Goes in: a gateway whose APIs have names without an override, and a DNS server. Comes out: rows. The only case that asks DNS: there is one
-name server in a namespace.
+Goes in: a gateway whose APIs have names without an override, and a DNS server. Comes out: rows.
 """
 
 import asyncio

@@ -152,14 +152,17 @@ async def test_who_may_not_is_told_what_it_takes(release: Release, tmp_path: Pat
             assert f"which you may not read: that takes list of pods and get of pods/log in namespace {NAMESPACE}" in error
         role, binding = error.strip().rpartition("decides: ")[2].split("; ")
         whose = "--serviceaccount=auditors:edit"
-        for command in (role, binding.replace("--user=NAME", whose)):
-            release.plane.kubectl(*command.split()[1:])
-        made.serves("gateway-1", "agent", "/v1/messages", namespace="auditors")
+        try:
+            for command in (role, binding.replace("--user=NAME", whose)):
+                release.plane.kubectl(*command.split()[1:])
+            made.serves("gateway-1", "agent", "/v1/messages", namespace="auditors")
 
-        async def may() -> bool:
-            return "/v1/messages" in (await audit(kubeconfig, "-n", "auditors"))[1]
+            async def may() -> bool:
+                return "/v1/messages" in (await audit(kubeconfig, "-n", "auditors"))[1]
 
-        await eventually(may, SECONDS)
+            await eventually(may, SECONDS)
+        finally:
+            release.plane.kubectl("-n", NAMESPACE, "delete", "role,rolebinding", "devbox-audit")
 
 
 async def test_an_installation_that_is_elsewhere(release: Release) -> None:

@@ -20,6 +20,7 @@ from devbox_operator import paths
 
 from .addresses import own_address
 from .control_plane import NODE
+from .tls_site import tls_site
 
 
 class KubeletLogs:
@@ -75,19 +76,15 @@ class KubeletLogs:
         app = web.Application()
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
-        await runner.setup()
-        await web.TCPSite(runner, own_address(), 0, ssl_context=context).start()
-        status = {
-            "addresses": [{"type": "InternalIP", "address": own_address()}],
-            "daemonEndpoints": {"kubeletEndpoint": {"Port": runner.addresses[0][1]}},
-        }
-        path = f"{paths.core('nodes', '', NODE)}/status"
-        await api.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
-        try:
-            yield
-        finally:
-            self.cut()
-            await runner.cleanup()
+        async with tls_site(runner, own_address(), context) as port:
+            addresses = [{"type": "InternalIP", "address": own_address()}]
+            status = {"addresses": addresses, "daemonEndpoints": {"kubeletEndpoint": {"Port": port}}}
+            path = f"{paths.core('nodes', '', NODE)}/status"
+            await api.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
+            try:
+                yield
+            finally:
+                self.cut()
 
 
 def _since(query: dict[str, str]) -> int:

@@ -1,9 +1,9 @@
 """The API server is two on one etcd, one of them behind, and who asks gets now the one and now the other.
 
 Goes in: a stage. Comes out: rows. The second one hears of everything half a second late, since etcd's words come late to it; lists and
-watches are refused now and then as one whose cache is behind refuses them ("too large resource version", 504); and now and then one does
-not know Devboxes yet, and has no page for them (404). Operator and gateway talk to both, each request and each watch to the next one.
-Nothing is made twice, nothing is taken back, nothing is served that is gone. Called by cases.py.
+watches are refused now and then at their beginning, as one whose cache is behind refuses them ("too large resource version", 504); and now
+and then one does not know Devboxes yet, and has no page for them (404). Operator and gateway talk to both, each request and each watch to
+the next one. Nothing is made twice, nothing is taken back, nothing is served that is gone. Called by cases.py.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ class _Behind:
     def _list(self, call: Call) -> int:
         if call.method != "GET":
             return 0
-        if "limit=" in call.path:
+        if _first_page(call):
             return self._next()
         # (Of what is asked for once in a while each second question, else nobody might ever meet it.)
         if (call.path == KINDS and next(self._asked) % 2 == 0) or (DEVBOX.fullmatch(call.path) and _now_and_then()):
@@ -72,6 +72,11 @@ class _Behind:
             return 0
         self.refused += 1
         return 504
+
+
+def _first_page(call: Call) -> bool:
+    """(What is asked of a cache that is behind. The pages after it come from etcd.)"""
+    return "limit=" in call.path and "continue=" not in call.path
 
 
 def _now_and_then() -> bool:
@@ -179,7 +184,7 @@ async def _rotated(stage: Stage, space: str) -> float | None:
 
 async def _unheard(cars: Traffic, gateway: Proxy, behind: _Behind, fleet: Fleet, space: str) -> tuple[set[str], bool]:
     """What a new devbox is told by a gateway that hears nothing, and whether it is answered afterwards."""
-    gateway.fault.refuse = lambda call: 504 if "limit=" in call.path else 0
+    gateway.fault.refuse = lambda call: 504 if _first_page(call) else 0
     gateway.fault.refuse_watch = lambda _: 504
     gateway.cut_watches()
     await fleet.create((space, "newer"))
@@ -192,10 +197,11 @@ async def _unheard(cars: Traffic, gateway: Proxy, behind: _Behind, fleet: Fleet,
 
     try:
         await eventually(fine, REFUSED_SECONDS + HEARD_SECONDS, every=0.2)
+        return said, True
     except TimeoutError:
         return said, False
-    await fleet.delete((space, "newer"))
-    return said, True
+    finally:
+        await fleet.delete((space, "newer"))
 
 
 async def _refused(stage: Stage, cars: Traffic, agent: Agent, name: str) -> float | None:
