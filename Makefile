@@ -169,8 +169,9 @@ cluster-down: venv ## Remove the local Kubernetes: processes, mounts, network na
 images: venv ## Build the images (REGISTRY=… PUSH=1 to push them)
 	@$(BIN)/python -m devbox_cluster images $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(PUSH),--push)
 
-# By themselves: they take gateways and routes away from whoever else is there.
-ALONE := tests/integration/test_packets.py tests/integration/test_canary.py
+# By themselves: they take gateways and routes away from whoever else is there, or make twenty devboxes at once, whose NetworkPolicies come
+# into force later than devbox-init waits where the node is busy with others'.
+ALONE := tests/integration/test_examples_python.py tests/integration/test_packets.py tests/integration/test_canary.py
 
 .PHONY: integration
 integration: venv cluster images ## The claims of the README as assertions, on the local cluster
