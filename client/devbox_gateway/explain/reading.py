@@ -11,8 +11,6 @@ from devbox_gateway.naming import DEVBOX, GATEWAY_CONFIG, NETWORK_POLICY, SECRET
 
 from .seen import Found, Missing, Seen, secret_of, where
 
-"""What an API server answers with in place of a whole object (docs: API concepts, "Metadata-only fetches")."""
-
 
 async def see(session: Session, namespace: str, name: str) -> Seen:
     """All there is to see. Raises NotFoundError and PermissionDeniedError for the devbox itself alone."""

@@ -30,7 +30,7 @@ Query = Mapping[str, str] | Sequence[tuple[str, str]]
 MERGE: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-"""To be accepted where an object's values are not to be read."""
+"""To be accepted where an object's values are not to be read (docs: API concepts, "Metadata-only fetches")."""
 SECONDS: Final = 60.0
 """For one request, its repetitions included, unless the caller says otherwise."""
 CONNECT_SECONDS: Final = 10.0
