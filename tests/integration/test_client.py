@@ -19,8 +19,10 @@ from devbox_gateway import (
     AsyncDevboxGateway,
     ConflictError,
     DevboxGateway,
+    DevboxGatewayError,
     ExecLostError,
     InUseError,
+    InvalidError,
     NotFoundError,
 )
 from devbox_gateway.exec import channels
@@ -152,6 +154,20 @@ async def test_files(client: AsyncDevboxGateway, tmp_path: Path) -> None:
         assert not await file.exists(path="up")
         with pytest.raises(NotFoundError):
             await file.read(file_path="up")
+
+
+async def test_what_is_not_read_to_its_end(client: AsyncDevboxGateway, tmp_path: Path) -> None:
+    """Far more than a shell could read by bytes in that time."""
+    os.truncate(os.open(large := tmp_path / "large", os.O_CREAT | os.O_WRONLY), 256 << 20)
+    async with await devbox_of(client) as devbox:
+        async with asyncio.timeout(90):
+            with pytest.raises(InvalidError, match="/tmp is a folder"):
+                await devbox.file.upload(path="/tmp", file=large)
+            with pytest.raises(DevboxGatewayError, match="No space left"):
+                await devbox.file.upload(path="/dev/shm/large", file=large)
+            assert await devbox.file.list(path="/dev/shm") == []
+            result = await devbox.cmd.exec("head -c 3", stdin=bytes(64 << 20))
+            assert (await result.stdout(), result.exit_code) == ("\0\0\0", 0)
 
 
 async def test_in_the_background(client: AsyncDevboxGateway) -> None:

@@ -43,12 +43,41 @@ class Channels:
     def __init__(self, socket: "aiohttp.ClientWebSocketResponse[Any]", what: str) -> None:
         self._socket, self._what = socket, what
         self._next: asyncio.Future[aiohttp.WSMessage] | None = None
+        self._feeding: asyncio.Future[None] | None = None
+        self._failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self.can_end_stdin = socket.protocol == V5
+        self.sending = False
+        """Part of what is fed waits for a reader."""
+        self.stdin_ended = False
 
     async def send(self, data: bytes) -> None:
         """Write to stdin; returns once it is on its way, so that a slow reader slows the writer down."""
         for start in range(0, len(data), PIECE):
             await self._send(bytes((STDIN,)) + data[start : start + PIECE])
+
+    def feed(self, pieces: AsyncIterator[bytes], *, end: bool) -> None:
+        """Send them beside all that is read; `end`: then say that nothing more comes. Whoever reads gets an error of `pieces`."""
+        self._feeding = asyncio.ensure_future(self._feed(pieces, end))
+
+    async def _feed(self, pieces: AsyncIterator[bytes], end: bool) -> None:
+        try:
+            async for piece in pieces:
+                self.sending = True
+                await self.send(piece)
+                self.sending = False
+            if end:
+                await self.end_stdin()
+        except ExecLostError:
+            pass  # (whoever reads is told so, behind what came before it)
+        except Exception as error:  # (the caller's own, of whatever kind)
+            self._failed.set_result(error)
+
+    async def stop_feeding(self) -> None:
+        """What has not been sent is not."""
+        if self._feeding is not None:
+            self._feeding.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._feeding
 
     def check_end(self) -> None:
         """That `end_stdin` can be said. Raises InvalidError."""
@@ -61,6 +90,7 @@ class Channels:
         """Say that nothing more comes."""
         self.check_end()
         await self._send(bytes((CLOSE, STDIN)))
+        self.stdin_ended = True
 
     async def resize(self, columns: int, rows: int) -> None:
         """Of a terminal."""
@@ -99,10 +129,13 @@ class Channels:
             if self._next is None:
                 self._next = asyncio.ensure_future(self._socket.receive())
             # (It stays where we are cancelled: nothing that came is lost, and no cancellation is.)
-            done, _ = await asyncio.wait({self._next}, timeout=patience)
-            if done:
+            either: set[asyncio.Future[Any]] = {self._next, self._failed}
+            done, _ = await asyncio.wait(either, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if self._next in done:
                 found, self._next = self._next, None
                 return found.result()
+            if done:
+                raise self._failed.result()
             if not ask:
                 break
             try:
@@ -113,6 +146,7 @@ class Channels:
 
     async def close(self) -> None:
         """Leave it. The process is not ended by that."""
+        await self.stop_feeding()
         if self._next is not None:
             self._next.cancel()
             with suppress(asyncio.CancelledError, Exception):

@@ -62,13 +62,14 @@ class Ending:
                     return
 
     async def heard(self, channels: Channels) -> None:
-        """Tell the script, where its stdin is open still, and let it end."""
+        """Tell the script, where its stdin is open still, and let it end. (What it was to read and has not, it reads first.)"""
+        await channels.stop_feeding()
         with suppress(DevboxGatewayError, TimeoutError):
-            await channels.send(f"\n{self._word}\n".encode())
-            await within(PART_SECONDS, _end(channels))
+            await within(PART_SECONDS, _part(channels, f"\n{self._word}\n".encode()))
 
 
-async def _end(channels: Channels) -> None:
+async def _part(channels: Channels, word: bytes) -> None:
+    await channels.send(word)
     async for piece in channels.pieces():
         if isinstance(piece, Ended):
             return

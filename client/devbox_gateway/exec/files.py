@@ -128,7 +128,7 @@ class AsyncFiles:
         start = file.tell()
         length = file.seek(0, os.SEEK_END) - start
         file.seek(start)
-        done = await self._run(WRITE, path, str(length), after=file)
+        done = await self._run(WRITE, path, str(length), after=file, length=length)
         if done.exit_code == CUT:
             raise ExecLostError(f"{path} was cut off on its way, and is as it was before")
         check(done, path)
@@ -154,22 +154,29 @@ class AsyncFiles:
             raise InvalidError("recursive", f"{path} is a folder; recursive=True deletes it with all that is in it")
         check(done, path)
 
-    async def _run(self, script: str, path: str, *arguments: str, after: BinaryIO | None = None, sink: "object" = None) -> Done:
+    async def _run(
+        self, script: str, path: str, *arguments: str, after: BinaryIO | None = None, length: int = 0, sink: "object" = None
+    ) -> Done:
         return await run(
             self._session,
             await self._pod(),
             script,
             *arguments,
-            stdin=_input(path, after),
+            stdin=_input(path, after, length),
             sink=sink,  # type: ignore[arg-type]
         )
 
 
-async def _input(path: str, file: BinaryIO | None) -> AsyncIterator[bytes]:
+async def _input(path: str, file: BinaryIO | None, length: int) -> AsyncIterator[bytes]:
     if not isinstance(path, str) or not path or "\0" in path:
         raise InvalidError("path", "write the path of a file, e.g. /home/devbox/main.py")
     yield scripts.framed_text(path)
-    while file is not None and (piece := file.read(PIECE)):
+    while file is not None and length:
+        piece = file.read(min(PIECE, length))
+        if not piece:
+            # (The other side would wait for the rest.)
+            raise InvalidError("file", f"it became shorter while it was sent; {path} in the devbox is as it was before")
+        length -= len(piece)
         yield piece
 
 

@@ -38,7 +38,6 @@ class Run:
         self._group = b""
         self._channels: Channels | None = None
         self._begun = asyncio.Event()
-        self._stdin_ended = False
         self._tty = False
 
     async def until_end(
@@ -60,16 +59,16 @@ class Run:
         channels = self._channels = await open_channels(self._session, self._pod, argv, tty=tty)
         if tty and stdin is not None:
             stdin = self._after_beginning(stdin)
-        feeding = asyncio.ensure_future(self._feed(channels, first, stdin))
         try:
             if stdin is not None and not tty:
                 channels.check_end()
+            channels.feed(_behind(first, stdin), end=stdin is not None and channels.can_end_stdin)
             async for piece in channels.pieces() if ending is None else ending.pieces(channels):
                 if isinstance(piece, Ended):
                     out.feed(b"", last=True)
                     err.feed(b"", last=True)
                     if ending is not None:
-                        await self._part(channels, ending, feeding)
+                        await self._part(channels, ending)
                     return piece.exit_code
                 channel, data = piece
                 if channel == STDOUT:
@@ -83,21 +82,16 @@ class Run:
             raise
         finally:
             self._channels = None
-            feeding.cancel()
-            with suppress(asyncio.CancelledError, DevboxGatewayError):
-                await feeding
             await channels.close()
         raise ExecLostError(f"exec in pod {self._pod}: it ended without saying how")
 
-    async def _part(self, channels: Channels, ending: Ending, feeding: "asyncio.Future[None]") -> None:
-        """All has come: the script may end. By its stdin, or, where that has been ended, by a signal to it alone."""
-        over = feeding.done() and self._stdin_ended
-        feeding.cancel()
-        if over:
+    async def _part(self, channels: Channels, ending: Ending) -> None:
+        """All has come: the script may end. By its stdin, or, where that has been ended or is full, by a signal to it alone."""
+        full = channels.sending
+        await channels.stop_feeding()
+        if channels.stdin_ended or full:
             await self._send(scripts.LET_GO, "TERM")
         else:
-            with suppress(asyncio.CancelledError, DevboxGatewayError):
-                await feeding
             await ending.heard(channels)
 
     async def _learn_group(self, channels: Channels) -> None:
@@ -161,12 +155,10 @@ class Run:
         finally:
             await channels.close()
 
-    async def _feed(self, channels: Channels, first: bytes, stdin: AsyncIterator[bytes] | None) -> None:
-        if first:
-            await channels.send(first)
-        if stdin is None:
-            return
+
+async def _behind(first: bytes, stdin: AsyncIterator[bytes] | None) -> AsyncIterator[bytes]:
+    if first:
+        yield first
+    if stdin is not None:
         async for piece in stdin:
-            await channels.send(piece)
-        self._stdin_ended = True
-        await channels.end_stdin()
+            yield piece

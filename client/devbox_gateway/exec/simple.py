@@ -34,9 +34,7 @@ async def run(
     out, err = bytearray(), bytearray()
     try:
         if stdin is not None:
-            # (Scripts that read say nothing before they have read, so nothing waits on the other side meanwhile.)
-            async for piece in stdin:
-                await channels.send(piece)
+            channels.feed(stdin, end=False)
         async for found in ending.pieces(channels):
             if isinstance(found, Ended):
                 await ending.heard(channels)

@@ -2,19 +2,23 @@
 
 import asyncio
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import WSMsgType, web
 
 from devbox_gateway.errors import APITimeoutError, ExecLostError, InvalidError
-from devbox_gateway.exec import channels
+from devbox_gateway.exec import channels, ending, files
 from devbox_gateway.exec.channels import V4, V5, Ended, open_channels
 from devbox_gateway.exec.commands import AsyncCommands
+from devbox_gateway.exec.files import AsyncFiles
 from devbox_gateway.exec.output import AsyncExecutionResult
+from devbox_gateway.exec.simple import run
 from devbox_gateway.kube.access import Access
 from devbox_gateway.kube.credentials import Static
 from devbox_gateway.kube.session import Session
@@ -226,6 +230,61 @@ async def test_a_shell_that_is_none() -> None:
     async with server(saying(b"\x01" + b"x" * 100, SUCCESS)) as (session, _):
         with pytest.raises(ExecLostError, match="/bin/sh is none"):
             await AsyncCommands(session, pod, "dbx_a").exec("echo")
+
+
+async def endless() -> AsyncIterator[bytes]:
+    while True:
+        yield b"x" * 100_000
+
+
+async def test_what_reads_no_more_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload onto a folder, or where there is no room: its end comes while the rest is on its way."""
+    monkeypatch.setattr(ending, "PART_SECONDS", 0.2)
+
+    async def full(socket: web.WebSocketResponse) -> None:
+        word = re.match(r"m=(\w+)\n", asked[0].query.getall("command")[2])
+        assert word
+        await socket.receive()
+        for channel in (b"\x01", b"\x02"):
+            await socket.send_bytes(channel + b"\x1e" + word[1].encode() + b" 67\n")
+        await released.wait()
+
+    released = asyncio.Event()
+    async with server(full) as (session, asked):
+        done = await asyncio.wait_for(run(session, "team-a/pod-1", "exit 67", stdin=endless()), 10)
+        released.set()
+    assert done.exit_code == 67
+
+
+@pytest.mark.parametrize("kind", [InvalidError, OSError])
+async def test_an_input_that_fails_fails_at_once(kind: type[Exception]) -> None:
+    """The other side would wait for the rest."""
+
+    async def silent(socket: web.WebSocketResponse) -> None:
+        async for _ in socket:
+            pass
+
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"begun"
+        raise kind("file", "it is gone")
+
+    async with server(silent) as (session, _):
+        with pytest.raises(kind, match="it is gone"):
+            await asyncio.wait_for(run(session, "team-a/pod-1", "cat", stdin=failing()), 10)
+
+
+async def test_a_file_that_becomes_shorter_under_its_upload(tmp_path: Path) -> None:
+    os.truncate(os.open(path := tmp_path / "file", os.O_CREAT | os.O_WRONLY), files.PIECE * 64)
+
+    async def slow(socket: web.WebSocketResponse) -> None:
+        await socket.receive()
+        os.truncate(path, 10)
+        async for _ in socket:
+            pass
+
+    async with server(slow) as (session, _):
+        with pytest.raises(InvalidError, match="became shorter"):
+            await asyncio.wait_for(AsyncFiles(session, pod).upload(path="there", file=path), 10)
 
 
 async def test_a_command_that_never_ends_is_given_up() -> None:
