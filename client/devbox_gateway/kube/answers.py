@@ -23,7 +23,7 @@ _RBAC: Final = re.compile(
     r'cannot (?P<verb>[a-z]+) resource "(?P<resource>[a-z0-9./-]+)" in API group "(?P<group>[a-z0-9.-]*)"'
     r'(?: in the namespace "(?P<namespace>[a-z0-9-]+)"| at the cluster scope)?'
 )
-
+_UPGRADE: Final = re.compile(r"/namespaces/(?P<namespace>[a-z0-9-]+)/pods/[^/]+/(?P<subresource>exec|attach|portforward)$")
 _UNKNOWN: Final = re.compile(r'unknown field "([^"]+)"')
 
 
@@ -57,7 +57,7 @@ def error_of(method: str, path: str, status: int, content: bytes) -> DevboxGatew
             "the cluster does not accept these credentials; log in again, or check the kubeconfig's user"
         )
     if status == 403:
-        return PermissionDeniedError(message, role_for(message))
+        return _denied(path.partition("?")[0], message)
     if status == 404:
         if not (answer.get("details") or {}).get("name"):
             return NotFoundError(
@@ -85,6 +85,15 @@ def _invalid(answer: Mapping[str, Any], message: str) -> InvalidError:
     return InvalidError(str(first.get("field") or ""), text)
 
 
+def _denied(path: str, message: str) -> PermissionDeniedError:
+    upgraded = _UPGRADE.search(path)
+    if upgraded is not None and message.rstrip().endswith("is forbidden:"):
+        # Kubernetes 1.35 and newer ask for one verb more before they open a WebSocket, and say no word about it.
+        where = f'in API group "" in the namespace "{upgraded["namespace"]}"'
+        message = f'{message.rstrip()} you cannot create resource "pods/{upgraded["subresource"]}" {where}'
+    return PermissionDeniedError(message, role_for(message))
+
+
 def role_for(message: str) -> str:
     """YAML of a Role that allows what RBAC refused; empty where something else refused it."""
     found = _RBAC.search(message)
@@ -92,7 +101,7 @@ def role_for(message: str) -> str:
         return ""
     return "\n".join(
         (
-            "This Role would allow it; bind it to who asks:",
+            "# This Role would allow it; bind it to who asks:",
             "apiVersion: rbac.authorization.k8s.io/v1",
             "kind: Role",
             f"metadata: {{name: devbox-user, namespace: {found['namespace']}}}",

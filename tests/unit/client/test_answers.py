@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from devbox_gateway import errors
+from devbox_gateway import PermissionDeniedError, errors
 from devbox_gateway.kube.answers import error_of, may_be_repeated, pause_of, role_for
 
 FORBIDDEN = (
@@ -39,9 +39,21 @@ def test_one_class_for_each(code: int, content: bytes, kind: type[Exception]) ->
 
 
 def test_a_role_that_would_allow_it() -> None:
-    role = yaml.safe_load(role_for(FORBIDDEN).partition("\n")[2])
+    role = yaml.safe_load(role_for(FORBIDDEN))
     assert role["metadata"]["namespace"] == "team-a"
     assert role["rules"] == [{"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create"]}]
+
+
+def test_the_verb_that_a_websocket_takes() -> None:
+    """As an API server of 1.37 answers who has `get` alone: without a reason."""
+    content = json.dumps({"kind": "Status", "code": 403, "message": 'pods "agent-1" is forbidden: '}).encode()
+    path = "/api/v1/namespaces/team-a/pods/agent-1"
+    found = error_of("GET", f"{path}/exec?command=x", 403, content)
+    assert isinstance(found, PermissionDeniedError)
+    assert yaml.safe_load(found.role)["rules"] == [{"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create"]}]
+    other = error_of("GET", path, 403, content)
+    assert isinstance(other, PermissionDeniedError)
+    assert other.role == ""
 
 
 @pytest.mark.parametrize(
