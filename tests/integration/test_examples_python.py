@@ -2,14 +2,16 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from tests.support.client_environment import python_with_the_client
+from tests.support.pages import blocks
 from tests.support.standins import hosts
-from tests.support.workspace import Workspace
+from tests.support.workspace import IMAGE, Workspace
 
 from devbox_cluster.paths import PROJECT, kubeconfig
 
@@ -38,7 +40,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python_with_the_client(tmp_path_factory.mktemp("client"))
 
 
-async def run(python: Path, name: str, workspace: Workspace, folder: Path, keys: Keys) -> str:
+async def run(python: Path, program: Path, workspace: Workspace, folder: Path, keys: Keys) -> str:
     """What it printed."""
     content = yaml.safe_load(kubeconfig().read_text())
     for context in content["contexts"]:
@@ -47,7 +49,7 @@ async def run(python: Path, name: str, workspace: Workspace, folder: Path, keys:
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "KUBECONFIG": str(path), **keys}
     environment["GITHUB_REPOSITORY"] = f"{hosts.OWNER}/{hosts.PACKAGE}"
     process = await asyncio.create_subprocess_exec(
-        *(python, "-W", "error", EXAMPLES / name),
+        *(python, "-W", "error", program),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environment,
@@ -95,7 +97,14 @@ def test_every_example_is_run() -> None:
 @pytest.mark.row("S9", "S10", "S11", "S19")
 @pytest.mark.parametrize("name", SAYS)
 async def test_an_example(python: Path, name: str, workspace: Workspace, registries: str, tmp_path: Path) -> None:
-    printed = await run(python, name, workspace, tmp_path, keys_of(workspace))
+    printed = await run(python, EXAMPLES / name, workspace, tmp_path, keys_of(workspace))
     assert SAYS[name](printed), printed
     left = workspace.kubectl.all("devboxes", workspace.name)
     assert [one["metadata"]["name"] for one in left if "deletionTimestamp" not in one["metadata"]] == []
+
+
+async def test_the_program_of_the_readme(python: Path, workspace: Workspace, registries: str, tmp_path: Path) -> None:
+    (text,) = blocks("README.md", "python")[1:]
+    (program := tmp_path / "program.py").write_text(text.replace("REGISTRY/my-agent:1", IMAGE))
+    printed = await run(python, program, workspace, tmp_path, keys_of(workspace))
+    assert re.fullmatch(r"https://\S+ gws_\S+\n+", printed)
