@@ -155,8 +155,15 @@ class AsyncFiles:
         check(done, path)
 
     async def _run(
-        self, script: str, path: str, *arguments: str, after: BinaryIO | None = None, length: int = 0, sink: "object" = None
+        self,
+        script: str,
+        path: str,
+        *arguments: str,
+        after: BinaryIO | None = None,
+        length: int | None = None,
+        sink: "object" = None,
     ) -> Done:
+        """`length`: bytes of `after` that the script waits for; None: it reads to the end."""
         return await run(
             self._session,
             await self._pod(),
@@ -167,17 +174,17 @@ class AsyncFiles:
         )
 
 
-async def _input(path: str, file: BinaryIO | None, length: int) -> AsyncIterator[bytes]:
+async def _input(path: str, file: BinaryIO | None, length: int | None) -> AsyncIterator[bytes]:
     if not isinstance(path, str) or not path or "\0" in path:
         raise InvalidError("path", "write the path of a file, e.g. /home/devbox/main.py")
     yield scripts.framed_text(path)
-    while file is not None and length:
-        piece = file.read(min(PIECE, length))
-        if not piece:
-            # (The other side would wait for the rest.)
-            raise InvalidError("file", f"it became shorter while it was sent; {path} in the devbox is as it was before")
-        length -= len(piece)
+    sent = 0
+    while file is not None and (piece := file.read(PIECE if length is None else min(PIECE, length - sent))):
+        sent += len(piece)
         yield piece
+    if length is not None and sent < length:
+        # (The script would wait for the rest.)
+        raise InvalidError("file", f"it became shorter while it was sent; {path} in the devbox is as it was before")
 
 
 def check(done: Done, path: str) -> None:
