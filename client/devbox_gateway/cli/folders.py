@@ -1,7 +1,7 @@
 """Folders between this machine and a devbox, as one tar stream each way; the image needs tar, which even busybox has.
 
 Goes in: a devbox, two paths. Comes out: the folder at its other place, whole or not there. What comes out of a devbox may be anybody's:
-nothing of it leads out of the folder that it is unpacked in (PEP 706).
+nothing of it leads out of the folder that it is unpacked in (unpacking.py).
 """
 
 import os
@@ -12,9 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from devbox_api.judge.shown import one_line
 from devbox_gateway.errors import DevboxGatewayError, InvalidError
 from devbox_gateway.exec.files import FIND, check
 from devbox_gateway.objects.devbox import AsyncDevbox
+
+from . import unpacking
 
 NO_TAR: Final = 69
 PACK: Final = f"""{FIND}
@@ -98,8 +101,7 @@ async def download(devbox: AsyncDevbox, source: str, target: Path) -> None:
 
         def unpack() -> None:
             with os.fdopen(reading, "rb") as file:
-                with tarfile.open(fileobj=file, mode="r|") as archive:
-                    archive.extractall(part, filter="data")
+                unpacking.unpack(file, part)
                 _drain(file)
 
         thread = _Thread(unpack)
@@ -117,8 +119,8 @@ async def download(devbox: AsyncDevbox, source: str, target: Path) -> None:
             check(done, source)
         try:
             thread.end()
-        except (tarfile.TarError, OSError) as error:
-            raise DevboxGatewayError(f"{source} can't be unpacked here, nothing was: {error}") from None
+        except Exception as error:  # (of whatever kind: a stranger's bytes brought it about)
+            raise DevboxGatewayError(f"{source} can't be unpacked here, nothing was: {one_line(str(error))}") from None
         part.rename(target)
 
 

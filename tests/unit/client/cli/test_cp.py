@@ -10,6 +10,7 @@ import pytest
 
 from .standin import Standin, standin
 from .test_attach import done
+from .test_unpacking import led_out
 
 DATA = os.urandom(2_000_000)
 
@@ -97,10 +98,39 @@ def test_bad_input(server: Standin, source: str, target: str, said: str, code: i
     assert said in copied(server, source, target, code)
 
 
+def packs(server: Standin, content: bytes) -> None:
+    """Its `tar` says what it likes, of the folder `folder`."""
+    (server.home / "evil.tar").write_bytes(content)
+    (bin_ := server.home / "bin").mkdir()
+    (bin_ / "tar").write_text(f"#!/bin/sh\ncat {server.home}/evil.tar\n")
+    (bin_ / "tar").chmod(0o755)
+    server.path = f"{bin_}:{server.path}"
+    (server.home / "folder").mkdir()
+
+
+def test_a_path_that_is_too_long_leads_nowhere(server: Standin, here: Path) -> None:
+    """Pythons before 3.10.18, 3.11.13 and 3.12.11 write `out` beside the folder, wherever the devbox likes, and say that all is well."""
+    packs(server, led_out("../../.."))
+    assert "nothing was" in copied(server, "agent:folder", here / "target", code=1)
+    assert not (here.parent / "out").exists()
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("flaw", ["time", "NUL", "no tar"])
+def test_what_is_no_stream_to_unpack_is_told_in_words(server: Standin, here: Path, flaw: str) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("a")
+        member.pax_headers = {"mtime": "1e300"} if flaw == "time" else {"path": "a\0b"}
+        archive.addfile(member)
+    packs(server, content.getvalue() if flaw != "no tar" else b"\x1b[31mno\n" * 1000)
+    assert "nothing was" in copied(server, "agent:folder", here / "target", code=1)
+    assert list(here.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["../out", "/out", "sub/../../out"])
 @pytest.mark.parametrize("kind", ["file", "link", "hard link"])
 def test_a_devbox_that_packs_what_leads_out(server: Standin, here: Path, name: str, kind: str) -> None:
-    """Its `tar` says what it likes."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
         member = tarfile.TarInfo(name if kind == "file" else "inside")
@@ -109,12 +139,7 @@ def test_a_devbox_that_packs_what_leads_out(server: Standin, here: Path, name: s
         else:
             member.type, member.linkname = (tarfile.SYMTYPE if kind == "link" else tarfile.LNKTYPE), name
         archive.addfile(member, io.BytesIO(b"bad"))
-    (server.home / "evil.tar").write_bytes(content.getvalue())
-    (bin_ := server.home / "bin").mkdir()
-    (bin_ / "tar").write_text(f"#!/bin/sh\ncat {server.home}/evil.tar\n")
-    (bin_ / "tar").chmod(0o755)
-    server.path = f"{bin_}:{server.path}"
-    (server.home / "folder").mkdir()
+    packs(server, content.getvalue())
     ended = done(server, "cp", "agent:folder", str(here / "target"))
     assert not (here.parent / "out").exists()
     assert not (here / "out").exists()
