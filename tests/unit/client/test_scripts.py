@@ -348,3 +348,15 @@ def test_what_does_not_heed_a_signal_is_ended(box: Box) -> None:
 def test_a_command_that_a_signal_ended_says_nothing_by_that(box: Box, name: str, given: bytes | None) -> None:
     number = signal.Signals[f"SIG{name}"]
     assert box.command(f"echo out; echo err >&2; kill -{name} $$", given) == (128 + number, b"out\n", b"err\n")
+
+
+def test_what_is_no_file_is_not_waited_for(box: Box) -> None:
+    """An agent makes a pipe, or a link to what never ends, in the place of the file that somebody asks for."""
+    os.mkfifo(box.home / "pipe")
+    (box.home / "endless").symlink_to("/dev/zero")
+    for name in ("pipe", "endless"):
+        assert box.file(files.READ, name).returncode == files.NO_FILE
+        assert box.file(files.WRITE, name, "5", given=b"after").returncode == 0
+        assert ((box.home / name).read_text(), (box.home / name).is_symlink()) == ("after", False)
+    (box.home / "link").symlink_to("pipe")
+    assert box.file(files.READ, "link").stdout == b"after"

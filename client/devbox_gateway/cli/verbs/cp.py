@@ -12,7 +12,7 @@ from devbox_gateway.cli.plain import cell
 from devbox_gateway.cli.verb import verb
 from devbox_gateway.cli.work import Here
 from devbox_gateway.errors import InvalidError, NotFoundError
-from devbox_gateway.exec.files import FIND
+from devbox_gateway.exec.files import FIND, yes_or_no
 from devbox_gateway.objects.devbox import AsyncDevbox
 
 _REMOTE: Final = re.compile(r"(?P<name>[^/\\:]{2,}|[a-z]):(?P<path>.*)", re.DOTALL)
@@ -70,4 +70,4 @@ async def _out(devbox: AsyncDevbox, source: str, target: Path) -> None:
 
 
 async def _is_folder(devbox: AsyncDevbox, path: str) -> bool:
-    return (await devbox.file._run(IS_FOLDER, path)).exit_code == 0
+    return yes_or_no(await devbox.file._run(IS_FOLDER, path), path)
