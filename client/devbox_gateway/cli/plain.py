@@ -6,6 +6,7 @@ direction as escapes, tokens replaced, cut where it is long. Nothing here makes 
 
 import codecs
 import re
+import string
 from typing import Final
 
 from devbox_api.judge.shown import lines, one_line, visible
@@ -13,8 +14,8 @@ from devbox_api.judge.shown import lines, one_line, visible
 MOST_CELL: Final = 200
 MOST_MESSAGE: Final = 4096
 _TOKEN: Final = re.compile(r"(?<![A-Za-z0-9])gws_[A-Za-z0-9._=-]+")
-_TOKEN_BEGINS: Final = re.compile(r"(?<![A-Za-z0-9])g(w(s(_[A-Za-z0-9._=-]*)?)?)?\Z")
-_TOKEN_GOES_ON: Final = re.compile(r"[A-Za-z0-9._=-]*")
+_TOKEN_BEGINS: Final = re.compile(r"(?<![A-Za-z0-9])(gws_|g(ws?)?\Z)")
+_IN_TOKEN: Final = f"{string.ascii_letters}{string.digits}._=-"
 HIDDEN_TOKEN: Final = "gws_…"  # noqa: S105 (what stands for one)
 _BREAKS: Final = re.compile(r"\r\n?")
 
@@ -53,14 +54,15 @@ class Filter:
         text = self._held + self._decoder.decode(data, last)
         self._held = ""
         if self._in_token:
-            text = _TOKEN_GOES_ON.sub("", text, count=1)
+            text = text.lstrip(_IN_TOKEN)
             self._in_token = not text and not last
         front, text = self._before, self._before + text
-        begun = None if last else _TOKEN_BEGINS.search(text)
-        if begun is not None and len(begun[0]) > len("gws_"):
+        # (From where a token could begin that goes on to the end: to try each "gws_" would take the square of a text of them.)
+        begun = None if last else _TOKEN_BEGINS.search(text, len(text.rstrip(_IN_TOKEN)))
+        if begun is not None and len(text) - begun.start() > len("gws_"):
             self._in_token = True
         elif begun is not None:
-            self._held, text = begun[0], text[: begun.start()]
+            self._held, text = text[begun.start() :], text[: begun.start()]
         if text.endswith("\r") and not last:
             self._held, text = "\r" + self._held, text[:-1]
         if len(text) > len(front):

@@ -51,12 +51,16 @@ class Stream:
     def _tail(self, lines: int) -> bytes:
         if lines <= 0:
             return b""
-        found, place = b"", self.size
-        while place > 0 and found.rstrip(b"\n").count(b"\n") < lines:
+        pieces, place, ends = list[bytes](), self.size, 0
+        # (Each piece is looked at once: of what is one long line there may be much.)
+        while place > 0 and ends < lines:
             start = max(0, place - _BACKWARDS)
             self._file.seek(start)
-            found, place = self._file.read(place - start) + found, start
-        return b"".join(found.splitlines(keepends=True)[-lines:])
+            pieces.append(self._file.read(place - start))
+            # (The last newline ends the last line, and begins none.)
+            ends += pieces[-1].count(b"\n") - (place == self.size and pieces[-1].endswith(b"\n"))
+            place = start
+        return b"".join(b"".join(reversed(pieces)).splitlines(keepends=True)[-lines:])
 
 
 def check_callback(name: str, callback: object) -> None:

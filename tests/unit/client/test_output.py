@@ -1,6 +1,8 @@
 """What a command prints: kept, cut into lines, handed on."""
 
 import functools
+import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -66,3 +68,24 @@ def test_what_is_no_callback(callback: Any) -> None:
 @pytest.mark.parametrize("callback", [None, print, [].append, lambda text: None, functools.partial(print, end="")])
 def test_what_is_one(callback: Any) -> None:
     check_callback("stdout", callback)
+
+
+def test_the_last_lines_of_one_long_one() -> None:
+    """Each byte is looked at once: by copying what was read before it took the square of its length."""
+    stream = Stream()
+    for _ in range(48):
+        stream.feed(b"x" * (1 << 20))
+    started = time.process_time()
+    assert len(stream.text(10)) == 48 << 20
+    assert time.process_time() - started < 2
+
+
+def test_the_last_line_alone_is_read() -> None:
+    """What is in front of it may be much, and stays where it is."""
+    stream = Stream()
+    stream.feed(b"x" * (64 << 20))
+    stream.feed(b"\nend\n")
+    tracemalloc.start()
+    assert stream.text(1) == "end\n"
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
