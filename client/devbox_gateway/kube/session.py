@@ -5,6 +5,7 @@ Goes in: an `Access`. Comes out: objects as dictionaries, events of a watch, Web
 
 import asyncio
 import json
+import re
 import socket
 import ssl
 import time
@@ -39,6 +40,8 @@ MOST_PAUSE: Final = 10.0
 END_SECONDS: Final = 5.0
 """For connections to be closed in, once nothing comes on them any more."""
 PAGE: Final = 500
+_USER: Final = re.compile(r"(?<=://)[^/?#\s]*@")
+"""Name and password within a URL."""
 
 
 class Session:
@@ -260,6 +263,8 @@ def _object(method: str, path: str, content: bytes) -> Object:
 
 
 def _unreachable(url: str, error: Exception) -> APIConnectionError | AuthenticationError:
+    url = _USER.sub("", url)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return AuthenticationError(f"the certificate of the API server {url} is not trusted: {error.certificate_error}")
-    return APIConnectionError(f"the API server {url} can't be reached: {error}")
+    # (What a proxy answers is told with its address, and there may be a password in that.)
+    return APIConnectionError(f"the API server {url} can't be reached: {_USER.sub('', str(error))}")

@@ -379,3 +379,23 @@ def _connected_to(port: int) -> int:
         with suppress(OSError), socket.socket(fileno=os.dup(int(path.name))) as one:
             found += one.getpeername()[1:2] == (port,)
     return found
+
+
+async def test_a_proxys_password_is_in_no_message(server: Server) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    listening = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    proxy = f"http://me:hunter2@127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    async with server.session(proxy=Hidden(proxy)) as session:
+        for asking in (
+            session.request("POST", "/x", body={}),
+            session.date(),
+            session.websocket("/x", (), ["v5.channel.k8s.io"]),
+        ):
+            with pytest.raises(errors.APIConnectionError, match="407") as caught:
+                await asking
+            assert "hunter2" not in str(caught.value)
+    listening.close()
