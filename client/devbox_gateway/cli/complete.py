@@ -3,7 +3,8 @@
 Goes in: what is typed so far. Comes out: candidates; nothing, where the cluster does not answer within a moment: a person waits for it.
 """
 
-from collections.abc import Callable, Coroutine
+import shlex
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -22,6 +23,11 @@ def _options(ctx: click.Context) -> Options:
     return ctx.find_object(Options) or Options()
 
 
+def _offered(names: Iterable[str], incomplete: str) -> list[str]:
+    """(A shell puts them into the line as they are: one that it would read otherwise, or run, is not offered.)"""
+    return [name for name in sorted(names) if name.startswith(incomplete) and shlex.quote(name) == name]
+
+
 def _names(ask: "Callable[[AsyncDevboxGateway], Coroutine[Any, Any, list[str]]]") -> Completion:
     def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
         import asyncio  # noqa: PLC0415 (not for --help)
@@ -38,7 +44,7 @@ def _names(ask: "Callable[[AsyncDevboxGateway], Coroutine[Any, Any, list[str]]]"
                 return await within(SECONDS, ask(client))
 
         try:
-            return [name for name in sorted(asyncio.run(asked())) if name.startswith(incomplete) and name.isprintable()]
+            return _offered(asyncio.run(asked()), incomplete)
         except Exception:
             return []
 
@@ -78,6 +84,6 @@ def contexts(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[st
 
     try:
         paths = kubeconfig.find(_options(ctx).kubeconfig, os.environ, Path.home())
-        return [name for name in sorted(kubeconfig.contexts(paths)) if name.startswith(incomplete)]
+        return _offered(kubeconfig.contexts(paths), incomplete)
     except Exception:
         return []

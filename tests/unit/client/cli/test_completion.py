@@ -112,3 +112,11 @@ def test_kubectl_itself(server: Standin, tmp_path: Path) -> None:
 def test_what_is_no_shell() -> None:
     assert cli("completion", "tcsh").returncode == 2
     assert cli("completion").returncode == 2
+
+
+def test_what_a_shell_would_run_is_not_offered(tmp_path: Path) -> None:
+    """A kubeconfig may be somebody else's, and the shell puts names into the line as they are."""
+    names = ["$(touch x)", "`x`", "a b", "a;b", "a\\nb", "it's", "team-a@cluster/x:1"]
+    listed = ", ".join(f'{{name: "{name}", context: {{cluster: c}}}}' for name in names)
+    (path := tmp_path / "config").write_text(f"{{contexts: [{listed}]}}")
+    assert offered("ls", "--context", "", KUBECONFIG=str(path)) == ["team-a@cluster/x:1", ":4"]
