@@ -268,6 +268,22 @@ async def account(api: KubeApi, plane: ControlPlane, namespace: str, role: str, 
     return path
 
 
+async def test_what_a_gateway_config_names_is_granted_by_its_owner_alone(release: Release) -> None:
+    """Its author may well have no right to any Secret; whoever uses it has not said which of his own goes where."""
+    async with at_work(release) as (_, client):
+        await client.secrets.create(name="database", value="for something else")
+        await client.gateway_configs.create(**{**ANTHROPIC, "endpoint": "https://evil.example", "credential": "database"})
+        gateways = {"ANTHROPIC": {"gateway": "anthropic-gateway"}}
+        making = client.devboxes.create_async(name="box", image=IMAGE, gateways=gateways)
+        assert (await refused(PermissionDeniedError, making)).endswith("secret grant database evil.example")
+        database = client.secrets.from_name("database")
+        assert (await database.get_info()).allowed_hosts == ()
+        assert await client.devboxes.list() == []
+        await database.grant(["evil.example"])
+        made = await client.devboxes.create_async(name="box", image=IMAGE, gateways=gateways)
+        assert "secretRef" not in made._spec["gateways"][0]
+
+
 async def test_who_may_do_what(release: Release, tmp_path: Path) -> None:
     async with at_work(release) as (made, admin):
         gateway = await admin.gateway_configs.create(**ANTHROPIC)

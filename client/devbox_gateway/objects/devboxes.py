@@ -129,8 +129,8 @@ class AsyncDevboxes:
         for variable, choice in gateways.items():
             config = await self._get(GATEWAY_CONFIG, choice["gateway"], f"gateways.{variable}.gateway")
             namespace = config["metadata"]["namespace"]
-            secret = None
-            if choice.get("secret") is not None:
+            secret, named = None, choice.get("secret") is not None
+            if named:
                 secret = await self._get(SECRET, choice["secret"], f"gateways.{variable}.secret")
                 if secret["metadata"]["namespace"] != home:
                     raise InvalidError(
@@ -141,15 +141,14 @@ class AsyncDevboxes:
                     secret = await self._default(default)
             elif secret is None:
                 raise InvalidError(f"gateways.{variable}.secret", "name a secret: this gateway config has none of its own")
-            if secret is not None and (patch := grants.grant_for(secret, config)) is not None:
+            if secret is not None and (patch := grants.grant_for(secret, config, named=named)) is not None:
                 patches[SECRET.path(home, secret["metadata"]["name"])] = patch
-            own = choice.get("secret") is not None
             bindings.append(
                 devbox_spec.Binding(
                     variable,
                     config["metadata"]["name"],
                     None if namespace == home else namespace,
-                    secret["metadata"]["name"] if secret is not None and own else None,
+                    secret["metadata"]["name"] if secret is not None and named else None,
                 )
             )
         return bindings, list(patches.items())
@@ -181,7 +180,7 @@ class AsyncDevboxes:
         return found, list(patches.items())
 
     async def _default(self, name: str) -> Object | None:
-        """The Secret of a gateway config, if it is one that this client made and may read."""
+        """The Secret of a gateway config, if it is one that this client made and may read, and that nobody has granted yet."""
         try:
             secret = await self._cluster.session.request("GET", SECRET.path(self._cluster.namespace, name))
         except DevboxGatewayError:

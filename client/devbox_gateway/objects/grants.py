@@ -2,7 +2,8 @@
 
 Goes in: a Secret as it is, and the GatewayConfig that a devbox is to use it with. Comes out: the JSON patch that says so, nothing where
 it is said already, or the refusal. Pure. The rules are narrow, since whoever may say it decides where a credential goes: it is said once,
-for a Secret that this client made, and a grant towards a gateway config of the same namespace alone; it is never extended.
+for a Secret that this client made and that the call names, and a grant towards a gateway config of the same namespace alone; it is never
+extended.
 """
 
 import shlex
@@ -41,8 +42,11 @@ def _said(metadata: Object, where: str, name: str, value: str) -> list[dict[str,
     ]
 
 
-def grant_for(secret: Object, config: Object) -> list[dict[str, Any]] | None:
-    """A JSON patch, or None: granted already. Raises PermissionDeniedError, with the line that its owner runs."""
+def grant_for(secret: Object, config: Object, *, named: bool) -> list[dict[str, Any]] | None:
+    """A JSON patch, or None: granted already. Raises PermissionDeniedError, with the line that its owner runs.
+
+    named: beside the config. (Which Secret a config brings, and to which host, is its author's choice: who uses it has said no word of it.)
+    """
     metadata = secret["metadata"]
     host = urlsplit(config["spec"]["endpoint"]).hostname or ""
     noted = (metadata.get("annotations") or {}).get(ALLOWED_HOSTS)
@@ -53,7 +57,7 @@ def grant_for(secret: Object, config: Object) -> list[dict[str, Any]] | None:
             f"Secret {metadata['namespace']}/{metadata['name']} is one that agents may read (label {MOUNTABLE}), so it is no key that a "
             "gateway could keep from them; store the key as a secret of its own"
         )
-    if noted is None and is_own(secret) and metadata["namespace"] == config["metadata"]["namespace"]:
+    if named and noted is None and is_own(secret) and metadata["namespace"] == config["metadata"]["namespace"]:
         return _said(metadata, "annotations", ALLOWED_HOSTS, host)
     line = ["kubectl", "devbox", "-n", metadata["namespace"], "secret", "grant", metadata["name"], host]
     raise PermissionDeniedError(

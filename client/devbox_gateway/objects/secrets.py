@@ -123,7 +123,7 @@ class AsyncSecrets:
         """Store one. The same name with the same value again gives the one there is; with another, ConflictError.
 
         allowed_hosts: towards which hosts it may be used, e.g. ["api.anthropic.com"]; where they are not given, the first
-        `devboxes.create` that uses it grants it to that gateway config's host. mountable: agents may read it; the first
+        `devboxes.create` that names it beside a gateway config grants it to that one's host. mountable: agents may read it; the first
         `devboxes.create` that names it in `secrets` makes it so, too. One that has a grant never is.
         """
         if mountable and allowed_hosts is not None:

@@ -29,36 +29,38 @@ def config(endpoint: str = "https://api.example.com/v1", namespace: str = "team-
 
 
 def test_once_for_a_secret_of_the_clients_own() -> None:
-    assert grant_for(secret(), config()) == [
+    assert grant_for(secret(), config(), named=True) == [
         {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
         {"op": "add", "path": "/metadata/annotations", "value": {}},
         {"op": "add", "path": "/metadata/annotations/devbox-gateway.io~1allowed-hosts", "value": "api.example.com"},
     ]
-    assert grant_for(secret(other="x"), config()) == [
+    assert grant_for(secret(other="x"), config(), named=True) == [
         {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
         {"op": "add", "path": "/metadata/annotations/devbox-gateway.io~1allowed-hosts", "value": "api.example.com"},
     ]
 
 
+@pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("granted", ["api.example.com", "*.example.com", "other.com, API.example.com"])
-def test_not_where_it_is_granted(granted: str) -> None:
-    assert grant_for(secret(granted), config()) is None
-    assert grant_for(secret(granted, own=False), config(namespace="other")) is None
+def test_not_where_it_is_granted(granted: str, named: bool) -> None:
+    assert grant_for(secret(granted), config(), named=named) is None
+    assert grant_for(secret(granted, own=False), config(namespace="other"), named=named) is None
 
 
 @pytest.mark.parametrize(
-    ("which", "where"),
+    ("which", "where", "named"),
     [
-        (secret("other.com"), config()),
-        (secret(""), config()),
-        (secret(own=False), config()),
-        (secret(), config(namespace="other")),
+        (secret("other.com"), config(), True),
+        (secret(""), config(), True),
+        (secret(own=False), config(), True),
+        (secret(), config(namespace="other"), True),
+        (secret(), config(), False),
     ],
-    ids=["granted to another host", "granted to none", "somebody else's", "a gateway config of another namespace"],
+    ids=["granted to another host", "granted to none", "somebody else's", "a gateway config of another namespace", "not named"],
 )
-def test_otherwise_its_owner_does_it(which: dict[str, Any], where: dict[str, Any]) -> None:
+def test_otherwise_its_owner_does_it(which: dict[str, Any], where: dict[str, Any], named: bool) -> None:
     with pytest.raises(PermissionDeniedError) as caught:
-        grant_for(which, where)
+        grant_for(which, where, named=named)
     line = shlex.split(str(caught.value).partition("its owner runs: ")[2])
     assert line == ["kubectl", "devbox", "-n", "team-a", "secret", "grant", "key", "api.example.com"]
 
@@ -99,7 +101,7 @@ def test_what_agents_may_read_is_granted_to_nobody() -> None:
     which = secret()
     which["metadata"]["labels"][MOUNTABLE] = "true"
     with pytest.raises(PermissionDeniedError, match="a secret of its own"):
-        grant_for(which, config())
+        grant_for(which, config(), named=True)
     granted = secret("api.example.com")
     granted["metadata"]["labels"][MOUNTABLE] = "true"
-    assert grant_for(granted, config()) is None, "what counts is the grant: no devbox is given it"
+    assert grant_for(granted, config(), named=True) is None, "what counts is the grant: no devbox is given it"

@@ -42,7 +42,12 @@ def _fields(*, required: bool) -> Callable[[F], F]:
         click.option("--endpoint", metavar="URL", required=required, help="The API's address."),
         click.option("--auth", metavar="HOW", required=required, help=f"How its credential goes in: {AUTH}."),
         click.option("--prefix", metavar="TEXT", help="Before the credential, in a header."),
-        click.option("--secret", metavar="NAME", help="For devboxes that bring none.", shell_complete=complete.secrets),
+        click.option(
+            "--secret",
+            metavar="NAME",
+            help="For devboxes that bring none; it must be granted.",
+            shell_complete=complete.secrets,
+        ),
         click.option(
             "--open-to", metavar="WHOM", help="Whose devboxes may use it: same (namespace), all, or namespaces' LABEL=VALUE."
         ),

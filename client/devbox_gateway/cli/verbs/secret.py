@@ -48,7 +48,7 @@ async def ls(here: Here) -> None:
 async def create(here: Here, name: str, hosts: Sequence[str], mountable: bool, from_file: str | None) -> None:
     """Store one.
 
-    Without --host, the first devbox that uses it grants it to its gateway config's host.
+    Without --host, the first devbox that is made with --gateway NAME=CONFIG:SECRET grants it to that gateway config's host.
     """
     value = values.read(from_file, f"Value of {name!r}")
     made = await here.client.secrets.create(name=name, value=value, allowed_hosts=list(hosts) or None, mountable=mountable)
