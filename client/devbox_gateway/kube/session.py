@@ -137,9 +137,8 @@ class Session:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One response, its head read. Credentials that are not accepted are renewed once."""
         for renew in (False, True):
-            arguments = await self._arguments(headers, renew)
             async with self._open().request(
-                method, self.access.url + path, params=_pairs(query), **arguments, **how
+                method, self.access.url + path, params=_pairs(query), **(await self._arguments(headers, renew)), **how
             ) as response:
                 if response.status != 401 or renew:
                     yield response
@@ -147,7 +146,7 @@ class Session:
                 await response.read()
 
     async def _arguments(self, headers: Mapping[str, str], renew: bool) -> dict[str, Any]:
-        """What every request to the API server carries."""
+        """What every request to the API server carries. (Nobody keeps it in a variable: programs that report errors send those along.)"""
         credentials = await self.access.source.get(renew)
         if self._tls is None or self._tls[0] != credentials:
             self._tls = (credentials, self.access.tls(credentials))
@@ -213,7 +212,6 @@ class Session:
     async def websocket(self, path: str, query: Query, protocols: Sequence[str]) -> "aiohttp.ClientWebSocketResponse[Any]":
         """Open; the caller closes it. Raises as `request`."""
         for renew in (False, True):
-            arguments = await self._arguments({}, renew)
             try:
                 socket: aiohttp.ClientWebSocketResponse[Any] = await self._open().ws_connect(
                     self.access.url + path,
@@ -221,9 +219,11 @@ class Session:
                     protocols=protocols,
                     autoping=False,
                     max_msg_size=0,
-                    **arguments,
+                    **(await self._arguments({}, renew)),
                 )
                 return socket
+            except DevboxGatewayError:
+                raise  # (some are OSErrors, too)
             except aiohttp.WSServerHandshakeError as error:
                 if error.status != 401 or renew:
                     raise await self._why(path, query, error.status) from None

@@ -43,6 +43,8 @@ class Resource:
     """One object. Its fields are attributes once it was read: by create, list or get_info()."""
 
     kind: ClassVar[Kind]
+    accept: ClassVar[str] = "application/json"
+    """What the API server is asked for."""
 
     def __init__(self, cluster: Cluster, where: Reference, seen: Object | None = None) -> None:
         self._cluster, self._reference, self._object = cluster, where, seen
@@ -83,7 +85,7 @@ class Resource:
         return self.kind.path(self._reference.namespace, self._reference.name)
 
     async def _read(self) -> Object:
-        self._object = await self._cluster.session.request("GET", self._path)
+        self._object = await self._cluster.session.request("GET", self._path, accept=self.accept)
         check_name(self.kind, self._object, self._reference)
         return self._object
 

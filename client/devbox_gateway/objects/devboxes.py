@@ -27,7 +27,7 @@ from devbox_gateway.polling import seconds_of
 from . import devbox_spec, grants, network_policies
 from .base import STRICT, Cluster, HasId, given_name, manifest, where_of, where_seen
 from .devbox import METADATA, AsyncDevbox
-from .secrets import ALLOWED_HOSTS, is_own
+from .secrets import ALLOWED_HOSTS, AsyncSecret, is_own, without_value
 from .waiting import WAIT_SECONDS, Callback
 
 TRIES: Final = 3
@@ -182,7 +182,7 @@ class AsyncDevboxes:
     async def _default(self, name: str) -> Object | None:
         """The Secret of a gateway config, if it is one that this client made and may read, and that nobody has granted yet."""
         try:
-            secret = await self._cluster.session.request("GET", SECRET.path(self._cluster.namespace, name))
+            secret = await self._seen(SECRET, Reference(self._cluster.namespace, name))
         except DevboxGatewayError:
             return None
         return secret if is_own(secret) and ALLOWED_HOSTS not in (secret["metadata"].get("annotations") or {}) else None
@@ -190,7 +190,7 @@ class AsyncDevboxes:
     async def _get(self, kind: Kind, target: Any, field: str) -> Object:
         where = where_of(kind, target, self._cluster.namespace)
         try:
-            seen = await self._cluster.session.request("GET", kind.path(where.namespace, where.name))
+            seen = await self._seen(kind, where)
         except NotFoundError:
             raise NotFoundError(
                 f"{field}: there is no {kind.what} {where.given or where.name!r} in namespace {where.namespace}"
@@ -198,6 +198,13 @@ class AsyncDevboxes:
         if where.given and given_name(seen) != where.given:
             raise NotFoundError(f"{field}: there is no {kind.what} {where.given!r} in namespace {where.namespace}")
         return seen
+
+    async def _seen(self, kind: Kind, where: Reference) -> Object:
+        """An object; of a Secret all but its value, which nobody here needs, and which an error would carry along."""
+        path = kind.path(where.namespace, where.name)
+        if kind is SECRET:
+            return without_value(await self._cluster.session.request("GET", path, accept=AsyncSecret.accept))
+        return await self._cluster.session.request("GET", path)
 
     async def _policy(self, given: Any) -> str | None:
         """The network policy that it refers to: the one given, else the namespace's default, if there is one."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final
 
 from devbox_api.judge.hosts import is_pattern, parse_grant
 from devbox_gateway.errors import ConflictError, InvalidError, NotFoundError
-from devbox_gateway.kube.session import Object
+from devbox_gateway.kube.session import METADATA, Object
 from devbox_gateway.naming import SECRET, Kind
 
 from .base import (
@@ -56,6 +56,7 @@ class AsyncSecret(Resource):
     """One secret, without its value."""
 
     kind: ClassVar[Kind] = SECRET
+    accept: ClassVar[str] = METADATA
 
     @property
     def allowed_hosts(self) -> list[str]:
@@ -215,10 +216,9 @@ def is_own(seen: Object) -> bool:
 def without_value(seen: Object) -> Object:
     """Of a Secret, all but what is secret (kubectl's copy of what was applied is, too)."""
     metadata = {key: value for key, value in seen["metadata"].items() if key != "managedFields"}
-    noted = {
-        key: value for key, value in (metadata.get("annotations") or {}).items() if "last-applied-configuration" not in key
-    }
-    return {"metadata": {**metadata, "annotations": noted}, "type": seen.get("type")}
+    if noted := metadata.get("annotations"):
+        metadata["annotations"] = {key: value for key, value in noted.items() if "last-applied-configuration" not in key}
+    return {"metadata": metadata, **({"type": seen["type"]} if "type" in seen else {})}
 
 
 def _encoded(value: object) -> str:

@@ -399,3 +399,36 @@ async def test_a_proxys_password_is_in_no_message(server: Server) -> None:
                 await asking
             assert "hunter2" not in str(caught.value)
     listening.close()
+
+
+def carried(error: BaseException) -> str:
+    """All variables on the way to an error, as programs that report errors send them along."""
+    frames, here = [], error.__traceback__
+    while here is not None:
+        frames.append(
+            {name: value for name, value in here.tb_frame.f_locals.items() if name not in ("server", "made", "proxy")}
+        )
+        here = here.tb_next
+    return repr(frames[1:])
+
+
+async def test_no_error_carries_who_we_are(server: Server) -> None:
+    server.answers = [json({**STATUS, "message": "no"}, 403)]
+
+    async def logs(session: Session) -> None:
+        async for _ in session.pieces("/x", ()):
+            pass
+
+    askings: list[Callable[[Session], Any]] = [
+        lambda session: session.request("GET", "/x"), logs, lambda session: session.date(),
+        lambda session: session.websocket("/x", (), ["v5.channel.k8s.io"])
+    ]  # fmt: skip
+    async with connect_proxy() as (proxy, _):
+        for asking in askings:
+            async with server.session(proxy=Hidden(proxy), source=Static({"token": "hunter2"})) as session:
+                with pytest.raises(errors.DevboxGatewayError) as caught:
+                    await asking(session)
+                said = carried(caught.value)
+                assert "/x" in said or "/version" in said
+                assert "hunter2" not in said
+                assert "me:pass" not in said
