@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from aiohttp import web
+from tests.support.tls_site import tls_site
 
 from devbox_cluster import pki
 from devbox_gateway.errors import AuthenticationError
@@ -216,14 +217,8 @@ async def provider(folder: Path, answers: dict[str, Any]) -> AsyncIterator[tuple
     app.add_routes([web.get("/.well-known/openid-configuration", discover), web.post("/token", token)])
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(folder / "apiserver.crt", folder / "apiserver.key")
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
-    await site.start()
-    try:
-        yield f"https://127.0.0.1:{runner.addresses[0][1]}", asked
-    finally:
-        await runner.cleanup()
+    async with tls_site(web.AppRunner(app), "127.0.0.1", tls) as port:
+        yield f"https://127.0.0.1:{port}", asked
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from tests.support.tls_site import tls_site
 
 from devbox_cluster import pki
 from devbox_gateway import errors
@@ -70,12 +71,9 @@ async def server(authority: Path) -> AsyncIterator[Server]:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority / "ca.crt"))
     tls.verify_mode = ssl.CERT_OPTIONAL
     tls.load_cert_chain(authority / "apiserver.crt", authority / "apiserver.key")
-    runner = web.AppRunner(app, shutdown_timeout=1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
-    made.url = f"https://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
+    async with tls_site(web.AppRunner(app, shutdown_timeout=1), "127.0.0.1", tls) as port:
+        made.url = f"https://127.0.0.1:{port}"
+        yield made
 
 
 def json(content: Any = None, status: int = 200, **headers: str) -> Handler:
