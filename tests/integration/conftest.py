@@ -102,7 +102,7 @@ def release(cluster: Kubectl, image_references: dict[str, str], upstream: Upstre
         values = apis_service.values(upstream, apis_service.apply(cluster), running_registries.address(cluster))
         values["clusterCIDRs"] = [OWN_RANGE]
         values["devboxes"]["defaultImage"] = image_references["devbox"]
-        values["egress"] |= {"trustedPolicies": [OPENS], "enforcementSeconds": 5, "permittedCIDRs": list(PERMITTED)}
+        values["egress"] |= {"trustedPolicies": [OPENS], "enforcementSeconds": 15, "permittedCIDRs": list(PERMITTED)}
         staging.install(cluster, image_references["devbox-gateway"], values)
 
 
