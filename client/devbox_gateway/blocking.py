@@ -5,7 +5,6 @@ work is done on an event loop in a thread of the client's own, so that it can be
 """
 
 import os
-import weakref
 from types import TracebackType
 from typing import Any
 
@@ -14,7 +13,7 @@ from devbox_gateway.exec.commands import AsyncCommands
 from devbox_gateway.exec.executions import AsyncExecution
 from devbox_gateway.exec.files import AsyncFiles
 from devbox_gateway.exec.output import AsyncExecutionResult
-from devbox_gateway.loops import A, Blocking, Loop, call, find, listed, made, made_same
+from devbox_gateway.loops import A, Blocking, Loop, call, find, known, listed, made, made_same
 from devbox_gateway.objects.devbox import AsyncDevbox
 from devbox_gateway.objects.devboxes import AsyncDevboxes
 from devbox_gateway.objects.gateway_configs import AsyncGatewayConfig, AsyncGatewayConfigs, AuthMechanism
@@ -169,8 +168,8 @@ class ExecutionResult(Blocking[AsyncExecutionResult]):
         """Of one in the background."""
         return self._wrapped.execution_id
 
-    stdout = call(AsyncExecutionResult.stdout)
-    stderr = call(AsyncExecutionResult.stderr)
+    stdout = known(AsyncExecutionResult.stdout)
+    stderr = known(AsyncExecutionResult.stderr)
 
 
 class Execution(Blocking[AsyncExecution]):
@@ -271,15 +270,15 @@ class Api:
 
 
 class DevboxGateway:
-    """A cluster with devbox-gateway in it, as `AsyncDevboxGateway` is one. `with`, or `close()`, ends its connections and its thread."""
+    """A cluster with devbox-gateway in it, as `AsyncDevboxGateway` is one. `with`, or `close()`, ends its connections and its thread;
+    so does the end of the last object that came from it."""
 
     def __init__(
         self, *, namespace: str | None = None, context: str | None = None, kubeconfig: str | os.PathLike[str] | None = None
     ) -> None:
         """As there."""
         client = AsyncDevboxGateway(namespace=namespace, context=context, kubeconfig=kubeconfig)
-        self._client, self._loop = client, Loop()
-        self._end = weakref.finalize(self, _end, self._loop, client)
+        self._client, self._loop = client, Loop(client.close)
         self.namespace = client.namespace
         self.gateway_configs = self.gateway_config = GatewayConfigs(self._loop, client.gateway_configs)
         self.secrets = self.secret = Secrets(self._loop, client.secrets)
@@ -288,8 +287,8 @@ class DevboxGateway:
         self.api = Api(self._loop, client.api)
 
     def close(self) -> None:
-        """End its connections, and its thread."""
-        self._end()
+        """End its connections, and its thread. What is under way in other threads is given up."""
+        self._loop.end()
 
     def __enter__(self) -> "DevboxGateway":
         return self
@@ -299,8 +298,3 @@ class DevboxGateway:
 
     def __repr__(self) -> str:
         return repr(self._client).removeprefix("Async")
-
-
-def _end(loop: Loop, client: AsyncDevboxGateway) -> None:
-    loop.run(client.close())
-    loop.end()

@@ -40,6 +40,7 @@ MOST_PAUSE: Final = 10.0
 END_SECONDS: Final = 5.0
 """For connections to be closed in, once nothing comes on them any more."""
 PAGE: Final = 500
+CLOSED: Final = "this client is closed: make another one"
 _USER: Final = re.compile(r"(?<=://)[^/?#\s]*@")
 """Name and password within a URL."""
 
@@ -51,11 +52,13 @@ class Session:
         self.access = access
         self._agent = user_agent
         self._http: aiohttp.ClientSession | None = None
+        self._closed = False
         self._tls: tuple[Credentials, ssl.SSLContext | None] | None = None
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     async def close(self) -> None:
-        """End what is open. When this returns, no connection is left, whatever the other side does."""
+        """End what is open. When this returns, no connection is left, whatever the other side does; and none is opened."""
+        self._closed = True
         if self._http is not None:
             await self._http.close()
             self._http = None
@@ -161,6 +164,8 @@ class Session:
         }
 
     def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise DevboxGatewayError(CLOSED)
         if self._http is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
             self._http = aiohttp.ClientSession(
