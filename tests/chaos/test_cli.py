@@ -16,6 +16,8 @@ import yaml
 from tests.support.control_plane import control_plane
 from tests.support.release import Release, write_kubeconfig
 
+from devbox_gateway import AsyncDevboxGateway
+
 from .operator.stage import Stage, stage
 from .test_client import account
 
@@ -27,7 +29,7 @@ class Cli:
     """For one kubeconfig and namespace."""
 
     def __init__(self, kubeconfig: Path, namespace: str) -> None:
-        self.namespace, self._kubeconfig = namespace, kubeconfig
+        self.namespace, self.kubeconfig = namespace, kubeconfig
 
     async def __call__(self, *words: str, stdin: str = "", code: int = 0) -> str:
         """stdout, or, of what fails, stderr."""
@@ -44,7 +46,7 @@ class Cli:
         return await process.wait()
 
     def _line(self, words: tuple[str, ...]) -> list[str]:
-        where = ["--kubeconfig", str(self._kubeconfig), "-n", self.namespace]
+        where = ["--kubeconfig", str(self.kubeconfig), "-n", self.namespace]
         return [sys.executable, "-m", "devbox_gateway.cli", *where, *words]
 
     async def both(self, *words: str, stdin: str = "", code: int | None = 0) -> tuple[str, str]:
@@ -91,13 +93,13 @@ async def test_devboxes(at_work: tuple[Stage, Cli]) -> None:
     assert made["spec"]["env"] == [{"name": "A", "value": "b=c"}]
     assert "managedFields" not in made["metadata"]
     assert yaml.safe_load(await cli("get", "agent", "-o", "yaml"))["metadata"]["uid"] == made["metadata"]["uid"]
-    assert (await cli("create", "Agent 2", "--image", IMAGE, "--no-wait", "-o", "name")).startswith("devbox.devbox-gateway.io/")
+    assert "CALLED" not in await cli("ls")
+    assert "CALLED" in await cli("ls", "-o", "wide")
+    assert await cli("create", "agent-2", "--image", IMAGE, "--no-wait", "-o", "name") == "devbox.devbox-gateway.io/agent-2\n"
     listed = await cli("ls")
     assert listed.split()[:5] == ["NAME", "STATUS", "REASON", "GATEWAYS", "AGE"]
     assert len(listed.splitlines()) == 3
-    assert "Agent 2" in await cli("ls", "-o", "wide")
     assert len(json.loads(await cli("ls", "-o", "json"))["items"]) == 2
-    assert (await cli("get", "Agent 2", "-o", "name")).startswith("devbox.devbox-gateway.io/agent-2-")
     text = await cli("wait", "agent", "--timeout", "1", code=5)
     assert "was not ready within 1 s" in text
     assert "CONDITION" in await cli("get", "agent")
@@ -124,12 +126,41 @@ async def test_what_is_interrupted_leaves_nothing(at_work: tuple[Stage, Cli]) ->
         assert await cli("ls", "-o", "name") == ""
 
 
-async def test_two_of_a_name_are_not_deleted_by_it(at_work: tuple[Stage, Cli]) -> None:
+async def test_a_name_is_one_devbox_s(at_work: tuple[Stage, Cli]) -> None:
+    """What is made again is refused, and what is deleted again deletes no neighbour."""
     _, cli = at_work
-    for _ in range(2):
-        await cli("create", "My agent", "--image", IMAGE, "--no-wait")
-    assert "2 devboxes are called 'My agent'" in await cli("rm", "My agent", code=2)
-    assert len((await cli("ls", "-o", "name")).split()) == 2
+    await cli("create", "same", "--image", IMAGE, "--no-wait")
+    text = await cli("create", "same", "--image", IMAGE, "--no-wait", code=7)
+    assert f"devbox 'same' exists in namespace {cli.namespace}; delete it first" in text
+    assert "exists in namespace" in await cli("run", "--name", "same", "--image", IMAGE, "--", "true", code=125)
+    for name in ("My agent", "agent-", "1agent", "a.b", "x" * 53):
+        assert "can be no devbox's name" in await cli("create", name, "--image", IMAGE, "--no-wait", code=2), name
+    assert "write e.g. my-agent" in await cli("run", "--name", "My agent", "--image", IMAGE, "--", "true", code=125)
+    assert "write e.g. my-agent" in await cli("init", "--api", "openai", "--devbox", "My agent", stdin="sk", code=2)
+    # The Python client's names are for people, and several devboxes may have one.
+    async with AsyncDevboxGateway(kubeconfig=cli.kubeconfig, namespace=cli.namespace) as client:
+        neighbour = await client.devboxes.create_async(name="same", image=IMAGE)
+        other = await client.devboxes.create_async(name="My agent", image=IMAGE)
+    name, mine = neighbour.id.removeprefix("dbx_"), other.id.removeprefix("dbx_")
+    assert "CALLED" in await cli("ls")
+    await cli("rm", "same")
+    for words in (("rm", "same"), ("get", "same"), ("wait", "same"), ("restart", "same")):
+        assert f"there is no devbox 'same' in namespace {cli.namespace}; called so is {name}: write that" in await cli(
+            *words, code=3
+        )
+    assert await cli("rm", "same", "--ignore-not-found") == ""
+    assert await cli("wait", "same", "--for", "deleted", "--timeout", "1") == ""
+    assert f"called so is {mine}" in await cli("rm", "My agent", code=3)
+    assert {f"devbox.devbox-gateway.io/{one}" for one in (name, mine)} == set((await cli("ls", "-o", "name")).split())
+
+
+async def test_a_devbox_that_is_not_made_is_granted_nothing(at_work: tuple[Stage, Cli]) -> None:
+    _, cli = at_work
+    await cli("create", "same", "--image", IMAGE, "--no-wait")
+    await cli("gateway", "create", "openai", "--endpoint", "https://api.openai.com", "--auth", "bearer")
+    await cli("secret", "create", "key", stdin="sk-given")
+    await cli("create", "same", "--image", IMAGE, "--gateway", "OPENAI=openai:key", "--no-wait", code=7)
+    assert "api.openai.com" not in await cli("secret", "ls")
 
 
 async def test_what_devboxes_use(at_work: tuple[Stage, Cli]) -> None:
@@ -245,7 +276,7 @@ BAD: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("no gateway config 'anthropic'", ("create", "x", "--image", IMAGE, "--gateway", "ANTHROPIC"), 3),
     ("no gateway config 'c' in namespace other", ("create", "x", "--image", IMAGE, "--gateway", "A=other/c"), 3),
     ("no network policy 'nope'", ("create", "x", "--image", IMAGE, "--policy", "nope"), 3),
-    ("printable", ("create", "\x1b[31m", "--image", IMAGE), 2),
+    ("can be no devbox's name", ("create", "\x1b[31m", "--image", IMAGE), 2),
     ("printable", ("get", "\x1b[31m"), 2),
     ("no devbox", ("get", "nope"), 3),
     ("no devbox", ("get", "Nope nope"), 3),

@@ -1,20 +1,39 @@
-"""Which devbox a person means: an id, an object's name, or the name that somebody gave it."""
+"""Which devbox a person means: the one of that object name or id.
+
+What somebody called one (the Python client's `name`) names none here: several devboxes may be called so, and one that is gone would leave
+its place to a neighbour. It is told which ones are.
+"""
 
 from collections.abc import Sequence
 
 from devbox_gateway.client import AsyncDevboxGateway
 from devbox_gateway.errors import InvalidError, NotFoundError
-from devbox_gateway.naming import DEVBOX, devbox_name
+from devbox_gateway.naming import DEVBOX, devbox_name, slug
 from devbox_gateway.objects.devbox import AsyncDevbox
 
 from .output import without_prefix
+from .plain import cell
+
+
+def new_name(option: str, text: str) -> str:
+    """The name of a devbox that is to be made: its object has that very one. Raises InvalidError, which says what to write instead."""
+    if devbox_name(text) is not None:
+        return text
+    stem = slug(text)
+    if stem and not stem[0].isalpha():
+        stem = f"devbox-{stem}"
+    raise InvalidError(
+        option,
+        f"{cell(text)!r} can be no devbox's name: lower-case letters, digits and '-', at most 52, a letter first, no '-' last; "
+        f"write e.g. {stem or 'agent'}",
+    )
 
 
 async def devbox(client: AsyncDevboxGateway, text: str) -> AsyncDevbox:
-    """The one of that id or object name, else the one that a person called so. Raises NotFoundError; InvalidError where it is several."""
+    """The one of that object name or id. Raises NotFoundError, which says what is called so; InvalidError for what is neither."""
     name = without_prefix(text)
+    found = client.devboxes.from_id(name)  # (it refuses what is no name, and ids of other kinds)
     if name.startswith(DEVBOX.prefix) or devbox_name(name) is not None:
-        found = client.devboxes.from_id(name)
         try:
             await found.get_info()
         except NotFoundError as error:
@@ -22,15 +41,9 @@ async def devbox(client: AsyncDevboxGateway, text: str) -> AsyncDevbox:
                 raise
         else:
             return found
-    else:
-        client.devboxes.from_id(name)  # (it refuses what is no name)
-    called = [found for found in await client.devboxes.list() if found.name == name]
-    if not called:
-        raise NotFoundError(f"there is no devbox {name!r} in namespace {client.namespace}")
-    if len(called) > 1:
-        ids = ", ".join(sorted(found._reference.name for found in called))
-        raise InvalidError("NAME", f"{len(called)} devboxes are called {name!r}; name one of {ids}")
-    return called[0]
+    called = sorted(found._reference.name for found in await client.devboxes.list() if found.name == name)
+    hint = f"; called so is {', '.join(called)}: write that" if called else ""
+    raise NotFoundError(f"there is no devbox {name!r} in namespace {client.namespace}{hint}")
 
 
 async def several(client: AsyncDevboxGateway, names: Sequence[str]) -> list[AsyncDevbox]:

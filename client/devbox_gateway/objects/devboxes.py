@@ -69,6 +69,7 @@ class AsyncDevboxes:
         /,
         *,
         name: str | None = None,
+        unique_name: bool = False,
         image: str | None = None,
         command: Sequence[str] | None = None,
         entrypoint: str | None = None,
@@ -86,13 +87,18 @@ class AsyncDevboxes:
     ) -> AsyncDevbox:
         """Make one, without waiting for it.
 
-        name: a label for people; devboxes may share one. image: the cluster's default unless given. entrypoint: a shell's line that the
+        name: a label for people; devboxes may share one. unique_name: the object has that very name, ConflictError where one has it
+        already. image: the cluster's default unless given. entrypoint: a shell's line that the
         devbox ends with; command: a program and its arguments; without both it stays, to be worked in by `cmd.exec`. gateways:
         {"ANTHROPIC": {"gateway": id, name or object, "secret": id, name or object}}. secrets: {"VARIABLE": id, name or object}, which the
         agent can read: what belongs to an API goes into gateways. spec: fields of the Devbox as docs/ has them.
         """
         if name is not None:
             check_text(DEVBOX, name)
+        if unique_name and devbox_name(name) is None:
+            raise InvalidError(
+                "name", "with unique_name, write at most 52 lower-case letters, digits and '-', beginning with a letter"
+            )
         devbox_spec.refuse_unknown(others)
         devbox_spec.check_variables(gateways or {})
         launch = dict(launch_parameters or {})
@@ -113,12 +119,12 @@ class AsyncDevboxes:
             more=spec or {},
         )
         notes = {} if metadata is None else {METADATA: json.dumps(dict(metadata))}
-        await self._dry_run(content, name, notes)
+        await self._dry_run(content, name, notes, unique=unique_name)
         for where, patch in (*patches, *more_patches):
             await self._cluster.session.request(
                 "PATCH", where, {"fieldManager": STRICT["fieldManager"]}, patch, kind=JSON_PATCH
             )
-        return await self._make(content, name, notes)
+        return await self._make(content, name, notes, unique=unique_name)
 
     async def _bind(
         self, gateways: Mapping[str, Mapping[str, Any]]
@@ -221,19 +227,22 @@ class AsyncDevboxes:
             return None
         return network_policies.DEFAULT
 
-    async def _dry_run(self, content: Object, name: str | None, notes: Mapping[str, str]) -> None:
+    async def _dry_run(self, content: Object, name: str | None, notes: Mapping[str, str], *, unique: bool) -> None:
         """Everything that the API server would refuse, before anything is made or granted."""
-        where = Reference(self._cluster.namespace, random_devbox_name(name), name or "")
+        chosen = devbox_name(name) if unique else None
+        where = Reference(self._cluster.namespace, chosen or random_devbox_name(name), name or "")
         try:
             await self._cluster.session.request(
                 "POST", DEVBOX.path(where.namespace), {**STRICT, "dryRun": "All"}, _manifest(where, content, notes)
             )
         except InvalidError as error:
             raise devbox_error(error) from None
+        except ConflictError:
+            raise _exists(where) from None
 
-    async def _make(self, content: Object, name: str | None, notes: Mapping[str, str]) -> AsyncDevbox:
-        """By its own name where that is free, else by a new one."""
-        names = [devbox_name(name), *(None for _ in range(TRIES))]
+    async def _make(self, content: Object, name: str | None, notes: Mapping[str, str], *, unique: bool) -> AsyncDevbox:
+        """By its own name where that is free, else by a new one, unless it is to be `unique`."""
+        names = [devbox_name(name), *(None for _ in range(0 if unique else TRIES))]
         for number, chosen in enumerate(names, 1):
             if chosen is None and number == 1:
                 continue
@@ -243,6 +252,8 @@ class AsyncDevboxes:
                     "POST", DEVBOX.path(where.namespace), STRICT, _manifest(where, content, notes)
                 )
             except ConflictError:
+                if unique:
+                    raise _exists(where) from None
                 if number == len(names):
                     raise
             else:
@@ -272,6 +283,12 @@ def _manifest(where: Reference, content: Object, notes: Mapping[str, str]) -> Ob
     if notes:
         made["metadata"].setdefault("annotations", {}).update(notes)
     return made
+
+
+def _exists(where: Reference) -> ConflictError:
+    return ConflictError(
+        f"devbox {where.name!r} exists in namespace {where.namespace}; delete it first, or choose another name", "name"
+    )
 
 
 def devbox_error(error: InvalidError) -> InvalidError:

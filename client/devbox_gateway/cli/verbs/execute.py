@@ -17,6 +17,7 @@ from devbox_gateway.cli.work import Here
 from devbox_gateway.errors import DevboxGatewayError, NotFoundError
 from devbox_gateway.exec import scripts
 from devbox_gateway.kube.timing import within
+from devbox_gateway.naming import random_devbox_name
 from devbox_gateway.objects.devbox import AsyncDevbox
 
 REMOVE_SECONDS: Final = 30.0
@@ -59,7 +60,7 @@ async def shell(here: Here, name: str) -> int:
 @verb(own_failure=OWN)
 @_COMMAND
 @devbox_options
-@click.option("--name", metavar="NAME", help="What it is called.")
+@click.option("--name", metavar="NAME", help="Its name; else run- and some letters.")
 @click.option("--stdin/--no-stdin", default=True, help="Hand stdin through.")
 @click.option("--tty/--no-tty", default=None, help="In a terminal; else where stdin and stdout are one.")
 async def run(  # noqa: PLR0917 (by name, from click)
@@ -80,10 +81,16 @@ async def run(  # noqa: PLR0917 (by name, from click)
     if tty and not terminal.possible():
         raise click.UsageError("--tty: stdin is no terminal")
     tty = stdin and (_terminal() if tty is None else tty)
+    name = lookup.new_name("--name", name) if name is not None else random_devbox_name("run")
     line = line_of(command, tty=tty)
     scripts.framed(line)  # (it refuses what is too long before anything is made)
     devbox = await here.client.devboxes.create(
-        **arguments(**given), name=name or "run", timeout=timeout, keep_on_failure=keep_on_failure, progress=progress(here)
+        **arguments(**given),
+        name=name,
+        unique_name=True,
+        timeout=timeout,
+        keep_on_failure=keep_on_failure,
+        progress=progress(here),
     )
     try:
         return await attach(here, devbox, line, stdin=stdin, tty=tty, end=False)

@@ -127,6 +127,7 @@ async def _make(here: Here, plan: Plan, value: str, made: list[str]) -> None:
     except NotFoundError:
         devbox = await client.devboxes.create(
             name=plan.devbox,
+            unique_name=True,
             image=plan.image,
             gateways={plan.api.variable: {"gateway": gateway, "secret": secret}},
             progress=progress(here),
@@ -147,11 +148,12 @@ def _asked(ask: bool, *, api: str | None, no_devbox: bool, hosts: Sequence[str],
     name = object_name(slug(api or urlsplit(known.endpoint).hostname or "") or "api")
     chosen = Api(given["endpoint"] or known.endpoint, given["auth"] or known.auth, given["variable"] or known.variable)
     auth_of(chosen.auth)
+    devbox = None if no_devbox else given["devbox"] or (_question("Name of the devbox", "agent") if ask else "agent")
     return Plan(
         name=name,
         api=chosen,
         secret=given["secret"] or f"{name}-key",
-        devbox=None if no_devbox else given["devbox"] or (_question("Name of the devbox", "agent") if ask else "agent"),
+        devbox=None if devbox is None else lookup.new_name("--devbox", devbox),
         image=given["image"]
         or ((_question("Its image (empty: the chart's default)", "") or None) if ask and not no_devbox else None),
         hosts=_policy(ask, given["policy"], hosts),

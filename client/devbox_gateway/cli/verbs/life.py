@@ -27,11 +27,12 @@ _NAMES: Final = click.argument("names", metavar="NAME...", nargs=-1, required=Tr
 async def create(
     here: Here, *, name: str, command: tuple[str, ...], timeout: float, keep_on_failure: bool, no_wait: bool, **given: Any
 ) -> None:
-    """Make a devbox, and wait until it is ready.
+    """Make a devbox, and wait until it is ready. Where one of that name is there, it is left as it is: exit code 7.
 
     After -- comes its command; without one it stays, to be worked in by exec and shell.
     """
-    what = {**arguments(**given), "name": name, "command": list(command) or None}
+    name = lookup.new_name("NAME", name)
+    what = {**arguments(**given), "name": name, "unique_name": True, "command": list(command) or None}
     if no_wait:
         made = await here.client.devboxes.create_async(**what)
     else:

@@ -1,5 +1,6 @@
 """`ls` and `get`: what is there."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import click
@@ -10,7 +11,7 @@ from devbox_gateway.cli.verb import verb
 from devbox_gateway.cli.work import Here
 from devbox_gateway.naming import DEVBOX
 from devbox_gateway.objects.base import given_name
-from devbox_gateway.objects.devbox import status_of
+from devbox_gateway.objects.devbox import AsyncDevbox, status_of
 from devbox_gateway.objects.waiting import conditions_of
 
 _COLOURS: Final = {"running": GOOD, "failure": BAD, "provisioning": MOVING, "initializing": MOVING}
@@ -20,13 +21,14 @@ def _ready(seen: Any) -> dict[str, Any]:
     return conditions_of(seen).get("Ready") or {}
 
 
+NAME: Final = Column("NAME", lambda seen: seen["metadata"]["name"])
+CALLED: Final = Column("CALLED", given_name)
+"""The Python client's `name`, which several may share."""
 COLUMNS: Final = (
-    Column("NAME", lambda seen: seen["metadata"]["name"]),
     Column("STATUS", status_of, colour=_COLOURS.get),
     Column("REASON", lambda seen: _ready(seen).get("reason")),
     Column("GATEWAYS", lambda seen: [gateway["name"] for gateway in seen["spec"].get("gateways") or []]),
     Column("AGE", lambda seen: age(seen["metadata"]["creationTimestamp"])),
-    Column("CALLED", given_name, wide=True),
     Column("POD", lambda seen: (seen.get("status") or {}).get("podName"), wide=True),
     Column("IMAGE", lambda seen: seen["spec"].get("image"), wide=True),
     Column("MESSAGE", lambda seen: _ready(seen).get("message"), wide=True),
@@ -43,11 +45,19 @@ CONDITIONS: Final = (
 )
 
 
+def columns_of(found: Sequence[AsyncDevbox], *, wide: bool) -> tuple[Column, ...]:
+    """What some are called is a column where it is not their name."""
+    called = wide or any(one.name != one._reference.name for one in found)
+    return (NAME, *((CALLED,) if called else ()), *COLUMNS)
+
+
 @verb()
 async def ls(here: Here) -> None:
     """List devboxes."""
     found = await here.client.devboxes.list()
-    here.show_objects(DEVBOX, found, COLUMNS, empty=f"there are no devboxes in namespace {here.client.namespace}")
+    here.show_objects(
+        DEVBOX, found, columns_of(found, wide=here.wide), empty=f"there are no devboxes in namespace {here.client.namespace}"
+    )
 
 
 @verb()
@@ -55,7 +65,7 @@ async def ls(here: Here) -> None:
 async def get(here: Here, name: str) -> None:
     """Show one devbox, with what it waits for; with -o json or yaml, all of it."""
     found = await lookup.devbox(here.client, name)
-    here.show_objects(DEVBOX, [found], COLUMNS, one=True)
+    here.show_objects(DEVBOX, [found], columns_of([found], wide=here.wide), one=True)
     if here.options.output in (None, "wide"):
         gateways = (found._seen.get("status") or {}).get("gateways") or []
         for columns, rows in ((GATEWAYS, gateways), (CONDITIONS, list(conditions_of(found._seen).values()))):
