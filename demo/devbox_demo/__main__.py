@@ -41,7 +41,9 @@ def set_up(clock: Clock, kubectl: Kubectl) -> Stage:
     clock.say("stand-in for api.anthropic.com, api.openai.com and api.internal.example")
     address, ca = upstream.deploy(kubectl, built["demo"])
     clock.say("helm upgrade --install devbox-gateway charts/devbox-gateway")
-    stage.install(kubectl, built["devbox-gateway"], gateway_values(address, ca))
+    # (The image of devboxes that name none, so that what README shows runs here: the product's own takes minutes to build.)
+    defaults = {"devboxes": {"defaultImage": images.EXAMPLES_IMAGE}}
+    stage.install(kubectl, built["devbox-gateway"], {**gateway_values(address, ca), **defaults})
     clock.say("kubectl apply -f examples/")
     stage.apply_examples(kubectl)
     clock.say("new random keys into the Secrets, their hashes to the stand-in; wait for the devboxes")

@@ -6,7 +6,6 @@ Goes in: a `Stage`. Comes out: an `Outcome`. Called by the runner; the integrati
 import secrets
 from contextlib import ExitStack
 
-from devbox_cluster.images import EXAMPLES_IMAGE
 from devbox_cluster.paths import kubeconfig
 from devbox_gateway import DevboxGateway
 
@@ -38,7 +37,6 @@ def work_from_python(stage: Stage) -> Outcome:
         stack.callback(client.secrets.delete, secret)
         devbox = client.devboxes.create(
             name=name,
-            image=EXAMPLES_IMAGE,
             gateways={"ANTHROPIC": {"gateway": gateway.id, "secret": secret}},
             spec={"terminationGracePeriodSeconds": 1},
             progress=lambda progress: said.append(str(progress)),

@@ -16,7 +16,8 @@ import yaml
 from tests.support.control_plane import control_plane
 from tests.support.release import Release, write_kubeconfig
 
-from devbox_gateway import AsyncDevboxGateway
+from devbox_gateway import AsyncDevboxGateway, InUseError
+from devbox_gateway.objects.secret_users import users_of
 
 from .operator.stage import Stage, stage
 from .test_client import account
@@ -220,16 +221,28 @@ async def test_what_devboxes_use(at_work: tuple[Stage, Cli]) -> None:
     assert json.loads(await cli("policy", "get", "code", "-o", "json"))["spec"]["allowedHostnames"] == ["*.github.com"]
     assert "8.8.8.8/32" in await cli("policy", "ls")
     await cli("create", "three", "--image", IMAGE, "--policy", "code", "--no-wait")
+    await cli("gateway", "create", "own", "--endpoint", "https://api.own.example", "--auth", "bearer", "--secret", "theirs")
+    await cli("secret", "grant", "theirs", "api.own.example")
+    await cli("create", "four", "--image", IMAGE, "--gateway", "OWN=own", "--no-wait")
+    in_use = f"Secret {cli.namespace}/{secret.partition('/')[2]} is used by {cli.namespace}/agent, {cli.namespace}/two; "
+    assert f"{in_use}delete these devboxes first, or cut them off: --force" in await cli("secret", "rm", secret, code=7)
+    async with AsyncDevboxGateway(kubeconfig=cli.kubeconfig, namespace=cli.namespace) as client:
+        with pytest.raises(InUseError, match="force=True") as used:
+            await client.secrets.delete("MY_KEY")
+        assert used.value.devboxes == (f"{cli.namespace}/agent", f"{cli.namespace}/two")
+        assert await users_of(client._session, cli.namespace, "theirs") == [f"{cli.namespace}/four"]
+    assert secret in await cli("secret", "ls", "-o", "name")
     for kind, name in (("gateway", "anthropic"), ("policy", "code")):
         for _ in range(50):
             _, err = await cli.both(kind, "rm", name, code=None)
             if "is used by" in err:
                 break
         assert cli.namespace in err
-    await cli("rm", "agent", "two", "three", "--no-wait")
-    await cli("gateway", "rm", "anthropic", "other")
+    await cli("rm", "two", "three", "four", "--no-wait")
+    assert await cli("secret", "rm", secret, "--force") == f"{secret} deleted\n"
+    await cli("rm", "agent", "--no-wait")
+    await cli("gateway", "rm", "anthropic", "other", "own")
     await cli("policy", "rm", "code")
-    await cli("secret", "rm", secret)
 
 
 PLURALS = {

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from tests.support.control_plane import control_plane
 from tests.support.fake_kubelet import FakeKubelet, waiting
+from tests.support.pages import blocks
 from tests.support.release import LEASE, NAMESPACE, Release, install
 
 from devbox_api import names
@@ -363,6 +364,23 @@ async def test_rights_that_are_missing_and_what_may_not_be_looked_at(release: Re
         report = await nobody.says()
         assert [finding["name"] for finding in report["findings"]] == ["rights"]
         assert {"grants", "confinement", "images"} <= {each["name"] for each in report["unchecked"]}
+
+
+async def test_the_narrow_role_of_the_docs_lacks_nothing(release: Release, tmp_path: Path) -> None:
+    (role,) = [block for block in blocks("docs/client.md", "yaml") if "kind: Role" in block]
+    async with stage(release) as on:
+        await on.alone()
+        space = await empty_namespace(on)
+        narrow = Doctor(await account(on.api, release.plane, space, "narrow", tmp_path), space)
+        release.plane.kubectl("-n", space, "apply", "-f", "-", stdin=role)
+        release.plane.kubectl(
+            *("-n", space, "create", "rolebinding", "its-role", "--role=devbox-user", f"--serviceaccount={space}:narrow")
+        )
+        await narrow.finds()
+        code, text, _ = await narrow.run()
+        assert code == 0
+        assert f"not checked: rights: system:serviceaccount:{space}:narrow may not store credentials" in text
+        assert "get pods" not in text
 
 
 async def test_a_clock_that_is_minutes_off(release: Release) -> None:

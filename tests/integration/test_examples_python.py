@@ -11,7 +11,7 @@ import yaml
 from tests.support.client_environment import python_with_the_client
 from tests.support.pages import blocks
 from tests.support.standins import hosts
-from tests.support.workspace import IMAGE, Workspace
+from tests.support.workspace import Workspace
 
 from devbox_cluster.paths import PROJECT, kubeconfig
 
@@ -105,6 +105,6 @@ async def test_an_example(python: Path, name: str, workspace: Workspace, registr
 
 async def test_the_program_of_the_readme(python: Path, workspace: Workspace, registries: str, tmp_path: Path) -> None:
     (text,) = blocks("README.md", "python")[1:]
-    (program := tmp_path / "program.py").write_text(text.replace("REGISTRY/my-agent:1", IMAGE))
+    (program := tmp_path / "program.py").write_text(text)
     printed = await run(python, program, workspace, tmp_path, keys_of(workspace))
     assert re.fullmatch(r"https://\S+ gws_\S+\n+", printed)

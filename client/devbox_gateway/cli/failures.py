@@ -47,6 +47,7 @@ CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
 WORDS: Final = (
     ("await devbox.await_running()", "kubectl devbox wait NAME"),
     ("await get_info() first", "ask for it first"),
+    ("cut them off: force=True", "cut them off: --force"),
     ("keep_on_failure=True keeps it", "--keep-on-failure keeps it"),
     ("devbox.file.upload(…)", "kubectl devbox cp"),
     ("(devbox.file.write)", "(kubectl devbox cp)"),

@@ -25,6 +25,8 @@ class Right:
     """`pods/exec` for a part of one."""
     use: str
     """For what."""
+    needed: bool = True
+    """By whoever works with devboxes. What a role may well leave out (docs/client.md has such a one) is told, and is nothing wrong."""
 
 
 _OURS: Final = "devbox-gateway.io"
@@ -32,11 +34,11 @@ USER: Final = (
     Right("create", _OURS, "devboxes", "make devboxes"),
     Right("get", _OURS, "devboxes", "look at devboxes"),
     Right("list", _OURS, "devboxes", "list devboxes"),
+    Right("patch", _OURS, "devboxes", "restart devboxes", needed=False),
     Right("watch", _OURS, "devboxes", "wait for devboxes"),
     Right("delete", _OURS, "devboxes", "delete devboxes"),
     Right("get", _OURS, "gatewayconfigs", "use gateways"),
-    Right("create", "", "secrets", "store credentials"),
-    Right("get", "", "pods", "find a devbox's pod"),
+    Right("create", "", "secrets", "store credentials", needed=False),
     Right("get", "", "pods/exec", "run commands"),
     Right("get", "", "pods/log", "read logs"),
 )

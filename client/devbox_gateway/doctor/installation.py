@@ -3,7 +3,7 @@
 Goes in: `Facts`. Comes out: findings. Pure. Called by checks.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
@@ -154,14 +154,22 @@ def rights(facts: Facts) -> Iterator[Result]:
     if isinstance(facts.lacking, Hidden):
         yield Unchecked("rights", facts.lacking.because)
         return
-    if facts.lacking:
-        uses = ", ".join(dict.fromkeys(right.use for right in facts.lacking))
+    lacking = [right for right in facts.lacking if right.needed]
+    if lacking:
         yield Finding(
             "rights",
-            f"{facts.account or 'you'} may not {uses} in namespace {facts.namespace} ({', '.join(map(_right, facts.lacking))})",
+            _may_not(facts, lacking),
             "these commands are refused",
             ("an administrator of the namespace gives the role for it", _binding(facts)),
         )
+
+    elif facts.lacking:
+        yield Unchecked("rights", f"{_may_not(facts, facts.lacking)}; a narrow role has it so, and the rest is there")
+
+
+def _may_not(facts: Facts, lacking: Sequence[Right]) -> str:
+    uses = ", ".join(dict.fromkeys(right.use for right in lacking))
+    return f"{facts.account or 'you'} may not {uses} in namespace {facts.namespace} ({', '.join(map(_right, lacking))})"
 
 
 def _right(right: Right) -> str:
@@ -173,7 +181,7 @@ def _binding(facts: Facts) -> str:
     whose = f"--user={account}"
     if account.startswith("system:serviceaccount:"):
         whose = f"--serviceaccount={account.removeprefix('system:serviceaccount:')}"
-    return command("kubectl", "-n", facts.namespace, "create", "rolebinding", "devbox-user", "--clusterrole=edit", whose)
+    return command("kubectl", "-n", facts.namespace, "create", "rolebinding", "devbox-edit", "--clusterrole=edit", whose)
 
 
 def _waits(devbox: Object, now: datetime) -> bool:

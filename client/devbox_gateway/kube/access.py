@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from devbox_gateway.errors import AuthenticationError, InvalidError
+from devbox_gateway.errors import AuthenticationError, InvalidError, NotFoundError
 
 from . import kubeconfig
 from .credentials import Credentials, Source, Static, TokenFile, impersonation, pem
@@ -93,6 +93,11 @@ def find(
         return _of_context(chosen, environ)
     if "KUBERNETES_SERVICE_HOST" in environ and (service_account / "token").is_file():
         return _of_pod(environ, service_account)
+    if named := kubeconfig.named(environ):
+        raise NotFoundError(
+            f"KUBECONFIG names {', '.join(map(repr, named))}, and there is no such file; set it to one that exists, or unset it "
+            "for ~/.kube/config"
+        )
     raise AuthenticationError(NEITHER)
 
 

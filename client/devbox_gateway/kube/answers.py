@@ -99,12 +99,14 @@ def role_for(message: str) -> str:
     found = _RBAC.search(message)
     if found is None or found["namespace"] is None:
         return ""
+    # (A name of its own: to apply it changes no Role that is there.)
+    name = re.sub(r"[^a-z0-9]+", "-", f"devbox-{found['verb']}-{found['resource']}")
     return "\n".join(
         (
             "# This Role would allow it; bind it to who asks:",
             "apiVersion: rbac.authorization.k8s.io/v1",
             "kind: Role",
-            f"metadata: {{name: devbox-user, namespace: {found['namespace']}}}",
+            f"metadata: {{name: {name}, namespace: {found['namespace']}}}",
             "rules:",
             f'- apiGroups: ["{found["group"]}"]',
             f'  resources: ["{found["resource"]}"]',

@@ -57,9 +57,18 @@ def find(explicit: str | os.PathLike[str] | None, environ: Mapping[str, str], ho
         if not path.is_file():
             raise NotFoundError(f"there is no kubeconfig {str(path)!r}; name a file that exists, or none for the usual one")
         return [path]
-    listed = environ.get("KUBECONFIG", "")
-    paths = [Path(part) for part in listed.split(os.pathsep) if part] if listed else [home / ".kube" / "config"]
+    paths = _listed(environ) if environ.get("KUBECONFIG") else [home / ".kube" / "config"]
     return [path for path in dict.fromkeys(paths) if path.is_file()]
+
+
+def named(environ: Mapping[str, str]) -> list[str]:
+    """What $KUBECONFIG names, where nothing of it is there: kubectl leaves out files that are missing, but for all of them."""
+    paths = _listed(environ)
+    return [] if any(path.is_file() for path in paths) else [str(path) for path in paths]
+
+
+def _listed(environ: Mapping[str, str]) -> list[Path]:
+    return [Path(part) for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
 
 
 def load(paths: Sequence[Path], context: str | None = None) -> Context | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from devbox_api.judge.hosts import is_pattern, parse_grant
-from devbox_gateway.errors import ConflictError, InvalidError, NotFoundError
+from devbox_gateway.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from devbox_gateway.kube.session import METADATA, Object
 from devbox_gateway.naming import SECRET, Kind
 
@@ -29,6 +29,7 @@ from .base import (
     where_of,
     where_seen,
 )
+from .secret_users import users_of
 
 KEY: Final = "value"
 ALLOWED_HOSTS: Final = "devbox-gateway.io/allowed-hosts"
@@ -89,9 +90,16 @@ class AsyncSecret(Resource):
             await self._merge(change)
         return self
 
-    async def delete(self) -> None:
-        """Delete it, for good: devboxes that use it get errors from then on."""
+    async def delete(self, *, force: bool = False) -> None:
+        """Delete it, for good. Raises InUseError while a devbox uses it; with `force` such devboxes get errors from then on."""
         await self._read_own()
+        where = self._reference
+        if not force and (users := await users_of(self._cluster.session, where.namespace, where.name)):
+            raise InUseError(
+                f"Secret {where.namespace}/{where.name} is used by {', '.join(users)}; delete these devboxes first, or cut them off: "
+                "force=True",
+                users,
+            )
         await self._cluster.session.request("DELETE", self._path)
 
     async def _read(self) -> Object:
@@ -173,9 +181,9 @@ class AsyncSecrets:
         """Give the one of that object, id or name another value."""
         return await self._find(secret).update(value)
 
-    async def delete(self, secret: HasId | str) -> None:
-        """Delete the one of that object, id or name."""
-        await self._find(secret).delete()
+    async def delete(self, secret: HasId | str, *, force: bool = False) -> None:
+        """Delete the one of that object, id or name, as its own `delete` does."""
+        await self._find(secret).delete(force=force)
 
     def _find(self, secret: HasId | str) -> AsyncSecret:
         return AsyncSecret(self._cluster, where_of(SECRET, secret, self._cluster.namespace))

@@ -16,6 +16,8 @@ from devbox_gateway.kube.timing import within
 
 WAIT_SECONDS: Final = 600.0
 PAUSE: Final = 0.5
+UNSEEN_SECONDS: Final = 10.0
+"""After which it is said that no operator has looked."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,19 @@ async def until_ready(session: Session, path: str, seconds: float, callback: Cal
     said: Progress | None = None
     started = monotonic()
     changes = _changes(session, path)
+
+    def unseen() -> None:
+        if callback is not None and last is not None and not conditions_of(last):
+            callback(progress_of(last))
+
+    # (Every devbox is one that no operator has seen, for a moment.)
+    timer = asyncio.get_running_loop().call_later(UNSEEN_SECONDS, unseen)
     try:
         while (left := seconds - (monotonic() - started)) > 0:
             with suppress(TimeoutError):
                 last = await within(left, _next(changes))
                 progress = progress_of(last)
-                if callback is not None and progress != said:
+                if callback is not None and progress != said and conditions_of(last):
                     callback(progress)
                 said = progress
                 if is_ready(last):
@@ -51,6 +60,7 @@ async def until_ready(session: Session, path: str, seconds: float, callback: Cal
                 continue
             break
     finally:
+        timer.cancel()
         with suppress(RuntimeError):
             await changes.aclose()  # type: ignore[attr-defined]
     what = "nothing was heard of it" if last is None else describe(progress_of(last))

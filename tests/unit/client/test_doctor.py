@@ -167,11 +167,18 @@ def test_what_may_not_be_looked_at_is_said() -> None:
     assert not unchecked & set(report.well)
 
 
+def test_what_a_narrow_role_leaves_out_is_told_and_is_nothing_wrong() -> None:
+    report = found(lacking=tuple(right for right in USER if not right.needed), account="ada")
+    assert report.findings == ()
+    (said,) = [each.because for each in report.unchecked if each.name == "rights"]
+    assert said.startswith("ada may not restart devboxes, store credentials in namespace agents (patch devboxes.")
+
+
 @pytest.mark.parametrize("account", ["ada", "o'brien; rm -rf /", "system:serviceaccount:agents:builder", ""])
 def test_the_role_is_quoted_for_a_shell(account: str) -> None:
     (finding,) = found(lacking=USER[:1], account=account).findings
     line = finding.do[1]
-    assert line.startswith("kubectl -n agents create rolebinding devbox-user --clusterrole=edit ")
+    assert line.startswith("kubectl -n agents create rolebinding devbox-edit --clusterrole=edit ")
     wanted = {
         "ada": "--user=ada",
         "o'brien; rm -rf /": """'--user=o'"'"'brien; rm -rf /'""",

@@ -170,6 +170,17 @@ def test_nothing_is_guessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         access.find(environ={}, service_account=tmp_path)
 
 
+def test_what_kubeconfig_names_and_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    environ = {"KUBECONFIG": os.pathsep.join(("/nope", "/neither"))}
+    with pytest.raises(NotFoundError, match="KUBECONFIG names '/nope', '/neither', and there is no such file"):
+        access.find(environ=environ, service_account=tmp_path / "none")
+    (path,) = write(tmp_path, config("a:one:u", current="a"))
+    assert access.find(environ={"KUBECONFIG": os.pathsep.join(("/nope", str(path)))}).context == "a"
+    (tmp_path / "token").write_text("the-pods-token\n")
+    assert access.find(environ={**environ, "KUBERNETES_SERVICE_HOST": "10.0.0.1"}, service_account=tmp_path).context == ""
+
+
 def test_in_a_pod_its_own_account_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "token").write_text("the-pods-token\n")

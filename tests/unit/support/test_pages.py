@@ -14,6 +14,7 @@ from tests.support.pages import PROJECT, blocks, first_devbox, guards_removal, h
 from devbox_api.devbox import DevboxSpec
 from devbox_api.egresspolicy import EgressPolicySpec
 from devbox_api.gatewayconfig import GatewayConfigSpec
+from devbox_gateway.version import __version__ as client_version
 
 ORDER = ["Devbox", "Secret", "GatewayConfig", "EgressPolicy"]
 SPECS: dict[str, Any] = {"Devbox": DevboxSpec, "GatewayConfig": GatewayConfigSpec, "EgressPolicy": EgressPolicySpec}
@@ -72,6 +73,23 @@ def test_no_page_has_what_is_used_before_what_uses_it() -> None:
         for block in blocks(f"docs/{path.name}", "yaml"):
             kinds = [one["kind"] for one in objects(block) if one["kind"] in ORDER]
             assert kinds == sorted(kinds, key=ORDER.index), path.name
+
+
+def test_what_the_readme_shows_runs_without_an_image_of_the_readers() -> None:
+    """The demo's cluster has a default one, and so has whoever installs it as the page says."""
+    shown = [*blocks("README.md", "sh"), *blocks("README.md", "python")]
+    assert not [block for block in shown if re.search(r"--image\b|image=", block.replace("--set image", ""))]
+    assert "image" not in objects(readme_objects())[0]["spec"]
+    (install,) = [block for block in shown if "helm install devbox-gateway charts" in block]
+    assert "--set devboxes.defaultImage=" in install
+    demo = (PROJECT / "demo" / "devbox_demo" / "__main__.py").read_text(encoding="utf-8")
+    assert '"defaultImage": images.EXAMPLES_IMAGE' in demo
+
+
+def test_the_readme_says_which_versions_there_are() -> None:
+    chart = yaml.safe_load((PROJECT / "charts" / "devbox-gateway" / "Chart.yaml").read_text(encoding="utf-8"))["version"]
+    said = f"The chart has version {chart.rpartition('.')[0]}, the Python client {client_version.rpartition('.')[0]}, the API is `v1alpha1`"
+    assert said in (PROJECT / "README.md").read_text(encoding="utf-8")
 
 
 def test_whoever_installs_or_upgrades_names_the_image_that_he_pushed() -> None:

@@ -61,8 +61,14 @@ async def shell(here: Here, name: str) -> int:
 @_COMMAND
 @devbox_options
 @click.option("--name", metavar="NAME", help="Its name; else run- and some letters.")
-@click.option("--stdin/--no-stdin", default=True, help="Hand stdin through.")
-@click.option("--tty/--no-tty", default=None, help="In a terminal; else where stdin and stdout are one.")
+@click.option("-i", "--stdin/--no-stdin", default=True, help="Hand stdin through, which it does unless told otherwise.")
+@click.option("-t", "--tty/--no-tty", default=None, help="In a terminal; else where stdin and stdout are one.")
+@click.option(
+    "--rm",
+    is_flag=True,
+    expose_value=False,
+    help="As kubectl run has it: the devbox is deleted at the end, with it or without.",
+)
 async def run(  # noqa: PLR0917 (by name, from click)
     here: Here,
     command: tuple[str, ...],
@@ -79,7 +85,8 @@ async def run(  # noqa: PLR0917 (by name, from click)
     however that comes. 125: the command could not be run.
     """
     if tty and not terminal.possible():
-        raise click.UsageError("--tty: stdin is no terminal")
+        here.note("stdin is no terminal: done without -t")
+        tty = False
     tty = stdin and (_terminal() if tty is None else tty)
     name = lookup.new_name("--name", name) if name is not None else random_devbox_name("run")
     line = line_of(command, tty=tty)

@@ -74,9 +74,10 @@ async def grant(here: Here, name: str, hosts: Sequence[str]) -> None:
 
 @verb(group=secret)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete.secrets)
-async def rm(here: Here, names: Sequence[str]) -> None:
-    """Delete secrets, for good: devboxes that use them get errors from then on."""
+@click.option("--force", is_flag=True, help="Also while devboxes use them: these get errors from then on.")
+async def rm(here: Here, names: Sequence[str], force: bool) -> None:
+    """Delete secrets, for good; not while a devbox uses one."""
     for name in names:
         found = here.client.secrets.from_id(identity(SECRET, name))
-        await found.delete()
+        await found.delete(force=force)
         here.done(found, "deleted")

@@ -55,6 +55,14 @@ def test_words_exit_codes_and_streams(server: Standin) -> None:
     assert b"done without -t" in err
 
 
+def test_run_takes_what_kubectl_run_does(server: Standin) -> None:
+    code, out, err = done(server, "run", "-it", "--rm", "--image", "x", "--", "cat", given=b"given")
+    assert (code, out) == (0, b"given")
+    assert b"done without -t" in err
+    assert done(server, "run", "-i", "--rm", "--image", "x", "--", "cat", given=b"given")[:2] == (0, b"given")
+    assert server.deleted == 2
+
+
 @pytest.mark.parametrize(
     ("words", "said", "code"),
     [
@@ -64,7 +72,6 @@ def test_words_exit_codes_and_streams(server: Standin) -> None:
         (("exec", "agent", "--", "x" * 130_000), b"longer than 120 KiB", 125),
         (("shell",), b"Missing argument", 2),
         (("shell", "nope"), b"there is no devbox", 125),
-        ((*RUN, "--tty"), b"no terminal", 2),
         ((*RUN, "--gateway", "=", "--", "ls"), b"--gateway", 125),
         ((*RUN, "--", "x" * 130_000), b"longer than 120 KiB", 125),
     ],

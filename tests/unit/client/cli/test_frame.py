@@ -78,10 +78,10 @@ def test_every_verb_has_help(name: str) -> None:
         (("ls", "--nope"), "No such option", 2),
         (("ls", "-o", "xml"), "'xml' is not one of", 2),
         (("get",), "Missing argument", 2),
-        (("ls",), "no cluster is named", 4),
+        (("ls",), "KUBECONFIG names '/nonexistent', and there is no such file", 3),
         (("ls", "--kubeconfig", "/nope"), "there is no kubeconfig '/nope'", 3),
         (("--kubeconfig", "/nope", "ls"), "there is no kubeconfig '/nope'", 3),
-        (("get", "\x1b[31mred"), "no cluster", 4),
+        (("get", "\x1b[31mred"), "no such file", 3),
         (("\x1b[31mred",), "\\x1b[31mred", 2),
     ],
 )
@@ -116,6 +116,12 @@ def test_an_api_server_that_is_away(tmp_path: Path) -> None:
     assert "can't be reached" in done.stderr
     assert done.returncode == 6
     assert "not-for-eyes" not in done.stderr
+
+
+def test_a_machine_without_any_cluster() -> None:
+    done = cli("ls", KUBECONFIG="")
+    assert "no cluster is named" in done.stderr
+    assert done.returncode == 4
 
 
 def test_context_that_is_not_there(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""Waiting for a devbox: what is said on the way. (The cluster itself is waited on in tests/chaos/test_client.py and tests/integration.)"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from devbox_gateway.errors import APITimeoutError
+from devbox_gateway.kube.session import Object
+from devbox_gateway.objects import waiting
+from devbox_gateway.objects.waiting import Progress, until_ready
+
+PATH = "/apis/devbox-gateway.io/v1alpha1/namespaces/team-a/devboxes/agent"
+
+
+def seen(*conditions: dict[str, str]) -> Object:
+    metadata = {"name": "agent", "namespace": "team-a", "generation": 1, "resourceVersion": "1"}
+    status = {"phase": "Starting", "observedGeneration": 1, "conditions": list(conditions)} if conditions else {}
+    return {"metadata": metadata, "spec": {}, "status": status}
+
+
+class Session:
+    """Of a cluster whose operator looks at a new Devbox after so many seconds, and has it ready a moment later."""
+
+    def __init__(self, looks_after: float | None) -> None:
+        self._looks_after = looks_after
+
+    async def request(self, *_: Any, **__: Any) -> Object:
+        return seen()
+
+    async def watch(self, *_: Any) -> AsyncIterator[tuple[str, Object]]:
+        if self._looks_after is None:
+            await asyncio.Event().wait()
+        await asyncio.sleep(self._looks_after or 0)
+        yield "MODIFIED", seen({"type": "PodReady", "status": "False", "reason": "PodPending", "message": "soon"})
+        yield "MODIFIED", seen({"type": "Ready", "status": "True", "reason": "Ready", "message": ""})
+
+
+async def said(looks_after: float | None, seconds: float = 5.0) -> list[str]:
+    told: list[Progress] = []
+    waits = until_ready(Session(looks_after), PATH, seconds, told.append)  # type: ignore[arg-type]
+    if looks_after is None:
+        with pytest.raises(APITimeoutError, match="the operator has not seen it yet; is it running"):
+            await waits
+    else:
+        await waits
+    return [each.message for each in told]
+
+
+async def test_a_new_devbox_has_no_operator_that_is_missing() -> None:
+    assert await said(0.05) == ["soon", ""]
+
+
+async def test_one_that_nobody_looks_at_for_long_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "UNSEEN_SECONDS", 0.1)
+    assert await said(None, 0.5) == ["the operator has not seen it yet; is it running?"]
+    assert await said(0.3) == ["the operator has not seen it yet; is it running?", "soon", ""]
