@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ async def at_work(release: Release) -> AsyncIterator[tuple[Stage, AsyncDevboxGat
             yield made, client
 
 
-async def refused(kind: type[DevboxGatewayError], work: Coroutine[Any, Any, Any]) -> str:
+async def refused(kind: type[DevboxGatewayError], work: Awaitable[Any]) -> str:
     with pytest.raises(kind) as caught:
         await work
     assert type(caught.value) is kind

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import ClassVar, Final
 
-from devbox_gateway.errors import InvalidError, NotFoundError
+from devbox_gateway.errors import ConflictError, InvalidError, NotFoundError
 from devbox_gateway.exec.commands import AsyncCommands
 from devbox_gateway.exec.files import AsyncFiles
 from devbox_gateway.kube.session import Object
@@ -21,7 +21,7 @@ from devbox_gateway.naming import (
 from devbox_gateway.polling import seconds_of
 
 from .base import Cluster, Resource, given_name
-from .waiting import WAIT_SECONDS, Callback, conditions_of, is_ready, until_ready
+from .waiting import RESTARTED_FROM, WAIT_SECONDS, Callback, conditions_of, is_restarting, until_ready
 
 METADATA: Final = "devbox-gateway.io/metadata"
 RESTARTED_AT: Final = "devbox-gateway.io/restarted-at"
@@ -33,9 +33,11 @@ STATUSES: Final = {
     "Suspended": "suspended",
     "Succeeded": "shutdown",
     "Failed": "failure",
-    "Terminating": "shutdown",
+    "Terminating": "provisioning",
 }
-"""Of a phase."""
+"""Of a phase: what the pod does. (It is the pod that is terminating, of a devbox that stays: another one follows.)"""
+TRIES: Final = 10
+"""To write what the operator writes to as well."""
 
 
 @dataclass(frozen=True)
@@ -155,9 +157,19 @@ class AsyncDevbox(Resource):
         raise _no_chart_has("lifecycle")
 
     async def restart(self) -> None:
-        """Give it a new pod, with the spec as it is now."""
+        """Give it a new pod, with the spec as it is now. `await_running()`, of whichever process, then waits for that one."""
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        await self._merge({"metadata": {"annotations": {RESTARTED_AT: now}}})
+        for number in range(TRIES):
+            seen = await self._read()
+            notes = {RESTARTED_AT: now, RESTARTED_FROM: (seen.get("status") or {}).get("podUID")}
+            try:
+                # (The pod that is named must be the one that there is when this is written: the next one would count for new.)
+                await self._merge({"metadata": {"resourceVersion": seen["metadata"]["resourceVersion"], "annotations": notes}})
+            except ConflictError:
+                if number + 1 == TRIES:
+                    raise
+            else:
+                return
 
     async def shutdown(self) -> None:
         """Delete it, for good, with what is in it."""
@@ -198,14 +210,14 @@ def _no_chart_has(field: str) -> InvalidError:
 
 
 def status_of(seen: Object) -> str:
-    """One of the words of `get_info().status`."""
+    """One of the words of `get_info().status`. What runs is `running`, also where a grant was taken away or a secret is gone."""
     if "deletionTimestamp" in seen["metadata"]:
         return "shutdown"
-    phase = STATUSES.get(str((seen.get("status") or {}).get("phase") or "Pending"), "provisioning")
+    status = STATUSES.get(str((seen.get("status") or {}).get("phase") or "Pending"), "provisioning")
     stalled = (conditions_of(seen).get("Stalled") or {}).get("status") == "True"
-    if stalled and phase not in ("running", "shutdown"):
+    if stalled and status not in ("running", "shutdown"):
         return "failure"
-    return "initializing" if phase == "running" and not is_ready(seen) else phase
+    return "provisioning" if status == "running" and is_restarting(seen) and not stalled else status
 
 
 def _metadata(seen: Object) -> dict[str, str]:

@@ -12,12 +12,17 @@ from typing import Any, Final
 
 from devbox_gateway.errors import APIConnectionError, APITimeoutError, NotFoundError, NotReadyError
 from devbox_gateway.kube.session import Object, Session
-from devbox_gateway.kube.timing import within
+
+from .pulling import Pulling
 
 WAIT_SECONDS: Final = 600.0
 PAUSE: Final = 0.5
 UNSEEN_SECONDS: Final = 10.0
 """After which it is said that no operator has looked."""
+RESTARTED_FROM: Final = "devbox-gateway.io/restarted-from"
+"""An annotation: the UID of the pod that a restart is to replace. (For processes that did not ask for it, too.)"""
+RESTART_SECONDS: Final = 10.0
+"""For an operator to see that a restart was asked for: what stalled the pod before it counts no longer by then."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ async def until_ready(session: Session, path: str, seconds: float, callback: Cal
     """The Devbox once it is ready. Raises NotReadyError where it will not become so by itself, APITimeoutError, NotFoundError."""
     last: Object | None = None
     said: Progress | None = None
-    started = monotonic()
+    end = monotonic() + seconds
+    patience = _Patience()
     changes = _changes(session, path)
 
     def unseen() -> None:
@@ -46,21 +52,27 @@ async def until_ready(session: Session, path: str, seconds: float, callback: Cal
 
     # (Every devbox is one that no operator has seen, for a moment.)
     timer = asyncio.get_running_loop().call_later(UNSEEN_SECONDS, unseen)
+    following: asyncio.Task[Object] | None = None
     try:
-        while (left := seconds - (monotonic() - started)) > 0:
-            with suppress(TimeoutError):
-                last = await within(left, _next(changes))
+        while (left := end - monotonic()) > 0:
+            following = following or asyncio.create_task(_next(changes))
+            await asyncio.wait({following}, timeout=min(left, patience.left))
+            if following.done():
+                last, following = following.result(), None
                 progress = progress_of(last)
                 if callback is not None and progress != said and conditions_of(last):
                     callback(progress)
                 said = progress
                 if is_ready(last):
                     return last
-                _refuse_hopeless(last)
-                continue
-            break
+            if last is not None:
+                patience.look(last)
     finally:
         timer.cancel()
+        if following is not None:
+            following.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await following
         with suppress(RuntimeError):
             await changes.aclose()  # type: ignore[attr-defined]
     what = "nothing was heard of it" if last is None else describe(progress_of(last))
@@ -99,20 +111,42 @@ def is_current(seen: Object) -> bool:
     return bool((seen.get("status") or {}).get("observedGeneration", 0) >= seen["metadata"].get("generation", 0))
 
 
+def is_restarting(seen: Object) -> bool:
+    """Whether its pod is still the one that a restart is to replace, or there is none yet."""
+    replaced = (seen["metadata"].get("annotations") or {}).get(RESTARTED_FROM)
+    return bool(replaced) and (seen.get("status") or {}).get("podUID") in (None, "", replaced)
+
+
 def is_ready(seen: Object) -> bool:
-    """Ready, as this spec wants it."""
-    return is_current(seen) and (conditions_of(seen).get("Ready") or {}).get("status") == "True"
+    """Ready, as this spec wants it, in the pod that the last restart asked for."""
+    return is_current(seen) and not is_restarting(seen) and (conditions_of(seen).get("Ready") or {}).get("status") == "True"
 
 
-def _refuse_hopeless(seen: Object) -> None:
-    name = seen["metadata"]["name"]
-    if "deletionTimestamp" in seen["metadata"]:
-        raise NotFoundError(f"devbox {name!r} is being deleted")
-    stalled = conditions_of(seen).get("Stalled") or {}
-    if is_current(seen) and stalled.get("status") == "True":
-        raise NotReadyError(
-            f"devbox {name!r} will not become ready: {stalled.get('message', '')}", str(stalled.get("reason", ""))
-        )
+class _Patience:
+    """Of one wait: what is hopeless at once, and what is so after a while."""
+
+    def __init__(self) -> None:
+        self._began = monotonic()
+        self._pulling = Pulling()
+        self._stalled = False
+
+    @property
+    def left(self) -> float:
+        """Seconds until it is to be looked at again, though nothing changed."""
+        return min(self._pulling.left, max(0.05, self._began + RESTART_SECONDS - monotonic()) if self._stalled else 60.0)
+
+    def look(self, seen: Object) -> None:
+        """Raises NotReadyError, NotFoundError."""
+        name = seen["metadata"]["name"]
+        if "deletionTimestamp" in seen["metadata"]:
+            raise NotFoundError(f"devbox {name!r} is being deleted")
+        stalled = conditions_of(seen).get("Stalled") or {}
+        self._stalled = is_current(seen) and stalled.get("status") == "True"
+        if self._stalled and not (is_restarting(seen) and monotonic() < self._began + RESTART_SECONDS):
+            raise NotReadyError(
+                f"devbox {name!r} will not become ready: {stalled.get('message', '')}", str(stalled.get("reason", ""))
+            )
+        self._pulling.look(name, conditions_of(seen).get("PodReady") or {})
 
 
 def progress_of(seen: Object) -> Progress:
@@ -123,6 +157,8 @@ def progress_of(seen: Object) -> Progress:
         condition = found.get(kind)
         if condition is not None and condition["status"] != "True" and condition["reason"] != "Waiting":
             return Progress(seen["metadata"]["name"], phase, str(condition["reason"]), str(condition["message"]))
+    if is_restarting(seen):
+        return Progress(seen["metadata"]["name"], phase, "Restarting", "it gets another pod")
     ready = found.get("Ready") or {"reason": "Progressing", "message": "the operator has not seen it yet; is it running?"}
     return Progress(seen["metadata"]["name"], phase, str(ready["reason"]), str(ready["message"]))
 

@@ -1,0 +1,105 @@
+"""What the Python client says of a devbox's life, at a real API server with an operator and a kubelet's words: restarts, images that do not
+come, secrets that go."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.support.fake_kubelet import FakeKubelet
+from tests.support.release import Release
+
+from devbox_gateway import AsyncDevboxGateway, NotReadyError
+from devbox_gateway.objects import pulling
+from devbox_operator import paths
+
+from .test_client import ANTHROPIC, IMAGE, at_work, refused, wait_for
+
+QUICK: dict[str, Any] = {"image": IMAGE, "timeout": 30, "spec": {"terminationGracePeriodSeconds": 1}}
+
+
+async def test_who_waits_after_a_restart_gets_the_new_pod(release: Release) -> None:
+    async with at_work(release) as (made, client), FakeKubelet(made.api, made.node).working():
+        devbox = await client.devboxes.create(name="agent", **QUICK)
+        for number in range(6):
+            before = (await devbox.get_info()).pod
+            await devbox.restart()
+            # (Every second time by somebody who was not there when it was asked for.)
+            who = client.devboxes.from_id(devbox.id) if number % 2 else devbox
+            assert (await who.get_info()).status != "running"
+            after = await who.await_running(timeout=30)
+            assert (after.status, after.pod != before) == ("running", True), f"restart {number}"
+        await devbox.restart()
+        await devbox.restart()
+        info = await devbox.await_running(timeout=30)
+        await asyncio.sleep(1)
+        assert (await devbox.get_info()).pod == info.pod, "it was replaced once more"
+
+
+async def test_the_end_of_a_command_is_not_the_end_of_its_restart(release: Release) -> None:
+    """What was there before it is no reason to give up."""
+    async with at_work(release) as (made, client):
+        kubelet = FakeKubelet(made.api, made.node)
+        async with kubelet.working():
+            devbox = await client.devboxes.create(
+                name="agent", **{**QUICK, "spec": {"terminationGracePeriodSeconds": 1, "restartPolicy": "Never"}}
+            )
+            info = await devbox.get_info()
+            pod = await made.api.request("GET", paths.pods(client.namespace, str(info.pod)))
+            await kubelet.says(pod, phase="Succeeded")
+            await wait_for(lambda: is_status(client, devbox.id, "shutdown"))
+            await devbox.restart()
+            assert (await devbox.await_running(timeout=30)).pod != info.pod
+
+
+async def is_status(client: AsyncDevboxGateway, which: str, status: str) -> bool | None:
+    return (await client.devboxes.from_id(which).get_info()).status == status or None
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "seconds"),
+    [
+        ("InvalidImageName", 'Failed to apply default image tag "A/b": invalid reference format', 10),
+        ("ErrImageNeverPull", f'Container image "{IMAGE}" is not present with pull policy of Never', 20),
+    ],
+)
+async def test_an_image_that_never_comes(
+    release: Release, reason: str, message: str, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulling, "SECONDS", 2.0)
+    async with at_work(release) as (made, client):
+        kubelet = FakeKubelet(made.api, made.node)
+        kubelet.idle = True
+        async with kubelet.working():
+            making = asyncio.create_task(client.devboxes.create(name="agent", image=IMAGE, timeout=90))
+            pods = paths.pods(client.namespace)
+            (pod,) = await wait_for(lambda: ungated(made.api, pods))
+            state = {"name": "devbox", "ready": False, "restartCount": 0, "image": "", "imageID": ""}
+            await kubelet.says(
+                pod,
+                phase="Pending",
+                containerStatuses=[{**state, "state": {"waiting": {"reason": reason, "message": message}}}],
+            )
+            async with asyncio.timeout(seconds):
+                said = await refused(NotReadyError, making)
+            assert said.startswith(f"{reason}: devbox "), said
+            assert message in said
+            assert "deleted again" in said
+
+
+async def ungated(api: Any, pods: str) -> Any:
+    found = (await api.list(pods))[0]
+    return found if found and not found[0]["spec"].get("schedulingGates") else None
+
+
+async def test_what_runs_is_running_also_without_its_secret(release: Release) -> None:
+    async with at_work(release) as (made, client), FakeKubelet(made.api, made.node).working():
+        gateway = await client.gateway_configs.create(**ANTHROPIC)
+        await client.secrets.create(name="key", value="sk-ant-first")
+        devbox = await client.devboxes.create(name="agent", gateways={"A": {"gateway": gateway, "secret": "key"}}, **QUICK)
+        await client.secrets.delete("key")
+        await wait_for(lambda: has_reason(devbox, "SecretNotFound"))
+        assert (await devbox.get_info()).status == "running"
+
+
+async def has_reason(devbox: Any, reason: str) -> bool | None:
+    return (await devbox.get_info()).reason == reason or None
