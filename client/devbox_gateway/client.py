@@ -33,8 +33,12 @@ class AsyncDevboxGateway:
         self, *, namespace: str | None = None, context: str | None = None, kubeconfig: str | os.PathLike[str] | None = None
     ) -> None:
         """Nothing is dialled here. Raises NotFoundError, InvalidError, AuthenticationError for a wrong kubeconfig."""
+        if context is not None and not isinstance(context, str):
+            raise InvalidError("context", f"the name of a context belongs here, not {type(context).__name__}")
+        if kubeconfig is not None and not isinstance(kubeconfig, (str, os.PathLike)):
+            raise InvalidError("kubeconfig", f"the path of a file belongs here, not {type(kubeconfig).__name__}")
         access = find(context, kubeconfig)
-        if namespace is not None and not _NAMESPACE.fullmatch(namespace):
+        if namespace is not None and not (isinstance(namespace, str) and _NAMESPACE.fullmatch(namespace)):
             raise InvalidError("namespace", f"{namespace!r} is no name of a namespace: lower-case letters, digits and '-'")
         self.namespace = namespace or access.namespace
         self._session = Session(access, f"devbox-gateway-client/{__version__}")

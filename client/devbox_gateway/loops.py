@@ -7,6 +7,7 @@ import asyncio
 import atexit
 import concurrent.futures
 import functools
+import inspect
 import os
 import threading
 import weakref
@@ -179,6 +180,12 @@ class Blocking(Generic[A]):
     def __init__(self, loop: Loop, wrapped: A) -> None:
         self._loop, self._wrapped = loop, wrapped
 
+    def __init_subclass__(cls) -> None:
+        """(Its methods are called after it, not after what they are made of.)"""
+        for name, member in vars(cls).items():
+            if inspect.isfunction(member) and hasattr(member, "__wrapped__"):
+                member.__qualname__ = f"{cls.__qualname__}.{name}"
+
     def __repr__(self) -> str:
         return repr(self._wrapped).removeprefix("Async")
 
@@ -187,6 +194,20 @@ class Blocking(Generic[A]):
 
     def __hash__(self) -> int:
         return hash(self._wrapped)
+
+
+@functools.cache
+def _signature(method: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(method)
+
+
+def _begun(face: "Blocking[A]", method: Callable[Concatenate[A, P], Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Its result. Arguments that it does not have are told by the name that the caller used."""
+    try:
+        _signature(method).bind(face._wrapped, *args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{type(face).__name__}.{method.__name__}(): {error}") from None
+    return face._loop.run(_awaited(method, face._wrapped, *args, **kwargs))
 
 
 async def _awaited(method: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -201,7 +222,7 @@ def call(method: Callable[Concatenate[A, P], Awaitable[R]]) -> Callable[Concaten
     """The method, as one that returns its result."""
 
     def blocked(self: Blocking[A], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._loop.run(_awaited(method, self._wrapped, *args, **kwargs))
+        return _begun(self, method, *args, **kwargs)
 
     functools.update_wrapper(blocked, method)
     return blocked
@@ -228,7 +249,7 @@ def made(kind: type[S], method: Callable[Concatenate[A, P], Awaitable[Any]]) -> 
     """Likewise, where the result is an object with a face of its own."""
 
     def blocked(self: Blocking[A], /, *args: P.args, **kwargs: P.kwargs) -> S:
-        return kind(self._loop, self._loop.run(_awaited(method, self._wrapped, *args, **kwargs)))
+        return kind(self._loop, _begun(self, method, *args, **kwargs))
 
     functools.update_wrapper(blocked, method)
     return blocked
@@ -238,7 +259,7 @@ def made_same(method: Callable[Concatenate[A, P], Awaitable[Any]]) -> Callable[C
     """Likewise, where the result is the object itself."""
 
     def blocked(self: S, /, *args: P.args, **kwargs: P.kwargs) -> S:
-        self._loop.run(_awaited(method, self._wrapped, *args, **kwargs))
+        _begun(self, method, *args, **kwargs)
         return self
 
     functools.update_wrapper(blocked, method)
@@ -249,7 +270,7 @@ def listed(kind: type[S], method: Callable[[A], Awaitable[list[Any]]]) -> Callab
     """Likewise, where it is a list of them."""
 
     def blocked(self: Blocking[A]) -> list[S]:
-        return [kind(self._loop, one) for one in self._loop.run(_awaited(method, self._wrapped))]
+        return [kind(self._loop, one) for one in _begun(self, method)]
 
     functools.update_wrapper(blocked, method)
     return blocked

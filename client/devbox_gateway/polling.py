@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from devbox_gateway.errors import InvalidError
+from devbox_gateway.given import seconds
 
 T = TypeVar("T", bound="float | None")
 
@@ -17,6 +18,8 @@ def seconds_of(timeout: T, polling_config: object) -> "float | T":
     Raises InvalidError.
     """
     if polling_config is None:
+        if timeout is not None:
+            seconds("timeout", timeout)
         return timeout
     try:
         given = polling_config if isinstance(polling_config, Mapping) else vars(polling_config)

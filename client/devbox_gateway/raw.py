@@ -3,9 +3,11 @@
 Everything here is one call of the collections beside it.
 """
 
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from devbox_gateway.errors import InvalidError
 from devbox_gateway.objects.devboxes import AsyncDevboxes
 from devbox_gateway.objects.gateway_configs import AsyncGatewayConfigs
 from devbox_gateway.objects.network_policies import AsyncNetworkPolicies
@@ -26,7 +28,7 @@ class AsyncResource:
 
     async def create(self, /, **fields: Any) -> Any:
         """Make one (a devbox: without waiting for it)."""
-        return await self._create(**fields)
+        return await _with(self._create, fields)
 
     async def retrieve(self, id: str) -> Any:  # noqa: A002
         """What `get_info()` says of it."""
@@ -36,13 +38,28 @@ class AsyncResource:
         """All there are."""
         return await self._collection.list()
 
-    async def update(self, /, id: str, **fields: Any) -> Any:  # noqa: A002
-        """Change what is given."""
-        return await self._collection.from_id(id).update(**fields)
+    async def update(self, /, id: str, *unnamed: object, **fields: Any) -> Any:  # noqa: A002
+        """Change what is given, by name: `update("MY_KEY", value="sk-…")`."""
+        if unnamed:
+            raise InvalidError("update", 'say by name what is to change, e.g. update("MY_KEY", value="sk-…")')
+        update = getattr(self._collection.from_id(id), "update", None)
+        if update is None:
+            raise InvalidError("update", "a devbox is changed by kubectl edit dbx, and takes that up by restart()")
+        return await _with(update, fields)
 
     async def delete(self, id: str) -> None:  # noqa: A002
         """Delete it, for good."""
         await self._collection.from_id(id).delete()
+
+
+async def _with(method: Callable[..., Awaitable[Any]], fields: dict[str, Any]) -> Any:
+    """Its result. Raises InvalidError for fields that it does not have, or lacks."""
+    try:
+        inspect.signature(method).bind(**fields)
+    except TypeError as error:
+        known = ", ".join(inspect.signature(method).parameters)
+        raise InvalidError("", f"{error}; it takes {known}") from None
+    return await method(**fields)
 
 
 class AsyncApi:

@@ -209,6 +209,18 @@ BAD: dict[str, tuple[type[DevboxGatewayError], str, dict[str, Any]]] = {
     "a number as a variable's value": (InvalidError, "text belongs", {"environment_variables": {"A": 1}}),
     "two commands": (InvalidError, "not both", {"command": ["a"], "entrypoint": "a"}),
     "a command as text": (InvalidError, "a list", {"command": "sleep 1"}),
+    "code mounts": (
+        InvalidError,
+        "code_mounts: not supported yet",
+        {"code_mounts": [{"repo_owner": "org", "repo_name": "repo"}]},
+    ),
+    "an idle time": (
+        InvalidError,
+        "launch_parameters: not supported yet",
+        {"launch_parameters": {"after_idle": {"idle_time_seconds": 60, "on_idle": "shutdown"}}},
+    ),
+    "code mounts of a wrong form": (InvalidError, "code_mounts: write a list", {"code_mounts": "org/repo"}),
+    "a time-out as text": (InvalidError, "timeout: a number of seconds", {"timeout": "x"}),
     "a field that the chart does not know": (InvalidError, "needs a chart", {"spec": {"colour": "red"}}),
     "a name with an escape sequence": (
         InvalidError,

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from devbox_gateway.errors import APITimeoutError
+from devbox_gateway.given import content_of
 from devbox_gateway.kube.session import Session
 from devbox_gateway.kube.timing import within
 from devbox_gateway.polling import seconds_of
@@ -51,7 +52,7 @@ class AsyncCommands:
             check_callback(name, callback)
         framed = scripts.framed(command)
         timeout = seconds_of(timeout, polling_config)
-        given = stdin.encode() if isinstance(stdin, str) else stdin
+        given = None if stdin is None else content_of("stdin", stdin)
         if attach_stdin and given is None:
             given = b""
         out, err = Stream(stdout, output), Stream(stderr, output)

@@ -10,7 +10,15 @@ from collections.abc import AsyncIterator
 from time import monotonic
 from typing import Final
 
-from devbox_gateway.errors import APIConnectionError, DevboxGatewayError, ExecLostError, InvalidError, NotFoundError
+from devbox_gateway.errors import (
+    APIConnectionError,
+    DevboxGatewayError,
+    ExecLostError,
+    InvalidError,
+    NotFoundError,
+    NotReadyError,
+)
+from devbox_gateway.given import content_of
 from devbox_gateway.kube.session import Session
 
 from . import scripts
@@ -61,7 +69,7 @@ class AsyncExecution:
                 before = self._out.size + self._err.size
                 try:
                     self._code = await self._follow()
-                except (ExecLostError, APIConnectionError) as error:
+                except (ExecLostError, APIConnectionError, NotReadyError) as error:
                     heard = monotonic() if self._out.size + self._err.size > before else heard
                     if monotonic() - heard > REACH_SECONDS:
                         raise ExecLostError(f"execution {self.execution_id}: {error}") from None
@@ -93,7 +101,7 @@ class AsyncExecution:
 
     async def send_std_in(self, text: str) -> None:
         """Write to its stdin; it was started with attach_stdin=True."""
-        content = text.encode()
+        content = content_of("text", text)
         known = (0, OVER, NO_STDIN, STDIN_ENDED)
         _accept(await self._ask(scripts.GIVE, str(len(content)), content=content, known=known))
 

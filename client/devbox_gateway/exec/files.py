@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from devbox_gateway.errors import DevboxGatewayError, ExecLostError, InvalidError, NotFoundError
+from devbox_gateway.given import content_of
 from devbox_gateway.kube.session import Session
 
 from . import scripts
@@ -41,8 +42,9 @@ WRITE: Final = f"""{FIND}
 [ -d "$c" ] && exit {IS_FOLDER}
 case "$c" in */*) mkdir -p "${{c%/*}}" || exit 1 ;; esac
 t="$c.devbox-gateway.$$"
-trap 'rm -f "$t"' EXIT
+trap 'rm -f "$t" 2>/dev/null' EXIT
 if [ -f "$c" ]; then cp -p "$c" "$t" 2>/dev/null; fi
+e=$( (: >"$t") 2>&1) || {{ echo "${{e##*: }}" >&2; exit 1; }}
 head -c "$1" >"$t" || exit 1
 [ "$(wc -c <"$t")" -eq "$1" ] || exit {CUT}
 mv -f "$t" "$c"
@@ -105,9 +107,12 @@ class AsyncFiles:
     async def download_to(self, *, path: str, file: str | os.PathLike[str] | BinaryIO) -> None:
         """A file, into one of this machine: however large it is, little of it is in memory. One that is cut off leaves nothing."""
         if not isinstance(file, (str, os.PathLike)):
+            _check_open(file, "write")
             check(await self._run(READ, path, sink=file.write), path)
             return
-        target = Path(file)
+        target = _local(file)
+        if target.is_dir():
+            raise InvalidError("file", f"{target} is a folder: name the file in it")
         with tempfile.NamedTemporaryFile(dir=target.absolute().parent, prefix=f".{target.name}.", delete=False) as part:
             try:
                 check(await self._run(READ, path, sink=part.write), path)
@@ -118,17 +123,22 @@ class AsyncFiles:
 
     async def write(self, *, file_path: str, contents: str | bytes) -> None:
         """A file, new or in place of the one there; folders on the way are made."""
-        content = contents.encode() if isinstance(contents, str) else bytes(contents)
-        await self.upload(path=file_path, file=io.BytesIO(content))
+        await self.upload(path=file_path, file=content_of("contents", contents))
 
     async def upload(self, *, path: str, file: str | os.PathLike[str] | bytes | BinaryIO) -> None:
         """A file of this machine (a path, bytes, or an open one), likewise; however large it is, little of it is in memory."""
         if isinstance(file, bytes):
             file = io.BytesIO(file)
         if isinstance(file, (str, os.PathLike)):
-            with Path(file).open("rb") as opened:
+            if (source := _local(file)).is_dir():
+                raise InvalidError(
+                    "file", f"{source} is a folder: kubectl devbox cp copies one, or upload its files one by one"
+                )
+            with source.open("rb") as opened:
                 await self._upload(path, opened)
-        elif file.seekable():
+            return
+        _check_open(file, "read")
+        if file.seekable():
             await self._upload(path, file)
         else:
             with tempfile.TemporaryFile() as whole:
@@ -175,6 +185,8 @@ class AsyncFiles:
         sink: "object" = None,
     ) -> Done:
         """`length`: bytes of `after` that the script waits for; None: it reads to the end."""
+        if not isinstance(path, str) or not path or "\0" in path or not scripts.is_sendable(path):
+            raise InvalidError("path", "write the path of a file, e.g. /home/devbox/main.py")
         return await run(
             self._session,
             await self._pod(),
@@ -186,8 +198,6 @@ class AsyncFiles:
 
 
 async def _input(path: str, file: BinaryIO | None, length: int | None) -> AsyncIterator[bytes]:
-    if not isinstance(path, str) or not path or "\0" in path:
-        raise InvalidError("path", "write the path of a file, e.g. /home/devbox/main.py")
     yield scripts.framed_text(path)
     sent = 0
     while file is not None and (piece := file.read(PIECE if length is None else min(PIECE, length - sent))):
@@ -196,6 +206,25 @@ async def _input(path: str, file: BinaryIO | None, length: int | None) -> AsyncI
     if length is not None and sent < length:
         # (The script would wait for the rest.)
         raise InvalidError("file", f"it became shorter while it was sent; {path} in the devbox is as it was before")
+
+
+def _local(file: str | os.PathLike[str]) -> Path:
+    """A path of this machine. Raises InvalidError."""
+    try:
+        if b"\0" not in os.fsencode(file):
+            return Path(file)
+    except UnicodeEncodeError:
+        pass
+    raise InvalidError("file", f"{file!r} is no path of this machine")
+
+
+def _check_open(file: object, what: str) -> None:
+    """That it is a file of bytes. Raises InvalidError."""
+    if isinstance(file, io.TextIOBase):
+        raise InvalidError("file", f"open it for bytes: open(…, {'rb' if what == 'read' else 'wb'!r})")
+    if not callable(getattr(file, what, None)):
+        kinds = "a path, bytes or an open file" if what == "read" else "a path or an open file"
+        raise InvalidError("file", f"{kinds} belong here, not {type(file).__name__}")
 
 
 def _entries(listed: bytes, path: str) -> list[FileEntry]:

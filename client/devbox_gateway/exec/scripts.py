@@ -206,6 +206,15 @@ def argv(script: str, *arguments: str) -> list[str]:
     return ["/bin/sh", "-c", script, "sh", *arguments]
 
 
+def is_sendable(text: str) -> bool:
+    """Whether it is UTF-8, or bytes of a file's name that Python could not read as that."""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def framed_text(text: str) -> bytes:
     """Any text as the scripts read it: how many lines, then each one."""
     lines = text.encode("utf-8", "surrogateescape").split(b"\n")
@@ -216,6 +225,8 @@ def framed(command: str) -> bytes:
     """A command, likewise. Raises InvalidError."""
     if not isinstance(command, str) or not command.strip():
         raise InvalidError("command", "write a command for a shell, e.g. 'ls -l'")
+    if not is_sendable(command):
+        raise InvalidError("command", "no text that UTF-8 has: half a surrogate pair is in it")
     if "\0" in command:
         raise InvalidError("command", "a command can't hold a NUL byte; write what has one into a file: devbox.file.upload(…)")
     if len(command.encode("utf-8", "surrogateescape")) > MOST_COMMAND:

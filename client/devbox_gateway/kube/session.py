@@ -43,6 +43,8 @@ PAGE: Final = 500
 CLOSED: Final = "this client is closed: make another one"
 _USER: Final = re.compile(r"(?<=://)[^/?#\s]*@")
 """Name and password within a URL."""
+_TLS: Final = re.compile(r" ssl:(<[^>]*>|\w+)")
+"""What aiohttp says of the settings of TLS: an object's place in memory."""
 
 
 class Session:
@@ -272,4 +274,4 @@ def _unreachable(url: str, error: Exception) -> APIConnectionError | Authenticat
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return AuthenticationError(f"the certificate of the API server {url} is not trusted: {error.certificate_error}")
     # (What a proxy answers is told with its address, and there may be a password in that.)
-    return APIConnectionError(f"the API server {url} can't be reached: {_USER.sub('', str(error))}")
+    return APIConnectionError(f"the API server {url} can't be reached: {_TLS.sub('', _USER.sub('', str(error)))}")

@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 from devbox_gateway.errors import ConflictError, InvalidError, NotFoundError
 from devbox_gateway.exec.commands import AsyncCommands
 from devbox_gateway.exec.files import AsyncFiles
+from devbox_gateway.given import number, seconds
 from devbox_gateway.kube.session import Object
 from devbox_gateway.naming import (
     DEVBOX,
@@ -36,6 +37,7 @@ STATUSES: Final = {
     "Terminating": "provisioning",
 }
 """Of a phase: what the pod does. (It is the pod that is terminating, of a devbox that stays: another one follows.)"""
+NO_CHART: Final = "not supported yet: needs a chart that has it, and there is none so far"
 TRIES: Final = 10
 """To write what the operator writes to as well."""
 
@@ -133,7 +135,8 @@ class AsyncDevbox(Resource):
         self, *, timeout: float = WAIT_SECONDS, polling_config: object = None, progress: Callback | None = None
     ) -> DevboxInfo:
         """Wait until it is ready. Raises NotReadyError where it will not become so by itself."""
-        self._object = await until_ready(self._cluster.session, self._path, seconds_of(timeout, polling_config), progress)
+        limit = seconds("timeout", seconds_of(timeout, polling_config))
+        self._object = await until_ready(self._cluster.session, self._path, limit, progress)
         return self._info(self._object, "running")
 
     async def await_suspended(self, *, timeout: float = WAIT_SECONDS, polling_config: object = None) -> DevboxInfo:
@@ -159,14 +162,14 @@ class AsyncDevbox(Resource):
     async def restart(self) -> None:
         """Give it a new pod, with the spec as it is now. `await_running()`, of whichever process, then waits for that one."""
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        for number in range(TRIES):
+        for attempt in range(1, TRIES + 1):
             seen = await self._read()
             notes = {RESTARTED_AT: now, RESTARTED_FROM: (seen.get("status") or {}).get("podUID")}
             try:
                 # (The pod that is named must be the one that there is when this is written: the next one would count for new.)
                 await self._merge({"metadata": {"resourceVersion": seen["metadata"]["resourceVersion"], "annotations": notes}})
             except ConflictError:
-                if number + 1 == TRIES:
+                if attempt == TRIES:
                     raise
             else:
                 return
@@ -191,7 +194,7 @@ class AsyncDevbox(Resource):
         query = {"container": "devbox"}
         for name, value in (("tailLines", tail), ("sinceSeconds", since_seconds)):
             if value is not None:
-                query[name] = str(int(value))
+                query[name] = str(number({"tailLines": "tail", "sinceSeconds": "since_seconds"}[name], value))
         query |= {name: "true" for name, wanted in (("timestamps", timestamps), ("follow", follow)) if wanted}
         async for piece in self._cluster.session.pieces(f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query):
             yield piece
@@ -206,7 +209,7 @@ class AsyncDevbox(Resource):
 
 
 def _no_chart_has(field: str) -> InvalidError:
-    return InvalidError(field, "needs a chart that has it, and there is none yet")
+    return InvalidError(field, NO_CHART)
 
 
 def status_of(seen: Object) -> str:

@@ -5,7 +5,7 @@ is the API server's to say (base.STRICT).
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,6 +37,13 @@ NOT_HERE: Final = {
     "file_mounts": "write files once the devbox is there: await devbox.file.write(file_path=…, contents=…)",
 }
 """Arguments that users of other products know, and what to do in their place."""
+
+NO_CHART_YET: Final = {
+    "spec.codeMounts": "code_mounts",
+    "spec.launchCommands": "launch_parameters.launch_commands",
+    "spec.lifecycle": "launch_parameters",
+}
+"""Fields that the newest chart does not have, and which argument they come from. (A chart that has one takes it.)"""
 
 
 @dataclass(frozen=True)
@@ -158,14 +165,28 @@ def code_mounts_of(
     code_mounts: Sequence[Mapping[str, Any]] | None, mounts: Sequence[Mapping[str, Any]] | None
 ) -> list[Mapping[str, Any]]:
     """Both spellings together. Raises InvalidError for mounts of another kind."""
-    found = list(code_mounts or ())
-    for mount in mounts or ():
+    found = _mappings("code_mounts", code_mounts or ())
+    for mount in _mappings("mounts", mounts or ()):
         if mount.get("type") != "code_mount":
             raise InvalidError(
                 "mounts", f"mounts of type {mount.get('type')!r} are not known; code_mount is, and spec volumes are"
             )
         found.append(mount)
     return found
+
+
+def _mappings(field: str, given: object) -> list[Mapping[str, Any]]:
+    found = [] if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable) else list(given)
+    if (not found and given) or not all(isinstance(one, Mapping) for one in found):
+        raise InvalidError(field, 'write a list, e.g. [{"type": "code_mount", "repo_owner": "org", "repo_name": "repo"}]')
+    return found
+
+
+def mapping(field: str, given: object) -> dict[str, Any]:
+    """Of what is to be one. Raises InvalidError."""
+    if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
+        raise InvalidError(field, f"names with values belong here, a dict, not {type(given).__name__}")
+    return dict(given)
 
 
 def _launch(given: Mapping[str, Any]) -> Object:

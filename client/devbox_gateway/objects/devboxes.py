@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from devbox_gateway.errors import ConflictError, DevboxGatewayError, InvalidError, NotFoundError
+from devbox_gateway.given import seconds as a_time
 from devbox_gateway.kube.session import JSON_PATCH, Object
 from devbox_gateway.naming import (
     DEVBOX,
@@ -26,7 +27,7 @@ from devbox_gateway.polling import seconds_of
 
 from . import devbox_spec, grants, network_policies
 from .base import STRICT, Cluster, HasId, given_name, manifest, where_of, where_seen
-from .devbox import METADATA, AsyncDevbox
+from .devbox import METADATA, NO_CHART, AsyncDevbox
 from .secrets import ALLOWED_HOSTS, AsyncSecret, is_own, without_value
 from .waiting import WAIT_SECONDS, Callback
 
@@ -46,7 +47,7 @@ class AsyncDevboxes:
         One that does not become ready is deleted again, unless `keep_on_failure`. `progress` is called with every change of what it
         waits for.
         """
-        seconds = seconds_of(timeout, polling_config)
+        seconds = a_time("timeout", seconds_of(timeout, polling_config))
         making = asyncio.ensure_future(self.create_async(**what))
         try:
             devbox = await asyncio.shield(making)
@@ -101,7 +102,7 @@ class AsyncDevboxes:
             )
         devbox_spec.refuse_unknown(others)
         devbox_spec.check_variables(gateways or {})
-        launch = dict(launch_parameters or {})
+        launch = devbox_spec.mapping("launch_parameters", launch_parameters or {})
         if after_idle is not None:
             launch.setdefault("after_idle", after_idle)
         bindings, patches = await self._bind(gateways or {})
@@ -292,7 +293,9 @@ def _exists(where: Reference) -> ConflictError:
 
 
 def devbox_error(error: InvalidError) -> InvalidError:
-    """In the words of who called: a chart that is too old is said so."""
+    """In the words of who called: a chart that is too old is said so, and what no chart has."""
+    if error.field in devbox_spec.NO_CHART_YET:
+        return InvalidError(devbox_spec.NO_CHART_YET[error.field], NO_CHART)
     if error.field == "spec.image" and "Required" in error.message:
         return InvalidError("image", "name an image: the cluster's chart is of a version that has no default image")
     return error

@@ -6,12 +6,13 @@ One is an object `Secret` with the key `value` and the label `devbox-gateway.io/
 import base64
 import binascii
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from devbox_api.judge.hosts import is_pattern, parse_grant
 from devbox_gateway.errors import ConflictError, InUseError, InvalidError, NotFoundError
+from devbox_gateway.given import content_of
 from devbox_gateway.kube.session import METADATA, Object
 from devbox_gateway.naming import SECRET, Kind
 
@@ -191,7 +192,7 @@ class AsyncSecrets:
 
 def granted(hosts: Sequence[str]) -> str:
     """The annotation's value. Raises InvalidError."""
-    if isinstance(hosts, str) or not hosts:
+    if isinstance(hosts, str) or not isinstance(hosts, Iterable) or not hosts:
         raise InvalidError("allowed_hosts", 'write a list of hosts, e.g. ["api.anthropic.com"]')
     return ",".join(_host(host) for host in hosts)
 
@@ -230,7 +231,7 @@ def without_value(seen: Object) -> Object:
 
 
 def _encoded(value: object) -> str:
-    content = text("value", value).encode()
+    content = content_of("value", text("value", value))
     if not content.strip() or len(content) > MOST:
         raise InvalidError("value", f"a secret has 1 to {MOST} bytes")
     return base64.b64encode(content).decode()

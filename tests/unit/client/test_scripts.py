@@ -175,6 +175,14 @@ def test_a_file_keeps_its_mode(box: Box) -> None:
     assert (target.read_text(), target.stat().st_mode & 0o777) == ("after", 0o755)
 
 
+def test_where_nobody_may_write_the_kernels_words_are_all(box: Box) -> None:
+    done = box.file(files.WRITE, "/proc/nope", "5", given=b"after")
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    assert "nonexistent" in line or line == "No such file or directory"
+    assert "devbox-gateway" not in line
+
+
 def test_an_empty_file(box: Box) -> None:
     assert box.file(files.WRITE, "empty", "0").returncode == 0
     assert (box.home / "empty").read_bytes() == b""

@@ -204,6 +204,15 @@ async def test_a_connection_that_is_cut(server: Server) -> None:
     assert len(server.asked) == 3
 
 
+async def test_no_place_in_memory_is_told(server: Server) -> None:
+    server.url = "https://127.0.0.1:9"
+    async with server.session() as session:
+        with pytest.raises(errors.APIConnectionError) as caught:
+            await session.request("GET", "/x", seconds=1)
+    assert "can't be reached: Cannot connect to host 127.0.0.1:9 [" in str(caught.value)
+    assert "SSLContext" not in str(caught.value)
+
+
 async def test_an_api_server_that_is_not_there() -> None:
     session = Session(Access("http://127.0.0.1:9", Static({})), "test/1")
     with pytest.raises(errors.APIConnectionError, match="can't be reached"):

@@ -59,7 +59,7 @@ def test_objects_have_their_calls(client: Any) -> None:
 
 @pytest.mark.parametrize("call", LATER)
 async def test_what_no_chart_has_yet_is_refused_by_name(client: Any, call: str) -> None:
-    with pytest.raises(InvalidError, match=r"^(suspend|lifecycle): needs a chart that has it"):
+    with pytest.raises(InvalidError, match=r"^(suspend|lifecycle): not supported yet: needs a chart"):
         await _answer(getattr(client.devboxes.from_id("a"), call))
 
 
