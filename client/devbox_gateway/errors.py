@@ -59,7 +59,7 @@ class InvalidError(DevboxGatewayError):
 
 
 class NotReadyError(DevboxGatewayError):
-    """A devbox will not become ready. `reason` and `message` are its condition's."""
+    """A devbox will not become ready, or is not running now (the message says which). `reason` and `message` are its condition's."""
 
     def __init__(self, message: str, reason: str = "") -> None:
         super().__init__(f"{reason}: {message}" if reason else message)

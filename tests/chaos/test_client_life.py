@@ -8,7 +8,7 @@ import pytest
 from tests.support.fake_kubelet import FakeKubelet
 from tests.support.release import Release
 
-from devbox_gateway import AsyncDevboxGateway, NotReadyError
+from devbox_gateway import APIConnectionError, AsyncDevboxGateway, NotReadyError
 from devbox_gateway.objects import pulling
 from devbox_operator import paths
 
@@ -103,3 +103,53 @@ async def test_what_runs_is_running_also_without_its_secret(release: Release) ->
 
 async def has_reason(devbox: Any, reason: str) -> bool | None:
     return (await devbox.get_info()).reason == reason or None
+
+
+async def test_a_command_in_what_is_not_running_says_what_it_waits_for(release: Release) -> None:
+    async with at_work(release) as (made, client):
+        kubelet = FakeKubelet(made.api, made.node)
+        kubelet.idle = True
+        async with kubelet.working():
+            lacking = {"gateways": [{"name": "A", "gatewayRef": {"name": "nope"}, "secretRef": {"name": "key"}}]}
+            for name, spec, reason, words in (
+                ("lacking", lacking, "GatewayNotFound", "nope"),
+                ("slow", {}, "PodPending", "starts"),
+            ):
+                devbox = await client.devboxes.create_async(name=name, image=IMAGE, spec=spec)
+                await wait_for(lambda: has_reason(devbox, reason))  # noqa: B023 (asked at once)
+                await wait_for(lambda: has_pod(devbox))  # noqa: B023
+                for use in (
+                    devbox.cmd.exec("true"),
+                    devbox.cmd.exec_async("true"),
+                    devbox.file.read(file_path="a"),
+                    devbox.file.write(file_path="a", contents="a"),
+                    devbox.file.list(),
+                ):
+                    with pytest.raises(NotReadyError) as caught:
+                        await use
+                    said = str(caught.value)
+                    assert said.startswith(f"{reason}: devbox {name!r} is not running: "), said
+                    assert words in said
+                    assert said.endswith("await devbox.await_running()")
+                    assert caught.value.reason == reason
+            gone = client.devboxes.from_id("slow")
+            pod = await gone._pod()
+            await gone.shutdown()
+            await wait_for(lambda: nothing_called(client, "slow"))
+            assert "no devbox 'slow'" in str(await gone._reason(pod.partition("/")[2], APIConnectionError("400")))
+
+
+async def test_a_command_in_what_runs_is_another_matter(release: Release) -> None:
+    """(Nobody runs containers here, so that the API server reaches no node.)"""
+    async with at_work(release) as (made, client), FakeKubelet(made.api, made.node).working():
+        devbox = await client.devboxes.create(name="agent", **QUICK)
+        with pytest.raises(APIConnectionError):
+            await devbox.cmd.exec("true")
+
+
+async def has_pod(devbox: Any) -> bool | None:
+    return (await devbox.get_info()).pod is not None or None
+
+
+async def nothing_called(client: AsyncDevboxGateway, name: str) -> bool | None:
+    return None if any(one.name == name for one in await client.devboxes.list()) else True

@@ -15,8 +15,10 @@ from typing import Any, Final
 import aiohttp
 
 from devbox_api.judge.shown import one_line
-from devbox_gateway.errors import DevboxGatewayError, ExecLostError, InvalidError
-from devbox_gateway.kube.session import Session
+from devbox_gateway.errors import DevboxGatewayError, ExecLostError, InvalidError, NotFoundError
+from devbox_gateway.kube.session import NotOpenedError, Session
+
+from .pod import Pod
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 V5: Final = "v5.channel.k8s.io"
@@ -168,7 +170,12 @@ async def open_channels(
     query = [("container", "devbox"), ("stdout", "true"), *(("command", part) for part in argv)]
     query += [("tty", "true")] if tty else [("stderr", "true")]
     query += [("stdin", "true")] if stdin else []
-    socket = await session.websocket(f"/api/v1/namespaces/{namespace}/pods/{name}/exec", query, PROTOCOLS)
+    try:
+        socket = await session.websocket(f"/api/v1/namespaces/{namespace}/pods/{name}/exec", query, PROTOCOLS)
+    except (NotOpenedError, NotFoundError) as error:
+        if isinstance(pod, Pod):
+            raise await pod.reason(error) from None
+        raise
     return Channels(socket, f"exec in pod {name}")
 
 

@@ -47,6 +47,10 @@ _TLS: Final = re.compile(r" ssl:(<[^>]*>|\w+)")
 """What aiohttp says of the settings of TLS: an object's place in memory."""
 
 
+class NotOpenedError(APIConnectionError):
+    """A WebSocket was answered otherwise, for a reason that the answer does not tell."""
+
+
 class Session:
     """The API of one cluster. Bound to the event loop that it is first used on; `close()` it there."""
 
@@ -242,11 +246,14 @@ class Session:
         """The words behind a WebSocket's refusal, which its client does not keep: asked for plainly, where nothing is ever run."""
         async with self._send("GET", path, query, {}) as response:
             content = await response.read()
-        if response.status in (400, 406):
-            return APIConnectionError(
-                f"the API server answered {status} to a WebSocket; what is between it and here has to pass them"
+        if response.status not in (400, 406):
+            return error_of("GET", path, response.status, content)
+        if status >= 500:
+            return NotOpenedError(
+                f"the API server answered {status}: nothing could be begun in the container, which may be starting or ending just now; "
+                "try again"
             )
-        return error_of("GET", path, response.status, content)
+        return NotOpenedError(f"the API server answered {status} to a WebSocket; what is between it and here has to pass them")
 
 
 def _wait(state: tenacity.RetryCallState) -> float:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import ClassVar, Final
 
-from devbox_gateway.errors import ConflictError, InvalidError, NotFoundError
+from devbox_gateway.errors import ConflictError, DevboxGatewayError, InvalidError, NotFoundError, NotReadyError
 from devbox_gateway.exec.commands import AsyncCommands
 from devbox_gateway.exec.files import AsyncFiles
+from devbox_gateway.exec.pod import Pod
 from devbox_gateway.given import number, seconds
 from devbox_gateway.kube.session import Object
 from devbox_gateway.naming import (
@@ -22,7 +23,7 @@ from devbox_gateway.naming import (
 from devbox_gateway.polling import seconds_of
 
 from .base import Cluster, Resource, given_name
-from .waiting import RESTARTED_FROM, WAIT_SECONDS, Callback, conditions_of, is_restarting, until_ready
+from .waiting import RESTARTED_FROM, WAIT_SECONDS, Callback, conditions_of, is_restarting, progress_of, until_ready
 
 METADATA: Final = "devbox-gateway.io/metadata"
 RESTARTED_AT: Final = "devbox-gateway.io/restarted-at"
@@ -199,13 +200,35 @@ class AsyncDevbox(Resource):
         async for piece in self._cluster.session.pieces(f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query):
             yield piece
 
-    async def _pod(self) -> str:
+    async def _pod(self) -> Pod:
         """The name of the pod that is its now."""
         seen = await self._read()
         pod = (seen.get("status") or {}).get("podName")
         if not pod:
-            raise NotFoundError(f"devbox {self._reference.name!r} has no pod yet: await devbox.await_running()")
-        return f"{self.namespace}/{pod}"
+            progress = progress_of(seen)
+            raise NotReadyError(
+                f"devbox {self._reference.name!r} has no pod yet: {progress.message}; await devbox.await_running()",
+                progress.reason,
+            )
+        return Pod.of(self.namespace, pod, self._reason)
+
+    async def _reason(self, pod: str, error: DevboxGatewayError) -> DevboxGatewayError:
+        """Why nothing could be begun in that pod of its."""
+        name = self._reference.name
+        try:
+            seen = await self._read()
+        except NotFoundError:
+            return NotFoundError(f"there is no devbox {name!r} in namespace {self.namespace} any more")
+        except DevboxGatewayError:
+            return error
+        if (seen.get("status") or {}).get("podName") not in (None, pod):
+            return NotFoundError(f"pod {pod} of devbox {name!r} is gone, and it has another one")
+        if (conditions_of(seen).get("PodReady") or {}).get("status") == "True" and not is_restarting(seen):
+            return error
+        progress = progress_of(seen)
+        return NotReadyError(
+            f"devbox {name!r} is not running: {progress.message}; await devbox.await_running()", progress.reason
+        )
 
 
 def _no_chart_has(field: str) -> InvalidError:

@@ -317,6 +317,14 @@ async def test_a_websocket_that_does_not_get_through(server: Server) -> None:
             await session.websocket("/x", (), ["v5.channel.k8s.io"])
 
 
+async def test_a_websocket_that_the_node_refuses_is_nothing_in_between(server: Server) -> None:
+    server.answers = [json(STATUS, 500), json(STATUS, 400)]
+    async with server.session() as session:
+        with pytest.raises(errors.APIConnectionError, match="nothing could be begun in the container") as caught:
+            await session.websocket("/x", (), ["v5.channel.k8s.io"])
+    assert "what is between" not in str(caught.value)
+
+
 async def test_a_websocket_whose_credentials_are_renewed(server: Server) -> None:
     async def upgrade(request: web.Request) -> web.StreamResponse:
         if request.headers["Authorization"] != "Bearer new":
