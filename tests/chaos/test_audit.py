@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.support.control_plane import NODE
 from tests.support.kubelet_logs import KubeletLogs
 from tests.support.release import NAMESPACE, Release
@@ -101,6 +102,12 @@ async def test_what_there_is_of_one_s_own(release: Release) -> None:
         assert "/v1/theirs" in (await audit(admin, "-A"))[1]
         assert "/v1/models" not in (await audit(admin, "-n", "agents", "agent"))[1]
         assert "begins" in (await audit(admin, "-n", "agents", "-o", "wide"))[1]
+        code, out, error = await audit(admin, "-n", "agents", "nope")
+        assert (code, out) == (0, "")
+        assert "there is no devbox 'nope' in namespace agents now" in error
+        assert "the gateway's log has nothing of devbox 'nope' in namespace agents since then" in error
+        documents = list(yaml.safe_load_all((await audit(admin, "-n", "agents", "dbx_agent", "-o", "yaml"))[1]))
+        assert {row["path"] for row in documents} == {"/v1/messages"}
         rows = [json.loads(row) for row in (await audit(admin, "-n", "agents", "-o", "json", "dbx_agent"))[1].splitlines()]
         assert [(row["audit"], row["path"]) for row in rows] == [("start", "/v1/messages"), ("end", "/v1/messages")]
 

@@ -39,20 +39,20 @@ class Cli:
 
     async def interrupted(self, number: signal.Signals, *words: str) -> int | None:
         """Its exit code, where the signal comes once it says something."""
-        process = await asyncio.create_subprocess_exec(*self._line(words), stderr=subprocess.PIPE)
+        process = await asyncio.create_subprocess_exec(*self.line(words), stderr=subprocess.PIPE)
         assert process.stderr is not None
         assert await asyncio.wait_for(process.stderr.readline(), 60) != b""
         process.send_signal(number)
         assert b"Traceback" not in await asyncio.wait_for(process.stderr.read(), 60)
         return await process.wait()
 
-    def _line(self, words: tuple[str, ...]) -> list[str]:
+    def line(self, words: tuple[str, ...]) -> list[str]:
         where = ["--kubeconfig", str(self.kubeconfig), "-n", self.namespace]
         return [sys.executable, "-m", "devbox_gateway.cli", *where, *words]
 
     async def both(self, *words: str, stdin: str = "", code: int | None = 0) -> tuple[str, str]:
         process = await asyncio.create_subprocess_exec(
-            *self._line(words),
+            *self.line(words),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -119,6 +119,48 @@ async def test_devboxes(at_work: tuple[Stage, Cli]) -> None:
     assert "no devbox" in await cli("rm", "agent", code=3)
 
 
+async def test_which_ones_are_listed(at_work: tuple[Stage, Cli]) -> None:
+    made, cli = at_work
+    other = Cli(cli.kubeconfig, f"{cli.namespace}-2")
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other.namespace}}
+    await made.api.request("POST", "/api/v1/namespaces", body=body)
+    for each, name in ((cli, "one"), (cli, "two"), (other, "three")):
+        await each("create", name, "--image", IMAGE, "--no-wait")
+    path = f"{NAME}/{cli.namespace}/devboxes/two"
+    await made.patch(path, {"metadata": {"labels": {"team": "a"}}})
+    everywhere = (await cli("ls", "-A")).splitlines()
+    assert everywhere[0].split()[:2] == ["NAMESPACE", "NAME"]
+    seen = {tuple(line.split()[:2]) for line in everywhere}
+    assert {(cli.namespace, "one"), (cli.namespace, "two"), (other.namespace, "three")} <= seen
+    assert await cli("ls", "-l", "team=a", "-o", "name") == "devbox.devbox-gateway.io/two\n"
+    assert "devbox.devbox-gateway.io/two\n" in await cli("ls", "-A", "-l", "team=a", "-o", "name")
+    assert (await cli.both("ls", "-l", "team=b"))[1] == f"there are no devboxes of these labels in namespace {cli.namespace}\n"
+    assert "--selector: unable to parse" in await cli("ls", "-l", "a=(", code=2)
+    assert [line.split()[0] for line in (await cli("ls", "two", "one")).splitlines()] == ["NAME", "two", "one"]
+    assert json.loads(await cli("ls", "two", "-o", "json"))["kind"] == "Devbox"
+    assert "no devbox 'nope'" in await cli("ls", "nope", code=3)
+    assert "not both" in await cli("ls", "one", "-A", code=2)
+    process = await asyncio.create_subprocess_exec(*cli.line(("ls", "-w")), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+
+    async def until(name: str, status: str) -> None:
+        assert process.stdout is not None
+        while True:
+            words = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().split()
+            assert words, "it ended"
+            if words[0] == name and (not status or words[1] == status):
+                return
+
+    await until("NAME", "STATUS")
+    await until("two", "")
+    await cli("create", "four", "--image", IMAGE, "--no-wait")
+    await until("four", "")
+    await cli("rm", "one")
+    await until("one", "deleted")
+    process.send_signal(signal.SIGINT)
+    assert await process.wait() == 130
+
+
 async def test_what_is_interrupted_leaves_nothing(at_work: tuple[Stage, Cli]) -> None:
     _, cli = at_work
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -167,8 +209,8 @@ async def test_a_devbox_that_is_not_made_is_granted_nothing(at_work: tuple[Stage
 async def test_what_devboxes_use(at_work: tuple[Stage, Cli]) -> None:
     made, cli = at_work
     first = ("gateway", "create", "anthropic", "--endpoint", "https://api.anthropic.com", "--auth", "bearer")
-    for _ in range(2):
-        assert await cli(*first, "--description", "for people") == "gatewayconfig.devbox-gateway.io/anthropic created\n"
+    for what in ("created", "unchanged"):
+        assert await cli(*first, "--description", "for people") == f"gatewayconfig.devbox-gateway.io/anthropic {what}\n"
     assert "differs in authMechanism" in await cli(*first[:-1], "header:X-Api-Key", code=7)
     await cli("gateway", "update", "anthropic", "--auth", "header:X-Api-Key", "--prefix", "Key ", "--open-to", "team=a")
     found = json.loads(await cli("gateway", "get", "gatewayconfig/anthropic", "-o", "json"))["spec"]
@@ -180,8 +222,14 @@ async def test_what_devboxes_use(at_work: tuple[Stage, Cli]) -> None:
     secret = (await cli("secret", "ls", "-o", "name")).strip()
     assert created == f"{secret} created\n"
     text = await cli("secret", "create", "MY_KEY", stdin="sk-ant-second\n", code=7)
-    assert "differs in value" in text
+    assert "differs in value; give it this one (kubectl devbox secret rotate NAME)" in text
     assert "sk-ant" not in text
+    assert await cli("secret", "create", "MY_KEY", stdin="sk-ant-first\n") == f"{secret} unchanged\n"
+    insecure = ("gateway", "create", "insecure", "--endpoint", "http://api.insecure.example", "--auth", "bearer")
+    assert "add --allow-insecure" in await cli(*insecure, code=2)
+    await cli(*insecure, "--allow-insecure")
+    await cli("gateway", "rm", "insecure")
+    assert "write --allow-all" in await cli("policy", "create", "open", "--allow-host", "*", code=2)
     for words in (("secret", "ls", "-o", "json"), ("secret", "ls", "-o", "yaml"), ("secret", "ls", "-o", "wide")):
         shown = await cli(*words)
         assert "MY_KEY" in shown
@@ -216,7 +264,9 @@ async def test_what_devboxes_use(at_work: tuple[Stage, Cli]) -> None:
     assert theirs["data"] == {"api-key": "c2stYW50LXRoZWlycw=="}
     assert "was not made by this client" in await cli("secret", "rotate", "theirs", stdin="x", code=7)
     assert "was not made by this client" in await cli("secret", "rm", "theirs", code=7)
-    await cli("policy", "create", "code", "--allow-host", "GitHub.com", "--allow-cidr", "8.8.8.8/32", "--allow-port", "443")
+    code = ("policy", "create", "code", "--allow-host", "GitHub.com", "--allow-cidr", "8.8.8.8/32", "--allow-port", "443")
+    assert (await cli(*code)).endswith("/code created\n")
+    assert (await cli(*code)).endswith("/code unchanged\n")
     await cli("policy", "update", "code", "--allow-host", "*.github.com", "--description", "for code")
     assert json.loads(await cli("policy", "get", "code", "-o", "json"))["spec"]["allowedHostnames"] == ["*.github.com"]
     assert "8.8.8.8/32" in await cli("policy", "ls")
@@ -271,7 +321,19 @@ async def test_init(at_work: tuple[Stage, Cli]) -> None:
         *("gatewayconfig.devbox-gateway.io/anthropic", "egresspolicy.devbox-gateway.io/default"),
         *("secret/anthropic-key", "devbox.devbox-gateway.io/agent"),
     ]
-    assert "kubectl devbox shell agent" in err
+    assert [words.split()[1] for words in out.splitlines()] == ["unchanged"] * 4
+    assert "it does NOT use the key that was given" in err
+    assert "kubectl devbox create NAME --gateway ANTHROPIC=anthropic:anthropic-key" in err
+    assert "are set in it" not in err
+    await cli("rm", "agent")
+    await cli("create", "agent", "--image", IMAGE, "--gateway", "ANTHROPIC=anthropic:anthropic-key", "--no-wait")
+    out, err = await cli.both(*line, stdin="sk-ant-key\n")
+    assert [words.split()[1] for words in out.splitlines()] == ["unchanged"] * 4
+    assert "are set in it; try: kubectl devbox shell agent" in err
+    text = await cli("init", "--api", "openai", "--devbox", "imageless", stdin="sk-key", code=5)
+    assert "name an image: --image IMAGE" in text
+    assert "keep" not in text
+    await cli("rm", "imageless", "--ignore-not-found")
     text = await cli(*line, stdin="sk-ant-other", code=7)
     assert "secret rotate" in text
     assert "sk-ant" not in text
@@ -314,7 +376,7 @@ BAD: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("hosts alone", ("secret", "create", "x", "--host", "https://a.example"), 2),
     ("not found", ("secret", "rotate", "x"), 3),
     ("not found", ("secret", "grant", "x", "a.example"), 3),
-    ("hosts alone", ("secret", "grant", "x", "https://a.example"), 2),
+    ("HOST: write hosts alone", ("secret", "grant", "x", "https://a.example"), 2),
     ("Missing argument", ("secret", "grant", "x"), 2),
     ("not found", ("secret", "rm", "x"), 3),
     ("host name", ("policy", "create", "x", "--allow-host", ""), 2),

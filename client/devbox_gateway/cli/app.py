@@ -78,7 +78,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     except click.UsageError as error:
         hint = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
-        return _failed(f"{error.format_message().rstrip('.')}{hint}", error.exit_code)
+        # (click lists choices one below the other.)
+        return _failed(f"{' '.join(error.format_message().split()).rstrip('.')}{hint}", error.exit_code)
     except click.ClickException as error:
         return _failed(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):

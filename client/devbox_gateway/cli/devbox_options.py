@@ -94,6 +94,8 @@ def progress(here: Here) -> Callable[[Progress], None]:
     """Says on stderr what a devbox waits for."""
 
     def said(now: Progress) -> None:
-        here.note(f"{cell(now.name)}: {cell(now.phase)}, {cell(now.reason)}: {cell(now.message)}")
+        here.note(
+            ": ".join(part for part in (cell(now.name), f"{cell(now.phase)}, {cell(now.reason)}", cell(now.message)) if part)
+        )
 
     return said

@@ -47,6 +47,9 @@ CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
 WORDS: Final = (
     ("await devbox.await_running()", "kubectl devbox wait NAME"),
     ("await get_info() first", "ask for it first"),
+    ("set allowInsecure: true", "add --allow-insecure"),
+    ("write allowAll: true", "write --allow-all"),
+    ("differs in value; update it", "differs in value; give it this one (kubectl devbox secret rotate NAME)"),
     ("cut them off: force=True", "cut them off: --force"),
     ("keep_on_failure=True keeps it", "--keep-on-failure keeps it"),
     ("devbox.file.upload(…)", "kubectl devbox cp"),

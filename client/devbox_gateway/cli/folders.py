@@ -57,7 +57,8 @@ class _Thread(threading.Thread):
 
 
 async def upload(devbox: AsyncDevbox, source: Path, target: str) -> None:
-    """A folder of this machine to a path that is not there yet."""
+    """A folder of this machine to a path that is not there yet. Raises InvalidError for a link that may lead out of it."""
+    _check_links(source)
     reading, writing = os.pipe()
 
     def pack() -> None:
@@ -80,6 +81,20 @@ async def upload(devbox: AsyncDevbox, source: Path, target: str) -> None:
         raise InvalidError("source", f"{error.filename or source}: {error.strerror}") from None
     _told(done.exit_code, target)
     check(done, target)
+
+
+def _check_links(source: Path) -> None:
+    """As what comes out of a devbox is checked: there a link that leads out of the folder would lead somewhere else."""
+    for folder, folders, files in os.walk(source):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            inside = path.relative_to(source)
+            if path.is_symlink() and not unpacking.stays(target := str(path.readlink()), len(inside.parts) - 1):
+                raise InvalidError(
+                    "source",
+                    f"{one_line(str(inside))} is a link that may lead out of the folder: {one_line(target)}; put what it leads to in its "
+                    "place, nothing was copied",
+                )
 
 
 def _ours(member: tarfile.TarInfo) -> tarfile.TarInfo | None:

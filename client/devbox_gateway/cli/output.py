@@ -42,18 +42,35 @@ def colours_wanted() -> bool:
 
 def table(columns: Sequence[Column], rows: Sequence[Any], *, wide: bool = False, colours: bool = False) -> str:
     """Aligned, with titles, as kubectl does it."""
-    shown = [column for column in columns if wide or not column.wide]
-    cells = [[cell(_text(column.of(row))) or "-" for column in shown] for row in rows]
-    widths = [max([_width(column.title), *(_width(line[number]) for line in cells)]) + 3 for number, column in enumerate(shown)]
-    lines = ["".join(_padded(column.title, width) for column, width in zip(shown, widths, strict=True)).rstrip()]
-    for line in cells:
-        parts = []
-        for column, text, width in zip(shown, line, widths, strict=True):
-            colour = column.colour(text) if colours else None
-            padding = " " * (width - _width(text))
-            parts.append((click.style(text, fg=colour) if colour else text) + padding)
-        lines.append("".join(parts).rstrip())
-    return "\n".join(lines)
+    return Growing(columns, wide=wide, colours=colours).more(rows)
+
+
+class Growing:
+    """A table of which more rows come later, under the titles of the first ones."""
+
+    def __init__(self, columns: Sequence[Column], *, wide: bool = False, colours: bool = False) -> None:
+        self._shown = [column for column in columns if wide or not column.wide]
+        self._widths: list[int] = []
+        self._colours = colours
+
+    def more(self, rows: Sequence[Any]) -> str:
+        """These, with the titles where they are the first."""
+        cells = [[cell(_text(column.of(row))) or "-" for column in self._shown] for row in rows]
+        before = self._widths or [_width(column.title) + 3 for column in self._shown]
+        widths = [max([least, *(_width(line[number]) + 3 for line in cells)]) for number, least in enumerate(before)]
+        lines = []
+        if not self._widths:
+            titles = zip(self._shown, widths, strict=True)
+            lines.append("".join(_padded(column.title, width) for column, width in titles).rstrip())
+        self._widths = widths
+        for line in cells:
+            parts = []
+            for column, text, width in zip(self._shown, line, widths, strict=True):
+                colour = column.colour(text) if self._colours else None
+                padding = " " * (width - _width(text))
+                parts.append((click.style(text, fg=colour) if colour else text) + padding)
+            lines.append("".join(parts).rstrip())
+        return "\n".join(lines)
 
 
 def _text(value: object) -> str:

@@ -63,7 +63,7 @@ def _check(member: tarfile.TarInfo, folder: Path) -> None:
     place = folder.joinpath(*parts)
     if not _free(folder, parts) and not (member.isdir() and _mode(place, stat.S_ISDIR)):
         raise Unpacking(f"{member.name!r} is there already, or behind a link")
-    if member.issym() and not _stays(member.linkname, len(parts) - 1):
+    if member.issym() and not stays(member.linkname, len(parts) - 1):
         raise Unpacking(f"{member.name!r} is a link that may lead out: {member.linkname!r}")
     if member.islnk():
         target = _parts(member.linkname)
@@ -97,7 +97,7 @@ def _mode(place: Path, kind: Callable[[int], bool]) -> bool:
         return False
 
 
-def _stays(target: str, depth: int) -> bool:
+def stays(target: str, depth: int) -> bool:
     """Whether a link in a folder so deep leads nowhere but further in, behind as many `..` as there are folders above it. (A `..` behind a
     name may lead out, where the name is a link's.)"""
     parts = PurePosixPath(target).parts

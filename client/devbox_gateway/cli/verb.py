@@ -8,7 +8,7 @@ Goes in: a function. Comes out: a click command, for the table of verbs.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -41,6 +41,31 @@ class Verb(click.Command):
         self.params += global_options()
 
 
+OTHER_WORDS: Final = {
+    "list": ("ls",),
+    "get": ("ls",),
+    "ps": ("ls",),
+    "describe": ("get", "ls"),
+    "show": ("get", "ls"),
+    "delete": ("rm",),
+    "remove": ("rm",),
+    "stop": ("rm",),
+    "new": ("create",),
+    "make": ("create",),
+    "apply": ("create",),
+    "add": ("create",),
+    "edit": ("update", "rotate"),
+    "set": ("update", "rotate"),
+    "update": ("rotate",),
+    "ssh": ("shell",),
+    "attach": ("shell",),
+    "copy": ("cp",),
+    "log": ("logs",),
+    "start": ("create",),
+}
+"""What other programs call it."""
+
+
 class Verbs(click.Group):
     """Several under one name, likewise: `kubectl devbox secret ls`."""
 
@@ -49,6 +74,14 @@ class Verbs(click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"context_settings": {"help_option_names": ["-h", "--help"]}, **kwargs})
         self.params += global_options()
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Says which verb is meant, where others call it so."""
+        here = self.list_commands(ctx)
+        meant = next((verb for verb in OTHER_WORDS.get(args[0], ()) if verb in here), None)
+        if meant is not None and args[0] not in here:
+            raise click.UsageError(f"No such command {args[0]!r}; here it is {meant!r}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 def _sync(function: Callable[..., Awaitable[int | None]], own_failure: int | None) -> Callable[..., None]:

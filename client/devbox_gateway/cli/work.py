@@ -8,13 +8,13 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from devbox_gateway.errors import DevboxGatewayError
+from devbox_gateway.errors import DevboxGatewayError, NotFoundError, PermissionDeniedError
 from devbox_gateway.naming import Kind
 
 from . import output
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from devbox_gateway.client import AsyncDevboxGateway
     from devbox_gateway.objects.base import Resource
 
+R = TypeVar("R", bound="Resource")
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -136,6 +137,26 @@ class Here:
         else:
             click.echo(f"{output.as_name(resource.kind, resource._reference.name)} {what}")
 
+    async def made(self, asked: "Resource", making: "Coroutine[Any, Any, R]", new: str = "created") -> "R":
+        """Says `new` of what is made, and `unchanged` of one that was there as asked for (which the client takes)."""
+        try:
+            there = await _is_there(asked)
+        except BaseException:
+            making.close()
+            raise
+        resource = await making
+        self.done(resource, "unchanged" if there else new)
+        return resource
+
     def terminal(self) -> bool:
         """Whether somebody looks at what we say on the way."""
         return sys.stderr.isatty()
+
+
+async def _is_there(resource: "Resource") -> bool:
+    """(Who may make it and not look at it is told that it is made.)"""
+    try:
+        await resource._read()
+    except (NotFoundError, PermissionDeniedError):
+        return False
+    return True

@@ -51,6 +51,9 @@ def _fields(*, required: bool) -> Callable[[F], F]:
         click.option(
             "--open-to", metavar="WHOM", help="Whose devboxes may use it: same (namespace), all, or namespaces' LABEL=VALUE."
         ),
+        click.option(
+            "--allow-insecure/--no-allow-insecure", default=None, help="An http:// endpoint: the credential goes in the clear."
+        ),
         click.option("--description", metavar="TEXT", help="For people."),
     )
 
@@ -83,6 +86,7 @@ def arguments(
     prefix: str | None,
     secret: str | None,
     open_to: str | None,
+    allow_insecure: bool | None,
     description: str | None,
 ) -> dict[str, Any]:
     """What is given, as the client wants it. Raises InvalidError."""
@@ -91,6 +95,7 @@ def arguments(
     found: dict[str, Any] = {"endpoint": endpoint, "description": description}
     found["auth_mechanism"] = None if auth is None else auth_of(auth, prefix)
     found["credential"] = secret
+    found["allow_insecure"] = allow_insecure
     found["allowed_namespaces"] = None if open_to is None else _opened(open_to)
     return {key: value for key, value in found.items() if value is not None}
 
@@ -132,7 +137,8 @@ async def get(here: Here, name: str) -> None:
 @_fields(required=True)
 async def create(here: Here, name: str, **given: Any) -> None:
     """Make one."""
-    here.done(await here.client.gateway_configs.create(name=name, **arguments(**given)), "created")
+    configs = here.client.gateway_configs
+    await here.made(configs.from_id(name), configs.create(name=name, **arguments(**given)))
 
 
 @verb(group=gateway)

@@ -17,7 +17,8 @@ from devbox_gateway.cli.plain import cell
 from devbox_gateway.cli.verb import verb
 from devbox_gateway.cli.verbs.gateway import AUTH, auth_of
 from devbox_gateway.cli.work import Here
-from devbox_gateway.errors import ConflictError, DevboxGatewayError, InvalidError, NotFoundError
+from devbox_gateway.errors import ConflictError, DevboxGatewayError, InvalidError, NotFoundError, NotReadyError
+from devbox_gateway.kube.session import Object
 from devbox_gateway.naming import object_name, slug
 from devbox_gateway.objects.network_policies import DEFAULT
 
@@ -92,38 +93,43 @@ async def init(here: Here, *, from_file: str | None, dry_run: bool, **given: Any
         there = (
             f" There already, or made before that: {', '.join(made)}; do the same again, and they are taken." if made else ""
         )
-        raise Failed(text_of(error) + there, code_of(error)) from None
+        raise Failed(_said(error) + there, code_of(error)) from None
     return None
+
+
+def _said(error: DevboxGatewayError) -> str:
+    """In the words of this verb, which has no --keep-on-failure."""
+    said = text_of(error).replace("; --keep-on-failure keeps it", "")
+    if isinstance(error, NotReadyError) and error.reason == "ImageMissing":
+        said += "; name an image: --image IMAGE"
+    return said
 
 
 async def _make(here: Here, plan: Plan, value: str, made: list[str]) -> None:
     """In the order in which rights are most likely to be missing."""
     client = here.client
-    gateway = await client.gateway_configs.create(name=plan.name, endpoint=plan.api.endpoint, auth_mechanism=plan.auth)
+    configs, policies, secrets = client.gateway_configs, client.network_policies, client.secrets
+    wanted = configs.from_id(plan.name)
+    gateway = await here.made(
+        wanted, configs.create(name=plan.name, endpoint=plan.api.endpoint, auth_mechanism=plan.auth), "made"
+    )
     made.append(gateway.id)
-    here.done(gateway, "made")
     if plan.hosts is not None:
         try:
-            policy = await client.network_policies.create(name=DEFAULT, allowed_hostnames=list(plan.hosts))
+            asked = policies.create(name=DEFAULT, allowed_hostnames=list(plan.hosts))
+            policy = await here.made(policies.from_id(DEFAULT), asked, "made")
         except ConflictError:
             here.note(f"the network policy {DEFAULT!r} is there, and stays as it is")
         else:
             made.append(policy.id)
-            here.done(policy, "made")
     host = urlsplit(plan.api.endpoint).hostname or ""
-    try:
-        secret = await client.secrets.create(name=plan.secret, value=value, allowed_hosts=[host])
-    except ConflictError as error:
-        if error.field != "value":
-            raise
-        raise ConflictError(f"{error} (another value for it: kubectl devbox secret rotate NAME)", "value") from None
+    kept = secrets.from_id(plan.secret)
+    secret = await here.made(kept, secrets.create(name=plan.secret, value=value, allowed_hosts=[host]), "made")
     made.append(secret.id)
-    here.done(secret, "made")
     if plan.devbox is None:
         return
     try:
         devbox = await lookup.devbox(client, plan.devbox)
-        here.note(f"a devbox {plan.devbox!r} is there, and stays as it is")
     except NotFoundError:
         devbox = await client.devboxes.create(
             name=plan.devbox,
@@ -132,10 +138,29 @@ async def _make(here: Here, plan: Plan, value: str, made: list[str]) -> None:
             gateways={plan.api.variable: {"gateway": gateway, "secret": secret}},
             progress=progress(here),
         )
-    here.done(devbox, "ready")
+        here.done(devbox, "ready")
+    else:
+        here.done(devbox, "unchanged")
+        if not uses(devbox._seen, plan.api.variable, gateway._reference.name, secret._reference.name):
+            use = f"{plan.api.variable}={gateway._reference.name}:{secret._reference.name}"
+            here.note(
+                f"a devbox {plan.devbox!r} is there, and stays as it is: it does NOT use the key that was given. Make one that does: "
+                f"kubectl devbox create NAME --gateway {use}"
+            )
+            return
     here.note(
         f"${plan.api.variable}_URL and ${plan.api.variable} are set in it; try: kubectl devbox shell {devbox._reference.name}"
     )
+
+
+def uses(devbox: Object, variable: str, gateway: str, secret: str) -> bool:
+    """Its variable leads to that gateway config of its namespace, with that secret."""
+    for each in devbox["spec"].get("gateways") or []:
+        config = each["gatewayRef"]
+        home = config.get("namespace") in (None, devbox["metadata"]["namespace"])
+        if each["name"] == variable and home and config["name"] == gateway:
+            return bool((each.get("secretRef") or {}).get("name") == secret)
+    return False
 
 
 def _asked(ask: bool, *, api: str | None, no_devbox: bool, hosts: Sequence[str], **given: Any) -> Plan:

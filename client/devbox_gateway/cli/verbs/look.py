@@ -1,12 +1,12 @@
 """`ls` and `get`: what is there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import click
 
-from devbox_gateway.cli import complete, lookup
-from devbox_gateway.cli.output import BAD, GOOD, MOVING, Column, age
+from devbox_gateway.cli import complete, listing, lookup
+from devbox_gateway.cli.output import BAD, GOOD, MOVING, Column, Growing, age, as_name, colours_wanted, document
 from devbox_gateway.cli.verb import verb
 from devbox_gateway.cli.work import Here
 from devbox_gateway.naming import DEVBOX
@@ -17,15 +17,24 @@ from devbox_gateway.objects.waiting import conditions_of
 _COLOURS: Final = {"running": GOOD, "failure": BAD, "provisioning": MOVING, "initializing": MOVING}
 
 
+GONE: Final = "devbox-gateway.io/gone"
+"""Beside what a watch saw last of a devbox that is there no more."""
+
+
+def _status(seen: Any) -> str:
+    return "deleted" if GONE in seen else status_of(seen)
+
+
 def _ready(seen: Any) -> dict[str, Any]:
     return conditions_of(seen).get("Ready") or {}
 
 
+NAMESPACE: Final = Column("NAMESPACE", lambda seen: seen["metadata"]["namespace"])
 NAME: Final = Column("NAME", lambda seen: seen["metadata"]["name"])
 CALLED: Final = Column("CALLED", given_name)
 """The Python client's `name`, which several may share."""
 COLUMNS: Final = (
-    Column("STATUS", status_of, colour=_COLOURS.get),
+    Column("STATUS", _status, colour=_COLOURS.get),
     Column("REASON", lambda seen: _ready(seen).get("reason")),
     Column("GATEWAYS", lambda seen: [gateway["name"] for gateway in seen["spec"].get("gateways") or []]),
     Column("AGE", lambda seen: age(seen["metadata"]["creationTimestamp"])),
@@ -45,19 +54,54 @@ CONDITIONS: Final = (
 )
 
 
-def columns_of(found: Sequence[AsyncDevbox], *, wide: bool) -> tuple[Column, ...]:
+def columns_of(found: Sequence[AsyncDevbox], *, wide: bool, everywhere: bool = False) -> tuple[Column, ...]:
     """What some are called is a column where it is not their name."""
     called = wide or any(one.name != one._reference.name for one in found)
-    return (NAME, *((CALLED,) if called else ()), *COLUMNS)
+    return (*((NAMESPACE,) if everywhere else ()), NAME, *((CALLED,) if called else ()), *COLUMNS)
 
 
 @verb()
-async def ls(here: Here) -> None:
-    """List devboxes."""
-    found = await here.client.devboxes.list()
-    here.show_objects(
-        DEVBOX, found, columns_of(found, wide=here.wide), empty=f"there are no devboxes in namespace {here.client.namespace}"
-    )
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete.devboxes)
+@click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Of all namespaces.")
+@click.option("-l", "--selector", metavar="LABELS", help="Those with these labels alone, e.g. team=a,stage!=test.")
+@click.option("-w", "--watch", "watching", is_flag=True, help="And every change from now on.")
+async def ls(here: Here, names: Sequence[str], everywhere: bool, selector: str | None, watching: bool) -> None:
+    """List devboxes: all of a namespace, or those named."""
+    if names and (everywhere or selector is not None):
+        raise click.UsageError("Write names, or -A and -l, not both")
+    client = here.client
+    known = await lookup.several(client, names) if names else []
+    if any(one.namespace != client.namespace for one in known):
+        raise click.UsageError("Names are of one namespace here: write -n NAMESPACE for another one")
+    wanted = listing.Wanted([one._reference.name for one in known], selector, everywhere)
+    found = known or await listing.now(client, wanted)
+    nowhere = "there are no devboxes" + (" of these labels" if selector else "")
+    empty = f"{nowhere}{'' if everywhere else f' in namespace {client.namespace}'}"
+    columns = columns_of(found, wide=here.wide, everywhere=everywhere)
+    if not watching:
+        here.show_objects(DEVBOX, found, columns, empty=empty, one=len(names) == 1)
+        return
+    table = Growing(columns, wide=here.wide, colours=colours_wanted())
+    if found:
+        _show(here, table, [one._seen for one in found])
+    else:
+        here.note(empty)
+    async for one, gone in listing.changes(client, wanted, found):
+        _show(here, table, [{**one._seen, **({GONE: True} if gone else {})}])
+
+
+def _show(here: Here, table: Growing, seen: Sequence[Mapping[str, Any]]) -> None:
+    """As -o says: rows of a table that goes on, else one document or name after the other."""
+    if here.options.output in (None, "wide"):
+        here.say(table.more(seen))
+        return
+    for each in seen:
+        if here.options.output == "name":
+            here.say(as_name(DEVBOX, each["metadata"]["name"]))
+        else:
+            if here.options.output == "yaml":
+                here.say("---")
+            here.show_document(document(DEVBOX, {key: value for key, value in each.items() if key != GONE}))
 
 
 @verb()

@@ -83,7 +83,8 @@ async def get(here: Here, name: str) -> None:
 @_fields
 async def create(here: Here, name: str, **given: Any) -> None:
     """Make one."""
-    here.done(await here.client.network_policies.create(name=name, **arguments(**given)), "created")
+    policies = here.client.network_policies
+    await here.made(policies.from_id(name), policies.create(name=name, **arguments(**given)))
 
 
 @verb(group=policy)

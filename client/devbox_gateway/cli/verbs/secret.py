@@ -10,6 +10,7 @@ from devbox_gateway.cli.names import identity
 from devbox_gateway.cli.output import Column, age
 from devbox_gateway.cli.verb import Verbs, verb
 from devbox_gateway.cli.work import Here
+from devbox_gateway.errors import InvalidError
 from devbox_gateway.naming import SECRET
 from devbox_gateway.objects.base import given_name
 from devbox_gateway.objects.secrets import hosts_of, is_mountable
@@ -51,8 +52,9 @@ async def create(here: Here, name: str, hosts: Sequence[str], mountable: bool, f
     Without --host, the first devbox that is made with --gateway NAME=CONFIG:SECRET grants it to that gateway config's host.
     """
     value = values.read(from_file, f"Value of {name!r}")
-    made = await here.client.secrets.create(name=name, value=value, allowed_hosts=list(hosts) or None, mountable=mountable)
-    here.done(made, "created")
+    secrets = here.client.secrets
+    asked = secrets.from_id(name)
+    await here.made(asked, secrets.create(name=name, value=value, allowed_hosts=list(hosts) or None, mountable=mountable))
 
 
 @verb(group=secret)
@@ -69,7 +71,12 @@ async def rotate(here: Here, name: str, from_file: str | None) -> None:
 @click.argument("hosts", metavar="HOST...", nargs=-1, required=True)
 async def grant(here: Here, name: str, hosts: Sequence[str]) -> None:
     """Let the gateway use it towards these hosts, besides those of before."""
-    here.done(await here.client.secrets.from_id(identity(SECRET, name)).grant(list(hosts)), "granted")
+    try:
+        granted = await here.client.secrets.from_id(identity(SECRET, name)).grant(list(hosts))
+    except InvalidError as error:
+        # (An argument here, where `secret create` has an option.)
+        raise InvalidError("HOST" if error.field == "allowed_hosts" else error.field, error.message) from None
+    here.done(granted, "granted")
 
 
 @verb(group=secret)

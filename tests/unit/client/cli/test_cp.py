@@ -51,6 +51,32 @@ def test_files(server: Standin, here: Path) -> None:
         assert (here / name).read_bytes() == DATA
 
 
+def test_a_namespace_before_the_name(server: Standin, here: Path) -> None:
+    """As kubectl cp has it."""
+    (here / "a").write_bytes(DATA)
+    copied(server, here / "a", "default/agent:a")
+    assert (server.home / "a").read_bytes() == DATA
+    copied(server, "default/agent:a", here / "b")
+    assert (here / "b").read_bytes() == DATA
+    assert "not found" in copied(server, "elsewhere/agent:a", here / "c", 3)
+
+
+def test_links_that_lead_out_are_not_sent(server: Standin, here: Path) -> None:
+    (here / "there" / "sub").mkdir(parents=True)
+    (here / "there" / "file").write_bytes(DATA)
+    (here / "there" / "sub" / "up").symlink_to("../file")
+    (here / "link").symlink_to("there")
+    copied(server, here / "there", "agent:there")
+    copied(server, here / "link", "agent:linked")
+    for name in ("there", "linked"):
+        assert tree(server.home / name) == tree(here / "there")
+    for target in ("/etc", "../../x", "up/../../../x"):
+        (bad := here / "there" / "sub" / "bad").symlink_to(target)
+        assert f"sub/bad is a link that may lead out of the folder: {target}" in copied(server, here / "there", "agent:no", 2)
+        bad.unlink()
+    assert not (server.home / "no").exists()
+
+
 def tree(folder: Path) -> dict[str, object]:
     return {
         str(path.relative_to(folder)): path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else None

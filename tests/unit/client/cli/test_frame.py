@@ -75,6 +75,16 @@ def test_every_verb_has_help(name: str) -> None:
     [
         ((), "Usage", 2),
         (("nope",), "No such command 'nope'", 2),
+        (("delete", "x"), "No such command 'delete'; here it is 'rm'", 2),
+        (("list",), "No such command 'list'; here it is 'ls'", 2),
+        (("describe", "x"), "here it is 'get'", 2),
+        (("secret", "get", "x"), "No such command 'get'; here it is 'ls'", 2),
+        (("secret", "update", "x"), "here it is 'rotate'", 2),
+        (("gateway", "delete", "x"), "here it is 'rm'", 2),
+        (("completion",), "Choose from: bash, zsh, fish", 2),
+        (("audit", "-o", "name"), "no names", 2),
+        (("cp", "agent:x", "-"), "kubectl devbox exec NAME -- cat PATH", 2),
+        (("cp", "a", "b"), "NAMESPACE/NAME:PATH", 2),
         (("ls", "--nope"), "No such option", 2),
         (("ls", "-o", "xml"), "'xml' is not one of", 2),
         (("get",), "Missing argument", 2),
@@ -116,6 +126,10 @@ def test_an_api_server_that_is_away(tmp_path: Path) -> None:
     assert "can't be reached" in done.stderr
     assert done.returncode == 6
     assert "not-for-eyes" not in done.stderr
+    done = cli("ls", KUBECONFIG=kubeconfig(tmp_path, "https://127.0.0.1:1"))
+    assert done.returncode == 6
+    assert "127.0.0.1:1 [Connect" in done.stderr
+    assert "SSLContext" not in done.stderr
 
 
 def test_a_machine_without_any_cluster() -> None:
