@@ -136,11 +136,11 @@ class Forwarder:
             async with self._turns.turn(grant.caller.pod_uid), asyncio.timeout(seconds):
                 pairs = await self._resolver.target(target, way_out, grant.caller.pod_uid)
                 return await first(pairs, seconds, connect, self._attempts, grant.caller.pod_uid)
-        except Unready as error:
-            refuse, detail = Refuse(Refusal.NOT_READY, grant.caller), str(error)
-        except Refused as error:
+        except Unready as unready:
+            refuse, detail = Refuse(Refusal.NOT_READY, grant.caller), str(unready)
+        except Refused as refused:
             said = f"{target.host}; it is, or leads to, an address that may not be dialled"
-            refuse, detail = Refuse(Refusal.ADDRESS_NOT_ALLOWED, grant.caller, said), str(error)
+            refuse, detail = Refuse(Refusal.ADDRESS_NOT_ALLOWED, grant.caller, said), str(refused)
         except TimeoutError:
             said = f"{target.text} took no connection in time"
             refuse, detail = Refuse(Refusal.UPSTREAM_CONNECT_TIMEOUT, grant.caller, said), ""

@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import certifi
 
@@ -18,7 +18,7 @@ from devbox_api.judge.refusals import Refusal
 from devbox_common.clock import now
 
 from .credentials import UpstreamRequest
-from .destinations import Refused, Resolver, Unready
+from .destinations import Refused, Unready
 from .dialling import Attempts, first
 from .rounds import Rounds
 from .settings import Timeouts
@@ -36,12 +36,19 @@ WRITE_BUFFER: Final = 64 * 1024
 """Bytes that may wait for a slow API before the client's body is no longer read."""
 
 
+class Names(Protocol):
+    """Of destinations.Resolver what is used here. (Machine code would take nothing but that very class.)"""
+
+    async def resolve(self, host: str, port: int, owner: str) -> list[tuple[str, int]]:
+        """See there."""
+
+
 class Upstreams:
     """All connections to all APIs."""
 
     def __init__(
         self,
-        resolver: Resolver,
+        resolver: Names,
         timeouts: Timeouts,
         trust: ssl.SSLContext,
         *,
@@ -120,10 +127,10 @@ class Upstreams:
                 pairs = await self._resolver.resolve(endpoint.host, endpoint.port, key[-1])
                 connect = lambda plain, _: self._connect(key, endpoint.host, plain, trust, buffered=buffered)  # noqa: E731
                 return await first(pairs, seconds, connect, self._attempts, key[-1])
-        except Unready as error:
-            raise UpstreamError(Refusal.NOT_READY, str(error)) from None
-        except Refused as error:
-            raise UpstreamError(Refusal.ENDPOINT_REFUSED, str(error)) from None
+        except Unready as unready:
+            raise UpstreamError(Refusal.NOT_READY, str(unready)) from None
+        except Refused as refused:
+            raise UpstreamError(Refusal.ENDPOINT_REFUSED, str(refused)) from None
         except ssl.SSLError as error:
             raise UpstreamError(Refusal.UPSTREAM_TLS, type(error).__name__) from None
         except TimeoutError:

@@ -69,7 +69,7 @@ async def gateway(upstream: Upstream) -> AsyncIterator[Running]:
         output = io.BytesIO()
         audit = AuditLog(1000, drop=False, stream=output)
         dialled = Loopback(upstream.port)
-        upstreams = Upstreams(dialled, Timeouts(first_byte_seconds=5), upstream.context)  # type: ignore[arg-type]
+        upstreams = Upstreams(dialled, Timeouts(first_byte_seconds=5), upstream.context)
         gateway = Gateway(
             state,
             Waiting(state, Reviewer(api, state.known), 1.0),

@@ -311,6 +311,6 @@ async def test_what_is_idle_for_too_long_is_closed() -> None:
 
 
 def test_a_connection_that_was_never_made_is_harmless() -> None:
-    connection = UpstreamConnection(KEY, Upstreams(Anywhere(), Timeouts(), tls_context("")))  # type: ignore[arg-type]
+    connection = UpstreamConnection(KEY, Upstreams(Anywhere(), Timeouts(), tls_context("")))
     connection.write(b"x")
     connection.abort()
