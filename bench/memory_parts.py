@@ -10,7 +10,7 @@ from typing import Final
 
 from tests.support.gateway_process import FEW_TUNNELS, places
 
-from devbox_proxy.memory import TRIM_SECONDS
+from devbox_proxy.kit.memory import TRIM_SECONDS
 
 from .memory_child import Child
 from .memory_stage import (

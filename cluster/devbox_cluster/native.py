@@ -22,20 +22,16 @@ from .packages import need
 from .paths import PROJECT, cache_dir
 from .progress import ClusterError, step
 
-MODULES: Final = (
-    *("admission", "audit", "bodies", "client_hello", "connect", "connect_head", "connection", "credentials", "dialling"),
-    *("egress", "exchange", "far_side", "forwarder", "gateway", "gateways", "grammar", "guard", "heads", "identity", "lines"),
-    *("metrics", "pool", "reader", "redact", "refusing", "relay", "ticks", "tokens", "transports", "tunnel", "upstream"),
-    *("view", "waiting"),
+WINGS: Final = (
+    *(f"proxy/devbox_proxy/{wing}" for wing in ("wire", "decide", "accounting", "upstreams", "requests", "tunnels")),
+    "crds/devbox_api/judge",
 )
-"""What a request, or a tunnel, passes through. The rim (settings, watches, ports) is not worth the time."""
-JUDGE: Final = ("endpoints", "hosts", "paths", "policies", "refusals", "rules", "targets")
-"""What decides about it, which the client shares."""
-FILES: Final = (
-    *(f"proxy/devbox_proxy/{module}.py" for module in MODULES),
-    *(f"crds/devbox_api/judge/{module}.py" for module in JUDGE),
+"""What a request, or a tunnel, passes through: a file that is new there is compiled without being named."""
+SINGLE: Final = (
+    *(f"proxy/devbox_proxy/kit/{module}.py" for module in ("dialling", "lines", "metrics", "ticks", "transports")),
+    *(f"proxy/devbox_proxy/known/{module}.py" for module in ("apis", "facts")),
 )
-"""In the project."""
+"""Of the other wings what is on the way as well. The rim (settings, watches, ports) is not worth the time."""
 KEPT: Final = 3
 """Builds of earlier sources."""
 IMAGE_LIBC: Final = (2, 36)
@@ -47,6 +43,12 @@ def fits_image() -> bool:
     library = os.confstr("CS_GNU_LIBC_VERSION") if sys.platform == "linux" else None
     name, _, release = (library or "").partition(" ")
     return name == "glibc" and tuple(map(int, release.split("."))) <= IMAGE_LIBC and sys.version_info[:2] == (3, 11)
+
+
+def files(project: Path = PROJECT) -> list[str]:
+    """What is compiled, in the project."""
+    found = [str(path.relative_to(project)) for wing in WINGS for path in sorted((project / wing).glob("[!_]*.py"))]
+    return [*found, *SINGLE]
 
 
 def folder(project: Path = PROJECT) -> Path:
@@ -65,7 +67,7 @@ def folder(project: Path = PROJECT) -> Path:
 
 def _key(project: Path) -> str:
     """What the machine code depends on."""
-    digest = hashlib.sha256(f"{version('mypy')} {sysconfig.get_config_var('SOABI')} {platform.machine()} {FILES}".encode())
+    digest = hashlib.sha256(f"{version('mypy')} {sysconfig.get_config_var('SOABI')} {platform.machine()} {files(project)}".encode())
     for root in ("proxy/devbox_proxy", "common/devbox_common", "crds/devbox_api"):
         for path in sorted((project / root).rglob("*.py")):
             digest.update(f"{path.relative_to(project).as_posix()}\0".encode() + path.read_bytes() + b"\0")
@@ -78,8 +80,8 @@ def _build(project: Path, target: Path) -> None:
         place = Path(name) / "place"
         for package in ("proxy/devbox_proxy", "crds/devbox_api"):
             shutil.copytree(project / package, place / Path(package).name, ignore=shutil.ignore_patterns("__pycache__"))
-        files = [file.partition("/")[2] for file in FILES]
-        command = [sys.executable, "-m", "mypyc", "--config-file", str(project / "pyproject.toml"), *files]
+        modules = [file.partition("/")[2] for file in files(project)]
+        command = [sys.executable, "-m", "mypyc", "--config-file", str(project / "pyproject.toml"), *modules]
         environment = {
             **os.environ,
             "MYPYPATH": f"{project}/common",

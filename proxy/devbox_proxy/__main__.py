@@ -36,9 +36,8 @@ def run(config: Path, log_level: log.Level) -> None:
     gc.disable()
     from devbox_common.access import NoAccess  # noqa: PLC0415 (after the collector is off)
     from devbox_common.settings import SettingsError, load  # noqa: PLC0415
-
-    from .run import run as serve  # noqa: PLC0415
-    from .settings import Settings  # noqa: PLC0415
+    from devbox_proxy.run import run as serve  # noqa: PLC0415
+    from devbox_proxy.settings import Settings  # noqa: PLC0415
 
     try:
         serve(load(Settings, config), files)

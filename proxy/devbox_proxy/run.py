@@ -20,29 +20,28 @@ from devbox_common.addresses import nat64_prefix
 from devbox_common.clock import CLOCK
 from devbox_common.collector import settle
 from devbox_common.kube import KubeApi
-
-from . import metrics
-from .admin import AdminPort
-from .audit import AuditLog
-from .canary import canary
-from .certificates import Certificate
-from .destinations import Policy, Resolver, WayOut, cluster_domain
-from .dialling import Attempts
-from .files import Shares, needed, shares
-from .floor import Own
-from .forwarder import Forwarder
-from .gateway import Gateway
-from .lines import LineWriter, take_over_logging
-from .memory import keep_heaps_trimmable
-from .pool import Upstreams, tls_context
-from .reviews import Reviewer
-from .server import DataPort, EgressPort
-from .settings import Settings
-from .state import State
-from .view import Limits
-from .waiting import Waiting
-from .warm import Warmth
-from .whereabouts import Whereabouts
+from devbox_proxy.accounting.audit import AuditLog
+from devbox_proxy.decide.waiting import Waiting
+from devbox_proxy.decide.warm import Warmth
+from devbox_proxy.kit import metrics
+from devbox_proxy.kit.dialling import Attempts
+from devbox_proxy.kit.lines import LineWriter, take_over_logging
+from devbox_proxy.kit.memory import keep_heaps_trimmable
+from devbox_proxy.known.facts import Limits
+from devbox_proxy.known.floor import Own
+from devbox_proxy.known.reviews import Reviewer
+from devbox_proxy.known.state import State
+from devbox_proxy.ports.admin import AdminPort
+from devbox_proxy.ports.canary import canary
+from devbox_proxy.ports.certificates import Certificate
+from devbox_proxy.ports.open_files import Shares, needed, shares
+from devbox_proxy.ports.server import DataPort, EgressPort
+from devbox_proxy.requests.gateway import Gateway
+from devbox_proxy.settings import Settings
+from devbox_proxy.tunnels.forwarder import Forwarder
+from devbox_proxy.tunnels.whereabouts import Whereabouts
+from devbox_proxy.upstreams.dial_check import Policy, Resolver, WayOut, cluster_domain
+from devbox_proxy.upstreams.pool import Upstreams, tls_context
 
 log = structlog.get_logger()
 RESOLV_CONF: Final = Path("/etc/resolv.conf")

@@ -15,7 +15,7 @@ from typing import Any, Final
 from tests.support.kube_api import Devbox
 from tests.support.token_reviews import Fault
 
-from devbox_proxy.limiter import BURST
+from devbox_proxy.kit.limiter import BURST
 
 from .client import Client, Tally
 from .report import Row, ms

@@ -25,7 +25,7 @@ from tests.support.netns import FAILED, GATEWAY, NoNamespace, command, possible
 from tests.support.raw_client import RawClient
 from tests.support.recorder import Recorded, Recorder, recorder
 
-from devbox_proxy import heads
+from devbox_proxy.wire import head_cache as heads
 
 from .grammar import TOKEN, Sample, sample
 from .oracle import CREDENTIAL, judge, meant

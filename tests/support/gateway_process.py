@@ -22,7 +22,7 @@ import aiohttp
 import yaml
 
 from devbox_demo.credentials import Certificates, make_certificates
-from devbox_proxy.files import shares
+from devbox_proxy.ports.open_files import shares
 from devbox_proxy.settings import Bounds, Egress
 
 from .cputime import cpu_seconds

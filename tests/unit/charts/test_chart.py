@@ -15,7 +15,7 @@ from devbox_api.podmetadata import HARMLESS, STEERING
 from devbox_cluster.paths import bin_dir
 from devbox_operator import metrics
 from devbox_operator.certificates import WARNINGS
-from devbox_proxy.lookups import SECONDS
+from devbox_proxy.kit.lookups import SECONDS
 
 Object = dict[str, Any]
 Render = Callable[..., list[Object]]

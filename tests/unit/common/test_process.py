@@ -85,7 +85,7 @@ def test_the_figures_of_memory_can_be_read_all_the_same() -> None:
     """By the image's user, to whom the files of such a process no longer belong."""
     program = (
         "from devbox_common.process import keep_memory_private\n"
-        "from devbox_proxy.memory import Memory, resident\n"
+        "from devbox_proxy.kit.memory import Memory, resident\n"
         "keep_memory_private()\n"
         "Memory(85).look(1, 1)\n"
         "print(resident())\n"

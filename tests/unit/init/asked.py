@@ -9,7 +9,7 @@ import socketserver
 import threading
 from collections.abc import Iterator
 
-from devbox_proxy.whereabouts import ASKED, Whereabouts, answer
+from devbox_proxy.tunnels.whereabouts import ASKED, Whereabouts, answer
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from devbox_init import __main__, connecting, probe, visit
 from devbox_init.families import Family
 from devbox_init.judge import Judge, Silence, State, Verdict
 from devbox_init.visit import Ports
-from devbox_proxy.whereabouts import CROWDED
+from devbox_proxy.tunnels.whereabouts import CROWDED
 
 from .asked import asked
 

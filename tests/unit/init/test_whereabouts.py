@@ -4,7 +4,7 @@ import pytest
 
 from devbox_init import whereabouts
 from devbox_init.whereabouts import Whereabouts, read
-from devbox_proxy import whereabouts as gateways
+from devbox_proxy.tunnels import whereabouts as gateways
 
 
 def said(line: str, status: str = "204 No Content") -> bytes:

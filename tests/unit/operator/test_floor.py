@@ -20,7 +20,7 @@ from devbox_operator.floor import (
     service_cidrs,
     slice_addresses,
 )
-from devbox_proxy.floor import compile_floor
+from devbox_proxy.known.floor import compile_floor
 
 
 def test_a_node_has_addresses_and_the_ranges_of_its_pods() -> None:

@@ -9,8 +9,8 @@ from tests.probes.names import KEPT_PUBLIC, OTHER_PUBLIC, PUBLIC, PUBLIC6
 from tests.probes.report import Verdict, failed
 from tests.probes.world import in_cluster, is_allowed, is_canary
 
-from devbox_proxy.destinations import Policy, permitted
-from devbox_proxy.floor import Floor
+from devbox_proxy.known.floor import Floor
+from devbox_proxy.upstreams.dial_check import Policy, permitted
 
 GATEWAYS = {"10.244.0.9"}
 

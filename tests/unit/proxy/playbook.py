@@ -8,15 +8,15 @@ import io
 from types import SimpleNamespace
 from typing import Any, cast
 
-from devbox_proxy.audit import AuditLog
-from devbox_proxy.connection import Connection
-from devbox_proxy.credentials import UpstreamRequest
-from devbox_proxy.gateway import Gateway
-from devbox_proxy.rounds import Rounds
+from devbox_proxy.accounting.audit import AuditLog
+from devbox_proxy.decide.injection import UpstreamRequest
+from devbox_proxy.decide.waiting import Waiting
+from devbox_proxy.kit.rounds import Rounds
+from devbox_proxy.known.facts import Known, Limits
+from devbox_proxy.requests.connection import Connection
+from devbox_proxy.requests.gateway import Gateway
 from devbox_proxy.settings import Bounds, Timeouts
-from devbox_proxy.upstream import UpstreamConnection, UpstreamError
-from devbox_proxy.view import Known, Limits
-from devbox_proxy.waiting import Waiting
+from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
 
 from .test_identity import CURRENT, NOW, known
 

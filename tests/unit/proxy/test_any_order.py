@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from devbox_api.judge.refusals import Refusal
-from devbox_proxy.upstream import UpstreamConnection, UpstreamError
+from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
 
 from .playbook import Play, Pool, Pools, Transport, request
 

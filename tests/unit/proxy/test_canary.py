@@ -4,7 +4,7 @@ import asyncio
 import socket
 from contextlib import ExitStack, closing
 
-from devbox_proxy.canary import SONG, canary
+from devbox_proxy.ports.canary import SONG, canary
 
 MANY = 300
 """More than the usual backlogs of 100 and 128."""

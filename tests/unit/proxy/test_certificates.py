@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from devbox_demo.credentials import Certificates, make_certificates
-from devbox_proxy.certificates import Certificate
+from devbox_proxy.ports.certificates import Certificate
 from devbox_proxy.settings import Tls
 
 from .conftest import until

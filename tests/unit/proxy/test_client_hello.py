@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.support.gateway_process import write_files
 
 from devbox_demo.credentials import make_certificates
-from devbox_proxy.client_hello import ANSWER_BYTES, MAX_HELLO, Hello, NotHello, asks_again, read
+from devbox_proxy.wire.client_hello import ANSWER_BYTES, MAX_HELLO, Hello, NotHello, asks_again, read
 
 from .hellos import Server, client_hello, records, retry, server_hello, server_name, with_extensions
 

@@ -8,8 +8,8 @@ import pytest
 from devbox_api.judge.refusals import Refusal
 from devbox_api.judge.targets import Target, parse
 from devbox_api.names import token_digest
-from devbox_proxy import connect_head
-from devbox_proxy.connect_head import ConnectRequest, HeadReader
+from devbox_proxy.wire import connect_head
+from devbox_proxy.wire.connect_head import ConnectRequest, HeadReader
 
 from .test_identity import CURRENT, OLD
 

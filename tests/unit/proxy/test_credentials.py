@@ -9,11 +9,11 @@ from devbox_api.judge.paths import join
 from devbox_api.names import token_digest
 from devbox_api.route import Auth, Gateway
 from devbox_common.redacted import Redacted
-from devbox_proxy.credentials import Credential, Timeouts, UpstreamRequest, prepare
-from devbox_proxy.gateways import compile_gateway
-from devbox_proxy.guard import RequestHead
-from devbox_proxy.redact import MIN_LENGTH
-from devbox_proxy.tokens import Found, find
+from devbox_proxy.decide.injection import Credential, Timeouts, UpstreamRequest, prepare
+from devbox_proxy.known.apis import compile_gateway
+from devbox_proxy.wire.guard import RequestHead
+from devbox_proxy.wire.redact import MIN_LENGTH
+from devbox_proxy.wire.tokens import Found, find
 
 from .test_tokens import TOKEN
 

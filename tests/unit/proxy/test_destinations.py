@@ -10,11 +10,11 @@ from devbox_api.judge.policies import compile_egress, networks
 from devbox_api.judge.targets import parse
 from devbox_api.route import Egress
 from devbox_common.addresses import nat64_prefix
-from devbox_proxy.destinations import Policy, Refused, Resolver, WayOut, cluster_domain, permitted
-from devbox_proxy.floor import Floor, Own, compile_floor
+from devbox_proxy.known.floor import Floor, Own, compile_floor
 from devbox_proxy.run import own_addresses
 from devbox_proxy.settings import Egress as EgressSettings
 from devbox_proxy.settings import Upstreams
+from devbox_proxy.upstreams.dial_check import Policy, Refused, Resolver, WayOut, cluster_domain, permitted
 
 FLOOR = Floor(frozenset({"10.99.0.1", "203.0.113.9"}))
 OWN = compile_floor(route.Floor(addresses=("34.118.224.1",), ranges=("34.118.224.0/20", "2600:1f14:1::/56", "172.20.0.0/16")))

@@ -10,8 +10,8 @@ import aiohappyeyeballs
 import pytest
 from tests.support.silent import silent
 
-from devbox_proxy import dialling
-from devbox_proxy.dialling import Attempts, Pair, first
+from devbox_proxy.kit import dialling
+from devbox_proxy.kit.dialling import Attempts, Pair, first
 
 PATIENCE = 60.0
 """Far more than a test may take: who waits for a dead address's part of it fails."""

@@ -9,11 +9,11 @@ from devbox_api.judge.refusals import Refusal
 from devbox_api.judge.targets import parse
 from devbox_api.names import token_digest
 from devbox_api.route import Egress, EgressBinding, Route
-from devbox_proxy.admission import For, Refuse, Wait
-from devbox_proxy.client_hello import Hello
-from devbox_proxy.connect_head import ConnectRequest
-from devbox_proxy.egress import Decision, Grant, decide, wrong_hello
-from devbox_proxy.view import Known, Limits
+from devbox_proxy.decide.admission import For, Refuse, Wait
+from devbox_proxy.decide.connect_decision import Decision, Grant, decide, wrong_hello
+from devbox_proxy.known.facts import Known, Limits
+from devbox_proxy.wire.client_hello import Hello
+from devbox_proxy.wire.connect_head import ConnectRequest
 
 from .test_identity import CURRENT, LIMITS, NOW, POD, ROUTE, jwt, known
 from .test_identity import ask as ask_api

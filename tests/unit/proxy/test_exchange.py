@@ -11,11 +11,11 @@ import orjson
 import pytest
 
 from devbox_api.judge.refusals import Refusal
-from devbox_proxy.connection import FAREWELL_SECONDS, Connection
-from devbox_proxy.exchange import LINGER_SECONDS, Exchange
-from devbox_proxy.reader import RequestReader
-from devbox_proxy.relay import DISCARDED
-from devbox_proxy.upstream import UpstreamConnection, UpstreamError
+from devbox_proxy.requests.connection import FAREWELL_SECONDS, Connection
+from devbox_proxy.requests.exchange import LINGER_SECONDS, Exchange
+from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
+from devbox_proxy.wire.framing import DISCARDED
+from devbox_proxy.wire.reader import RequestReader
 
 from .playbook import Play, request
 from .test_identity import POD, known

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox_common import adminport
-from devbox_proxy.files import LEAST, OWN, needed, shares
+from devbox_proxy.ports.open_files import LEAST, OWN, needed, shares
 from devbox_proxy.settings import Bounds, Egress
 
 

@@ -10,14 +10,14 @@ import pytest
 
 from devbox_api.judge.refusals import Refusal
 from devbox_api.judge.targets import Target
-from devbox_proxy.admission import Refuse
-from devbox_proxy.destinations import Refused, Unready, WayOut
-from devbox_proxy.egress import Grant
-from devbox_proxy.far_side import FarSide
-from devbox_proxy.forwarder import Forwarder
+from devbox_proxy.decide.admission import Refuse
+from devbox_proxy.decide.connect_decision import Grant
+from devbox_proxy.kit.turns import Turns
+from devbox_proxy.known.facts import Limits
 from devbox_proxy.settings import Egress
-from devbox_proxy.turns import Turns
-from devbox_proxy.view import Limits
+from devbox_proxy.tunnels.far_side import FarSide
+from devbox_proxy.tunnels.forwarder import Forwarder
+from devbox_proxy.upstreams.dial_check import Refused, Unready, WayOut
 
 from .test_egress import ask, world
 

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from devbox_api import names
-from devbox_proxy import metrics
+from devbox_proxy.kit import metrics
 
 from .conftest import Running, until
 from .test_identity import jwt

@@ -8,8 +8,8 @@ import pytest
 from devbox_api.route import Gateway
 from devbox_common.redacted import Redacted
 from devbox_demo.credentials import make_certificates
-from devbox_proxy.credentials import Credential
-from devbox_proxy.gateways import Api, Timeouts, compile_gateway
+from devbox_proxy.decide.injection import Credential
+from devbox_proxy.known.apis import Api, Timeouts, compile_gateway
 
 PEM = make_certificates(["api.example"]).ca
 

@@ -3,7 +3,7 @@
 import pytest
 
 from devbox_api.judge.refusals import Refusal
-from devbox_proxy.guard import RequestHead, check
+from devbox_proxy.wire.guard import RequestHead, check
 
 
 def head(target: bytes = b"/v1/messages", method: str = "POST", version=(1, 1), **headers: str) -> RequestHead:  # type: ignore[no-untyped-def]

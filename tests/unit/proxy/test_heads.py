@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devbox_common.redacted import Redacted
-from devbox_proxy import heads
-from devbox_proxy.credentials import Credential
-from devbox_proxy.guard import RequestHead
-from devbox_proxy.heads import LONGEST, Heads
-from devbox_proxy.identity import Forward, decide
-from devbox_proxy.reader import RequestReader
-from devbox_proxy.view import Limits
+from devbox_proxy.decide.identity import Forward, decide
+from devbox_proxy.decide.injection import Credential
+from devbox_proxy.known.facts import Limits
+from devbox_proxy.wire import head_cache as heads
+from devbox_proxy.wire.guard import RequestHead
+from devbox_proxy.wire.head_cache import LONGEST, Heads
+from devbox_proxy.wire.reader import RequestReader
 
 from .playbook import PEER, Play, request
 from .test_identity import CURRENT, NOW, POD, known
@@ -40,7 +40,7 @@ async def test_the_second_request_with_a_head_is_the_same_with_another_body(monk
     play = Play()
     first, _ = ask(play, request(body=b"hello"))
     assert kept(play) == 1
-    monkeypatch.setattr("devbox_proxy.reader.RequestReader._parse", None)  # llhttp is not asked again
+    monkeypatch.setattr("devbox_proxy.wire.reader.RequestReader._parse", None)  # llhttp is not asked again
     second, answer = ask(play, request(body=b"hello, world"))
     assert second == first.replace(b"Content-Length: 5", b"Content-Length: 12") + b", world"
     assert answer.endswith(b"ok")

@@ -10,12 +10,12 @@ from devbox_api.judge.refusals import Refusal
 from devbox_api.names import audience, token_digest
 from devbox_api.route import Auth, Binding, DevboxRef, Gateway, PodRef, Route, Rule
 from devbox_common.redacted import Redacted
-from devbox_proxy.admission import For, Refuse, Wait
-from devbox_proxy.credentials import Credential
-from devbox_proxy.gateways import Api, compile_gateway
-from devbox_proxy.guard import RequestHead
-from devbox_proxy.identity import Decision, Forward, decide
-from devbox_proxy.view import LIVE, Known, Limits, Pod, Review
+from devbox_proxy.decide.admission import For, Refuse, Wait
+from devbox_proxy.decide.identity import Decision, Forward, decide
+from devbox_proxy.decide.injection import Credential
+from devbox_proxy.known.apis import Api, compile_gateway
+from devbox_proxy.known.facts import LIVE, Known, Limits, Pod, Review
+from devbox_proxy.wire.guard import RequestHead
 
 LIMITS = Limits()
 NOW = 10_000.0

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
 from devbox_common.redacted import Redacted
-from devbox_proxy.credentials import Credential
-from devbox_proxy.guard import RequestHead
-from devbox_proxy.identity import Decision, Forward, decide
-from devbox_proxy.view import LIVE, Known, Pod, Review
+from devbox_proxy.decide.identity import Decision, Forward, decide
+from devbox_proxy.decide.injection import Credential
+from devbox_proxy.known.facts import LIVE, Known, Pod, Review
+from devbox_proxy.wire.guard import RequestHead
 
 from .test_identity import CURRENT, LIMITS, NOW, POD, ROUTE, known, refused
 

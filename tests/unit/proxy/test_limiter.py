@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from devbox_proxy.limiter import BURST, FEWEST, GENTLE_PER_SECOND, MOST, START, TOO_MANY, Limiter
+from devbox_proxy.kit.limiter import BURST, FEWEST, GENTLE_PER_SECOND, MOST, START, TOO_MANY, Limiter
 
 Latency = Callable[[int], float]
 

@@ -13,9 +13,9 @@ from collections import Counter
 import orjson
 import pytest
 
-from devbox_proxy.audit import AuditFull, AuditLog, shortened
-from devbox_proxy.lines import LineWriter, QueuedHandler
-from devbox_proxy.sparing import KEYS, MOST, SECONDS, Sparing
+from devbox_proxy.accounting.audit import AuditFull, AuditLog, shortened
+from devbox_proxy.kit.lines import LineWriter, QueuedHandler
+from devbox_proxy.kit.sparing import KEYS, MOST, SECONDS, Sparing
 
 
 class Stuck:
@@ -135,7 +135,7 @@ def test_room_comes_back_when_lines_are_written() -> None:
 
 
 TWO_QUEUES = """
-from devbox_proxy.lines import LineWriter
+from devbox_proxy.kit.lines import LineWriter
 both = [LineWriter(4096) for _ in range(2)]
 for number in range(5000):
     for letter, lines in zip((b"a", b"b"), both):
@@ -216,7 +216,7 @@ def test_messages_that_somebody_can_cause_at_will_are_told_by_their_number() -> 
     handler = QueuedHandler(lines, logging.Formatter("%(message)s"))
     clock = [1000.0]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("devbox_proxy.lines.time.monotonic", lambda: clock[0])
+        patched.setattr("devbox_proxy.kit.lines.time.monotonic", lambda: clock[0])
         for _ in range(500):
             handler.handle(logging.LogRecord("x", logging.WARNING, "", 0, {"event": "tunnel_failed", "pod": "a"}, None, None))
         clock[0] += SECONDS

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from devbox_proxy import lookups
-from devbox_proxy.lookups import THREADS, Lookups
+from devbox_proxy.kit import lookups
+from devbox_proxy.kit.lookups import THREADS, Lookups
 
 
 class Names:

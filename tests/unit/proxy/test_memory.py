@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from devbox_proxy import memory
-from devbox_proxy.memory import Memory, resident
+from devbox_proxy.kit import memory
+from devbox_proxy.kit.memory import Memory, resident
 
 MIB = 1 << 20
 

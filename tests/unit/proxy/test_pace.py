@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox_proxy.pace import Pace
+from devbox_proxy.kit.pace import Pace
 
 
 def test_a_burst_is_free_and_what_follows_waits_its_turn() -> None:

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devbox_api.route import Auth, Gateway
-from devbox_proxy import grammar
-from devbox_proxy.admission import Refuse
-from devbox_proxy.gateways import compile_gateway
-from devbox_proxy.guard import RequestHead
-from devbox_proxy.identity import Forward, decide
+from devbox_proxy.decide.admission import Refuse
+from devbox_proxy.decide.identity import Forward, decide
+from devbox_proxy.known.apis import compile_gateway
+from devbox_proxy.wire import grammar
+from devbox_proxy.wire.guard import RequestHead
 
 from .test_identity import CURRENT, LIMITS, NOW, OLD, jwt, known
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devbox_common.redacted import Redacted
-from devbox_proxy import redact
-from devbox_proxy.redact import BodyRedactor, Redactor, _any_escape, _base64_forms
+from devbox_proxy.wire import redact
+from devbox_proxy.wire.redact import BodyRedactor, Redactor, _any_escape, _base64_forms
 
 SECRET = 'sk-real/"k\\ey+value=1'
 REDACT = Redactor(Redacted(SECRET))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from devbox_api.judge.refusals import Refusal, table
-from devbox_proxy import refusing
+from devbox_proxy.wire import refusing
 
 DOCS = Path(__file__).parents[3] / "docs" / "errors.md"
 

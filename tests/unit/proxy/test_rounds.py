@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from devbox_proxy.rounds import Rounds
-from devbox_proxy.transports import BUFFER, LARGE, SMALL
-from devbox_proxy.upstream import BufferedUpstreamConnection
+from devbox_proxy.kit.rounds import Rounds
+from devbox_proxy.kit.transports import BUFFER, LARGE, SMALL
+from devbox_proxy.upstreams.connection import BufferedUpstreamConnection
 
 from .playbook import Pools, Transport
 

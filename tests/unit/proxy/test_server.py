@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 
 from devbox_api import names
+from devbox_proxy.decide.waiting import WAITERS_PER_PEER
 from devbox_proxy.settings import Bounds
-from devbox_proxy.waiting import WAITERS_PER_PEER
 
 from .conftest import Running, until
 from .raw_api import Serve, answering, raw_api

@@ -14,10 +14,10 @@ from devbox_common.access import Access
 from devbox_common.kube import KubeApi
 from devbox_common.redacted import Redacted
 from devbox_operator.credentials import usable
-from devbox_proxy import state as state_module
-from devbox_proxy.floor import Floor, Own, compile_floor
-from devbox_proxy.state import Seen, State, pod_of
-from devbox_proxy.view import Pod
+from devbox_proxy.known import state as state_module
+from devbox_proxy.known.facts import Pod
+from devbox_proxy.known.floor import Floor, Own, compile_floor
+from devbox_proxy.known.state import Seen, State, pod_of
 
 from .test_identity import BINDING, ROUTE
 

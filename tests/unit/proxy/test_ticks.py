@@ -2,7 +2,7 @@
 
 import asyncio
 
-from devbox_proxy.ticks import TICK_SECONDS, Ticks
+from devbox_proxy.kit.ticks import TICK_SECONDS, Ticks
 
 from .playbook import Play, request
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
-from devbox_proxy import grammar
-from devbox_proxy.guard import RequestHead
-from devbox_proxy.tokens import IN_QUERY, Found, find
+from devbox_proxy.wire import grammar
+from devbox_proxy.wire.guard import RequestHead
+from devbox_proxy.wire.tokens import IN_QUERY, Found, find
 
 
 def part(value: object) -> str:

@@ -13,20 +13,20 @@ import pytest
 from devbox_api.judge.policies import compile_egress
 from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
-from devbox_proxy.admission import Refuse
-from devbox_proxy.audit import AuditLog
-from devbox_proxy.client_hello import alert
-from devbox_proxy.connect import CHALLENGES, ConnectConnection
-from devbox_proxy.destinations import Resolver, WayOut
-from devbox_proxy.egress import Grant
-from devbox_proxy.far_side import FarSide
-from devbox_proxy.floor import Floor
-from devbox_proxy.forwarder import Forwarder
-from devbox_proxy.gateway import Gateway
+from devbox_proxy.accounting.audit import AuditLog
+from devbox_proxy.decide.admission import Refuse
+from devbox_proxy.decide.connect_decision import Grant
+from devbox_proxy.decide.waiting import Waiting
+from devbox_proxy.known.facts import Known, Limits, Review
+from devbox_proxy.known.floor import Floor
+from devbox_proxy.requests.gateway import Gateway
 from devbox_proxy.settings import Bounds, Egress
-from devbox_proxy.tunnel import ACCESS_DENIED, HELD, Stage
-from devbox_proxy.view import Known, Limits, Review
-from devbox_proxy.waiting import Waiting
+from devbox_proxy.tunnels.client import CHALLENGES, ConnectConnection
+from devbox_proxy.tunnels.far_side import FarSide
+from devbox_proxy.tunnels.forwarder import Forwarder
+from devbox_proxy.tunnels.tunnel import ACCESS_DENIED, HELD, Stage
+from devbox_proxy.upstreams.dial_check import Resolver, WayOut
+from devbox_proxy.wire.client_hello import alert
 
 from .hellos import client_hello, retry, server_hello, with_extensions
 from .playbook import PEER, Transport
@@ -351,7 +351,7 @@ def _route_of_a_young_pod_gone(known: Known) -> None:
     ],
 )
 async def test_a_tunnel_is_cut_when_what_it_rests_on_is_gone(change: Any, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devbox_proxy.forwarder.now", lambda: NOW)
+    monkeypatch.setattr("devbox_proxy.tunnels.forwarder.now", lambda: NOW)
     play = Play()
     await play.open()
     play.check(0)
@@ -498,7 +498,7 @@ async def test_there_is_no_tunnel_that_leaves_no_trace() -> None:
 
 
 def _full(line: bytes, pod_uid: str, *, shared: bool = True) -> None:
-    from devbox_proxy.audit import AuditFull
+    from devbox_proxy.accounting.audit import AuditFull
 
     raise AuditFull
 

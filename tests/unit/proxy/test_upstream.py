@@ -10,15 +10,15 @@ from devbox_api.judge.endpoints import parse_endpoint
 from devbox_api.judge.policies import networks
 from devbox_api.judge.refusals import Refusal
 from devbox_common.redacted import Redacted
-from devbox_proxy import relay
-from devbox_proxy.credentials import UpstreamRequest
-from devbox_proxy.destinations import Policy, Resolver
-from devbox_proxy.floor import Floor
-from devbox_proxy.pool import IDLE_SECONDS, Upstreams, tls_context
-from devbox_proxy.redact import Redactor
-from devbox_proxy.relay import Framing, ResponseHead
+from devbox_proxy.decide.injection import UpstreamRequest
+from devbox_proxy.known.floor import Floor
 from devbox_proxy.settings import Timeouts
-from devbox_proxy.upstream import UpstreamConnection, UpstreamError
+from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
+from devbox_proxy.upstreams.dial_check import Policy, Resolver
+from devbox_proxy.upstreams.pool import IDLE_SECONDS, Upstreams, tls_context
+from devbox_proxy.wire import framing as relay
+from devbox_proxy.wire.framing import Framing, ResponseHead
+from devbox_proxy.wire.redact import Redactor
 
 from .playbook import Transport
 from .raw_api import answering, raw_api

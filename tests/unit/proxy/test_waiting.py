@@ -4,12 +4,12 @@ import asyncio
 from typing import Any, cast
 
 from devbox_api.judge.refusals import Refusal
-from devbox_proxy.admission import For, Refuse, Wait
-from devbox_proxy.destinations import WayOut
-from devbox_proxy.forwarder import Forwarder
+from devbox_proxy.decide.admission import For, Refuse, Wait
+from devbox_proxy.decide.waiting import Waiting
+from devbox_proxy.known.facts import Limits
 from devbox_proxy.settings import Egress
-from devbox_proxy.view import Limits
-from devbox_proxy.waiting import Waiting
+from devbox_proxy.tunnels.forwarder import Forwarder
+from devbox_proxy.upstreams.dial_check import WayOut
 
 from .conftest import until
 from .playbook import Play

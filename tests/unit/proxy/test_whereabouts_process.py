@@ -15,7 +15,7 @@ from tests.support.kube_api import Cluster
 
 from devbox_common.door import BACKLOG
 from devbox_init.whereabouts import ASKING, Whereabouts, read
-from devbox_proxy.whereabouts import CROWDED
+from devbox_proxy.tunnels.whereabouts import CROWDED
 
 from .conftest import until
 

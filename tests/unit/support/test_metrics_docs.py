@@ -10,7 +10,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from tests.support.pages import PROJECT
 
 from devbox_operator import metrics as operator
-from devbox_proxy import metrics as gateway
+from devbox_proxy.kit import metrics as gateway
 
 PAGE: Final = (PROJECT / "docs" / "metrics.md").read_text(encoding="utf-8")
 

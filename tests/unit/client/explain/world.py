@@ -19,13 +19,14 @@ from devbox_api.route import Binding, DevboxRef, EgressBinding, PodRef, Route
 from devbox_common.redacted import Redacted
 from devbox_gateway.explain.seen import Found, Missing, Seen
 from devbox_operator.documents import egress_document, gateway_document
-from devbox_proxy import egress, identity
-from devbox_proxy.admission import Refuse
-from devbox_proxy.connect_head import ConnectRequest
-from devbox_proxy.credentials import Credential
-from devbox_proxy.gateways import compile_gateway
-from devbox_proxy.guard import RequestHead
-from devbox_proxy.view import LIVE, Known, Limits, Pod, Review
+from devbox_proxy.decide import connect_decision as egress
+from devbox_proxy.decide import identity
+from devbox_proxy.decide.admission import Refuse
+from devbox_proxy.decide.injection import Credential
+from devbox_proxy.known.apis import compile_gateway
+from devbox_proxy.known.facts import LIVE, Known, Limits, Pod, Review
+from devbox_proxy.wire.connect_head import ConnectRequest
+from devbox_proxy.wire.guard import RequestHead
 
 HOME: Final = "agents"
 PEER: Final = "10.244.0.7"

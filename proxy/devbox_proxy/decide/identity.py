@@ -1,0 +1,159 @@
+"""What does this request lead to? The one decision of the data port.
+
+Goes in: a request's head, what is known of the cluster, the time. Comes out: Forward, Refuse or Wait. Pure: the caller does the
+waiting and asks again. The order is the design's: token listed, its pod admitted (admission.py), then what the token leads to.
+Called by gateway.py for every request.
+"""
+
+from dataclasses import dataclass
+from sys import intern
+
+from devbox_api.judge import rules
+from devbox_api.judge.refusals import Refusal
+from devbox_api.judge.rules import Rules
+from devbox_api.route import Binding, Route
+from devbox_proxy.accounting import audit
+from devbox_proxy.decide import admission
+from devbox_proxy.decide import injection as credentials
+from devbox_proxy.decide.admission import Caller, Case, Refuse, Subject, Wait, caller_of
+from devbox_proxy.decide.injection import Credential, UpstreamRequest
+from devbox_proxy.known.apis import Api
+from devbox_proxy.known.facts import LIVE, Known, Limits, Pod, Review
+from devbox_proxy.wire import grammar, guard, tokens
+from devbox_proxy.wire.guard import RequestHead
+from devbox_proxy.wire.tokens import Found
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Send it."""
+
+    caller: Caller
+    upstream: UpstreamRequest
+    pool: tuple[str, ...]
+    """Requests with the same key may share connections: origin, credential, its version, the caller's namespace."""
+    about: bytes
+    """Who calls what, as both audit lines say it."""
+    refresh: Subject | None
+    """A review that is about to grow too old: to be renewed in the background."""
+
+
+Decision = Forward | Refuse | Wait
+
+
+class Led:
+    """Where a head led, and all that this rested on besides the head and the time: what was known under which key.
+
+    What is known is never changed, only replaced: as long as the same objects are known, the same head leads to the same. With thousands
+    of devboxes in turn none of this is in the processor's caches, so it is looked at where it lies: nothing behind these references
+    is needed, but the review's age.
+    """
+
+    __slots__ = (
+        "api",
+        "api_key",
+        "credential",
+        "credential_key",
+        "digest",
+        "forward",
+        "pod",
+        "review",
+        "reviewed_at",
+        "token",
+        "uid",
+    )
+
+    def __init__(self, known: Known, digest: str, binding: Binding, forward: Forward) -> None:
+        # Interned: of the same text there is one object, here and in the mirror, and it is found without being read.
+        self.digest, self.uid = intern(digest), intern(forward.caller.pod_uid)
+        self.api_key, self.credential_key = intern(binding.gateway), intern(binding.credential)
+        self.forward = forward
+        self.token: tuple[Route, Binding] | None = known.tokens.get(self.digest)
+        self.pod: Pod | None = known.pods.get(self.uid)
+        self.review: Review | None = known.reviews.get(self.uid)
+        self.reviewed_at = 0.0 if self.review is None else self.review.at
+        self.api: Api | None = known.gateways.get(self.api_key)
+        self.credential: Credential | None = known.credentials.get(self.credential_key)
+
+    def holds(self, known: Known, now: float, limits: Limits) -> bool:
+        """To decide anew would come to the same, with no review to be renewed."""
+        age, uid = now - self.reviewed_at, self.uid
+        return (
+            known.synced
+            and age <= limits.review * limits.refresh
+            and now - known.routes_as_of <= limits.outage
+            and now - known.pods_as_of <= limits.outage
+            and (age <= limits.not_live or known.pods_as_of == LIVE)
+            and uid not in known.unsupported
+            and known.tokens.get(self.digest) is self.token
+            and known.pods.get(uid) is self.pod
+            and known.reviews.get(uid) is self.review
+            and known.gateways.get(self.api_key) is self.api
+            and known.credentials.get(self.credential_key) is self.credential
+        )
+
+
+def decide(head: RequestHead, known: Known, now: float, limits: Limits) -> Decision:
+    """One request, with what is known now (by the clock that counts pauses)."""
+    led: Led | None = head.memo.led
+    if led is not None and led.holds(known, now, limits):
+        return led.forward
+    found = examine(head)
+    if isinstance(found, Refusal):
+        return Refuse(found)
+    case = Case(head.peer, known, now, limits)
+    if (blind := admission.blind(known, now, limits)) is not None:
+        return Refuse(blind)
+    entry = known.tokens.get(found.digest)
+    if entry is None:
+        return (
+            Refuse(Refusal.TOKEN_FOR_EGRESS) if found.digest in known.egress_tokens else admission.unlisted(case, found.pod_uid)
+        )
+    route, binding = entry
+    if (unsure := admission.admit(case, route, binding)) is not None:
+        return unsure
+    return _lead(case, head, found, route, binding)
+
+
+def examine(head: RequestHead) -> Found | Refusal:
+    """What the head alone tells: its token, or what is wrong with it. Worked out once for a head."""
+    examined: Found | Refusal | None = head.memo.examined
+    if examined is None:
+        examined = head.memo.examined = guard.check(head) or tokens.find(head)
+    return examined
+
+
+def _lead(case: Case, head: RequestHead, found: Found, route: Route, binding: Binding) -> Decision:
+    """What the token leads to: the API and the credential, as they are at this moment."""
+    known = case.known
+    api = known.gateways.get(binding.gateway)
+    if api is None:
+        missing = Refusal.ROUTE_UNSUPPORTED if binding.gateway in known.gateways else Refusal.GATEWAY_GONE
+        return Refuse(missing, caller_of(route, binding))
+    credential = known.credentials.get(binding.credential)
+    caller = caller_of(route, binding, api.name, known.reviews[route.pod.uid].credential_id)
+    if api.rules is not None and not _allowed(head, api.rules, api.base_path):
+        return Refuse(Refusal.RULE_FORBIDS, caller)
+    if credential is None:
+        return Refuse(Refusal.CREDENTIAL_GONE, caller)
+    access = credential.at(api)
+    if not access.granted:
+        return Refuse(Refusal.CREDENTIAL_NOT_GRANTED, caller)
+    if not access.whole:
+        return Refuse(Refusal.CREDENTIAL_GONE, caller)
+    forward = Forward(
+        caller,
+        credentials.prepare(head, found, access),
+        access.pool_of(caller.namespace),
+        audit.about(caller, head.method, head.path),
+        admission.refresh(case, route, binding),
+    )
+    head.memo.led = Led(known, found.digest, binding, forward) if forward.refresh is None else None
+    return forward
+
+
+def _allowed(head: RequestHead, allow_list: Rules, base_path: bytes) -> bool:
+    """The rules name the method and path, and neither a header nor the query asks the API to take others."""
+    if not grammar.OVERRIDES.isdisjoint([name.translate(grammar.DASHES) for name in head.fields]):
+        return False
+    return rules.allowed(allow_list, base_path, head.method, head.target)

@@ -1,0 +1,1 @@
+"""Machinery that knows neither HTTP nor a cluster."""

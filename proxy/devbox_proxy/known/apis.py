@@ -1,0 +1,124 @@
+"""A gateway document, compiled: everything about an API that no request changes, worked out once, when the document is learned.
+
+Goes in: `devbox_api.route.Gateway`. Comes out: an `Api`, or a ValueError for a document that can't be used. Pure. Called by
+state.py; read by identity.py and credentials.py for every request.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from devbox_api import route
+from devbox_api.judge.endpoints import Endpoint, base_path, parse_endpoint
+from devbox_api.judge.providers import NONE, Provider, provider
+from devbox_api.judge.rules import Rules, compile_rules
+from devbox_api.route import Auth, Gateway
+from devbox_common.trust import check_ca_bundle
+from devbox_proxy.wire import grammar
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds; None: as the gateway's settings say."""
+
+    connect: float | None = None
+    first_byte: float | None = None
+    idle: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Api:
+    """One API. Compared by identity: a changed document is another one."""
+
+    uid: str
+    """Of the GatewayConfig."""
+    name: str
+    """Of the GatewayConfig, as namespace/name."""
+    endpoint: Endpoint
+    origin: str
+    base_path: bytes
+    """Stands before every path; empty for the root."""
+    host: tuple[bytes, bytes]
+    """The Host line."""
+    auth: Auth
+    query_key: bytes | None
+    """The query parameter that holds the credential, for type Query; as sent, its name needs no escapes."""
+    provider: Provider
+    client_parameters: frozenset[bytes]
+    """Parameters of the client's query, in lower case, that the API never gets: where it takes a credential."""
+    key_headers: frozenset[bytes]
+    """Headers, in lower case, in which a client may send its token and have the credential in that place (Bearer only)."""
+    not_forwarded: frozenset[bytes]
+    """Headers of the client's, in lower case, that the API never gets."""
+    rules: Rules | None
+    """What may be asked for; None: everything."""
+    max_body: int | None
+    """Bytes that a request's body may have."""
+    timeouts: Timeouts | None
+    """What the GatewayConfig says; None: nothing."""
+    ca_bundle: str
+    """The roots (PEM) that alone count for this API; empty: those of the gateway's settings."""
+    trust: str
+    """SHA-256 of them, or empty: connections that were checked against other roots are not used."""
+    redact_body: bool
+    """What the API sends back is searched for the credential in bodies too; else in headers alone."""
+    refuse_encoded: bool
+    """A body that can't be searched, since it came encoded, does not pass: the GatewayConfig says that all are searched."""
+
+
+def compile_gateway(document: Gateway) -> Api:
+    """Everything that requests need. Raises ValueError."""
+    endpoint, auth = parse_endpoint(document.endpoint), document.auth
+    row = provider(endpoint.host)
+    accepted = frozenset(name.encode().lower() for name in auth.accepted_key_headers)
+    if document.ca_bundle:
+        check_ca_bundle(document.ca_bundle)
+    # The well-known APIs are known not to echo a credential in a body, and their streams are the ones that must be fast.
+    redact_body = row is NONE if document.redact_responses is None else document.redact_responses == "All"
+    return Api(
+        uid=document.uid,
+        name=f"{document.namespace}/{document.name}",
+        endpoint=endpoint,
+        origin=endpoint.origin,
+        base_path=base_path(endpoint).encode(),
+        host=(b"Host", endpoint.origin.partition("://")[2].encode()),
+        auth=auth,
+        query_key=_key(auth) if auth.type == "Query" else None,
+        provider=row,
+        client_parameters=row.key_parameters | ({_key(auth).lower()} if auth.type == "Query" else frozenset()),
+        key_headers=row.key_headers | accepted if auth.type == "Bearer" else frozenset(),
+        not_forwarded=_not_forwarded(auth, accepted | row.more_key_headers, redact_body=redact_body),
+        rules=compile_rules(document.rules) if document.rules else None,
+        max_body=document.max_request_body,
+        timeouts=_timeouts(document.timeouts),
+        ca_bundle=document.ca_bundle,
+        trust=hashlib.sha256(document.ca_bundle.encode()).hexdigest() if document.ca_bundle else "",
+        redact_body=redact_body,
+        refuse_encoded=document.redact_responses == "All",
+    )
+
+
+def _timeouts(wanted: route.Timeouts) -> Timeouts | None:
+    own = Timeouts(wanted.connect, wanted.first_byte, wanted.idle)
+    return None if own == Timeouts() else own
+
+
+def _not_forwarded(auth: Auth, accepted: frozenset[bytes], *, redact_body: bool) -> frozenset[bytes]:
+    """What belongs to one connection, or is where a credential goes. And, where bodies are searched, what asks for them in a form in
+    which nothing would be found (credentials.py asks for identity)."""
+    names = grammar.HOP_BY_HOP | grammar.NOT_FORWARDED | grammar.OTHER_PATH | grammar.CREDENTIAL_HEADERS | accepted
+    if auth.type == "Header":
+        names |= {_key(auth).lower()}
+    return names | grammar.OTHER_FORM if redact_body else names
+
+
+def _key(auth: Auth) -> bytes:
+    """The name that goes with the credential, plain, as the CRD asks for it."""
+    key = (auth.key or "").encode()
+    if not (_QUERY_KEY if auth.type == "Query" else grammar.FIELD_NAME).fullmatch(key):
+        raise ValueError("the credential's place has no name")
+    return key
+
+
+_QUERY_KEY = re.compile(rb"[A-Za-z0-9._~-]+")
+"""RFC 3986 2.3 unreserved: the same to everybody."""

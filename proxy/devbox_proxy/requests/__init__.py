@@ -1,0 +1,1 @@
+"""The data port: one connection, one exchange, and what all of them share."""

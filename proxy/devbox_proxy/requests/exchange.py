@@ -1,0 +1,425 @@
+"""One request from its head to the end of its answer: a state machine without sockets.
+
+Goes in: what the client's connection and the API's tell, in any order. Comes out: calls on both. Nothing is collected, and a slow
+reader slows its writer down. No coroutine and no task on the fast path: a task starts only where something must be waited for (a
+TokenReview, the mirror, a dial). Made by connection.py; decided by identity.py; worded by relay.py.
+"""
+
+import asyncio
+import itertools
+import os
+from collections.abc import Coroutine
+from enum import Enum
+from time import monotonic as now
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from devbox_api.judge.refusals import Refusal
+from devbox_proxy.accounting.audit import End
+from devbox_proxy.decide.admission import Caller, Refuse, Wait
+from devbox_proxy.decide.identity import Decision, Forward
+from devbox_proxy.kit import metrics
+from devbox_proxy.requests.gateway import Gateway
+from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError, where
+from devbox_proxy.wire import framing as relay
+from devbox_proxy.wire.bodies import Answer, Upload
+from devbox_proxy.wire.framing import Framing, ResponseHead
+from devbox_proxy.wire.reader import Begun
+
+if TYPE_CHECKING:
+    from devbox_proxy.requests.connection import Connection
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_THE_APIS: Final = (502, 504)
+"""Status of refusals that say what an API did."""
+LINGER_SECONDS: Final = 2.0
+"""For how long the rest of a body is still read after the whole answer was sent: closing at once would make a reset of it."""
+log = structlog.get_logger()
+_prefix = os.urandom(10).hex()
+_numbers = itertools.count(1)
+
+
+def new_request_id() -> str:
+    """Unique in all replicas; not a secret."""
+    return f"req_{_prefix}{next(_numbers):012x}"
+
+
+class State(Enum):
+    """Where a request is."""
+
+    DECIDING = "deciding"
+    """Waiting for a review or for the mirror."""
+    DIALLING = "dialling"
+    """It may go; there is no connection yet."""
+    SENDING = "sending"
+    """It goes out; no answer has come."""
+    ANSWERING = "answering"
+    """The answer's head has gone to the client."""
+    TUNNEL = "tunnel"
+    """A WebSocket: bytes both ways."""
+    DONE = "done"
+
+
+class Exchange:
+    """A request and its answer. Implements upstream.Receiver and ticks.Holder."""
+
+    __slots__ = (
+        "_answer",
+        "_client",
+        "_forward",
+        "_gateway",
+        "_keep_alive",
+        "_length",
+        "_mark",
+        "_progress_at",
+        "_seen",
+        "_started",
+        "_switching",
+        "_task",
+        "_throttled",
+        "_upload",
+        "_upstream",
+        "head",
+        "request_ended",
+        "request_id",
+        "state",
+    )
+
+    def __init__(self, gateway: Gateway, client: "Connection", begun: Begun) -> None:
+        self.request_id = new_request_id()
+        self.request_ended = False
+        """The whole body has been read from the client."""
+        self.state = State.DECIDING
+        self._gateway = gateway
+        self._client = client
+        self.head, self._length, self._keep_alive, self._switching, self._seen = begun
+        self._forward: Forward | None = None
+        self._upstream: UpstreamConnection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._upload = Upload(self._length, chunked=self.head.chunked)
+        self._answer = Answer()
+        self._throttled = False
+        """The API takes the body more slowly than the client sends it."""
+        self._started = self._progress_at = now()
+        self._mark = (self._started, 0)
+        """Time and received bytes at the start of the present window of the minimum rate."""
+
+    # from the client
+
+    def begin(self) -> None:
+        """The head is there."""
+        self._decided(self._gateway.decide(self.head))
+
+    def request_data(self, data: bytes) -> None:
+        """A piece of the body, without framing."""
+        self._upload.add(data)
+        self._progress_at = now()
+        if self.state is State.DONE:
+            self._upload.drop()
+            if self._upload.received - self._mark[1] > relay.DISCARDED:
+                self._client.exchange_done(keep_alive=False)
+            return
+        if self._forward is not None and self._gateway.too_long(self._forward.upstream, self._upload.received):
+            self._fail(Refusal.BODY_TOO_LARGE)
+            return
+        if self._upstream is None:
+            self._client.pause(paused=True)
+
+    def end_request(self) -> None:
+        """The body is whole."""
+        self.request_ended = True
+        if self.state is State.DONE:
+            self._client.exchange_done(keep_alive=self._keep_alive)
+
+    def request_broken(self, refusal: Refusal) -> None:
+        """What came is not a body."""
+        if self.state is State.DONE:
+            self._client.exchange_done(keep_alive=False)
+        else:
+            self._fail(refusal)
+
+    def client_gone(self, why: str = "client_gone") -> None:
+        """Nobody is there for the answer: the API's work ends too."""
+        if self.state is not State.DONE:
+            self._over("complete" if self.state is State.TUNNEL and why == "client_gone" else why)
+
+    def client_writable(self, *, writable: bool) -> None:
+        """Backpressure from the client."""
+        if writable:
+            self.flush_answer()
+        if self._upstream is not None and not self._answer.waits:
+            # As it is by now: the last piece that waited may be one too many again.
+            self._upstream.pause(paused=self._client.stalled_since is not None)
+
+    def tunnel_up(self, data: bytes) -> None:
+        """Bytes of the WebSocket, from the client."""
+        self._upload.received += len(data)
+        self._progress_at = now()
+        if self._upstream is not None:
+            self._upstream.write(data)
+
+    def flush(self) -> None:
+        """Send what one read of the client brought, in one piece."""
+        if self._upstream is not None and (out := self._upload.take(ended=self.request_ended)):
+            self._upstream.write(out)
+
+    # towards a connection
+
+    def _decided(self, decision: Decision) -> None:
+        if isinstance(decision, Forward):
+            self._go(decision)
+        elif isinstance(decision, Refuse):
+            self._refuse(decision.refusal, decision.caller)
+        else:
+            self._start(self._wait(decision))
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        self._task = asyncio.create_task(work)
+        self._task.add_done_callback(self._worked)
+
+    def _worked(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("request_failed", request_id=self.request_id, error=type(error).__name__, where=where(error))
+            self._fail(Refusal.INTERNAL)
+
+    async def _wait(self, decision: Wait) -> None:
+        final = await self._gateway.wait(self.head, decision)
+        self._task = None
+        self._decided(final)
+        self.flush()
+
+    def _go(self, forward: Forward) -> None:
+        """The request may go: what is left to check is how much of it there may be."""
+        self._forward = forward
+        self._client.authenticated()
+        refusal = self._gateway.enter(forward.caller)
+        if refusal is None and self._switching != forward.upstream.websocket:
+            refusal = Refusal.UPGRADE_UNSUPPORTED
+        if refusal is None and self._gateway.too_long(forward.upstream, max(self._upload.received, int(self._length or 0))):
+            refusal = Refusal.BODY_TOO_LARGE
+        if refusal is None and not self._gateway.audit_start(self.request_id, forward):
+            refusal = Refusal.AUDIT_FULL
+        if refusal is not None:
+            self._forward = None
+            self._gateway.leave(forward.caller)
+            self._refuse(refusal, forward.caller)
+            return
+        if self._seen is not None and self._keep_alive and not self._switching:
+            self._gateway.heads.keep(self._seen, self.head)
+        idle = self._gateway.upstreams.idle(forward.pool)
+        if idle is not None:
+            self._connected(idle)
+        else:
+            self.state = State.DIALLING
+            self._start(self._dial(forward))
+
+    async def _dial(self, forward: Forward) -> None:
+        try:
+            connection = await self._gateway.upstreams.dial(forward.pool, forward.upstream)
+        except UpstreamError as error:
+            self._task = None
+            self.upstream_failed(error)
+            return
+        self._task = None
+        self._connected(connection)
+        self.flush()
+
+    def _connected(self, connection: UpstreamConnection) -> None:
+        assert self._forward is not None  # noqa: S101 (for the type checker)
+        request = self._forward.upstream
+        self._upstream = connection
+        self.state = State.SENDING
+        self._progress_at = now()
+        connection.start(self, request.method, websocket=request.websocket, gentle=request.redact_body)
+        self._upload.begin(request, self._length)
+        if not self.request_ended:
+            if not self._upload.received and self.head.version == (1, 1) and self.head.expects_continue:
+                # Only now: before the checks it would invite a body that nobody may send.
+                self._client.write(_CONTINUE)
+            self._mark = (self._progress_at, self._upload.received)
+            self._client.pause(paused=False)
+
+    # from the API
+
+    def informed(self, head: ResponseHead) -> None:
+        """A 1xx answer."""
+        if self._forward is not None and self.head.version == (1, 1):
+            self._client.write(relay.informational(head, self._forward.upstream))
+
+    def answered(self, head: ResponseHead) -> None:
+        """The answer's head."""
+        forward = self._forward
+        assert forward is not None  # noqa: S101 (for the type checker)
+        if forward.upstream.refuse_encoded and relay.is_encoded(head):
+            self._fail(Refusal.UPSTREAM_ENCODED)
+            return
+        self.state = State.ANSWERING
+        # The API answers half a request: it has read no more of it, and perhaps never will.
+        self._upload.last = self._upload.last or not self._upload.all_sent
+        # And for the client: the rest would have to be read first.
+        self._keep_alive = self._keep_alive and self.request_ended and not self._gateway.draining and not self._switching
+        self._answer.begin(
+            head,
+            forward.upstream,
+            public_url=self._gateway.public_url,
+            request_id=self.request_id,
+            http10=self.head.version == (1, 0),
+            close=not self._keep_alive,
+        )
+        self._gateway.answered(forward.caller, now() - self._started)
+
+    def answer_data(self, data: bytes) -> None:
+        """A piece of its body, without framing."""
+        self._progress_at = now()
+        self._answer.add(data)
+
+    def answer_ended(self, *, reusable: bool) -> None:
+        """The answer is whole."""
+        self._answer.end(self._client)
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            if reusable and not self._upload.last:
+                self._gateway.upstreams.release(upstream)
+            else:
+                upstream.abort()
+        self._keep_alive = self._keep_alive and self._answer.framing is not Framing.CLOSE
+        self._mark = (now(), self._upload.received)
+        self._over("complete")
+        if self.request_ended:
+            self._client.exchange_done(keep_alive=self._keep_alive)
+
+    def flush_answer(self) -> None:
+        """Send what one read of the API brought, in one piece."""
+        self._answer.flush(self._client)
+        if self._answer.holds:
+            self._gateway.ticks.add(self)
+
+    def let_go(self) -> bool:
+        """What was held back for the sake of the search has waited for long enough. Whether more is held."""
+        if self.state is not State.ANSWERING:
+            return False
+        self._answer.let_go()
+        self._answer.flush(self._client)
+        return self._answer.holds
+
+    def switched(self, head: ResponseHead, data: bytes) -> None:
+        """101: from here on the bytes belong to the WebSocket; `data` are the first."""
+        assert self._forward is not None  # noqa: S101 (for the type checker)
+        if not relay.accepts_websocket(head, self.head):
+            self._fail(Refusal.UPSTREAM_INVALID)
+            return
+        if self._forward.upstream.redact_body:
+            metrics.UNSEARCHED.inc()
+        self.state = State.TUNNEL
+        self._answer.status = head.status
+        self._gateway.answered(self._forward.caller, now() - self._started)
+        self._client.write(relay.informational(head, self._forward.upstream))
+        self._client.open_tunnel()
+        if data:
+            self.tunnel_data(data)
+
+    def tunnel_data(self, data: bytes) -> None:
+        """Bytes of the WebSocket, from the API."""
+        self._answer.sent += len(data)
+        self._progress_at = now()
+        self._client.write(data)
+
+    def upstream_failed(self, error: UpstreamError) -> None:
+        """No (whole) answer will come."""
+        self._upstream = None
+        if self.state is State.TUNNEL:
+            self._over("complete")
+            self._client.exchange_done(keep_alive=False)
+            return
+        if self._forward is not None:
+            caller = self._forward.caller
+            log.warning("upstream_failed", request_id=self.request_id, gateway=caller.gateway, detail=error.detail)
+        self._fail(error.refusal)
+
+    def upstream_writable(self, *, writable: bool) -> None:
+        """Backpressure from the API."""
+        self._throttled = not writable
+        self._mark = (now(), self._upload.received)
+        self._client.pause(paused=not writable)
+
+    # deadlines
+
+    def check(self, present: float) -> None:
+        """Look at the deadlines and at whether the caller may still call (monotonic seconds)."""
+        forward = self._forward
+        if self.state is State.DONE:
+            if present - self._mark[0] > LINGER_SECONDS:
+                self._client.exchange_done(keep_alive=False)
+        elif forward is not None and (why := self._forbidden(forward.caller.pod_uid)) is not None:
+            self._cut(why)
+        elif self.state is State.SENDING and self._too_slow(present):
+            self._cut(Refusal.REQUEST_TIMEOUT)
+        elif forward is not None and self._upstream is not None and self._client.stalled_since is None:
+            patience = self._gateway.patience(forward.upstream.timeouts, answered=self.state is not State.SENDING)
+            if present - self._progress_at > patience:
+                self._cut(Refusal.UPSTREAM_TIMEOUT)
+
+    def _forbidden(self, pod_uid: str) -> Refusal | None:
+        """Why it may not go on. An answer ends by itself, a WebSocket need not: it ends where nobody knows any more whether it may."""
+        why = self._gateway.ended(pod_uid)
+        return why or (self._gateway.blind() if self.state is State.TUNNEL else None)
+
+    def _too_slow(self, present: float) -> bool:
+        """The client sends its body below the minimum rate, and not because it was asked to wait."""
+        bounds = self._gateway.bounds
+        since, received = self._mark
+        if self.request_ended or self._throttled or present - since < bounds.body_window_seconds:
+            return False
+        self._mark = (present, self._upload.received)
+        return self._upload.received - received < bounds.body_min_rate * bounds.body_window_seconds
+
+    # the end
+
+    def _refuse(self, refusal: Refusal, caller: Caller | None) -> None:
+        """No, before anything was sent anywhere."""
+        self.state = State.DONE
+        self._gateway.refused(refusal, self._client.peer, self.request_id, caller, self.head.method)
+        self._say(refusal)
+
+    def _fail(self, refusal: Refusal) -> None:
+        """The exchange can't go on: say so if nothing was said yet, else cut, so that half an answer does not look whole."""
+        answering = self.state in (State.ANSWERING, State.TUNNEL)
+        self._answer.status = self._answer.status or refusal.status
+        self._over("upstream_cut" if answering and refusal.status in _THE_APIS else refusal.code)
+        if answering:
+            self._client.abort()
+        else:
+            metrics.REFUSALS.labels(refusal.code).inc()
+            self._say(refusal)
+
+    def _cut(self, refusal: Refusal) -> None:
+        metrics.CUT.labels(refusal.code).inc()
+        self._fail(refusal)
+
+    def _say(self, refusal: Refusal) -> None:
+        stays = self._keep_alive and not self._switching and not self._gateway.draining
+        stays = stays and relay.outlives(refusal, self.head, self._length)
+        self._client.write(relay.refusal(refusal, self.request_id, to_head=self.head.method == "HEAD", close=not stays))
+        if stays and not self.request_ended:
+            self._mark = (now(), self._upload.received)
+            self._client.pause(paused=False)
+        else:
+            self._client.exchange_done(keep_alive=stays)
+
+    def _over(self, ended: str) -> None:
+        """Let go of everything and write the last line. The client's connection is the caller's business."""
+        self.state = State.DONE
+        self._gateway.ticks.drop(self)
+        self._upload.drop()
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.abort()
+        if self._forward is not None:
+            forward, self._forward = self._forward, None
+            self._gateway.leave(forward.caller)
+            end = End(self._answer.status, ended, self._upload.received, self._answer.sent, now() - self._started)
+            self._gateway.audit_end(self.request_id, forward, end)

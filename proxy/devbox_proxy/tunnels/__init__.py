@@ -1,0 +1,1 @@
+"""The forward proxy: from a CONNECT to the end of its tunnel."""

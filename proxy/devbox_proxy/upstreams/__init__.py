@@ -1,0 +1,1 @@
+"""Towards the APIs: addresses that are checked, connections, and the pool that keeps them."""
