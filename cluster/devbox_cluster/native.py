@@ -29,7 +29,8 @@ WINGS: Final = (
 """What a request, or a tunnel, passes through: a file that is new there is compiled without being named."""
 SINGLE: Final = (
     *(f"proxy/devbox_proxy/kit/{module}.py" for module in ("dialling", "lines", "metrics", "ticks", "transports")),
-    *(f"proxy/devbox_proxy/known/{module}.py" for module in ("apis", "facts")),
+    *(f"proxy/devbox_proxy/known/{module}.py" for module in ("apis", "credentials", "facts")),
+    "proxy/devbox_proxy/reviews/waiting.py",
 )
 """Of the other wings what is on the way as well. The rim (settings, watches, ports) is not worth the time."""
 KEPT: Final = 3
@@ -67,7 +68,9 @@ def folder(project: Path = PROJECT) -> Path:
 
 def _key(project: Path) -> str:
     """What the machine code depends on."""
-    digest = hashlib.sha256(f"{version('mypy')} {sysconfig.get_config_var('SOABI')} {platform.machine()} {files(project)}".encode())
+    digest = hashlib.sha256(
+        f"{version('mypy')} {sysconfig.get_config_var('SOABI')} {platform.machine()} {files(project)}".encode()
+    )
     for root in ("proxy/devbox_proxy", "common/devbox_common", "crds/devbox_api"):
         for path in sorted((project / root).rglob("*.py")):
             digest.update(f"{path.relative_to(project).as_posix()}\0".encode() + path.read_bytes() + b"\0")

@@ -21,15 +21,12 @@ from devbox_common.clock import CLOCK
 from devbox_common.collector import settle
 from devbox_common.kube import KubeApi
 from devbox_proxy.accounting.audit import AuditLog
-from devbox_proxy.decide.waiting import Waiting
-from devbox_proxy.decide.warm import Warmth
 from devbox_proxy.kit import metrics
 from devbox_proxy.kit.dialling import Attempts
 from devbox_proxy.kit.lines import LineWriter, take_over_logging
 from devbox_proxy.kit.memory import keep_heaps_trimmable
 from devbox_proxy.known.facts import Limits
 from devbox_proxy.known.floor import Own
-from devbox_proxy.known.reviews import Reviewer
 from devbox_proxy.known.state import State
 from devbox_proxy.ports.admin import AdminPort
 from devbox_proxy.ports.canary import canary
@@ -37,6 +34,9 @@ from devbox_proxy.ports.certificates import Certificate
 from devbox_proxy.ports.open_files import Shares, needed, shares
 from devbox_proxy.ports.server import DataPort, EgressPort
 from devbox_proxy.requests.gateway import Gateway
+from devbox_proxy.reviews.reviewer import Reviewer
+from devbox_proxy.reviews.waiting import Waiting
+from devbox_proxy.reviews.warm import Warmth
 from devbox_proxy.settings import Settings
 from devbox_proxy.tunnels.forwarder import Forwarder
 from devbox_proxy.tunnels.whereabouts import Whereabouts

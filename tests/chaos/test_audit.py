@@ -18,8 +18,8 @@ from tests.support.release import NAMESPACE, Release
 
 from devbox_common.kube import KubeApi
 from devbox_operator import paths
-from devbox_proxy.accounting.audit import AuditLog, End, about
-from devbox_proxy.decide.admission import Caller
+from devbox_proxy.accounting.audit import AuditLog, End
+from devbox_proxy.decide.caller import Caller, about
 
 from .test_client import account
 from .world import eventually

@@ -25,7 +25,7 @@ from tests.support.netns import FAILED, GATEWAY, NoNamespace, command, possible
 from tests.support.raw_client import RawClient
 from tests.support.recorder import Recorded, Recorder, recorder
 
-from devbox_proxy.wire import head_cache as heads
+from devbox_proxy.wire import head_cache
 
 from .grammar import TOKEN, Sample, sample
 from .oracle import CREDENTIAL, judge, meant
@@ -39,7 +39,7 @@ LATE: Final = "no answer came in time"
 SYNC: Final = b"/between-two-samples"
 SHOWN: Final = 10
 """Findings that are printed with their bytes; the others by number and reason."""
-RSS_LIMIT: Final = heads.KEPT + (64 << 20)
+RSS_LIMIT: Final = head_cache.KEPT + (64 << 20)
 """What the gateway keeps of heads that it read on purpose, nearly all of which are different here, and what it may take besides."""
 
 

@@ -6,20 +6,16 @@ others' have a part of the queue that it does not get. What a client chose is in
 forwarder.py.
 """
 
-import hashlib
 import time
 from time import monotonic as now
 from typing import Any, Final, NamedTuple
 
 import orjson
 
-from devbox_proxy.decide.admission import Caller
+from devbox_proxy.decide.caller import Caller, shortened
 from devbox_proxy.kit.lines import LineWriter, Stream
 from devbox_proxy.kit.metrics import LINES_LOST
 from devbox_proxy.kit.sparing import Sparing
-
-LONGEST: Final = 256
-"""Bytes of a path, or of a CONNECT's target, that are in a line; of a longer one its hash stands for the rest."""
 
 
 class AuditFull(Exception):
@@ -132,19 +128,6 @@ def _facts(caller: Caller, target: str, address: str) -> dict[str, object]:
     facts = caller._asdict() | {"method": "CONNECT", "target": shortened(target.encode()), "address": address}
     del facts["pod_uid"]
     return facts
-
-
-def about(caller: Caller, method: str, path: bytes) -> bytes:
-    """Who calls what: the part that both lines of a request have, and those of the next one like it."""
-    facts = caller._asdict() | {"method": method, "path": shortened(path)}
-    del facts["pod_uid"]
-    return orjson.dumps(facts)[1:-1]
-
-
-def shortened(text: bytes) -> str:
-    """What a client chose, for a line: at most so much of it, and nothing that steers a terminal (no path holds a backslash)."""
-    shown = text[:LONGEST].decode("ascii", "backslashreplace")
-    return shown if len(text) <= LONGEST else f"{shown}...sha256:{hashlib.sha256(text).hexdigest()[:16]}"
 
 
 def _who(source: Source) -> dict[str, object]:

@@ -1,1 +1,1 @@
-"""May it, and to where? Nothing here talks to anybody, but for what waits for an answer."""
+"""May it, and to where? Pure."""

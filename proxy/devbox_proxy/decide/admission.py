@@ -8,28 +8,13 @@ confined, the cluster's own yes. Called by identity.py (the data port) and egres
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
-from sys import intern
 from typing import NamedTuple
 
 from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
 from devbox_api.route import Route
+from devbox_proxy.decide.caller import Caller, caller_of
 from devbox_proxy.known.facts import LIVE, Held, Known, Limits, Pod
-
-
-class Caller(NamedTuple):
-    """Whose request it is: what the audit line says."""
-
-    namespace: str
-    devbox: str
-    pod: str
-    pod_uid: str
-    name: str
-    """The gateway's name in the devbox, e.g. ANTHROPIC; `egress` for the forward proxy."""
-    gateway: str = ""
-    """The GatewayConfig or EgressPolicy, as namespace/name."""
-    credential_id: str = ""
-
 
 Subject = tuple[Route, Held]
 """Whom to ask the cluster about, for a review."""
@@ -68,12 +53,6 @@ class Case(NamedTuple):
     known: Known
     now: float
     limits: Limits
-
-
-def caller_of(route: Route, held: Held, gateway: str = "", credential_id: str = "") -> Caller:
-    """Who calls, as far as it is known."""
-    pod = route.pod
-    return Caller(intern(pod.namespace), route.devbox.name, pod.name, intern(pod.uid), held.name, gateway, credential_id)
 
 
 def blind(known: Known, now: float, limits: Limits) -> Refusal | None:

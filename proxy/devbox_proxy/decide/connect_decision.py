@@ -14,7 +14,8 @@ from devbox_api.judge.refusals import Refusal
 from devbox_api.judge.targets import Target
 from devbox_api.route import EgressBinding, Route
 from devbox_proxy.decide import admission
-from devbox_proxy.decide.admission import Caller, Case, Refuse, Subject, Wait, caller_of
+from devbox_proxy.decide.admission import Case, Refuse, Subject, Wait
+from devbox_proxy.decide.caller import Caller, caller_of
 from devbox_proxy.known.facts import Known, Limits
 from devbox_proxy.wire.client_hello import Hello
 from devbox_proxy.wire.connect_head import ConnectRequest

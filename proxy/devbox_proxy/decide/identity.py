@@ -12,15 +12,16 @@ from devbox_api.judge import rules
 from devbox_api.judge.refusals import Refusal
 from devbox_api.judge.rules import Rules
 from devbox_api.route import Binding, Route
-from devbox_proxy.accounting import audit
 from devbox_proxy.decide import admission
-from devbox_proxy.decide import injection as credentials
-from devbox_proxy.decide.admission import Caller, Case, Refuse, Subject, Wait, caller_of
-from devbox_proxy.decide.injection import Credential, UpstreamRequest
+from devbox_proxy.decide.admission import Case, Refuse, Subject, Wait
+from devbox_proxy.decide.caller import Caller, about, caller_of
+from devbox_proxy.decide.injection import prepare
 from devbox_proxy.known.apis import Api
+from devbox_proxy.known.credentials import Credential
 from devbox_proxy.known.facts import LIVE, Known, Limits, Pod, Review
 from devbox_proxy.wire import grammar, guard, tokens
 from devbox_proxy.wire.guard import RequestHead
+from devbox_proxy.wire.messages import UpstreamRequest
 from devbox_proxy.wire.tokens import Found
 
 
@@ -143,9 +144,9 @@ def _lead(case: Case, head: RequestHead, found: Found, route: Route, binding: Bi
         return Refuse(Refusal.CREDENTIAL_GONE, caller)
     forward = Forward(
         caller,
-        credentials.prepare(head, found, access),
+        prepare(head, found, access),
         access.pool_of(caller.namespace),
-        audit.about(caller, head.method, head.path),
+        about(caller, head.method, head.path),
         admission.refresh(case, route, binding),
     )
     head.memo.led = Led(known, found.digest, binding, forward) if forward.refresh is None else None

@@ -3,14 +3,11 @@
 import itertools
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
-
-if TYPE_CHECKING:
-    from devbox_proxy.decide.admission import Caller
 
 REGISTRY: Final = CollectorRegistry()
 REFUSALS: Final = Counter("devbox_gateway_refusals_total", "Requests that were refused.", ("reason",), registry=REGISTRY)
@@ -90,7 +87,7 @@ _BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 """Seconds: the upper ends of the histogram's buckets."""
 
 
-class ByCaller:
+class ByGateway:
     """What is counted for each request that is answered: plain numbers, told when somebody asks.
 
     prometheus_client's own counters take a lock and several calls for each; there is one thread here.
@@ -101,14 +98,14 @@ class ByCaller:
         self._buckets: dict[tuple[str, str], list[int]] = {}
         self._sums: dict[tuple[str, str], float] = {}
 
-    def count(self, caller: "Caller", status: int) -> None:
-        """One request that was answered."""
-        key = (caller.namespace, caller.gateway, status)
+    def count(self, namespace: str, gateway: str, status: int) -> None:
+        """One request that was answered. `gateway`: the GatewayConfig, as namespace/name."""
+        key = (namespace, gateway, status)
         self._counts[key] = self._counts.get(key, 0) + 1
 
-    def observe(self, caller: "Caller", seconds: float) -> None:
+    def observe(self, namespace: str, gateway: str, seconds: float) -> None:
         """From a request's head to its answer's head."""
-        key = (caller.namespace, caller.gateway)
+        key = (namespace, gateway)
         buckets = self._buckets.get(key)
         if buckets is None:
             buckets = self._buckets[key] = [0] * (len(_BOUNDS) + 1)
@@ -139,5 +136,5 @@ class _Requests(Collector):
         yield from REQUESTS.families()
 
 
-REQUESTS: Final = ByCaller()
+REQUESTS: Final = ByGateway()
 REGISTRY.register(_Requests())

@@ -15,15 +15,7 @@ from devbox_api.judge.rules import Rules, compile_rules
 from devbox_api.route import Auth, Gateway
 from devbox_common.trust import check_ca_bundle
 from devbox_proxy.wire import grammar
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds; None: as the gateway's settings say."""
-
-    connect: float | None = None
-    first_byte: float | None = None
-    idle: float | None = None
+from devbox_proxy.wire.messages import ApiTimeouts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +46,7 @@ class Api:
     """What may be asked for; None: everything."""
     max_body: int | None
     """Bytes that a request's body may have."""
-    timeouts: Timeouts | None
+    timeouts: ApiTimeouts | None
     """What the GatewayConfig says; None: nothing."""
     ca_bundle: str
     """The roots (PEM) that alone count for this API; empty: those of the gateway's settings."""
@@ -98,9 +90,9 @@ def compile_gateway(document: Gateway) -> Api:
     )
 
 
-def _timeouts(wanted: route.Timeouts) -> Timeouts | None:
-    own = Timeouts(wanted.connect, wanted.first_byte, wanted.idle)
-    return None if own == Timeouts() else own
+def _timeouts(wanted: route.Timeouts) -> ApiTimeouts | None:
+    own = ApiTimeouts(wanted.connect, wanted.first_byte, wanted.idle)
+    return None if own == ApiTimeouts() else own
 
 
 def _not_forwarded(auth: Auth, accepted: frozenset[bytes], *, redact_body: bool) -> frozenset[bytes]:

@@ -9,8 +9,8 @@ from typing import Final
 
 from devbox_api.judge.policies import EgressPolicy
 from devbox_api.route import Binding, EgressBinding, Route
-from devbox_proxy.decide.injection import Credential
 from devbox_proxy.known.apis import Api
+from devbox_proxy.known.credentials import Credential
 
 LIVE: Final = inf
 """A mirror's `as_of` while its watch is open: changes arrive as they happen."""

@@ -21,9 +21,9 @@ from devbox_common.clock import CLOCK, now
 from devbox_common.credential import Flaw, judge
 from devbox_common.kube import KubeApi, Object
 from devbox_common.mirror import Key, Mirror
-from devbox_proxy.decide.injection import Credential
 from devbox_proxy.known import floor
 from devbox_proxy.known.apis import compile_gateway
+from devbox_proxy.known.credentials import Credential
 from devbox_proxy.known.facts import LIVE, Known, Pod
 
 SUPPORTED: Final = frozenset({RULES, MAX_REQUEST_BODY, REDACT_RESPONSES, USER_IN_SECRET, CONFINED})

@@ -5,13 +5,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from devbox_common import adminport
 from devbox_common.clock import now
-from devbox_proxy.decide.warm import Warmth
 from devbox_proxy.kit import metrics
 from devbox_proxy.known.facts import LIVE
-from devbox_proxy.known.questions import Urgency
-from devbox_proxy.known.reviews import Reviewer
 from devbox_proxy.known.state import State
 from devbox_proxy.requests.gateway import Gateway
+from devbox_proxy.reviews.questions import Urgency
+from devbox_proxy.reviews.reviewer import Reviewer
+from devbox_proxy.reviews.warm import Warmth
 from devbox_proxy.settings import Listen
 
 

@@ -19,7 +19,7 @@ from devbox_proxy.kit.transports import BUFFER, Transport, buffered
 from devbox_proxy.requests.exchange import Exchange, new_request_id
 from devbox_proxy.requests.gateway import Gateway
 from devbox_proxy.upstreams.connection import where
-from devbox_proxy.wire import framing as relay
+from devbox_proxy.wire import rendering
 from devbox_proxy.wire.reader import Begun, RequestReader
 
 MAX_PIPELINED: Final = 64
@@ -272,7 +272,7 @@ class Connection:
         self._reader.ended = True
         request_id = new_request_id()
         self._gateway.refused(refusal, self.peer, request_id)
-        self.write(relay.refusal(refusal, request_id))
+        self.write(rendering.refusal(refusal, request_id))
         self._close()
 
     def _internal_error(self, error: Exception) -> None:

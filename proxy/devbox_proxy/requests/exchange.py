@@ -2,7 +2,7 @@
 
 Goes in: what the client's connection and the API's tell, in any order. Comes out: calls on both. Nothing is collected, and a slow
 reader slows its writer down. No coroutine and no task on the fast path: a task starts only where something must be waited for (a
-TokenReview, the mirror, a dial). Made by connection.py; decided by identity.py; worded by relay.py.
+TokenReview, the mirror, a dial). Made by connection.py; decided by identity.py; worded by rendering.py.
 """
 
 import asyncio
@@ -17,15 +17,16 @@ import structlog
 
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.accounting.audit import End
-from devbox_proxy.decide.admission import Caller, Refuse, Wait
+from devbox_proxy.decide.admission import Refuse, Wait
+from devbox_proxy.decide.caller import Caller
 from devbox_proxy.decide.identity import Decision, Forward
 from devbox_proxy.kit import metrics
 from devbox_proxy.requests.gateway import Gateway
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError, where
-from devbox_proxy.wire import framing as relay
+from devbox_proxy.wire import rendering
 from devbox_proxy.wire.bodies import Answer, Upload
-from devbox_proxy.wire.framing import Framing, ResponseHead
 from devbox_proxy.wire.reader import Begun
+from devbox_proxy.wire.rendering import Framing, ResponseHead
 
 if TYPE_CHECKING:
     from devbox_proxy.requests.connection import Connection
@@ -117,7 +118,7 @@ class Exchange:
         self._progress_at = now()
         if self.state is State.DONE:
             self._upload.drop()
-            if self._upload.received - self._mark[1] > relay.DISCARDED:
+            if self._upload.received - self._mark[1] > rendering.DISCARDED:
                 self._client.exchange_done(keep_alive=False)
             return
         if self._forward is not None and self._gateway.too_long(self._forward.upstream, self._upload.received):
@@ -245,13 +246,13 @@ class Exchange:
     def informed(self, head: ResponseHead) -> None:
         """A 1xx answer."""
         if self._forward is not None and self.head.version == (1, 1):
-            self._client.write(relay.informational(head, self._forward.upstream))
+            self._client.write(rendering.informational(head, self._forward.upstream))
 
     def answered(self, head: ResponseHead) -> None:
         """The answer's head."""
         forward = self._forward
         assert forward is not None  # noqa: S101 (for the type checker)
-        if forward.upstream.refuse_encoded and relay.is_encoded(head):
+        if forward.upstream.refuse_encoded and rendering.is_encoded(head):
             self._fail(Refusal.UPSTREAM_ENCODED)
             return
         self.state = State.ANSWERING
@@ -306,7 +307,7 @@ class Exchange:
     def switched(self, head: ResponseHead, data: bytes) -> None:
         """101: from here on the bytes belong to the WebSocket; `data` are the first."""
         assert self._forward is not None  # noqa: S101 (for the type checker)
-        if not relay.accepts_websocket(head, self.head):
+        if not rendering.accepts_websocket(head, self.head):
             self._fail(Refusal.UPSTREAM_INVALID)
             return
         if self._forward.upstream.redact_body:
@@ -314,7 +315,7 @@ class Exchange:
         self.state = State.TUNNEL
         self._answer.status = head.status
         self._gateway.answered(self._forward.caller, now() - self._started)
-        self._client.write(relay.informational(head, self._forward.upstream))
+        self._client.write(rendering.informational(head, self._forward.upstream))
         self._client.open_tunnel()
         if data:
             self.tunnel_data(data)
@@ -399,8 +400,8 @@ class Exchange:
 
     def _say(self, refusal: Refusal) -> None:
         stays = self._keep_alive and not self._switching and not self._gateway.draining
-        stays = stays and relay.outlives(refusal, self.head, self._length)
-        self._client.write(relay.refusal(refusal, self.request_id, to_head=self.head.method == "HEAD", close=not stays))
+        stays = stays and rendering.outlives(refusal, self.head, self._length)
+        self._client.write(rendering.refusal(refusal, self.request_id, to_head=self.head.method == "HEAD", close=not stays))
         if stays and not self.request_ended:
             self._mark = (now(), self._upload.received)
             self._client.pause(paused=False)

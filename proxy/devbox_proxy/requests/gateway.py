@@ -15,19 +15,19 @@ from devbox_api.judge.refusals import Refusal
 from devbox_common.clock import now
 from devbox_proxy.accounting.audit import AuditFull, AuditLog, End
 from devbox_proxy.decide import admission, identity
-from devbox_proxy.decide.admission import Caller, Refuse, Wait
+from devbox_proxy.decide.admission import Refuse, Wait
+from devbox_proxy.decide.caller import Caller
 from devbox_proxy.decide.identity import Decision, Forward
-from devbox_proxy.decide.injection import UpstreamRequest
-from devbox_proxy.decide.waiting import Waiting
 from devbox_proxy.kit import metrics
 from devbox_proxy.kit.memory import Memory
 from devbox_proxy.kit.ticks import Ticks
-from devbox_proxy.known.apis import Timeouts as OwnTimeouts
 from devbox_proxy.known.facts import Limits
 from devbox_proxy.known.state import State
+from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.settings import Bounds, Timeouts
 from devbox_proxy.wire.guard import RequestHead
 from devbox_proxy.wire.head_cache import Heads
+from devbox_proxy.wire.messages import ApiTimeouts, UpstreamRequest
 from devbox_proxy.wire.reader import HeadLimits
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Gateway:
         """Why nothing can be decided now."""
         return admission.blind(self._state.known, now(), self._limits)
 
-    def patience(self, own: OwnTimeouts | None, *, answered: bool) -> float:
+    def patience(self, own: ApiTimeouts | None, *, answered: bool) -> float:
         """Seconds without a byte from the API: the GatewayConfig's own, or the chart's."""
         if answered:
             return (own and own.idle) or self._timeouts.idle_seconds
@@ -176,11 +176,11 @@ class Gateway:
 
     def answered(self, caller: Caller, seconds: float) -> None:
         """An API's answer has begun."""
-        metrics.REQUESTS.observe(caller, seconds)
+        metrics.REQUESTS.observe(caller.namespace, caller.gateway, seconds)
 
     def audit_end(self, request_id: str, forward: Forward, end: End) -> None:
         """The line at a request's end, and its metrics."""
-        metrics.REQUESTS.count(forward.caller, end.status)
+        metrics.REQUESTS.count(forward.caller.namespace, forward.caller.gateway, end.status)
         try:
             self.audit.end(request_id, forward.caller.pod_uid, forward.about, end)
         except AuditFull:

@@ -15,16 +15,17 @@ import structlog
 from devbox_api.judge.refusals import Refusal
 from devbox_common.clock import now
 from devbox_proxy.accounting.audit import AuditFull, End
-from devbox_proxy.decide import connect_decision as egress
-from devbox_proxy.decide.admission import Caller, Refuse, Subject, Wait
+from devbox_proxy.decide import connect_decision
+from devbox_proxy.decide.admission import Refuse, Subject, Wait
+from devbox_proxy.decide.caller import Caller
 from devbox_proxy.decide.connect_decision import Decision, Grant
-from devbox_proxy.decide.waiting import Waiting
 from devbox_proxy.kit import metrics
 from devbox_proxy.kit.dialling import Attempts, Pair, first
 from devbox_proxy.kit.turns import Turns
 from devbox_proxy.known.facts import Known, Limits
 from devbox_proxy.known.state import State
 from devbox_proxy.requests.gateway import Gateway
+from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.settings import Egress
 from devbox_proxy.tunnels.whereabouts import NOWHERE
 from devbox_proxy.upstreams.dial_check import Refused, Resolver, Unready, WayOut
@@ -80,7 +81,7 @@ class Forwarder:
 
     def decide(self, request: ConnectRequest) -> Decision:
         """Now, with what is known."""
-        decision = egress.decide(request, self.known, now(), self._limits)
+        decision = connect_decision.decide(request, self.known, now(), self._limits)
         if isinstance(decision, Grant) and decision.refresh is not None:
             self._waiting.renew(decision.refresh)
         return decision

@@ -2,7 +2,7 @@
 
 Goes in: what the devbox's connection and the far one tell, in any order. Comes out: calls on both. No byte of the devbox's reaches the
 far side before a whole ClientHello has been read and found to ask for the host that was allowed; then bytes pass as they are, nothing
-is collected, each side's end is passed on as such, and a slow reader slows its writer down. Made by connect.py; judged by egress.py.
+is collected, each side's end is passed on as such, and a slow reader slows its writer down. Made by client.py; judged by connect_decision.py.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.accounting.audit import End
-from devbox_proxy.decide import connect_decision as egress
+from devbox_proxy.decide import connect_decision
 from devbox_proxy.decide.admission import For, Refuse, Wait
 from devbox_proxy.decide.connect_decision import Grant
 from devbox_proxy.kit import metrics
@@ -209,7 +209,9 @@ class Tunnel:
         if hello is None:
             return
         settings = self._forwarder.settings
-        wrong = egress.wrong_hello(hello, self._grant, allow_ech=settings.allow_ech, allow_no_sni=settings.allow_no_sni)
+        wrong = connect_decision.wrong_hello(
+            hello, self._grant, allow_ech=settings.allow_ech, allow_no_sni=settings.allow_no_sni
+        )
         if wrong is not None:
             self._turn_away(wrong)
             return
@@ -294,7 +296,7 @@ class Tunnel:
     def _forbidden(self, present: float) -> Refusal | None:
         """Why it may not go on: its pod, Route, policy or review is another one now, and says no."""
         grant = self._grant
-        unchanged = all(map(is_, egress.basis(self._forwarder.known, grant.caller.pod_uid), grant.because))
+        unchanged = all(map(is_, connect_decision.basis(self._forwarder.known, grant.caller.pod_uid), grant.because))
         if unchanged and present < self._decide_at:
             return None
         self._decide_at = present + DECIDE_SECONDS

@@ -12,9 +12,8 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.kit.rounds import Rounds
 from devbox_proxy.kit.transports import BUFFER, LARGE, SMALL, Transport, buffered
-from devbox_proxy.wire import framing as relay
-from devbox_proxy.wire import grammar
-from devbox_proxy.wire.framing import Framing, ResponseHead
+from devbox_proxy.wire import grammar, rendering
+from devbox_proxy.wire.rendering import Framing, ResponseHead
 
 log = structlog.get_logger()
 MAX_HEAD: Final = 32 * 1024
@@ -268,7 +267,7 @@ class UpstreamConnection:
         if self._ended and self.receiver is receiver:
             self.receiver = None
             # Some servers send a body to HEAD all the same, later: it must not be the next request's answer.
-            plain = self._method != "HEAD" and self._answer_head is not None and relay.ends_plainly(self._answer_head)
+            plain = self._method != "HEAD" and self._answer_head is not None and rendering.ends_plainly(self._answer_head)
             receiver.answer_ended(reusable=plain and self._flaw is None and rest is None and self._keep_alive)
         else:
             receiver.flush_answer()
@@ -297,8 +296,8 @@ class UpstreamConnection:
         status = self._parser.get_status_code()
         version = self._parser.get_http_version()
         headers = tuple(self._headers)
-        fields = relay.fields_of(headers)
-        framing = relay.response_framing(status, fields, version=version, to_head=self._method == "HEAD")
+        fields = rendering.fields_of(headers)
+        framing = rendering.response_framing(status, fields, version=version, to_head=self._method == "HEAD")
         flaw = self._wrong(status, version, headers)
         if flaw is not None or framing is None:
             self._flaw = flaw or "a framing that is ambiguous"

@@ -16,12 +16,12 @@ import certifi
 
 from devbox_api.judge.refusals import Refusal
 from devbox_common.clock import now
-from devbox_proxy.decide.injection import UpstreamRequest
 from devbox_proxy.kit.dialling import Attempts, first
 from devbox_proxy.kit.rounds import Rounds
 from devbox_proxy.settings import Timeouts
 from devbox_proxy.upstreams.connection import BufferedUpstreamConnection, UpstreamConnection, UpstreamError
 from devbox_proxy.upstreams.dial_check import Refused, Unready
+from devbox_proxy.wire.messages import UpstreamRequest
 
 KEPT: Final = 4096
 """Idle connections; the one that was used longest ago goes first. (Fewer where there are few file descriptors: files.py.)"""
@@ -36,7 +36,7 @@ WRITE_BUFFER: Final = 64 * 1024
 
 
 class Names(Protocol):
-    """Of destinations.Resolver what is used here. (Machine code would take nothing but that very class.)"""
+    """Of dial_check.Resolver what is used here. (Machine code would take nothing but that very class.)"""
 
     async def resolve(self, host: str, port: int, owner: str) -> list[tuple[str, int]]:
         """See there."""

@@ -5,11 +5,10 @@ Goes in: heads and pieces of bodies without framing. Comes out: one write a read
 
 from typing import Final, Protocol
 
-from devbox_proxy.decide.injection import UpstreamRequest
 from devbox_proxy.kit import metrics
-from devbox_proxy.wire import framing as relay
-from devbox_proxy.wire import redact
-from devbox_proxy.wire.framing import CHUNKS_END, Framing, ResponseHead
+from devbox_proxy.wire import redact, rendering
+from devbox_proxy.wire.messages import UpstreamRequest
+from devbox_proxy.wire.rendering import CHUNKS_END, Framing, ResponseHead
 
 PIECE: Final = 64 * 1024
 """Bytes that are written at a time."""
@@ -46,10 +45,10 @@ class Upload:
 
     def begin(self, request: UpstreamRequest, length: bytes | None) -> None:
         """There is a connection: the head may go."""
-        unread = relay.may_stay_unread(request, self.framing, length)
+        unread = rendering.may_stay_unread(request, self.framing, length)
         # An API that does not switch protocols may all the same have stopped to speak HTTP behind what does the switching.
         self.last = unread or request.websocket
-        self._head = relay.request_head(request, self.framing, length, last=unread)
+        self._head = rendering.request_head(request, self.framing, length, last=unread)
 
     def take(self, *, ended: bool) -> bytes:
         """What may be sent now; `ended`: the body is whole."""
@@ -59,7 +58,7 @@ class Upload:
         if self.framing is Framing.CHUNKED:
             if not out and not ended:
                 return b""  # the head goes with the first chunk: what has none that can be read reaches nobody
-            out = relay.chunk(out) if out else out
+            out = rendering.chunk(out) if out else out
             if ended:
                 out += CHUNKS_END
         self.all_sent = ended
@@ -101,12 +100,12 @@ class Answer:
     ) -> None:
         """Its head."""
         self.status = head.status
-        out, self.framing = relay.response_head(
+        out, self.framing = rendering.response_head(
             head, request, public_url=public_url, request_id=request_id, http10=http10, close=close
         )
         self._out.append(out)
         if request.redact_body and self.framing is not Framing.NONE:
-            if relay.is_encoded(head):
+            if rendering.is_encoded(head):
                 metrics.UNSEARCHED.inc()
             else:
                 self._search = redact.BodyRedactor(request.redact)
@@ -142,4 +141,4 @@ class Answer:
     def _put(self, data: bytes) -> None:
         if data:
             self.sent += len(data)
-            self._out.append(relay.chunk(data) if self.framing is Framing.CHUNKED else data)
+            self._out.append(rendering.chunk(data) if self.framing is Framing.CHUNKED else data)

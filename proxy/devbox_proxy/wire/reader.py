@@ -11,8 +11,7 @@ from typing import Final, NamedTuple, Protocol
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from devbox_api.judge.refusals import Refusal
-from devbox_proxy.wire import grammar
-from devbox_proxy.wire import head_cache as heads
+from devbox_proxy.wire import grammar, head_cache
 from devbox_proxy.wire.guard import RequestHead
 from devbox_proxy.wire.head_cache import Cut, Heads
 
@@ -46,7 +45,7 @@ class Begun(NamedTuple):
     switching: bool
     """It asks for another protocol."""
     cut: Cut | None
-    """For heads.py to know it again; None if it did not come in one piece, or was known."""
+    """For head_cache.py to know it again; None if it did not come in one piece, or was known."""
 
 
 class Sink(Protocol):
@@ -151,7 +150,7 @@ class RequestReader:
 
     def _again(self, data: bytes) -> bool:
         """The whole of this read is one request, whose head was read before."""
-        self._cut = heads.cut(self._peer, data)
+        self._cut = head_cache.cut(self._peer, data)
         head = self._store.known(self._cut, data) if self._cut else None
         if head is None or self._cut is None:
             return False

@@ -10,8 +10,8 @@ import pytest
 
 from devbox_gateway.audit import following
 from devbox_gateway.audit.lines import ENDS, Entry, parse, text
-from devbox_proxy.accounting.audit import AuditLog, End, about
-from devbox_proxy.decide.admission import Caller
+from devbox_proxy.accounting.audit import AuditLog, End
+from devbox_proxy.decide.caller import Caller, about
 
 AGENT = Caller("agents", "agent", "agent-x", "uid", "GITHUB", "agents/github", "JTI=1")
 

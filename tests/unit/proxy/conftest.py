@@ -17,12 +17,12 @@ from tests.unit.demo.conftest import Upstream, certificates, upstream
 from devbox_common.access import Access
 from devbox_common.kube import KubeApi
 from devbox_proxy.accounting.audit import AuditLog
-from devbox_proxy.decide.waiting import Waiting
 from devbox_proxy.known.facts import Limits
-from devbox_proxy.known.reviews import Reviewer
 from devbox_proxy.known.state import State
 from devbox_proxy.ports.server import DataPort
 from devbox_proxy.requests.gateway import Gateway
+from devbox_proxy.reviews.reviewer import Reviewer
+from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.settings import Timeouts
 from devbox_proxy.upstreams.pool import Upstreams
 

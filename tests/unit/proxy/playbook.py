@@ -9,14 +9,14 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from devbox_proxy.accounting.audit import AuditLog
-from devbox_proxy.decide.injection import UpstreamRequest
-from devbox_proxy.decide.waiting import Waiting
 from devbox_proxy.kit.rounds import Rounds
 from devbox_proxy.known.facts import Known, Limits
 from devbox_proxy.requests.connection import Connection
 from devbox_proxy.requests.gateway import Gateway
+from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.settings import Bounds, Timeouts
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
+from devbox_proxy.wire.messages import UpstreamRequest
 
 from .test_identity import CURRENT, NOW, known
 

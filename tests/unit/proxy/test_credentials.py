@@ -9,9 +9,11 @@ from devbox_api.judge.paths import join
 from devbox_api.names import token_digest
 from devbox_api.route import Auth, Gateway
 from devbox_common.redacted import Redacted
-from devbox_proxy.decide.injection import Credential, Timeouts, UpstreamRequest, prepare
+from devbox_proxy.decide.injection import prepare
 from devbox_proxy.known.apis import compile_gateway
+from devbox_proxy.known.credentials import Credential
 from devbox_proxy.wire.guard import RequestHead
+from devbox_proxy.wire.messages import ApiTimeouts, UpstreamRequest
 from devbox_proxy.wire.redact import MIN_LENGTH
 from devbox_proxy.wire.tokens import Found, find
 
@@ -376,7 +378,7 @@ def test_the_request_says_how_it_is_to_be_treated() -> None:
         requests.append(prepare(head, found, Credential("c", "1", Redacted("k"), ("*",)).at(api)))
     plain, special = requests
     assert (plain.timeouts, plain.max_body, plain.redact_body, plain.ca_bundle) == (None, None, False, "")
-    assert (special.timeouts, special.max_body, special.redact_body) == (Timeouts(idle=5), 1024, True)
+    assert (special.timeouts, special.max_body, special.redact_body) == (ApiTimeouts(idle=5), 1024, True)
     assert (b"Accept-Encoding", b"identity") in special.headers
 
 

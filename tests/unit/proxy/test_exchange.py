@@ -14,8 +14,8 @@ from devbox_api.judge.refusals import Refusal
 from devbox_proxy.requests.connection import FAREWELL_SECONDS, Connection
 from devbox_proxy.requests.exchange import LINGER_SECONDS, Exchange
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
-from devbox_proxy.wire.framing import DISCARDED
 from devbox_proxy.wire.reader import RequestReader
+from devbox_proxy.wire.rendering import DISCARDED
 
 from .playbook import Play, request
 from .test_identity import POD, known

@@ -8,8 +8,9 @@ import pytest
 from devbox_api.route import Gateway
 from devbox_common.redacted import Redacted
 from devbox_demo.credentials import make_certificates
-from devbox_proxy.decide.injection import Credential
-from devbox_proxy.known.apis import Api, Timeouts, compile_gateway
+from devbox_proxy.known.apis import Api, compile_gateway
+from devbox_proxy.known.credentials import Credential
+from devbox_proxy.wire.messages import ApiTimeouts
 
 PEM = make_certificates(["api.example"]).ca
 
@@ -36,7 +37,7 @@ def test_what_is_searched_for_the_credential(endpoint: str, said: str | None, bo
 
 def test_time_outs_that_are_not_set_are_the_gateways_own() -> None:
     assert api().timeouts is None
-    assert api(timeouts={"first_byte": 30}).timeouts == Timeouts(first_byte=30)
+    assert api(timeouts={"first_byte": 30}).timeouts == ApiTimeouts(first_byte=30)
 
 
 def test_connections_are_not_shared_between_roots() -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from devbox_common.redacted import Redacted
 from devbox_proxy.decide.identity import Forward, decide
-from devbox_proxy.decide.injection import Credential
+from devbox_proxy.known.credentials import Credential
 from devbox_proxy.known.facts import Limits
-from devbox_proxy.wire import head_cache as heads
+from devbox_proxy.wire import head_cache
 from devbox_proxy.wire.guard import RequestHead
 from devbox_proxy.wire.head_cache import LONGEST, Heads
 from devbox_proxy.wire.reader import RequestReader
@@ -111,10 +111,10 @@ async def test_an_empty_length_is_not_taken_for_one_whose_digits_were_left_out()
     assert b"malformed_request" in answer
 
 
-def head_of(number: int, lines: int) -> tuple[heads.Cut, RequestHead]:
+def head_of(number: int, lines: int) -> tuple[head_cache.Cut, RequestHead]:
     headers = [(b"x%d" % at, b"v%d" % at) for at in range(lines)]
     raw = b"GET /%d HTTP/1.1\r\n%b\r\n" % (number, b"".join(b"%b: %b\r\n" % line for line in headers))
-    read = heads.cut(PEER, raw)
+    read = head_cache.cut(PEER, raw)
     assert read is not None
     return read, RequestHead("GET", b"/%d" % number, (1, 1), tuple(headers), PEER)
 
@@ -125,7 +125,7 @@ def test_only_so_many_are_kept() -> None:
         read, head = head_of(number, number % 5)
         for _ in range(2):
             store.keep(read, head)
-        costs.append(heads._cost(read.key[2]))
+        costs.append(head_cache._cost(read.key[2]))
     kept = len(store._kept)
     assert sum(costs[-kept:]) <= 40_000 < sum(costs[-kept - 1 :]), "the oldest went, and no more than had to"
 
@@ -139,7 +139,7 @@ def test_what_is_kept_costs_what_is_counted(lines: int) -> None:
     for number in range(100):
         headers = (token, *[(b"x%d" % at, b"v%d" % at) for at in range(lines)], (b"Host", b"g"))
         raw = b"GET /%d HTTP/1.1\r\n%b\r\n" % (number, b"".join(b"%b: %b\r\n" % line for line in headers))
-        read = heads.cut(PEER, raw)
+        read = head_cache.cut(PEER, raw)
         assert read is not None
         store.keep(read, RequestHead("GET", b"/%d" % number, (1, 1), headers, PEER))
         assert isinstance(decide(store._kept[read.key], world, NOW, Limits(review=1e12)), Forward)

@@ -12,8 +12,8 @@ from devbox_api.route import Auth, Binding, DevboxRef, Gateway, PodRef, Route, R
 from devbox_common.redacted import Redacted
 from devbox_proxy.decide.admission import For, Refuse, Wait
 from devbox_proxy.decide.identity import Decision, Forward, decide
-from devbox_proxy.decide.injection import Credential
 from devbox_proxy.known.apis import Api, compile_gateway
+from devbox_proxy.known.credentials import Credential
 from devbox_proxy.known.facts import LIVE, Known, Limits, Pod, Review
 from devbox_proxy.wire.guard import RequestHead
 

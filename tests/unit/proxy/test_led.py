@@ -12,7 +12,7 @@ from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
 from devbox_common.redacted import Redacted
 from devbox_proxy.decide.identity import Decision, Forward, decide
-from devbox_proxy.decide.injection import Credential
+from devbox_proxy.known.credentials import Credential
 from devbox_proxy.known.facts import LIVE, Known, Pod, Review
 from devbox_proxy.wire.guard import RequestHead
 

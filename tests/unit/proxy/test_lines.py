@@ -13,7 +13,8 @@ from collections import Counter
 import orjson
 import pytest
 
-from devbox_proxy.accounting.audit import AuditFull, AuditLog, shortened
+from devbox_proxy.accounting.audit import AuditFull, AuditLog
+from devbox_proxy.decide.caller import shortened
 from devbox_proxy.kit.lines import LineWriter, QueuedHandler
 from devbox_proxy.kit.sparing import KEYS, MOST, SECONDS, Sparing
 

@@ -7,9 +7,9 @@ import pytest
 
 from devbox_api.route import Auth, Gateway
 from devbox_common.redacted import Redacted
-from devbox_proxy.decide.injection import Credential
 from devbox_proxy.kit import metrics
 from devbox_proxy.known.apis import compile_gateway
+from devbox_proxy.known.credentials import Credential
 
 from .playbook import Play, request
 from .test_exchange import ACCEPT, HANDSHAKE, SWITCH, code

@@ -12,10 +12,11 @@ from devbox_api.route import Route
 from devbox_common import clock
 from devbox_common.kube import ApiError, Object
 from devbox_proxy.kit.limiter import GENTLE_PER_SECOND, MOST, START
-from devbox_proxy.known import presence, reviews
 from devbox_proxy.known.facts import Known, Pod
-from devbox_proxy.known.presence import HURRIED_SECONDS
-from devbox_proxy.known.reviews import TRIES, Reviewer
+from devbox_proxy.reviews import presence
+from devbox_proxy.reviews import reviewer as reviews
+from devbox_proxy.reviews.presence import HURRIED_SECONDS
+from devbox_proxy.reviews.reviewer import TRIES, Reviewer
 
 from .conftest import until
 from .test_identity import BINDING, POD, ROUTE

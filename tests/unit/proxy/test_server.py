@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from devbox_api import names
-from devbox_proxy.decide.waiting import WAITERS_PER_PEER
+from devbox_proxy.reviews.waiting import WAITERS_PER_PEER
 from devbox_proxy.settings import Bounds
 
 from .conftest import Running, until

@@ -16,10 +16,10 @@ from devbox_api.names import token_digest
 from devbox_proxy.accounting.audit import AuditLog
 from devbox_proxy.decide.admission import Refuse
 from devbox_proxy.decide.connect_decision import Grant
-from devbox_proxy.decide.waiting import Waiting
 from devbox_proxy.known.facts import Known, Limits, Review
 from devbox_proxy.known.floor import Floor
 from devbox_proxy.requests.gateway import Gateway
+from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.settings import Bounds, Egress
 from devbox_proxy.tunnels.client import CHALLENGES, ConnectConnection
 from devbox_proxy.tunnels.far_side import FarSide

@@ -10,15 +10,15 @@ from devbox_api.judge.endpoints import parse_endpoint
 from devbox_api.judge.policies import networks
 from devbox_api.judge.refusals import Refusal
 from devbox_common.redacted import Redacted
-from devbox_proxy.decide.injection import UpstreamRequest
 from devbox_proxy.known.floor import Floor
 from devbox_proxy.settings import Timeouts
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
 from devbox_proxy.upstreams.dial_check import Policy, Resolver
 from devbox_proxy.upstreams.pool import IDLE_SECONDS, Upstreams, tls_context
-from devbox_proxy.wire import framing as relay
-from devbox_proxy.wire.framing import Framing, ResponseHead
+from devbox_proxy.wire import rendering
+from devbox_proxy.wire.messages import UpstreamRequest
 from devbox_proxy.wire.redact import Redactor
+from devbox_proxy.wire.rendering import Framing, ResponseHead
 
 from .playbook import Transport
 from .raw_api import answering, raw_api
@@ -90,7 +90,7 @@ async def ask(pools: Upstreams, sent: UpstreamRequest, key: tuple[str, ...] = KE
     connection = pools.idle(key) or await pools.dial(key, sent)
     answer = Answer()
     connection.start(answer, sent.method, websocket=False)
-    connection.write(relay.request_head(sent, Framing.NONE, None))
+    connection.write(rendering.request_head(sent, Framing.NONE, None))
     async with asyncio.timeout(5):
         if await answer.end:
             pools.release(connection)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox_common.kube import Object
-from devbox_proxy.known.verdicts import read, verdict
+from devbox_proxy.reviews.verdicts import read, verdict
 
 from .test_identity import BINDING, ROUTE
 

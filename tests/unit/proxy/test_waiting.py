@@ -5,8 +5,8 @@ from typing import Any, cast
 
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.decide.admission import For, Refuse, Wait
-from devbox_proxy.decide.waiting import Waiting
 from devbox_proxy.known.facts import Limits
+from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.settings import Egress
 from devbox_proxy.tunnels.forwarder import Forwarder
 from devbox_proxy.upstreams.dial_check import WayOut

@@ -10,10 +10,10 @@ import pytest
 
 from devbox_api.names import audience
 from devbox_api.route import EgressBinding, Route
-from devbox_proxy.decide import warm
-from devbox_proxy.decide.warm import Warmth, oldest, subjects
 from devbox_proxy.known.facts import Known, Review
-from devbox_proxy.known.reviews import Reviewer
+from devbox_proxy.reviews import warm
+from devbox_proxy.reviews.reviewer import Reviewer
+from devbox_proxy.reviews.warm import Warmth, oldest, subjects
 from devbox_proxy.settings import Identity
 
 from .conftest import until

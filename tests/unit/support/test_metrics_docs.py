@@ -20,7 +20,7 @@ def rows(module: ModuleType) -> set[str]:
     made = [one for one in vars(module).values() if isinstance(one, MetricWrapperBase)]
     found = [(next(iter(one.describe())), one._labelnames) for one in made]
     if module is gateway:
-        found += [(family, family._labelnames) for family in gateway.ByCaller().families()]
+        found += [(family, family._labelnames) for family in gateway.ByGateway().families()]
     return {
         f"| `{name(metric)}` | {', '.join(f'`{each}`' for each in labels)} | {metric.documentation} |"
         for metric, labels in found

@@ -19,11 +19,10 @@ from devbox_api.route import Binding, DevboxRef, EgressBinding, PodRef, Route
 from devbox_common.redacted import Redacted
 from devbox_gateway.explain.seen import Found, Missing, Seen
 from devbox_operator.documents import egress_document, gateway_document
-from devbox_proxy.decide import connect_decision as egress
-from devbox_proxy.decide import identity
+from devbox_proxy.decide import connect_decision, identity
 from devbox_proxy.decide.admission import Refuse
-from devbox_proxy.decide.injection import Credential
 from devbox_proxy.known.apis import compile_gateway
+from devbox_proxy.known.credentials import Credential
 from devbox_proxy.known.facts import LIVE, Known, Limits, Pod, Review
 from devbox_proxy.wire.connect_head import ConnectRequest
 from devbox_proxy.wire.guard import RequestHead
@@ -228,8 +227,8 @@ class Gateway:
         if target is None:
             return "connect_target_invalid", ""
         request = ConnectRequest(target, token_digest(self.egress_token), "uid-1", PEER)
-        decision = egress.decide(request, self.known, NOW, Limits())
-        if isinstance(decision, egress.Grant):
+        decision = connect_decision.decide(request, self.known, NOW, Limits())
+        if isinstance(decision, connect_decision.Grant):
             return "", decision.target.text
         assert isinstance(decision, Refuse)
         return decision.refusal.code, decision.said

@@ -11,10 +11,11 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from devbox_api.judge.endpoints import Endpoint
 from devbox_api.judge.refusals import Refusal
-from devbox_proxy.decide.injection import Endpoint, UpstreamRequest
 from devbox_proxy.wire import grammar, refusing
 from devbox_proxy.wire.guard import Headers, RequestHead
+from devbox_proxy.wire.messages import UpstreamRequest
 
 _LEADING: Final = frozenset({b"location", b"content-location", b"link"})
 _LINK: Final = re.compile(rb"<([^<>]*)>")

@@ -21,10 +21,10 @@ from devbox_common import clock
 from devbox_common.kube import ApiError, KubeApi
 from devbox_proxy.kit.limiter import MOST, Limiter
 from devbox_proxy.kit.metrics import TOKENREVIEW_SECONDS, TOKENREVIEWS
-from devbox_proxy.known import verdicts
 from devbox_proxy.known.facts import Held, Known, Review
-from devbox_proxy.known.presence import Presence
-from devbox_proxy.known.questions import Question, Queues, Urgency
+from devbox_proxy.reviews import verdicts
+from devbox_proxy.reviews.presence import Presence
+from devbox_proxy.reviews.questions import Question, Queues, Urgency
 
 PATH: Final = "/apis/authentication.k8s.io/v1/tokenreviews"
 PER_SECOND: Final = 400.0

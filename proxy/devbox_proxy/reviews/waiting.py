@@ -16,8 +16,8 @@ from typing import Final, TypeVar
 
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.decide.admission import For, Refuse, Subject, Wait
-from devbox_proxy.known.reviews import Reviewer
 from devbox_proxy.known.state import State
+from devbox_proxy.reviews.reviewer import Reviewer
 
 WAITERS_PER_PEER: Final = 64
 """For the mirror: nobody has vouched for such a request yet."""

@@ -18,9 +18,9 @@ import structlog
 from devbox_common.clock import now
 from devbox_proxy.decide.admission import Subject
 from devbox_proxy.known.facts import Known
-from devbox_proxy.known.questions import Urgency
-from devbox_proxy.known.reviews import Reviewer, holders
 from devbox_proxy.known.state import State
+from devbox_proxy.reviews.questions import Urgency
+from devbox_proxy.reviews.reviewer import Reviewer, holders
 from devbox_proxy.settings import Identity
 
 LEISURE: Final = 0.95

@@ -1,0 +1,48 @@
+"""A request as it goes to an API."""
+
+from dataclasses import dataclass, field
+
+from devbox_api.judge.endpoints import Endpoint
+from devbox_proxy.wire.guard import Headers
+from devbox_proxy.wire.redact import Redactor
+
+
+@dataclass(frozen=True, slots=True)
+class ApiTimeouts:
+    """Seconds; None: as the gateway's settings say."""
+
+    connect: float | None = None
+    first_byte: float | None = None
+    idle: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """What goes to the API, but for the body and its framing."""
+
+    endpoint: Endpoint
+    method: str
+    target: bytes = field(repr=False)
+    """Path and query, byte for byte the client's behind the base path; the query may hold the credential, so never logged."""
+    headers: Headers = field(repr=False)
+    """With the credential: never logged."""
+    redact: Redactor
+    """Takes the credential out of what comes back."""
+    redact_body: bool
+    """Bodies too; else headers alone."""
+    refuse_encoded: bool = False
+    """A body that came encoded does not pass."""
+    websocket: bool = False
+    """A WebSocket handshake: a 101 opens a tunnel; any other status is an answer like every other."""
+    timeouts: ApiTimeouts | None = None
+    """The GatewayConfig's own; None: those of the gateway's settings."""
+    ca_bundle: str = ""
+    """PEM of the roots that alone count; empty: those of the gateway's settings."""
+    max_body: int | None = None
+    """Bytes that the body may have; None: any number."""
+    wire: bytes = field(init=False, repr=False, compare=False)
+    """Request line and headers as they are sent, but for the body's framing and the empty line."""
+
+    def __post_init__(self) -> None:
+        lines = [b"%b %b HTTP/1.1\r\n" % (self.method.encode(), self.target), *[b"%b: %b\r\n" % line for line in self.headers]]
+        object.__setattr__(self, "wire", b"".join(lines))
