@@ -1,6 +1,6 @@
 """The gateway's process: what it reads at its start, what it is made of, how it ends.
 
-Goes in: the settings. Comes out: a gateway that serves until SIGTERM. Called by __main__.py.
+Goes in: the settings. Comes out: a gateway that serves until SIGTERM.
 """
 
 import asyncio

@@ -2,8 +2,7 @@
 
 Goes in: facts about a request or a tunnel, none of them secret (no query, no header, no body). Comes out: lines, through lines.py, so
 that a reader that blocks never blocks the event loop. A devbox whose lines are not taken is refused, or they are dropped, as set; the
-others' have a part of the queue that it does not get. What a client chose is in a line up to a bound. Called by gateway.py and
-forwarder.py.
+others' have a part of the queue that it does not get. What a client chose is in a line up to a bound.
 """
 
 import time

@@ -2,7 +2,7 @@
 
 Goes in: what is known of the cluster, the peer's address, the time, and what a token's digest led to. Comes out: None for a yes, a
 Refuse or a Wait. Pure: the caller does the waiting (waiting.py) and asks again. The order is the design's: pod here and now, address,
-confined, the cluster's own yes. Called by identity.py (the data port) and egress.py (the forward proxy).
+confined, the cluster's own yes.
 """
 
 from dataclasses import dataclass

@@ -2,8 +2,8 @@
 
 Goes in: a CONNECT, what is known of the cluster, the time; later the ClientHello. Comes out: Grant, Refuse or Wait. Pure. The order:
 the token's pod is admitted (admission.py), there is an EgressPolicy, it allows the host, and the port. Nothing is looked up before all
-of that: a lookup would carry the name away. Where the name leads is destinations.py's to judge. Called by forwarder.py, for a CONNECT
-and again for as long as its tunnel is open.
+of that: a lookup would carry the name away. Where the name leads is dial_check.py's to judge. Asked for a CONNECT, and again for as long
+as its tunnel is open.
 """
 
 from dataclasses import dataclass

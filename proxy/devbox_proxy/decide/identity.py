@@ -2,7 +2,6 @@
 
 Goes in: a request's head, what is known of the cluster, the time. Comes out: Forward, Refuse or Wait. Pure: the caller does the
 waiting and asks again. The order is the design's: token listed, its pod admitted (admission.py), then what the token leads to.
-Called by gateway.py for every request.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """To checked addresses, without waiting for one that is dead: the part of a dial that both ports share.
 
 Goes in: addresses that were checked, and what to make of a connected socket. Comes out: what was made of the first that answers, or an
-OSError. Called by pool.py (connections to APIs) and forwarder.py (tunnels), which bound the time of it all.
+OSError. The caller bounds the time of it all.
 
 Attempts overlap as in RFC 8305 (Happy Eyeballs): where a host has addresses of both families and one family leads nowhere, a connection
 comes a quarter of a second later, and not once its time is over.

@@ -1,7 +1,6 @@
 """How many questions may be under way, and how many a second: as many as the API server answers with ease, below a bound.
 
-Goes in: what became of each question, and times (monotonic seconds). Comes out: how long the next one has to wait. Pure. Called by
-reviews.py.
+Goes in: what became of each question, and times (monotonic seconds). Comes out: how long the next one has to wait. Pure.
 
 The number under way grows by one whenever as many were answered as there may be, all of them were in use, and answers took no longer than
 lately at best. It shrinks by a quarter when the API server says that it has too much to do (429), fails (5xx) or says nothing, and when its

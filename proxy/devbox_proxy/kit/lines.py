@@ -1,7 +1,7 @@
 """Lines to standard output without ever waiting for whoever reads it: a bounded queue, and a thread that empties it.
 
-Goes in: whole lines, and who makes the gateway write them. Comes out: the same, in order, or a False where there is no room. Called by
-audit.py, and as the handler of all log messages by run.py: a log that nobody collects must not stop the event loop.
+Goes in: whole lines, and who makes the gateway write them. Comes out: the same, in order, or a False where there is no room. All
+log messages go this way, too: a log that nobody collects must not stop the event loop.
 
 *Who fills the queue is who waits.* Each owner may have as much as a quarter of what is free at the moment. So one that writes faster than
 lines are taken stops at a fifth of the queue, and ten of them leave others at least a tenth of it, even if nothing is taken at all.

@@ -1,6 +1,6 @@
 """How often each peer may do something costly: at a rate, after a burst that is free. Nobody is refused; who is too fast waits.
 
-Goes in: peers and times (monotonic seconds). Comes out: how long each has to wait. Called by server.py for TLS handshakes.
+Goes in: peers and times (monotonic seconds). Comes out: how long each has to wait.
 """
 
 

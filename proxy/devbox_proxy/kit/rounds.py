@@ -2,7 +2,6 @@
 
 What a round takes is what all others wait for: with eight such downloads in each round, another devbox's request took sixteen times as
 long. Goes in: connections that have brought such a piece. Comes out: their reading stopped, and gone on with when it is their turn.
-Made by pool.py; called by upstream.py.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """The first few of a kind in a while are told one by one, the rest by their number.
 
-Goes in: what happened, as a key, and when. Comes out: whether to tell it, and later how many of which key were not told. Pure. Called by
-audit.py for refusals and by lines.py for log messages: whoever makes thousands of either a second pays for it himself, and nothing is
-kept quiet.
+Goes in: what happened, as a key, and when. Comes out: whether to tell it, and later how many of which key were not told. Pure.
+Whoever makes thousands of refusals or log messages a second pays for it himself, and nothing is kept quiet.
 """
 
 from collections.abc import Hashable

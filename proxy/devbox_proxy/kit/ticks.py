@@ -1,6 +1,6 @@
 """What answers hold back for the sake of the search is let go in time: one timer for all of them, and none while nothing is held.
 
-Goes in: exchanges that hold something. Comes out: a call on each, every TICK_SECONDS, for as long as it does. Called by exchange.py.
+Goes in: exchanges that hold something. Comes out: a call on each, every TICK_SECONDS, for as long as it does.
 """
 
 import asyncio

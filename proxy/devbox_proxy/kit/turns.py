@@ -1,6 +1,6 @@
 """So many at a time for each key: what one devbox starts must not take what all of them share.
 
-Goes in: a key. Comes out: one's turn. Called by forwarder.py for dials.
+Goes in: a key. Comes out: one's turn.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
 """A gateway document, compiled: everything about an API that no request changes, worked out once, when the document is learned.
 
-Goes in: `devbox_api.route.Gateway`. Comes out: an `Api`, or a ValueError for a document that can't be used. Pure. Called by
-state.py; read by identity.py and credentials.py for every request.
+Goes in: `devbox_api.route.Gateway`. Comes out: an `Api`, or a ValueError for a document that can't be used. Pure.
 """
 
 import hashlib
@@ -97,7 +96,7 @@ def _timeouts(wanted: route.Timeouts) -> ApiTimeouts | None:
 
 def _not_forwarded(auth: Auth, accepted: frozenset[bytes], *, redact_body: bool) -> frozenset[bytes]:
     """What belongs to one connection, or is where a credential goes. And, where bodies are searched, what asks for them in a form in
-    which nothing would be found (credentials.py asks for identity)."""
+    which nothing would be found (injection.py asks for identity)."""
     names = grammar.HOP_BY_HOP | grammar.NOT_FORWARDED | grammar.OTHER_PATH | grammar.CREDENTIAL_HEADERS | accepted
     if auth.type == "Header":
         names |= {_key(auth).lower()}

@@ -1,7 +1,7 @@
 """The floor, compiled: what nothing may lead to, and what is the cluster's own, worked out once, when the document is learned.
 
 Goes in: `devbox_api.route.Floor`, and what the gateway knows by itself: where its pod is, and the settings. Comes out: a `Floor`, or a
-ValueError for a document that can't be used. Pure. Called by state.py; read by destinations.py's dial check.
+ValueError for a document that can't be used. Pure.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """From the watches to `Known`: Routes, gateway and egress documents, credentials and the floor of the credentials namespace, and pods.
 
-Goes in: Kubernetes objects as they change. Comes out: a `Known` that is always current, and an event for whoever waits. Called by
-run.py (run) and server.py (wait). Nothing is kept of an object but what is in `Known`: a pod's author may make it some MiB large.
+Goes in: Kubernetes objects as they change. Comes out: a `Known` that is always current, and an event for whoever waits.
+Nothing is kept of an object but what is in `Known`: a pod's author may make it some MiB large.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The data port's certificate: read from the mounted Secret, and read anew when it changes.
 
-Called by run.py. New connections get the new certificate; open ones go on.
+New connections get the new certificate; open ones go on.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """File descriptors: how many each part of the gateway may have, so that clients can never take those that others' requests need.
 
 Goes in: the process's limit and the settings. Comes out: the limits that hold, those of the settings or less, and a share for everything
-that opens files. Pure. Called by run.py at the start.
+that opens files. Pure.
 
 A connection of a client counts two: its own and the one that its request, or its tunnel, opens towards an API. So whoever is let in can be
 served. What is left is nobody's but the gateway's: for the API server, names, certificates, and what is being closed.

@@ -1,6 +1,6 @@
 """The two ports of devboxes: their doors, what comes in, and a look at every deadline twice a second.
 
-Goes in: TCP connections of devboxes. Comes out: a connection object for each that there is room for. Called by run.py.
+Goes in: TCP connections of devboxes. Comes out: a connection object for each that there is room for.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """One connection of a devbox: llhttp reads its requests, one `Exchange` at a time answers them.
 
 Goes in: bytes. Comes out: calls on the current exchange (a head, pieces of a body, an end), and the exchange's bytes back. Requests that
-are pipelined behind it wait here, parsed, within bounds. Made by server.py, which also looks after its deadlines (`check`).
+are pipelined behind it wait here, parsed, within bounds. Its deadlines are looked at from outside (`check`).
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 Goes in: what the client's connection and the API's tell, in any order. Comes out: calls on both. Nothing is collected, and a slow
 reader slows its writer down. No coroutine and no task on the fast path: a task starts only where something must be waited for (a
-TokenReview, the mirror, a dial). Made by connection.py; decided by identity.py; worded by rendering.py.
+TokenReview, the mirror, a dial).
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """What all requests share: the decision, what is known, how much there may be at a time, and the books.
 
 Goes in: heads of requests and what became of them. Comes out: decisions, audit lines, metrics. Nothing of a request is ever logged but
-what audit.py writes. Made by run.py; called by connection.py and exchange.py.
+what audit.py writes.
 """
 
 import sys

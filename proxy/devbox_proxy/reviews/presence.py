@@ -1,9 +1,9 @@
 """Is the API server there? What is away is not asked, and pods that were verified live on for a while (admission.py).
 
-Goes in: looks at /livez, and what became of TokenReviews. Comes out: `known.api_away_since`. Called by reviews.py; `follow` by run.py.
+Goes in: looks at /livez, and what became of TokenReviews. Comes out: `known.api_away_since`.
 
 An API server that was stopped takes connections and says nothing, which a TokenReview finds out after 5 s, if there is one. So it is
-looked at once a second, and at once when a question was cut off: two looks in vain, and it is away. One question that fails says nothing
+looked at once a second, and at once when a question was cut off: after two failed probes it is away. One question that fails says nothing
 about the others. But an API server may answer looks and no TokenReview at all: several that failed, over seconds, with none answered
 meanwhile, mean the same.
 """

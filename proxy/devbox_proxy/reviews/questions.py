@@ -1,6 +1,6 @@
 """Questions that wait for their turn: those that requests wait for, then renewals, then those that nobody has asked for yet.
 
-Goes in: questions, one for a pod, and times (monotonic seconds). Comes out: whose turn it is. Called by reviews.py.
+Goes in: questions, one for a pod, and times (monotonic seconds). Comes out: whose turn it is.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 Goes in: a Route and what holds the token. Comes out: `known.reviews[pod UID]`. One question at a time for a pod, waiting rather than
 failing, as many at a time as the API server takes well (limiter.py). Requests that wait come first, then renewals, then what nobody
 has asked for yet (warm.py). A question that fails is asked again, alone; while the API server is away (presence.py) all wait, and one a
-second probes. Called by waiting.py.
+second probes.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """What the API server's answer to a TokenReview says: is it this pod's token, for this audience?
 
 Goes in: the answer as it came. Comes out: a verdict, or a ValueError for what is no TokenReview: then nothing is known, neither yes nor
-no. Pure. Called by reviews.py.
+no. Pure.
 """
 
 from typing import Literal, NamedTuple

@@ -1,7 +1,6 @@
 """Waiting for what a decision lacks: the mirror, or the cluster's word on a pod's token. Bounded by time, and by counts.
 
-Goes in: a Wait, and how to decide anew. Comes out: a decision. Made by run.py, one for both ports; called by gateway.py and
-forwarder.py.
+Goes in: a Wait, and how to decide anew. Comes out: a decision.
 
 The mirror either has what is missing within a moment or never. A question to the cluster is another thing: where many come at once it
 has its turn after the others, and there will be an answer. So its patience is longer; and if the cluster does not answer any more, that

@@ -1,6 +1,6 @@
 """Reviews that no request has asked for: of all live pods before the gateway is ready, then of those that it does not serve, at leisure.
 
-Goes in: what is known of the cluster. Comes out: questions (reviews.py), and whether the start is over. Made by run.py; asked by admin.py.
+Goes in: what is known of the cluster. Comes out: questions (reviewer.py), and whether the start is over.
 
 A Route holds its pod's current token, so a replica can ask about every pod by itself. Else the first to learn that a replica has gone are
 the devboxes that it served, all at once; and with the API server away, too, nobody could be asked about them.

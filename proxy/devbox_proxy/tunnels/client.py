@@ -1,7 +1,7 @@
 """One connection of a devbox to the forward proxy: heads are read and answered until one becomes a tunnel, or is refused.
 
 Goes in: bytes. Comes out: answers, a dial, and then everything goes to the `Tunnel`. Only a 407 for a CONNECT without a token leaves the
-connection open, since clients (git) ask like that at first. Made by server.py, which also looks after its deadlines (`check`).
+connection open, since clients (git) ask like that at first. Its deadlines are looked at from outside (`check`).
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """A tunnel's connection to the host: asyncio's callbacks on one side, the `Tunnel` on the other.
 
-Goes in: bytes. Comes out: the same, to the tunnel; what comes before there is one waits. Made by connect.py, through forwarder.py's dial.
+Goes in: bytes. Comes out: the same, to the tunnel; what comes before there is one waits.
 """
 
 from time import monotonic as now

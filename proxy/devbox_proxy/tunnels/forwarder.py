@@ -1,7 +1,7 @@
 """What all tunnels share: the decision, where they may lead, how many there may be, and the books.
 
-Goes in: CONNECTs and what became of them. Comes out: decisions, connections to checked addresses, audit lines, metrics. Made by
-run.py; called by connect.py and tunnel.py. What it has in common with requests (memory, waiting, the audit log) is gateway.py's.
+Goes in: CONNECTs and what became of them. Comes out: decisions, connections to checked addresses, audit lines, metrics. What it has in
+common with requests (memory, waiting, the audit log) is gateway.py's.
 """
 
 import asyncio

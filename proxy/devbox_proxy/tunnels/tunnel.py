@@ -2,7 +2,7 @@
 
 Goes in: what the devbox's connection and the far one tell, in any order. Comes out: calls on both. No byte of the devbox's reaches the
 far side before a whole ClientHello has been read and found to ask for the host that was allowed; then bytes pass as they are, nothing
-is collected, each side's end is passed on as such, and a slow reader slows its writer down. Made by client.py; judged by connect_decision.py.
+is collected, each side's end is passed on as such, and a slow reader slows its writer down.
 """
 
 import asyncio

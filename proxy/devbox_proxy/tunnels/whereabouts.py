@@ -1,6 +1,6 @@
 """What a gateway says of itself to whoever asks on the forward proxy's port: its pod's own address, and its ports.
 
-Goes in: the address that the connection came to. Comes out: an answer as bytes. Pure. Called by connect.py. The other side is
+Goes in: the address that the connection came to. Comes out: an answer as bytes. Pure. The other side is
 whereabouts.py of `devbox-init`, which imports nothing of ours.
 
 The Service balances each connection for itself. `devbox-init` asks here which pod it reached, and tries that very one's data port and

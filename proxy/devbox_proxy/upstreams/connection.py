@@ -1,7 +1,7 @@
 """One connection to an API: llhttp reads its answers, an `Exchange` gets them, and anything odd makes it unfit for a second use.
 
 Goes in: bytes of a request, the API's bytes. Comes out: a checked head, pieces of a body, an end or a failure, once per read, so that
-what came together goes on together. Made by pool.py; used by exchange.py, one exchange at a time.
+what came together goes on together.
 """
 
 from typing import Any, Final, Protocol

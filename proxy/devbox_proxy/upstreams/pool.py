@@ -1,7 +1,7 @@
 """Connections to the APIs: dialled to checked addresses only, kept for a while, never shared between credentials.
 
 Goes in: a pool key and an endpoint. Comes out: an `UpstreamConnection`, idle or new, or an `UpstreamError` that names the refusal.
-Called by exchange.py. Pooled connections with the same key may serve one another's requests; the key holds the origin, the TLS
+Pooled connections with the same key may serve one another's requests; the key holds the origin, the TLS
 settings, the credential with its version, and the caller's namespace (identity.py).
 """
 
@@ -24,7 +24,7 @@ from devbox_proxy.upstreams.dial_check import Refused, Unready
 from devbox_proxy.wire.messages import UpstreamRequest
 
 KEPT: Final = 4096
-"""Idle connections; the one that was used longest ago goes first. (Fewer where there are few file descriptors: files.py.)"""
+"""Idle connections; the one that was used longest ago goes first. (Fewer where there are few file descriptors: open_files.py.)"""
 IDLE_SECONDS: Final = 4.0
 """Less than any common server keeps an idle connection (Node and uvicorn 5 s), unless it says how long: no request is sent twice, so
 one that meets a closing connection is lost."""

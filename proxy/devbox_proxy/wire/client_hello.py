@@ -2,7 +2,7 @@
 
 Goes in: the first bytes of a client's side of a tunnel; and the first of the server's. Comes out: a `Hello`, None while it is not
 whole, or a `NotHello`. Pure. RFC 8446 4.1.2 and 5.1, RFC 6066 3, RFC 9849 (encrypted hellos). Read strictly: whatever two readers
-could take differently is refused. Called by tunnel.py.
+could take differently is refused.
 """
 
 from collections.abc import Iterator

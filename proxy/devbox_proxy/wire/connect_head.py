@@ -1,7 +1,7 @@
 """CONNECT on the wire: a request's head, read strictly, and the answers to it.
 
 Goes in: a client's bytes, cut anywhere. Comes out: a `ConnectRequest` or what is wrong, and answers as bytes. A parser of its own, in
-place of llhttp, which takes more than a tunnel's head may be. Pure. Called by connect.py; RFC 9110 9.3.6, RFC 9112.
+place of llhttp, which takes more than a tunnel's head may be. Pure. RFC 9110 9.3.6, RFC 9112.
 """
 
 import re
@@ -22,7 +22,7 @@ _ONCE: Final = (b"host", b"proxy-authorization", b"content-length")
 
 
 class ConnectRequest(NamedTuple):
-    """A CONNECT that is well made, with a token that is whole. Whether it is listed, and what it may, is egress.py's business."""
+    """A CONNECT that is well made, with a token that is whole. Whether it is listed, and what it may, is connect_decision.py's business."""
 
     target: Target
     digest: str

@@ -1,4 +1,4 @@
-"""Character classes, header lists and limits of the data path, each with its source. Called by guard, tokens, credentials, relay."""
+"""Character classes, header lists and limits of the data path, each with its source."""
 
 import re
 import string
@@ -20,7 +20,7 @@ CONTROL_CHARACTERS: Final = bytes(code for code in range(256) if CONTROL.match(b
 TOKEN_CHARACTERS: Final = b"!#$%&'*+-.^_`|~" + string.digits.encode() + string.ascii_letters.encode()
 """What a header's name may hold: RFC 9110 5.6.2."""
 FIELD_NAME: Final = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+")
-"""A header's name that we write: the same, less '_' (see credentials.py)."""
+"""A header's name that we write: the same, less '_' (see injection.py)."""
 LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 """A Content-Length: RFC 9110 8.6, and no more digits than every server's integer holds."""
 WEBSOCKET_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")

@@ -1,7 +1,7 @@
 """Is this request one that can be passed on without two readers of it disagreeing?
 
-Goes in: a `RequestHead`, as it came. Comes out: None, or the first refusal. Pure. Called by identity.decide before anything else;
-the order of the checks is that of the threat list in docs/architecture.md.
+Goes in: a `RequestHead`, as it came. Comes out: None, or the first refusal. Pure. The order of the checks is that
+of the threat list in docs/architecture.md.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Memo:
-    """What was concluded from a head, by whoever concluded it: a client repeats its heads (heads.py)."""
+    """What was concluded from a head, by whoever concluded it: a client repeats its heads (head_cache.py)."""
 
     __slots__ = ("examined", "led")
 

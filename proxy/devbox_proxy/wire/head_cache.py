@@ -2,7 +2,7 @@
 
 Goes in: bytes at the start of a request. Comes out: the `RequestHead` that llhttp and the guard made of the very same bytes, sent from
 the same address, with all that was concluded from it (`memo`). What differs in anything but the digits of Content-Length is read anew,
-and so is whatever has another framing, or does not come whole in one read. Called by connection.py.
+and so is whatever has another framing, or does not come whole in one read.
 """
 
 import re

@@ -1,7 +1,7 @@
 """A client's bytes to requests: llhttp reads them, and what it takes too lightly is refused here.
 
 Goes in: reads of one connection, cut anywhere. Comes out: calls on a `Sink`: a head, pieces of a body, an end; or what is wrong, once.
-Reads are cut at the borders of heads and bodies, so that each head is seen whole or from its start. Made by connection.py.
+Reads are cut at the borders of heads and bodies, so that each head is seen whole or from its start.
 """
 
 from sys import intern

@@ -2,7 +2,7 @@
 
 Goes in: header values, or a body in pieces. Comes out: the same number of bytes, the credential's overwritten with `*`. Found are
 the credential as it is, in base64, alone or within something longer, and, whole, as what it was sent as (Basic); each of them also
-percent-encoded or JSON-escaped, in whole or in part. Other transformations are not. Pure. Called by relay.py and bodies.py.
+percent-encoded or JSON-escaped, in whole or in part. Other transformations are not. Pure.
 
 Every byte is looked at by functions of C alone, a fixed number of times, whatever it is: all escapes are undone at once, and what comes out
 is searched for the ends of the forms. What that finds is looked at closely, by patterns. These cost a hundred times as much, and whoever

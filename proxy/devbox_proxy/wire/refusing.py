@@ -1,6 +1,6 @@
 """A refusal on the wire: headers, and a JSON body that both SDK families parse.
 
-Goes in: a refusal, and the request's id. Comes out: headers and bytes. Pure. Called by relay.py and connect_head.py.
+Goes in: a refusal, and the request's id. Comes out: headers and bytes. Pure.
 """
 
 from typing import Final

@@ -1,6 +1,6 @@
 """The heads of both messages as bytes: what goes to the API, what goes to the client, and how each says where its body ends.
 
-Goes in: an `UpstreamRequest`; the API's status and headers. Comes out: bytes for the wire and a `Framing`. Pure. Called by exchange.py.
+Goes in: an `UpstreamRequest`; the API's status and headers. Comes out: bytes for the wire and a `Framing`. Pure.
 """
 
 import base64
