@@ -10,9 +10,8 @@ from devbox_common import log
 from devbox_common.access import NoAccess
 from devbox_common.process import keep_memory_private, raise_open_files
 from devbox_common.settings import SettingsError, load
-
-from .run import run as run_operator
-from .settings import Settings
+from devbox_operator.run import run as run_operator
+from devbox_operator.settings import Settings
 
 
 @click.group()

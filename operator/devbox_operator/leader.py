@@ -19,25 +19,25 @@ from kopf._core.engines.peering import Identity
 from devbox_api import names
 from devbox_common.clock import CLOCK
 from devbox_common.kube import ApiError, KubeApi, Object
-
-from . import handlers, kopfsource, metrics
-from .apply import NotLeadingError, Writer
-from .attach import Attacher
-from .control import Control
-from .denial import Denial
-from .egress import EgressReconciler
-from .gateways import GatewayReconciler
-from .index import Index
-from .keys import SWEEP, Kind, WorkKey
-from .observe import Observer
-from .queue import WorkQueue, pause
-from .reconcile import DevboxReconciler, RefusedError
-from .settings import Settings
-from .sources import SourceReconciler
-from .sweep import Sweeper
-from .system import SystemReconciler
-from .visibility import Visibility
-from .watches import Watches
+from devbox_operator.attach.attaching import Attacher
+from devbox_operator.attach.denial import Denial
+from devbox_operator.configs.egress import EgressReconciler
+from devbox_operator.configs.gateways import GatewayReconciler
+from devbox_operator.configs.sources import SourceReconciler
+from devbox_operator.devbox.reconcile import DevboxReconciler, RefusedError
+from devbox_operator.kit import metrics
+from devbox_operator.kit.queue import WorkQueue, pause
+from devbox_operator.kit.writer import NotLeadingError, Writer
+from devbox_operator.release.control import Control
+from devbox_operator.release.sweep import Sweeper
+from devbox_operator.release.system import SystemReconciler
+from devbox_operator.seen.index import Index
+from devbox_operator.seen.keys import SWEEP, Kind, WorkKey
+from devbox_operator.seen.visibility import Visibility
+from devbox_operator.settings import Settings
+from devbox_operator.watch import handlers, kopfsource
+from devbox_operator.watch.mirrors import Watches
+from devbox_operator.watch.observe import Observer
 
 LONGEST_SECONDS: Final = 3.0
 """Between two tries of what comes before all work."""

@@ -16,12 +16,11 @@ from devbox_common.adminport import AdminPort
 from devbox_common.clock import CLOCK
 from devbox_common.collector import settle
 from devbox_common.kube import ApiError, KubeApi, Object
-
-from . import admin, metrics, paths
-from .leader import Leader
-from .lease import Elector
-from .patient import PatientApi
-from .settings import Settings
+from devbox_operator.kit import admin, metrics, paths
+from devbox_operator.kit.lease import Elector
+from devbox_operator.kit.patient import PatientApi
+from devbox_operator.leader import Leader
+from devbox_operator.settings import Settings
 
 log = structlog.get_logger()
 FILES = 256

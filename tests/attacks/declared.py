@@ -9,7 +9,7 @@ import warnings
 from typing import Any
 
 from devbox_api.gatewayconfig import GatewayConfigSpec
-from devbox_operator.endpoints import refusal
+from devbox_operator.documents.endpoints import refusal
 from devbox_operator.settings import Image, Settings
 
 

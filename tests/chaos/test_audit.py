@@ -17,7 +17,7 @@ from tests.support.kubelet_logs import KubeletLogs
 from tests.support.release import NAMESPACE, Release
 
 from devbox_common.kube import KubeApi
-from devbox_operator import paths
+from devbox_operator.kit import paths
 from devbox_proxy.accounting.audit import AuditLog, End
 from devbox_proxy.decide.caller import Caller, about
 

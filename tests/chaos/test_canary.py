@@ -9,7 +9,7 @@ import pytest
 import uvloop
 from tests.support.release import Release
 
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .operator.stage import Stage, stage
 from .world import eventually

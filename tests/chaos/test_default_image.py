@@ -10,7 +10,7 @@ from tests.support.release import Release
 from devbox_api import names
 from devbox_common.kube import Object
 from devbox_gateway import NotReadyError
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .test_client import at_work, nothing, wait_for
 

@@ -23,8 +23,9 @@ from tests.support.release import LEASE, NAMESPACE, Release, install
 
 from devbox_api import names
 from devbox_cluster.paths import bin_dir
-from devbox_operator import certificates, paths
-from devbox_operator.system import CA_CERTIFICATE, CA_KEY
+from devbox_operator.kit import paths
+from devbox_operator.release import certificates
+from devbox_operator.release.system import CA_CERTIFICATE, CA_KEY
 
 from .operator.clocks import clock
 from .operator.stage import Stage, stage

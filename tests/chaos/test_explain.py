@@ -17,7 +17,7 @@ from devbox_common.kube import MERGE_PATCH
 from devbox_gateway import AsyncDevboxGateway
 from devbox_gateway.explain.reading import see
 from devbox_gateway.explain.seen import Missing
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .operator.stage import Stage, stage
 from .test_client import account

@@ -12,7 +12,7 @@ from tests.support.release import NAMESPACE, Release, installed
 
 from devbox_api import names
 from devbox_common.kube import JSON_PATCH, ApiError, Object
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .operator.stage import Stage, stage
 from .world import eventually

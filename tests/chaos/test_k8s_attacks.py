@@ -20,7 +20,7 @@ from tests.support.release import Release
 
 from devbox_api import names
 from devbox_common.kube import MERGE_PATCH, ApiError, Object
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .operator.stage import Stage, stage
 from .operator.traffic import Traffic, traffic

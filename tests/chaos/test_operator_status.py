@@ -22,7 +22,7 @@ from devbox_api import names
 from devbox_cluster.paths import PROJECT
 from devbox_common.kube import Object
 from devbox_common.mirror import Mirror
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .operator.endings import POLICY
 from .operator.stage import Stage, stage

@@ -17,7 +17,8 @@ from devbox_api import names
 from devbox_common.access import Access
 from devbox_common.kube import MERGE_PATCH, ApiError, KubeApi, Object
 from devbox_common.redacted import Redacted
-from devbox_operator import network, paths
+from devbox_operator.attach import network
+from devbox_operator.kit import paths
 
 from .operator.stage import Stage, stage
 from .operator.traffic import Agent, Traffic, traffic

@@ -14,7 +14,7 @@ from tests.support.pages import PROJECT, first_devbox, guards_removal, readme_ob
 from tests.support.release import NAMESPACE, installed
 
 from devbox_cluster.paths import bin_dir
-from devbox_operator import network
+from devbox_operator.attach import network
 
 pytestmark = pytest.mark.xdist_group("pages")
 ROUNDS: Final = 3

@@ -11,7 +11,7 @@ from tests.support.release import Release
 from devbox_api import names
 from devbox_common.kube import MERGE_PATCH, ApiError, Object
 from devbox_gateway import AsyncDevboxGateway, InvalidError, NotFoundError, NotReadyError, PermissionDeniedError
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .operator.stage import Stage
 from .test_client import ANTHROPIC, IMAGE, at_work, everything, refused, wait_for

@@ -13,7 +13,7 @@ from tests.support.release import NAMESPACE, Release, install
 
 from devbox_api import names
 from devbox_common.kube import KubeApi
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .world import eventually
 

@@ -9,7 +9,7 @@ from tests.support.release import CREDENTIALS, Release
 
 from devbox_api import names
 from devbox_gateway import NotReadyError
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .test_client import ANTHROPIC, IMAGE, at_work, wait_for
 from .test_default_image import said

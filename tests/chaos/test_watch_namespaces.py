@@ -21,7 +21,7 @@ from tests.support.release import CREDENTIALS, NAMESPACE, Release, install
 
 from devbox_api import names
 from devbox_common.kube import MERGE_PATCH
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .operator.stage import Stage, stage
 from .operator.traffic import Traffic, traffic

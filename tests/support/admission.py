@@ -16,9 +16,9 @@ from devbox_api.route import EgressBinding
 from devbox_demo.kubectl import Kubectl, Object
 from devbox_demo.stage import RELEASE_NAMESPACE
 from devbox_demo.waiting import NotYet, wait_for
-from devbox_operator import network, tokens
-from devbox_operator import pod as pods
-from devbox_operator.model import DevboxView, PodView
+from devbox_operator.attach import network, tokens
+from devbox_operator.devbox import pod as pods
+from devbox_operator.seen.model import DevboxView, PodView
 from devbox_operator.settings import Settings
 
 CREDENTIALS = f"{RELEASE_NAMESPACE}-credentials"

@@ -20,7 +20,7 @@ from devbox_api.judge.namespaces import selects
 from devbox_api.shared import LabelSelector
 from devbox_common.kube import APPLY_PATCH, MERGE_PATCH, ApiError, KubeApi, Object
 from devbox_common.mirror import Mirror
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .control_plane import NODE
 

@@ -12,7 +12,7 @@ import yaml
 
 from devbox_cluster.paths import PROJECT
 from devbox_common.kube import KubeApi
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .control_plane import ControlPlane
 from .release import ACCOUNT, NAMESPACE, Release

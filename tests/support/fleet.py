@@ -14,7 +14,7 @@ from typing import Any, Final
 from devbox_api import names
 from devbox_common.kube import ApiError, KubeApi, Object
 from devbox_common.mirror import Mirror
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .release import CREDENTIALS
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from aiohttp import web
 
 from devbox_common.kube import MERGE_PATCH, KubeApi
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .addresses import own_address
 from .control_plane import NODE

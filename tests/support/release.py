@@ -24,7 +24,7 @@ import yaml
 from devbox_api import names
 from devbox_cluster.paths import PROJECT, bin_dir
 from devbox_common.kube import KubeApi
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .addresses import own_address
 from .control_plane import HOST, ControlPlane, control_plane, free_port

@@ -26,7 +26,8 @@ from tests.support.release import CREDENTIALS
 from devbox_api import names
 from devbox_api.route import PodRef, Route
 from devbox_common.kube import JSON_PATCH, KubeApi, Object
-from devbox_operator import documents, paths
+from devbox_operator.documents import objects as documents
+from devbox_operator.kit import paths
 
 from .stage import Stage
 from .traffic import Agent, Traffic, credential, traffic

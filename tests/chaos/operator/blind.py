@@ -21,7 +21,7 @@ from tests.support.release import CREDENTIALS
 
 from devbox_api import names
 from devbox_common.kube import OPEN_SECONDS, Object
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .proxy import Fault, Proxy
 from .stage import Stage

@@ -15,7 +15,7 @@ from tests.chaos.world import eventually
 from tests.support.fleet import HOSTS
 
 from devbox_api import names
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .stage import Stage
 from .traffic import OTHER_HOST, Load, Traffic, credential, traffic

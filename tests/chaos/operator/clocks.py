@@ -18,7 +18,7 @@ from tests.chaos.world import eventually
 from tests.support.control_plane import MOST_TOKEN_SECONDS
 from tests.support.release import LEASE
 
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .stage import CONVERGE_SECONDS, Stage
 from .traffic import Load, Traffic, traffic

@@ -22,7 +22,7 @@ from tests.support.fleet import GRACE_SECONDS, leftovers
 from devbox_api import names
 from devbox_cluster.paths import PROJECT
 from devbox_common.kube import ApiError
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .stage import Stage
 

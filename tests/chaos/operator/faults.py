@@ -16,7 +16,7 @@ from tests.support.fleet import GATEWAYS, leftovers
 
 from devbox_api import names
 from devbox_api.conditions import Reason
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .proxy import Call, Fault
 from .serving import Serving, serving

@@ -19,7 +19,7 @@ from devbox_api import names
 from devbox_common.addresses import never
 from devbox_common.kube import Object
 from devbox_common.ranges import Ranges
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .stage import Stage
 

@@ -15,7 +15,7 @@ from tests.support.release import CREDENTIALS
 
 from devbox_api import names
 from devbox_common.kube import MERGE_PATCH, ApiError, KubeApi, Object
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .stage import Stage
 

@@ -13,7 +13,7 @@ from tests.chaos.report import Row
 from tests.chaos.world import eventually
 from tests.support.fleet import GATEWAYS
 
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .proxy import Call, Fault
 from .stage import CONVERGE_SECONDS, Replica, Stage

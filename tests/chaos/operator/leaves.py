@@ -26,7 +26,7 @@ from tests.support.release import NAMESPACE
 
 from devbox_api import names
 from devbox_common.kube import Object
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .stage import Stage
 from .traffic import Agent, Load, Traffic, traffic

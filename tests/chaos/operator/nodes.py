@@ -21,7 +21,7 @@ from tests.support.fake_kubelet import FakeKubelet, ended
 from devbox_api import names
 from devbox_common.kube import KubeApi, Object
 from devbox_common.mirror import Mirror
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .stage import Stage
 from .traffic import Agent, Traffic, traffic

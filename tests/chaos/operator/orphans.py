@@ -13,7 +13,7 @@ from tests.chaos.world import eventually
 from tests.support.fleet import leftovers
 
 from devbox_api import names
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .stage import Stage
 from .traffic import traffic

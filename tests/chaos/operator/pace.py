@@ -15,7 +15,7 @@ from tests.support.fleet import leftovers
 from devbox_api import names
 from devbox_common.kube import Object
 from devbox_common.mirror import Mirror
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .stage import Stage
 from .traffic import Agent, Traffic, traffic

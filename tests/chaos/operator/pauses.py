@@ -15,7 +15,7 @@ from tests.chaos.report import Row
 from tests.chaos.world import eventually
 from tests.support.standstill import Pause, Standstill
 
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .proxy import Proxy
 from .stage import Stage

@@ -15,7 +15,7 @@ from tests.chaos.world import eventually
 from tests.support.fake_kubelet import ended, gone, waiting
 
 from devbox_common.kube import ApiError, Object
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .stage import Stage
 from .traffic import Agent, Traffic, traffic

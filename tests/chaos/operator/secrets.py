@@ -18,7 +18,7 @@ from tests.support.release import CREDENTIALS
 
 from devbox_api import names
 from devbox_common.kube import Object
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .proxy import Fault
 from .stage import Replica, Stage

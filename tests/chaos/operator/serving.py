@@ -28,7 +28,7 @@ from tests.support.release import NAMESPACE, token_of, write_kubeconfig
 
 from devbox_common.kube import MERGE_PATCH, KubeApi, Object
 from devbox_demo.credentials import make_certificates
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 ACCOUNT: Final = "devbox-gateway"
 READY_SECONDS: Final = 30.0

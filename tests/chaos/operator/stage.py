@@ -21,7 +21,7 @@ from devbox_api import names
 from devbox_common.access import Access
 from devbox_common.kube import MERGE_PATCH, ApiError, KubeApi, Object
 from devbox_common.redacted import Redacted
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .proxy import Proxy
 

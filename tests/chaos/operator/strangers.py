@@ -14,7 +14,7 @@ from tests.chaos.world import eventually
 from tests.support.fleet import GATEWAYS, Fleet
 from tests.support.release import ACCOUNT, NAMESPACE
 
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .stage import CONVERGE_SECONDS, Stage
 

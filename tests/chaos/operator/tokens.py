@@ -21,8 +21,8 @@ from tests.support.release import CREDENTIALS
 
 from devbox_api import names
 from devbox_api.route import Route
-from devbox_operator import paths
-from devbox_operator.tokens import claims, renewal
+from devbox_operator.attach.tokens import claims, renewal
+from devbox_operator.kit import paths
 
 from .stage import Stage
 from .traffic import Agent, Load, Traffic, traffic

@@ -18,7 +18,7 @@ from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 from tests.support.fleet import Fleet
 
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .proxy import Call, Proxy
 from .stage import CONVERGE_SECONDS, Stage

@@ -14,7 +14,7 @@ from tests.support.fleet import leftovers
 from tests.support.release import CREDENTIALS, NAMESPACE
 
 from devbox_api import names
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .stage import Stage
 

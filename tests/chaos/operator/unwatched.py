@@ -11,7 +11,7 @@ from typing import Final
 from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .faults import NOTICE_SECONDS
 from .proxy import Proxy

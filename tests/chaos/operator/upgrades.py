@@ -29,7 +29,7 @@ from devbox_api import names
 from devbox_api.route import Route
 from devbox_cluster.paths import PROJECT
 from devbox_common.kube import Object
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .serving import Serving, serving
 from .stage import Stage

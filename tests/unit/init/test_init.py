@@ -364,7 +364,7 @@ def test_it_ends_when_it_is_told_to(nobody: int) -> None:
 def test_it_and_the_operator_agree() -> None:
     """It imports nothing of ours, so the words stand in two places."""
     from devbox_api import names
-    from devbox_operator.initview import InitView
+    from devbox_operator.seen.initview import InitView
 
     assert names.INIT_NOT_ENFORCED == __main__.NOT_ENFORCED
     assert str(Verdict(State.CONFINED)) == names.INIT_CONFINED
@@ -383,8 +383,8 @@ def test_it_and_the_operator_agree() -> None:
 )
 def test_its_last_words_are_short_enough_to_be_shown_whole(verdict: Verdict) -> None:
     """With the longest namespace that there may be, and the longest names of devices."""
-    from devbox_operator.conditions import NOTE
-    from devbox_operator.initview import WORDS
+    from devbox_operator.report.conditions import NOTE
+    from devbox_operator.seen.initview import WORDS
 
     words = __main__.trouble(verdict, f"gateway.{'n' * 51}.svc", 8479, 599.5, start_anyway=False)
     assert len(words) <= WORDS

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from devbox_common.kube import ApiError
-from devbox_operator import apiserver
-from devbox_operator.apiserver import KEPT_SECONDS, LOOK_SECONDS, ApiServer
+from devbox_operator.seen import apiserver
+from devbox_operator.seen.apiserver import KEPT_SECONDS, LOOK_SECONDS, ApiServer
 
 KUBECONFIG = "clusters: [{cluster: {server: 'https://10.0.0.100:6443'}, name: ''}]"
 ANSWERS: dict[str, Any] = {

@@ -12,12 +12,12 @@ from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_common.kube import ApiError
 from devbox_common.redacted import Redacted
-from devbox_operator import network
-from devbox_operator.apply import Writer
-from devbox_operator.attach import Attached, Attacher, PodBinding, Wanted
-from devbox_operator.denial import Denial
-from devbox_operator.documents import stored_route
-from devbox_operator.model import PodView, PolicyView, SecretView, StoredView
+from devbox_operator.attach import network
+from devbox_operator.attach.attaching import Attached, Attacher, PodBinding, Wanted
+from devbox_operator.attach.denial import Denial
+from devbox_operator.documents.objects import stored_route
+from devbox_operator.kit.writer import Writer
+from devbox_operator.seen.model import PodView, PolicyView, SecretView, StoredView
 from devbox_operator.settings import Settings
 
 ROUTE = "/api/v1/namespaces/rel-credentials/secrets/route-pod-1"

@@ -13,16 +13,17 @@ from structlog.testing import capture_logs
 from devbox_api import names
 from devbox_api.conditions import ConditionType, Reason
 from devbox_common.kube import Object
-from devbox_operator import certificates, metrics, paths
-from devbox_operator.authority import ending, outlived
-from devbox_operator.certificates import Pair
-from devbox_operator.compile import compile_devbox
-from devbox_operator.conditions import Regarding, events, merge
-from devbox_operator.index import Index
-from devbox_operator.model import Authority
+from devbox_operator.devbox.compile import compile_devbox
+from devbox_operator.devbox.status import Outcome, devbox_status
+from devbox_operator.kit import metrics, paths
+from devbox_operator.release import certificates
+from devbox_operator.release.certificates import Pair
+from devbox_operator.release.system import SystemReconciler
+from devbox_operator.report.authority import ending, outlived
+from devbox_operator.report.conditions import Regarding, events, merge
+from devbox_operator.seen.index import Index
+from devbox_operator.seen.model import Authority
 from devbox_operator.settings import Settings
-from devbox_operator.status import Outcome, devbox_status
-from devbox_operator.system import SystemReconciler
 
 BEGIN = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

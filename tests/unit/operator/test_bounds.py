@@ -10,9 +10,11 @@ from devbox_api import names
 from devbox_api.gatewayconfig import AuthMechanism, GatewayConfigSpec
 from devbox_common.credential import MOST_BYTES, Flaw
 from devbox_common.redacted import Redacted
-from devbox_operator import bounds, credentials, network
-from devbox_operator.index import Source
-from devbox_operator.model import DevboxView, EgressView, GatewayView, PodView, PolicyView, SecretView
+from devbox_operator.attach import network
+from devbox_operator.documents import credentials
+from devbox_operator.seen import bounds
+from devbox_operator.seen.index import Source
+from devbox_operator.seen.model import DevboxView, EgressView, GatewayView, PodView, PolicyView, SecretView
 
 BIG = "x" * 250_000
 MANY = {f"{'k' * 50}{number:05d}": "v" * 60 for number in range(4000)}

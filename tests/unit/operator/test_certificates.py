@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from devbox_operator import certificates
-from devbox_operator.certificates import Pair
+from devbox_operator.release import certificates
+from devbox_operator.release.certificates import Pair
 
 RELEASE = "devbox-gateway-system"
 HOST = "gateway.devbox-gateway-system.svc"

@@ -10,16 +10,17 @@ from devbox_api import names
 from devbox_api.conditions import REASONS, Reason
 from devbox_api.devbox import DevboxStatus
 from devbox_common.redacted import Redacted
-from devbox_operator import lifecycle, network
-from devbox_operator.attach import Attached
-from devbox_operator.compile import compile_devbox, new_pod
-from devbox_operator.conditions import Regarding, events, merge
-from devbox_operator.credentials import Problem
-from devbox_operator.initview import InitView
-from devbox_operator.lifecycle import Create, Keep
-from devbox_operator.model import FORBIDDEN, INVALID, NOT_FOUND, UNREADABLE, PolicyView, System
+from devbox_operator.attach import network
+from devbox_operator.attach.attaching import Attached
+from devbox_operator.devbox import lifecycle
+from devbox_operator.devbox.compile import compile_devbox, new_pod
+from devbox_operator.devbox.lifecycle import Create, Keep
+from devbox_operator.devbox.status import Outcome, devbox_status, difference
+from devbox_operator.documents.credentials import Problem
+from devbox_operator.report.conditions import Regarding, events, merge
+from devbox_operator.seen.initview import InitView
+from devbox_operator.seen.model import FORBIDDEN, INVALID, NOT_FOUND, UNREADABLE, PolicyView, System
 from devbox_operator.settings import Devboxes, Settings
-from devbox_operator.status import Outcome, devbox_status, difference
 
 CREDENTIAL = names.credential_name("team-a", "anthropic", "api-key")
 DONE = Attached(confined=True, issued=True, opened=True, expires={}, renew_at=None)
@@ -325,7 +326,7 @@ def test_times_move_and_events_come_on_transitions_alone(snapshot: Any, settings
 
 
 def replace_status(status: str, reason: Reason) -> Any:
-    from devbox_operator.conditions import Finding
+    from devbox_operator.report.conditions import Finding
 
     return Finding(status, reason)  # type: ignore[arg-type]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from devbox_api.shared import Condition
-from devbox_operator.conditions import Regarding, events, urgent
+from devbox_operator.report.conditions import Regarding, events, urgent
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 BOX = Regarding("Devbox", "team-a", "agent", "uid-1")

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from devbox_api import names
-from devbox_operator import confinement, network
-from devbox_operator.initview import InitView
-from devbox_operator.model import PodView, PolicyView
+from devbox_operator.attach import confinement, network
+from devbox_operator.seen.initview import InitView
+from devbox_operator.seen.model import PodView, PolicyView
+from devbox_operator.seen.visibility import NOT_YET, Sight, Visibility
+from devbox_operator.seen.visibility import SEEN as VISIBLE
 from devbox_operator.settings import Egress, Settings
-from devbox_operator.visibility import NOT_YET, Sight, Visibility
-from devbox_operator.visibility import SEEN as VISIBLE
 
 OPEN = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]}
 ENDED: dict[str, Any] = {"exitCode": 0, "message": "confined: the gateway answers, and …"}
@@ -136,7 +136,7 @@ def test_which_images_are_the_releases(settings: Settings, image: str, *, admitt
 def test_what_another_image_says_does_not_count(
     devbox: Any, pod: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch, *, changes: Any, expected: Any
 ) -> None:
-    monkeypatch.setattr("devbox_operator.init.digest", lambda _: "ours")
+    monkeypatch.setattr("devbox_operator.attach.init.digest", lambda _: "ours")
     target = pod(devbox(), init=replace(SEEN, image=ANOTHER), **changes)
     assert look(target, settings) == expected
     assert not confinement.believed(target, settings)

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from tests.support.silent import silent
 
-from devbox_operator import control, metrics
-from devbox_operator.control import Control
-from devbox_operator.floor import Place
-from devbox_operator.visibility import SEEN, Sight, Visibility
+from devbox_operator.kit import metrics
+from devbox_operator.release import control
+from devbox_operator.release.control import Control
+from devbox_operator.seen.floor import Place
+from devbox_operator.seen.visibility import SEEN, Sight, Visibility
 
 HERE = "127.0.0.1"
 

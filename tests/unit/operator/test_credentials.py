@@ -8,11 +8,11 @@ import pytest
 from devbox_api.conditions import Reason
 from devbox_api.gatewayconfig import AllowedNamespaces, AuthMechanism, GatewayConfigSpec
 from devbox_api.judge.namespaces import allows
-from devbox_operator import credentials
-from devbox_operator.credentials import Problem, Resolved
-from devbox_operator.endpoints import host_of
-from devbox_operator.index import Source
-from devbox_operator.model import FORBIDDEN, NOT_FOUND
+from devbox_operator.documents import credentials
+from devbox_operator.documents.credentials import Problem, Resolved
+from devbox_operator.documents.endpoints import host_of
+from devbox_operator.seen.index import Source
+from devbox_operator.seen.model import FORBIDDEN, NOT_FOUND
 
 ENDPOINT = "https://api.anthropic.com"
 SOURCE = Source("team-a", "anthropic", None)

@@ -9,10 +9,10 @@ import pytest
 
 from devbox_api import names
 from devbox_common.kube import ApiError
-from devbox_operator import network
-from devbox_operator.apply import Writer
-from devbox_operator.denial import UNUSED, Denial
-from devbox_operator.model import PolicyView, format_time
+from devbox_operator.attach import network
+from devbox_operator.attach.denial import UNUSED, Denial
+from devbox_operator.kit.writer import Writer
+from devbox_operator.seen.model import PolicyView, format_time
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 MARK = names.UNUSED_SINCE_ANNOTATION

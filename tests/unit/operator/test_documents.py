@@ -7,11 +7,11 @@ import pytest
 
 from devbox_api import names
 from devbox_api.route import Binding, DevboxRef, Egress, Floor, Gateway, PodRef, Route, Timeouts
-from devbox_operator import documents
-from devbox_operator.credentials import Resolved, in_secret
-from devbox_operator.floor import collapsed
-from devbox_operator.index import Source
-from devbox_operator.model import StoredView
+from devbox_operator.documents import objects as documents
+from devbox_operator.documents.credentials import Resolved, in_secret
+from devbox_operator.seen.floor import collapsed
+from devbox_operator.seen.index import Source
+from devbox_operator.seen.model import StoredView
 
 
 def stored(body: dict[str, Any]) -> StoredView:

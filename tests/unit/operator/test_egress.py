@@ -9,12 +9,12 @@ import pytest
 from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_common.ranges import Network
-from devbox_operator import documents
-from devbox_operator.apply import Writer
-from devbox_operator.egress import EgressReconciler, accepted
-from devbox_operator.index import Index, references
-from devbox_operator.keys import Kind, WorkKey
-from devbox_operator.model import StoredView
+from devbox_operator.configs.egress import EgressReconciler, accepted
+from devbox_operator.documents import objects as documents
+from devbox_operator.kit.writer import Writer
+from devbox_operator.seen.index import Index, references
+from devbox_operator.seen.keys import Kind, WorkKey
+from devbox_operator.seen.model import StoredView
 from devbox_operator.settings import Egress, Settings
 
 PLACE = "/apis/devbox-gateway.io/v1alpha1/namespaces/team-a/egresspolicies/web"

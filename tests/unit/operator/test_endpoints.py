@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devbox_operator.endpoints import host_of, refusal, refused_ranges
+from devbox_operator.documents.endpoints import host_of, refusal, refused_ranges
 from devbox_operator.settings import Image, Settings
 
 FLOOR = frozenset({"10.99.0.1", "fd00::1", "203.0.113.9"})

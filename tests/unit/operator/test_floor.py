@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from devbox_api.route import Floor
-from devbox_operator import documents
-from devbox_operator.floor import (
+from devbox_operator.documents import objects as documents
+from devbox_operator.seen.floor import (
     NodeView,
     Place,
     bridges,

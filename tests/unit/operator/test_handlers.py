@@ -7,10 +7,10 @@ from typing import Any
 import kopf
 
 import devbox_operator
-from devbox_operator import handlers
-from devbox_operator.keys import Kind, WorkKey
+from devbox_operator.seen.keys import Kind, WorkKey
+from devbox_operator.watch import handlers
 
-SOURCES = sorted(Path(devbox_operator.__file__).parent.glob("*.py"))
+SOURCES = sorted(Path(devbox_operator.__file__).parent.rglob("*.py"))
 
 
 def test_only_event_handlers_are_used_anywhere() -> None:

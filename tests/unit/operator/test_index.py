@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devbox_operator.index import Index, References, Source, references
+from devbox_operator.seen.index import Index, References, Source, references
 
 KEY = ("team-a", "anthropic")
 

@@ -9,10 +9,10 @@ import pytest
 
 from devbox_api import names
 from devbox_api.route import DevboxRef, PodRef, Route
-from devbox_operator import documents
-from devbox_operator.index import Index
-from devbox_operator.model import StoredView, format_time
-from devbox_operator.reconcile import DevboxReconciler
+from devbox_operator.devbox.reconcile import DevboxReconciler
+from devbox_operator.documents import objects as documents
+from devbox_operator.seen.index import Index
+from devbox_operator.seen.model import StoredView, format_time
 from devbox_operator.settings import Settings
 
 KEY = ("team-a", "agent")

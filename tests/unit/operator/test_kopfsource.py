@@ -12,8 +12,8 @@ from kopf._cogs.structs.references import NAMESPACES, Insights, Resource
 from kopf._core.reactor import observation
 
 from devbox_common.kube import ApiError, Page
-from devbox_operator import handlers, kopfsource
 from devbox_operator.settings import Settings
+from devbox_operator.watch import handlers, kopfsource
 
 DEVBOXES = Resource("devbox-gateway.io", "v1alpha1", "devboxes", namespaced=True)
 PATH = "/apis/devbox-gateway.io/v1alpha1/devboxes"

@@ -7,10 +7,10 @@ import pytest
 
 from devbox_common.kube import ApiError
 from devbox_operator import leader
-from devbox_operator.keys import FLOOR, Kind, WorkKey
 from devbox_operator.leader import Leader, insist
+from devbox_operator.seen.keys import FLOOR, Kind, WorkKey
+from devbox_operator.seen.visibility import SEEN
 from devbox_operator.settings import Settings
-from devbox_operator.visibility import SEEN
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ import pytest
 from devbox_common.clock import Clock as RealClock
 from devbox_common.guarded import NotSentError
 from devbox_common.kube import ApiError
-from devbox_operator.apply import NotLeadingError, Writer
-from devbox_operator.lease import MARGIN, Elector
+from devbox_operator.kit.lease import MARGIN, Elector
+from devbox_operator.kit.writer import NotLeadingError, Writer
 
 
 class Clock:
@@ -288,7 +288,7 @@ async def test_after_a_pause_the_api_server_may_be_away_for_a_moment(
     leases: Leases, clock: Clock, away: float, lost: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A machine that has just woken has no network yet. Nothing is written meanwhile, and it is not asked without a pause."""
-    monkeypatch.setattr("devbox_operator.lease.POLL", 0.01)
+    monkeypatch.setattr("devbox_operator.kit.lease.POLL", 0.01)
     mine = elector(leases, "a", clock)
     await mine.acquire()
     leases.down = True

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from devbox_operator import lifecycle
-from devbox_operator.initview import InitView
-from devbox_operator.lifecycle import Create, Keep, Later, Leave, Replace
-from devbox_operator.model import PodView
+from devbox_operator.devbox import lifecycle
+from devbox_operator.devbox.lifecycle import Create, Keep, Later, Leave, Replace
+from devbox_operator.seen.initview import InitView
+from devbox_operator.seen.model import PodView
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

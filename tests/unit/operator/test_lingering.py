@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from devbox_api.conditions import ConditionType
-from devbox_operator import lifecycle
-from devbox_operator.bounds import MOST_VOLUMES
-from devbox_operator.compile import compile_devbox
-from devbox_operator.lifecycle import Create, Keep, Leave
-from devbox_operator.lingering import Endings
-from devbox_operator.model import PodView
-from devbox_operator.nodes import node
+from devbox_operator.devbox import lifecycle
+from devbox_operator.devbox.compile import compile_devbox
+from devbox_operator.devbox.lifecycle import Create, Keep, Leave
+from devbox_operator.devbox.lingering import Endings
+from devbox_operator.devbox.status import Outcome, devbox_status
+from devbox_operator.seen.bounds import MOST_VOLUMES
+from devbox_operator.seen.model import PodView
+from devbox_operator.seen.nodes import node
 from devbox_operator.settings import Settings
-from devbox_operator.status import Outcome, devbox_status
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SINCE = NOW - timedelta(minutes=5)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from devbox_common.kube import ApiError
-from devbox_operator.model import DevboxView, SharedView
-from devbox_operator.namespaced import Shared
+from devbox_operator.devbox.namespaced import Shared
+from devbox_operator.seen.model import DevboxView, SharedView
 
 Make = Callable[..., Any]
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from devbox_api import names
-from devbox_operator import network
-from devbox_operator.model import PolicyView
+from devbox_operator.attach import network
+from devbox_operator.seen.model import PolicyView
 
 OPEN = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]}
 

@@ -1,8 +1,8 @@
 """Devboxes are looked at when what they go by has changed, and only then."""
 
-from devbox_operator.keys import Kind, WorkKey
-from devbox_operator.news import News
-from devbox_operator.queue import WorkQueue
+from devbox_operator.kit.queue import WorkQueue
+from devbox_operator.seen.keys import Kind, WorkKey
+from devbox_operator.watch.news import News
 
 USERS = [("team-a", "one"), ("team-b", "two")]
 

@@ -15,16 +15,16 @@ import pytest
 
 from devbox_api.conditions import Reason
 from devbox_api.judge.shown import visible
-from devbox_operator.attach import Attached
-from devbox_operator.compile import compile_devbox
-from devbox_operator.conditions import Regarding, events
-from devbox_operator.credentials import Problem
-from devbox_operator.initview import InitView
-from devbox_operator.lifecycle import Keep
-from devbox_operator.model import FORBIDDEN, PolicyView, Snapshot
+from devbox_operator.attach.attaching import Attached
+from devbox_operator.devbox.compile import compile_devbox
+from devbox_operator.devbox.lifecycle import Keep
+from devbox_operator.devbox.status import Outcome, devbox_status
+from devbox_operator.documents.credentials import Problem
+from devbox_operator.report.conditions import Regarding, events
+from devbox_operator.seen.initview import InitView
+from devbox_operator.seen.model import FORBIDDEN, PolicyView, Snapshot
+from devbox_operator.seen.visibility import Sight, Visibility
 from devbox_operator.settings import Settings
-from devbox_operator.status import Outcome, devbox_status
-from devbox_operator.visibility import Sight, Visibility
 
 HOSTILE = (
     "x.example$(touch PWNED)",

@@ -9,8 +9,8 @@ from aiohttp.test_utils import TestServer
 from devbox_common.access import Access
 from devbox_common.guarded import NotSentError
 from devbox_common.kube import ApiError
-from devbox_operator import patient
-from devbox_operator.patient import PatientApi
+from devbox_operator.kit import patient
+from devbox_operator.kit.patient import PatientApi
 
 
 class Busy:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from devbox_api import names
-from devbox_operator import init, pod
+from devbox_operator.attach import init
+from devbox_operator.devbox import pod
 from devbox_operator.settings import Devboxes, Egress, Image, Settings
 
 IPS = ("10.96.0.9", "fd00::9")

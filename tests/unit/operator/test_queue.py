@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from devbox_operator.queue import FIRST_PAUSE, LONGEST_PAUSE, WorkQueue, pause
+from devbox_operator.kit.queue import FIRST_PAUSE, LONGEST_PAUSE, WorkQueue, pause
 
 
 class Clock:

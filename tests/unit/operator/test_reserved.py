@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from devbox_operator.index import Index
-from devbox_operator.reconcile import DevboxReconciler
+from devbox_operator.devbox.reconcile import DevboxReconciler
+from devbox_operator.seen.index import Index
 from devbox_operator.settings import Settings
 
 

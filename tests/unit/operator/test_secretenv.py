@@ -10,9 +10,10 @@ from devbox_api.conditions import Reason
 from devbox_api.devbox import SecretVariable
 from devbox_api.shared import MountableSecretRef
 from devbox_common.redacted import Redacted
-from devbox_operator import bounds, secretenv
-from devbox_operator.model import FORBIDDEN, NOT_FOUND, SecretView
-from devbox_operator.secretenv import Values
+from devbox_operator.attach import secretenv
+from devbox_operator.attach.secretenv import Values
+from devbox_operator.seen import bounds
+from devbox_operator.seen.model import FORBIDDEN, NOT_FOUND, SecretView
 
 PLACE = ("team-a", "settings")
 LABEL = {names.MOUNTABLE_LABEL: "true"}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from devbox_common.settings import SettingsError, load
+from devbox_operator.release.system import extra_certificates
 from devbox_operator.settings import Settings
-from devbox_operator.system import extra_certificates
 
 FILE = """\
 releaseNamespace: devbox-gateway-system

@@ -10,12 +10,12 @@ import pytest
 
 from devbox_api import names
 from devbox_common import clock
-from devbox_operator import keeping
-from devbox_operator.credentials import Problem
-from devbox_operator.index import Index, References, Source
-from devbox_operator.model import FORBIDDEN, NOT_FOUND, UNREADABLE, SecretView, StoredView, format_time
+from devbox_operator.configs.sources import UNUSED_SECONDS, SourceReconciler
+from devbox_operator.documents import keeping
+from devbox_operator.documents.credentials import Problem
+from devbox_operator.seen.index import Index, References, Source
+from devbox_operator.seen.model import FORBIDDEN, NOT_FOUND, UNREADABLE, SecretView, StoredView, format_time
 from devbox_operator.settings import Settings
-from devbox_operator.sources import UNUSED_SECONDS, SourceReconciler
 
 KEY = ("team-a", "anthropic")
 NAME = names.credential_name(*KEY, "api-key")
@@ -223,7 +223,7 @@ async def test_one_that_nobody_refers_to_any_more_outlives_the_routes_that_still
 ) -> None:
     """They are written anew by their Devboxes' own reconciles: what goes before them is missed by requests meanwhile."""
     passed, start = 0.0, clock.now()
-    monkeypatch.setattr("devbox_operator.sources.now", lambda: start + passed)
+    monkeypatch.setattr("devbox_operator.configs.sources.now", lambda: start + passed)
     used = References(sources=frozenset({Source(*KEY, None)}))
     for _ in range(2):
         cluster.index.put(("team-a", "agent"), None)

@@ -8,11 +8,11 @@ import pytest
 
 from devbox_api import names
 from devbox_common.kube import ApiError, Page
-from devbox_operator import documents
-from devbox_operator.index import Index
-from devbox_operator.keys import Kind, WorkKey
-from devbox_operator.model import PolicyView, StoredView
-from devbox_operator.sweep import Sweeper
+from devbox_operator.documents import objects as documents
+from devbox_operator.release.sweep import Sweeper
+from devbox_operator.seen.index import Index
+from devbox_operator.seen.keys import Kind, WorkKey
+from devbox_operator.seen.model import PolicyView, StoredView
 
 Make = Callable[..., Any]
 

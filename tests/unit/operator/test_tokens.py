@@ -10,7 +10,7 @@ import pytest
 
 from devbox_api import names
 from devbox_api.route import Binding, EgressBinding
-from devbox_operator import tokens
+from devbox_operator.attach import tokens
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from devbox_operator import certificates
-from devbox_operator.certificates import Pair
+from devbox_operator.release import certificates
+from devbox_operator.release.certificates import Pair
 
 RELEASE = "devbox-gateway-system"
 HOST = "gateway.devbox-gateway-system.svc"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from devbox_operator.visibility import AWAY_SECONDS, NOT_YET, SEEN, Look, Looks, Sight, Visibility
+from devbox_operator.seen.visibility import AWAY_SECONDS, NOT_YET, SEEN, Look, Looks, Sight, Visibility
 
 OPEN, CLOSED, SILENT = Look.OPEN, Look.CLOSED, Look.SILENT
 AWAY = Visibility(Sight.AWAY)

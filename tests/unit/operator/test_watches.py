@@ -12,17 +12,19 @@ import pytest
 from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_common.kube import ApiError, Page
-from devbox_operator import network, paths, watches
-from devbox_operator.floor import Place
-from devbox_operator.gateways import GatewayReconciler
-from devbox_operator.index import Index, References
-from devbox_operator.index import Source as IndexSource
-from devbox_operator.keys import CERTIFICATES, FLOOR, Kind, WorkKey
-from devbox_operator.model import FORBIDDEN, NOT_FOUND, UNREADABLE, SecretView
-from devbox_operator.observe import Observer
+from devbox_operator.attach import network
+from devbox_operator.configs.gateways import GatewayReconciler
+from devbox_operator.kit import paths
+from devbox_operator.release.system import SystemReconciler
+from devbox_operator.seen.floor import Place
+from devbox_operator.seen.index import Index, References
+from devbox_operator.seen.index import Source as IndexSource
+from devbox_operator.seen.keys import CERTIFICATES, FLOOR, Kind, WorkKey
+from devbox_operator.seen.model import FORBIDDEN, NOT_FOUND, UNREADABLE, SecretView
 from devbox_operator.settings import Keeping, Settings
-from devbox_operator.system import SystemReconciler
-from devbox_operator.watches import Watches
+from devbox_operator.watch import mirrors as watches
+from devbox_operator.watch.mirrors import Watches
+from devbox_operator.watch.observe import Observer
 
 POLICIES = "/apis/devbox-gateway.io/v1alpha1/egresspolicies"
 

@@ -13,7 +13,7 @@ from devbox_common import clock
 from devbox_common.access import Access
 from devbox_common.kube import KubeApi
 from devbox_common.redacted import Redacted
-from devbox_operator.credentials import usable
+from devbox_operator.documents.credentials import usable
 from devbox_proxy.known import state as state_module
 from devbox_proxy.known.facts import Pod
 from devbox_proxy.known.floor import Floor, Own, compile_floor

@@ -9,7 +9,7 @@ from prometheus_client.core import Metric
 from prometheus_client.metrics import MetricWrapperBase
 from tests.support.pages import PROJECT
 
-from devbox_operator import metrics as operator
+from devbox_operator.kit import metrics as operator
 from devbox_proxy.kit import metrics as gateway
 
 PAGE: Final = (PROJECT / "docs" / "metrics.md").read_text(encoding="utf-8")

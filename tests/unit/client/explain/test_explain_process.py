@@ -18,7 +18,7 @@ from devbox_api.egresspolicy import EgressPolicy
 from devbox_api.gatewayconfig import GatewayConfig
 from devbox_api.names import ALLOWED_HOSTS_ANNOTATION, CREDENTIAL_KEY, CREDENTIAL_TYPE, EGRESS_NAME
 from devbox_gateway.explain.judging import explain
-from devbox_operator.documents import egress_document, gateway_document
+from devbox_operator.documents.objects import egress_document, gateway_document
 
 ENCRYPTED = ("api.anthropic.com", "api.openai.com", "api.github.com", "internal.example")
 OTHERS = ("github.com", "a.packages.example", "a.b.packages.example", "xn--bcher-kva.example")

@@ -18,7 +18,7 @@ from devbox_api.names import ALLOWED_HOSTS_ANNOTATION, audience, token_digest
 from devbox_api.route import Binding, DevboxRef, EgressBinding, PodRef, Route
 from devbox_common.redacted import Redacted
 from devbox_gateway.explain.seen import Found, Missing, Seen
-from devbox_operator.documents import egress_document, gateway_document
+from devbox_operator.documents.objects import egress_document, gateway_document
 from devbox_proxy.decide import connect_decision, identity
 from devbox_proxy.decide.admission import Refuse
 from devbox_proxy.known.apis import compile_gateway

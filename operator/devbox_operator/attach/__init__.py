@@ -1,0 +1,1 @@
+"""What is done to a pod so that it can use gateways."""

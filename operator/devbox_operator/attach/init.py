@@ -1,0 +1,42 @@
+"""The container `devbox-init` of a devbox's pod: the release's own image, and nothing in it that is worth anything.
+
+Goes in: the settings. Comes out: a plain container, and a hash by which a pod that still waits is known to wait for what is no
+longer wanted. Pure. Called by pod.py and compile.py.
+"""
+
+from typing import Any
+
+from devbox_api import names
+from devbox_operator.seen.model import content_hash
+from devbox_operator.settings import Settings
+
+
+def container(settings: Settings) -> dict[str, Any]:
+    """No Secret, no volume, no environment; its user is the pod's."""
+    egress = settings.egress
+    return {
+        "name": names.INIT_CONTAINER,
+        "image": settings.image.reference,
+        "imagePullPolicy": settings.image.pull_policy,
+        "command": [names.INIT_CONTAINER],
+        "args": [
+            f"--gateway={names.gateway_host(settings.release_namespace)}",
+            f"--data-port={names.SERVICE_PORT}",
+            f"--canary-port={names.CANARY_PORT}",
+            f"--seconds={egress.enforcement_seconds:g}",
+            *(() if egress.require_enforcement else ("--start-anyway",)),
+        ],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"cpu": "500m", "memory": "64Mi"}},
+    }
+
+
+def digest(settings: Settings) -> str:
+    """Of the container. Not part of a pod's spec hash: an agent that runs has no use for another one."""
+    return content_hash(container(settings))

@@ -1,0 +1,39 @@
+"""Documents made from a custom resource, in the credentials namespace: written where they differ, deleted when their source goes.
+
+Goes in: plain Secrets of documents.py, and whose they are. Comes out: writes. Called by gateways.py and egress.py.
+"""
+
+import structlog
+
+from devbox_common.kube import Object
+from devbox_operator.documents import objects as documents
+from devbox_operator.kit import paths
+from devbox_operator.kit.writer import Writer
+from devbox_operator.seen.model import Key
+from devbox_operator.settings import Settings
+from devbox_operator.watch.mirrors import Watches
+
+log = structlog.get_logger()
+
+
+class Store:
+    """The documents of one type (`devbox-gateway.io/gateway`, say)."""
+
+    def __init__(self, watches: Watches, writer: Writer, settings: Settings, kind: str) -> None:
+        self._watches, self._writer, self._kind = watches, writer, kind
+        self._namespace = settings.credentials_namespace
+
+    async def put(self, key: Key, body: Object) -> None:
+        """The document of that object, as it is now, and none of a namesake with another UID."""
+        name = body["metadata"]["name"]
+        await self.drop(key, keep=name)
+        if not documents.equal(body, self._watches.stored.objects.get((self._namespace, name))):
+            await self._writer.apply(paths.secrets(self._namespace, name), body)
+            log.info("document_written", document=name, source="/".join(key))
+
+    async def drop(self, key: Key, keep: str = "") -> None:
+        """Documents of an object that is gone, refused, unused, or was made anew."""
+        for stored in list(self._watches.stored.within((self._kind, key)).values()):
+            if stored.name != keep:
+                await self._writer.delete(paths.secrets(self._namespace, stored.name), uid=stored.uid, kind="Secret")
+                log.info("document_deleted", document=stored.name, source="/".join(key))

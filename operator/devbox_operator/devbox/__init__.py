@@ -1,0 +1,1 @@
+"""A Devbox becomes a pod: observe, compile (pure), apply, status."""

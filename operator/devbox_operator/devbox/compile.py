@@ -1,0 +1,190 @@
+"""From a snapshot to what should be: the heart of the operator, pure.
+
+Goes in: a `Snapshot`. Comes out: `Desired`: problems that keep the pod gated or unmade, the bindings of its Route, the pod to post,
+and the next step of its life. Called by reconcile.py, which carries it out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from devbox_api import names
+from devbox_api.conditions import Reason
+from devbox_api.devbox import DevboxGateway
+from devbox_api.judge.shown import command
+from devbox_common.kube import Object
+from devbox_operator.attach import init, secretenv
+from devbox_operator.devbox import lifecycle, lingering, pod
+from devbox_operator.documents import credentials, keeping
+from devbox_operator.documents.credentials import Problem
+from devbox_operator.documents.objects import egress_name, gateway_name
+from devbox_operator.seen.index import Source
+from devbox_operator.seen.model import INVALID, EgressView, GatewayView, Snapshot
+from devbox_operator.settings import Settings
+
+
+@dataclass(frozen=True)
+class WantedBinding:
+    """One gateway of the devbox, resolved or not."""
+
+    name: str
+    endpoint: str | None
+    gateway: str = ""
+    """Names of the documents; empty where unresolved."""
+    credential: str = ""
+    problem: Problem | None = None
+    kept: frozenset[tuple[str, str]] = frozenset()
+    """Where a Route that leads there goes on leading for a while: gateway and credential, whose Secret is in doubt (keeping.py)."""
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What should be."""
+
+    bindings: tuple[WantedBinding, ...]
+    refused: Problem | None
+    """Why no pod can be made of this spec at all."""
+    missing: tuple[str, ...]
+    """Documents that are not in the credentials namespace yet."""
+    step: lifecycle.Step
+    spec_hash: str
+    spec_fields: Mapping[str, str]
+    """pod.spec_fields."""
+    egress: str | None = None
+    """Name of the EgressPolicy's document."""
+    secret_env: secretenv.Values = secretenv.NONE
+    """What the agent is given of Secrets."""
+    egress_problem: Problem | None = None
+    """Why there is none, though the spec refers to one: a new pod waits, and one that runs reaches no other host."""
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What keeps the credentials from being resolved, in the order of spec.gateways and spec.secretEnv."""
+        return [*(binding.problem for binding in self.bindings if binding.problem), *self.secret_env.problems]
+
+    @property
+    def complete(self) -> bool:
+        """The gate may open as far as what is referred to goes."""
+        return not self.problems and not self.missing and self.egress_problem is None
+
+
+def compile_devbox(snapshot: Snapshot, settings: Settings) -> Desired:
+    """The whole of it."""
+    box = snapshot.devbox.box
+    spec_hash = pod.spec_hash(snapshot.devbox, settings, snapshot.system.service_ips)
+    bindings = tuple(_bindings(snapshot, settings.release_namespace))
+    egress = _egress(snapshot)
+    document, problem = (None, egress) if isinstance(egress, Problem) else (egress, None)
+    documents = {name for binding in bindings for name in (binding.gateway, binding.credential) if name}
+    documents |= {document} if document else set()
+    endings = lingering.endings(snapshot, settings)
+    refused = _namespace(snapshot, settings) or _image(snapshot, settings) or _volumes(snapshot)
+    return Desired(
+        bindings=bindings,
+        refused=refused,
+        missing=tuple(sorted(name for name in documents if name not in snapshot.documents)),
+        step=lifecycle.plan(
+            snapshot.devbox,
+            snapshot.pods,
+            spec_hash,
+            snapshot.now,
+            init.digest(settings),
+            endings=endings,
+            possible=refused is None,
+        ),
+        spec_hash=spec_hash,
+        spec_fields=pod.spec_fields(snapshot.devbox, settings, snapshot.system.service_ips),
+        egress=document,
+        secret_env=secretenv.resolve(box.spec.secret_env, box.namespace, snapshot.secrets, settings.release_namespace),
+        egress_problem=problem,
+    )
+
+
+def new_pod(snapshot: Snapshot, incarnation: int, settings: Settings) -> Object:
+    """The Pod to post."""
+    return pod.pod(snapshot.devbox, incarnation, settings, snapshot.system.service_ips)
+
+
+def _bindings(snapshot: Snapshot, release_namespace: str) -> list[WantedBinding]:
+    namespace = snapshot.devbox.box.namespace
+    result = []
+    for binding in snapshot.devbox.box.spec.gateways:
+        gateway = credentials.gateway_for(binding, snapshot)
+        if isinstance(gateway, Problem):
+            result.append(WantedBinding(binding.name, None, problem=gateway))
+            continue
+        endpoint = gateway.config.spec.endpoint
+        source = credentials.source_for(binding, namespace, gateway)
+        if isinstance(source, Problem):
+            result.append(WantedBinding(binding.name, endpoint, problem=source))
+            continue
+        resolved = credentials.resolve(source, snapshot.secrets, gateway.config.spec, release_namespace)
+        if isinstance(resolved, Problem):
+            result.append(_in_doubt(binding, gateway, source, resolved, snapshot))
+        else:
+            result.append(WantedBinding(binding.name, endpoint, gateway_name(gateway.config.uid), resolved.name))
+    return result
+
+
+def _in_doubt(
+    binding: DevboxGateway, gateway: GatewayView, source: Source, problem: Problem, snapshot: Snapshot
+) -> WantedBinding:
+    """A binding whose Secret can't be used now, and what of it is kept."""
+    if source.namespace != snapshot.devbox.box.namespace:
+        problem = credentials.concealed(problem, binding, gateway)
+    mirrored = snapshot.mirrored.get(source.secret, {})
+    document = gateway_name(gateway.config.uid)
+    kept = frozenset((document, name) for name in keeping.names_of(source, mirrored)) if problem.keeps else frozenset()
+    return WantedBinding(binding.name, gateway.config.spec.endpoint, problem=keeping.told(problem, source, mirrored), kept=kept)
+
+
+def _egress(snapshot: Snapshot) -> str | Problem | None:
+    """The document of the Devbox's EgressPolicy; None if it refers to none."""
+    key, found = snapshot.devbox.egress, snapshot.egress
+    if key is None:
+        return None
+    where = f"EgressPolicy {'/'.join(key)}"
+    if isinstance(found, EgressView):
+        return egress_name(found.policy.uid)
+    if found == INVALID:
+        return Problem(Reason.EGRESS_POLICY_NOT_ACCEPTED, f"{where} is not accepted; see its conditions")
+    return Problem(
+        Reason.EGRESS_POLICY_NOT_FOUND,
+        f"{where} does not exist; create it, or correct spec.egressPolicyRef. Until then a new pod waits, and one that runs "
+        "reaches no host but the gateway",
+    )
+
+
+def _namespace(snapshot: Snapshot, settings: Settings) -> Problem | None:
+    namespace = snapshot.devbox.box.namespace
+    if not settings.reserved(namespace):
+        return None
+    return Problem(
+        Reason.NAMESPACE_RESERVED,
+        f"no devboxes are made in {namespace}: namespaces of the system (kube-…) and of the release hold what no devbox may be near; "
+        "create the Devbox in another namespace",
+    )
+
+
+def _image(snapshot: Snapshot, settings: Settings) -> Problem | None:
+    if pod.completed(snapshot.devbox.box.spec, settings).image:
+        return None
+    return Problem(
+        Reason.IMAGE_MISSING,
+        "spec.image is not set, and this cluster's devbox-gateway has no default image; set spec.image, or an administrator sets the "
+        "chart's value devboxes.defaultImage",
+    )
+
+
+def _volumes(snapshot: Snapshot) -> Problem | None:
+    namespace = snapshot.devbox.box.namespace
+    kinds = {"ConfigMap": "configmap", "PersistentVolumeClaim": "pvc"}
+    for (kind, name), mountable in sorted(snapshot.volumes.items()):
+        if mountable is None:
+            return Problem(Reason.VOLUME_NOT_FOUND, f"{kind} {namespace}/{name} of spec.volumes does not exist; create it")
+        if not mountable:
+            return Problem(
+                Reason.VOLUME_NOT_MOUNTABLE,
+                f"{kind} {namespace}/{name} is not allowed in devboxes; its owner runs: "
+                + command("kubectl", "-n", namespace, "label", kinds[kind], name, f"{names.MOUNTABLE_LABEL}=true"),
+            )
+    return None

@@ -1,0 +1,226 @@
+"""The devbox's pod: restricted Pod Security by construction, and an environment that holds tokens in place of keys.
+
+Goes in: a Devbox, its incarnation, the settings, the gateway's addresses. Comes out: a plain Pod with its gate. Pure. Called by compile.py.
+"""
+
+import hashlib
+import json
+from typing import Any, Final
+
+from devbox_api import names
+from devbox_api.devbox import Devbox, DevboxSpec, Volume
+from devbox_common.kube import Object
+from devbox_operator.attach import init, secretenv
+from devbox_operator.seen.model import DevboxView, content_hash
+from devbox_operator.settings import Settings
+
+_HOME_VOLUME: Final = "devbox-gateway-home"
+_TOKENS_VOLUME: Final = "devbox-gateway-tokens"
+_CA_VOLUME: Final = "devbox-gateway-ca"
+_READABLE: Final = 0o440
+"""For the owner and fsGroup: the agent's own user."""
+
+
+def pod_name(devbox: Devbox, incarnation: int) -> str:
+    """The name of that incarnation's pod: known before it exists, and never used twice."""
+    digest = hashlib.sha256(f"{devbox.uid}/{incarnation}".encode()).hexdigest()[:10]
+    return f"{devbox.name}-{digest}"
+
+
+def gateway_url(release_namespace: str) -> str:
+    """What is in every `$NAME_URL`."""
+    return f"https://{names.gateway_host(release_namespace)}"
+
+
+def pod(view: DevboxView, incarnation: int, settings: Settings, service_ips: tuple[str, ...]) -> Object:
+    """The Pod to post."""
+    box, name, release_namespace = view.box, pod_name(view.box, incarnation), settings.release_namespace
+    spec = pod_spec(completed(box.spec, settings), name, release_namespace, service_ips) | {
+        "initContainers": [init.container(settings)]
+    }
+    pull = dict.fromkeys((*(secret.name for secret in box.spec.image_pull_secrets), *settings.image.pull_secrets))
+    if pull:
+        spec["imagePullSecrets"] = [{"name": secret} for secret in pull]
+    annotations = {
+        **(box.spec.pod_metadata.annotations if box.spec.pod_metadata else {}),
+        # Meshes: a sidecar would hide the pod's address from the gateway and needs rights that a devbox does not have.
+        "sidecar.istio.io/inject": "false",
+        "linkerd.io/inject": "disabled",
+        "kuma.io/sidecar-injection": "disabled",
+        names.INCARNATION_ANNOTATION: str(incarnation),
+        names.SPEC_HASH_ANNOTATION: spec_hash(view, settings, service_ips),
+        names.SPEC_FIELDS_ANNOTATION: json.dumps(spec_fields(view, settings, service_ips)),
+        names.INIT_HASH_ANNOTATION: init.digest(settings),
+    }
+    if view.restarted_at:
+        annotations[names.RESTARTED_AT_ANNOTATION] = view.restarted_at
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": box.namespace,
+            "labels": {
+                **(box.spec.pod_metadata.labels if box.spec.pod_metadata else {}),
+                "sidecar.istio.io/inject": "false",
+                "kuma.io/sidecar-injection": "disabled",
+                names.MANAGED_BY_LABEL: names.MANAGED_BY,
+                names.DEVBOX_LABEL: box.name,
+            },
+            "annotations": annotations,
+            "ownerReferences": [{**owner_reference(box), "controller": True}],
+        },
+        "spec": spec,
+    }
+
+
+def owner_reference(box: Devbox) -> Object:
+    """For what has to go with the Devbox."""
+    return {"apiVersion": names.API_VERSION, "kind": "Devbox", "name": box.name, "uid": box.uid}
+
+
+def completed(spec: DevboxSpec, settings: Settings) -> DevboxSpec:
+    """The spec with what it leaves to the release. (Without an image of its own nobody knows what the image's command does: one that
+    stays takes its place. A release without a default leaves the image empty, and the Devbox is refused.)"""
+    if spec.image is not None:
+        return spec
+    command = names.STAY if spec.command is None and spec.args is None else spec.command
+    return spec.model_copy(update={"image": settings.devboxes.default_image, "command": command})
+
+
+def spec_hash(view: DevboxView, settings: Settings, service_ips: tuple[str, ...]) -> str:
+    """Changes exactly when a running pod is not what the spec asks for any more."""
+    metadata = view.box.spec.pod_metadata
+    return content_hash(
+        {
+            "spec": pod_spec(completed(view.box.spec, settings), "", settings.release_namespace, service_ips),
+            "metadata": metadata.model_dump(mode="json") if metadata else None,
+        }
+    )
+
+
+def spec_fields(view: DevboxView, settings: Settings, service_ips: tuple[str, ...]) -> dict[str, str]:
+    """What `spec_hash` is made of, by field: a short hash each, so that a restart that is required can be told by its reasons."""
+    live = {"gateways", "egress_policy_ref", "image_pull_secrets", "secret_env"}
+    fields: dict[str, Any] = view.box.spec.model_dump(mode="json", by_alias=True, exclude=live, exclude_none=True)
+    fields["terminationGracePeriodSeconds"] = grace(view.box.spec)
+    fields["gateways"] = [one.model_dump(mode="json", include={"name", "aliases"}) for one in view.box.spec.gateways]
+    if view.box.spec.secret_env:
+        fields["secretEnv"] = [one.name for one in view.box.spec.secret_env]
+    named = {f"spec.{field}": value for field, value in fields.items()} | {"the gateway's address": list(service_ips)}
+    if view.box.spec.image is None:
+        named["the chart's default image"] = settings.devboxes.default_image
+    return {field: content_hash(value)[:8] for field, value in sorted(named.items())}
+
+
+def grace(spec: DevboxSpec) -> int:
+    """Seconds that the agent has to end. An object that was stored before the CRD asked for 1 may say 0: the API server would drop the
+    pod's object at once, and the cluster's network forgets with it whom it confines, while processes still run."""
+    return max(1, spec.termination_grace_period_seconds)
+
+
+def pod_spec(spec: DevboxSpec, name: str, release_namespace: str, service_ips: tuple[str, ...]) -> dict[str, Any]:
+    """`spec` of the Pod, made of a completed one, but for the release's own init container. `name` is also the token Secret's."""
+    host = names.gateway_host(release_namespace)
+    result: dict[str, Any] = {
+        "schedulingGates": [{"name": names.SCHEDULING_GATE}],
+        "serviceAccountName": names.AGENT_SERVICE_ACCOUNT,
+        "automountServiceAccountToken": False,
+        # Service links would put the addresses of everything in the namespace into the environment.
+        "enableServiceLinks": False,
+        "restartPolicy": spec.restart_policy,
+        "terminationGracePeriodSeconds": grace(spec),
+        # Names resolve at the gateway; its own name is in the hosts file, everything else fails at once. DNS is the classic leak.
+        "dnsPolicy": "None",
+        "dnsConfig": {"nameservers": ["127.0.0.1"], "options": [{"name": "attempts", "value": "1"}]},
+        "hostAliases": [{"ip": ip, "hostnames": [host]} for ip in service_ips],
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": spec.run_as_user,
+            "runAsGroup": spec.run_as_user,
+            "fsGroup": spec.run_as_user if spec.fs_group is None else spec.fs_group,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(spec, name, release_namespace)],
+        "volumes": [
+            {"name": _HOME_VOLUME, "emptyDir": {}},
+            {"name": _TOKENS_VOLUME, "secret": {"secretName": name, "defaultMode": _READABLE}},
+            {"name": _CA_VOLUME, "configMap": {"name": names.CA_CONFIG_MAP}},
+            *(_volume(volume) for volume in spec.volumes),
+        ],
+    }
+    optional: dict[str, Any] = {
+        "nodeSelector": dict(spec.node_selector),
+        "tolerations": [t.model_dump(by_alias=True, exclude_none=True) for t in spec.tolerations],
+        "runtimeClassName": spec.runtime_class_name,
+        "imagePullSecrets": [{"name": secret.name} for secret in spec.image_pull_secrets],
+    }
+    return result | {key: value for key, value in optional.items() if value}
+
+
+def _container(spec: DevboxSpec, secret: str, release_namespace: str) -> dict[str, Any]:
+    container: dict[str, Any] = {
+        "name": names.CONTAINER,
+        "image": spec.image,
+        "env": environment(spec, secret, release_namespace),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "runAsNonRoot": True,
+            # NET_RAW too, which runtimes grant by default: no spoofed source address.
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "volumeMounts": [
+            {"name": _HOME_VOLUME, "mountPath": names.HOME},
+            {"name": _TOKENS_VOLUME, "mountPath": names.TOKENS_DIRECTORY, "readOnly": True},
+            {"name": _CA_VOLUME, "mountPath": names.CA_DIRECTORY, "readOnly": True},
+            *({"name": v.name, "mountPath": v.mount_path, **({"readOnly": True} if v.read_only else {})} for v in spec.volumes),
+        ],
+    }
+    optional = {
+        "imagePullPolicy": spec.image_pull_policy,
+        "command": list(spec.command) if spec.command is not None else None,
+        "args": list(spec.args) if spec.args is not None else None,
+        "workingDir": spec.working_dir,
+        "resources": spec.resources.model_dump(mode="json", exclude_defaults=True) if spec.resources else None,
+    }
+    return container | {key: value for key, value in optional.items() if value is not None}
+
+
+def environment(spec: DevboxSpec, secret: str, release_namespace: str) -> list[dict[str, Any]]:
+    """`env` of the container: the user's literals and what he may read of Secrets, each gateway's token (all from the token Secret) and
+    address, the way out, then ours.
+
+    Every devbox has the way out, with an EgressPolicy or without: a running pod can't get a new environment, and the policy is live.
+    """
+    url = gateway_url(release_namespace)
+    variables: list[dict[str, Any]] = [{"name": item.name, "value": item.value} for item in spec.env]
+    for read in spec.secret_env:
+        reference = {"name": secret, "key": secretenv.key(read.name)}
+        variables.append({"name": read.name, "valueFrom": {"secretKeyRef": reference}})
+    for gateway in spec.gateways:
+        token = {"valueFrom": {"secretKeyRef": {"name": secret, "key": gateway.name}}}
+        aliases = gateway.aliases
+        variables += [{"name": name, **token} for name in (gateway.name, *(aliases.token if aliases else ()))]
+        variables += [{"name": name, "value": url} for name in (f"{gateway.name}_URL", *(aliases.url if aliases else ()))]
+    proxy = {"valueFrom": {"secretKeyRef": {"name": secret, "key": names.PROXY_KEY}}}
+    variables += [{"name": name, **proxy} for name in names.PROXY_VARIABLES]
+    direct = f"{names.gateway_host(release_namespace)},127.0.0.1,localhost"
+    variables += [{"name": name, "value": direct} for name in names.NO_PROXY_VARIABLES]
+    variables += [{"name": names.NODE_PROXY_VARIABLE, "value": "1"}]
+    bundle = f"{names.CA_DIRECTORY}/{names.CA_BUNDLE_KEY}"
+    variables += [{"name": name, "value": bundle} for name in names.CA_VARIABLES]
+    return [*variables, {"name": "HOME", "value": names.HOME}]
+
+
+def _volume(volume: Volume) -> dict[str, Any]:
+    if volume.persistent_volume_claim is not None:
+        claim: dict[str, Any] = {"claimName": volume.persistent_volume_claim.claim_name}
+        source = {"persistentVolumeClaim": claim | ({"readOnly": True} if volume.read_only else {})}
+    elif volume.config_map is not None:
+        source = {"configMap": {"name": volume.config_map.name}}
+    else:
+        empty = volume.empty_dir.model_dump(mode="json", by_alias=True, exclude_none=True) if volume.empty_dir else {}
+        source = {"emptyDir": empty}
+    return {"name": volume.name, **source}

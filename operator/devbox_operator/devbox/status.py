@@ -1,0 +1,316 @@
+"""A Devbox's status, from what was observed and done. Pure, but for `StatusWriter`, which writes it where it differs.
+
+Goes in: snapshot, desired state, outcome. Comes out: a `DevboxStatus`. Called by reconcile.py.
+"""
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+from pydantic import BaseModel
+
+from devbox_api.conditions import ConditionType, Reason
+from devbox_api.devbox import DevboxGatewayStatus, DevboxSpec, DevboxStatus
+from devbox_api.egresspolicy import EgressPolicyStatus
+from devbox_api.gatewayconfig import GatewayConfigStatus
+from devbox_api.judge.shown import command
+from devbox_api.names import INIT_CONTAINER, RESTARTED_AT_ANNOTATION
+from devbox_common.kube import ApiError, Object
+from devbox_operator.attach.attaching import Attached
+from devbox_operator.attach.confinement import Confinement, confinement
+from devbox_operator.devbox import lifecycle
+from devbox_operator.devbox.compile import Desired
+from devbox_operator.devbox.lingering import Ending, endings, silence
+from devbox_operator.devbox.pod import gateway_url, grace
+from devbox_operator.documents.credentials import Problem
+from devbox_operator.kit import paths
+from devbox_operator.kit.writer import Writer
+from devbox_operator.report.authority import ending, outlived
+from devbox_operator.report.conditions import Finding, Regarding, bad, events, from_problems, good, merge, summarise, unknown
+from devbox_operator.seen.model import DevboxView, Key, PodView, Snapshot, format_time
+from devbox_operator.settings import Settings
+
+log = structlog.get_logger()
+
+QUICK: Final = timedelta(seconds=10)
+"""A container that ends within this time never did its job."""
+MOST_NAMES: Final = 64
+"""Of status.usedBy."""
+COUNT_SECONDS: Final = 2.0
+"""How many use a GatewayConfig or EgressPolicy may be this old, and their names."""
+_FIELD: Final = re.compile(r"spec\.[A-Za-z]{1,64}")
+_C = ConditionType
+_SOMEBODYS: Final = frozenset({Reason.FOREIGN_POLICY, Reason.NOT_ENFORCED, Reason.FOREIGN_IMAGE, Reason.CANNOT_BE_SEEN})
+"""Reasons of EgressConfined for which somebody has to do something."""
+UseStatus = GatewayConfigStatus | EgressPolicyStatus
+"""Statuses that count who uses the object."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done in this pass."""
+
+    incarnation: int
+    failures: int
+    pod: PodView | None = None
+    attached: Attached | None = None
+    refused: Problem | None = None
+    """The API server's answer to the pod."""
+    waiting: str = ""
+    """Why there is no pod, where nothing is wrong."""
+    gone: bool = False
+    """The pod is gone or failed, and the next one waits for its time."""
+    ended: str = ""
+    """The Devbox is left as it is: why."""
+    again: float | None = None
+    """Seconds until it is to be looked at again."""
+
+
+def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, settings: Settings) -> DevboxStatus:
+    """The whole status."""
+    box, pod = snapshot.devbox.box, outcome.pod
+    in_force = outcome.attached is not None and outcome.attached.confined
+    confined = confinement(pod, snapshot.policies, settings, in_force=in_force, visibility=snapshot.system.visibility)
+    end = endings(snapshot, settings, outcome.ended).of(pod, snapshot.now) if pod is not None and pod.deleting else None
+    refused = [problem for problem in (desired.refused, desired.egress_problem) if problem]
+    findings: dict[ConditionType, Finding] = {
+        _C.ACCEPTED: from_problems(refused, good(Reason.ACCEPTED, _remark(box.spec))),
+        _C.CREDENTIALS_RESOLVED: from_problems(desired.problems, good(Reason.RESOLVED)),
+        _C.TOKENS_ISSUED: _tokens(outcome),
+        _C.EGRESS_CONFINED: confined.finding,
+        _C.POD_READY: _pod_ready(snapshot, desired, outcome, end),
+        _C.RESTART_REQUIRED: _restart(snapshot, desired, pod, outcome.attached.changed if outcome.attached else ()),
+    }
+    blocking = (_C.EGRESS_CONFINED,) if confined.blocks else ()
+    needed = (_C.ACCEPTED, _C.CREDENTIALS_RESOLVED, _C.TOKENS_ISSUED, *blocking, _C.POD_READY)
+    if not snapshot.system.ready and pod is None:
+        # Nothing that the user wrote is at fault.
+        findings[_C.POD_READY] = bad(Reason.WAITING, "the gateway's Service or certificate is not there yet")
+    over = _over(snapshot, outcome) or (end is not None and end.stuck)
+    summarise(findings, needed, stalled=over or _stalled(desired, findings, confined))
+    if not snapshot.system.ready and findings[_C.READY].reason == Reason.WAITING:
+        findings[_C.READY] = bad(Reason.SYSTEM_NOT_READY, findings[_C.POD_READY].message)
+    if found := ending(snapshot.system.authority, settings.release_namespace, snapshot.now):
+        findings[_C.TRUST_ENDING] = found
+    expires = outcome.attached.expires if outcome.attached else {}
+    return DevboxStatus(
+        observed_generation=box.generation,
+        phase=_phase(snapshot, findings, outcome),
+        incarnation=outcome.incarnation or None,
+        pod_name=pod.name if pod else (box.status.pod_name if outcome.gone else None),
+        pod_uid=pod.uid if pod else None,
+        pod_ips=pod.ips if pod else (),
+        failures=outcome.failures or None,
+        gateways=tuple(
+            DevboxGatewayStatus(
+                name=binding.name,
+                url=gateway_url(settings.release_namespace),
+                endpoint=binding.endpoint,
+                expires_at=format_time(expires[binding.name]) if binding.name in expires else None,
+            )
+            for binding in desired.bindings
+        ),
+        gateway_names=",".join(binding.name for binding in desired.bindings) or None,
+        conditions=merge(box.status.conditions, findings, box.generation, snapshot.now),
+    )
+
+
+def _remark(spec: DevboxSpec) -> str:
+    """What of an accepted spec is not taken as it is written."""
+    if spec.termination_grace_period_seconds == grace(spec):
+        return ""
+    return f"spec.terminationGracePeriodSeconds is {spec.termination_grace_period_seconds}, which counts as {grace(spec)}; write 1 or more"
+
+
+def _tokens(outcome: Outcome) -> Finding:
+    attached = outcome.attached
+    if attached is None:
+        if outcome.pod is None:
+            return bad(Reason.WAITING, "there is no pod yet that tokens could be bound to")
+        ended = outcome.pod.ended or outcome.pod.deleting
+        return bad(Reason.WAITING, "the pod ended" if ended else "see the condition Accepted")
+    if attached.problem:
+        return bad(attached.problem.reason, attached.problem.message)
+    if not attached.issued:
+        return bad(Reason.WAITING, "tokens are issued when every credential is resolved")
+    return good(Reason.ISSUED)
+
+
+def _pod_ready(snapshot: Snapshot, desired: Desired, outcome: Outcome, end: Ending | None) -> Finding:
+    pod = outcome.pod
+    if outcome.refused is not None:
+        return bad(outcome.refused.reason, outcome.refused.message)
+    if outcome.gone:
+        return (unknown if pod is None else bad)(Reason.POD_FAILED, outcome.waiting)
+    if pod is None:
+        return bad(Reason.WAITING, outcome.waiting or "see the other conditions")
+    if end is not None:
+        return bad(end.reason, end.message if outcome.ended or not outcome.waiting else f"{outcome.waiting}: {end.message}")
+    if pod.phase == "Succeeded":
+        return bad(Reason.POD_SUCCEEDED, f"the command of pod {pod.name} ended, and restartPolicy says that this is the end")
+    if pod.phase == "Failed":
+        return bad(Reason.POD_FAILED, f"pod {pod.name} failed: {pod.trouble or f'exit code {pod.exit_code}'}")
+    if ended_quickly(snapshot, pod):
+        return bad(
+            Reason.COMMAND_ENDED,
+            f"the container ends within {QUICK.seconds} s of its start (exit code {pod.exit_code}, {pod.restarts} restarts); "
+            "set spec.command to something that stays, e.g. [sleep, infinity]",
+        )
+    if pod.ready:
+        return good(Reason.READY)
+    if pod.gated and not (outcome.attached and outcome.attached.opened):
+        missing = f" ({', '.join(desired.missing)})" if desired.missing else ""
+        return bad(Reason.WAITING, f"pod {pod.name} is gated until credentials and tokens are there{missing}")
+    if pod.held:
+        starts = f"pod {pod.name} starts; {INIT_CONTAINER} lets its agent run once the gateway answers and nothing else does"
+        return bad(Reason.POD_PENDING, pod.trouble or starts)
+    if pod.node in snapshot.silent:
+        said = f"node {pod.node} of pod {pod.name} {silence(snapshot.silent[pod.node])}"
+        return bad(Reason.NODE_LOST, f"{said}; Kubernetes gives up on its pods after the time that they tolerate that")
+    if pod.phase == "Running":
+        return bad(Reason.POD_NOT_READY, pod.trouble or f"the container of pod {pod.name} is not ready")
+    return bad(Reason.POD_PENDING, pod.trouble or f"pod {pod.name} starts")
+
+
+def ended_quickly(snapshot: Snapshot, pod: PodView) -> bool:
+    """Restarted again and again, each time soon after its start; one that runs for longer now is over it."""
+    if not pod.restarts or pod.ran_for is None or pod.ran_for >= QUICK.total_seconds():
+        return False
+    return not pod.ready or pod.started is None or snapshot.now - pod.started < QUICK
+
+
+def _restart(snapshot: Snapshot, desired: Desired, pod: PodView | None, secret_env: Sequence[str]) -> Finding:
+    box = snapshot.devbox.box
+    if pod is None or pod.gated or pod.ended or pod.deleting:
+        return bad(Reason.UP_TO_DATE, "")
+    annotate = command("kubectl", "-n", box.namespace, "annotate", "dbx", box.name)
+    annotate += f" {RESTARTED_AT_ANNOTATION}=$(date +%s) --overwrite"
+    if pod.spec_hash == desired.spec_hash and secret_env:
+        what = f"the Secrets of {', '.join(secret_env)} (spec.secretEnv) changed after pod {pod.name} was given them; to take it up: "
+        return good(Reason.SECRET_CHANGED, f"{what}{annotate}")
+    if pod.spec_hash == desired.spec_hash:
+        end = outlived(snapshot.system.authority, pod, snapshot.now)
+        if end is None:
+            return bad(Reason.UP_TO_DATE, "")
+        return good(
+            Reason.CA_RENEWED,
+            f"the gateway's certificate authority was renewed after pod {pod.name} was made, and what the pod trusts ends on "
+            f"{end:%Y-%m-%d}; to take it up: {annotate}",
+        )
+    was, wanted = pod.spec_fields, desired.spec_fields
+    differ = [field for field in sorted(was.keys() | wanted.keys()) if was and was.get(field) != wanted.get(field)]
+    # What was is read from the pod's annotation, where others may write what is no field.
+    changed = [field for field in differ if field in wanted or _FIELD.fullmatch(field)]
+    what = f"{', '.join(changed) or 'the spec'} changed after pod {pod.name} was made; to take it up: "
+    return good(Reason.SPEC_CHANGED, f"{what}{annotate}")
+
+
+def _stalled(desired: Desired, findings: dict[ConditionType, Finding], confined: Confinement) -> bool:
+    user = {Reason.POD_REFUSED, Reason.COMMAND_ENDED, Reason.TOKEN_REFUSED}
+    if desired.refused or desired.problems or desired.egress_problem:
+        return True
+    if confined.blocks and confined.finding.reason in _SOMEBODYS:
+        return True
+    return any(finding.status == "False" and finding.reason in user for finding in findings.values())
+
+
+def _over(snapshot: Snapshot, outcome: Outcome) -> bool:
+    """Nothing follows by itself: the command ended, well or not, and restartPolicy says that this is the end."""
+    view, pod = snapshot.devbox, outcome.pod
+    if view.deleting:
+        return False
+    return bool(outcome.ended) or (pod is not None and pod.ended and lifecycle.final(view, pod))
+
+
+def _phase(snapshot: Snapshot, findings: dict[ConditionType, Finding], outcome: Outcome) -> Any:
+    pod = outcome.pod
+    if snapshot.devbox.deleting or (pod and pod.deleting):
+        return "Terminating"
+    if pod is None:
+        return snapshot.devbox.box.status.phase if outcome.ended else "Pending"
+    if pod.ended:
+        done = lifecycle.final(snapshot.devbox, pod)
+        return pod.phase if done else "Pending"
+    if pod.gated and not (outcome.attached and outcome.attached.opened):
+        return "Pending"
+    return "Running" if findings[_C.POD_READY].status == "True" else "Starting"
+
+
+def difference(old: BaseModel, new: BaseModel) -> dict[str, Any]:
+    """A merge patch from one status to the other; empty if they are equal."""
+    before = old.model_dump(mode="json", by_alias=True, exclude_none=True)
+    after = new.model_dump(mode="json", by_alias=True, exclude_none=True)
+    changed = {key: value for key, value in after.items() if before.get(key) != value}
+    return changed | {key: None for key in before if key not in after}
+
+
+class StatusWriter:
+    """Writes statuses, and Events."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.versions: dict[Key, str] = {}
+        """Devboxes, and the resourceVersion that our last write gave them."""
+        self._counted: dict[str, float] = {}
+        """Paths of what is used, and when (of the monotonic clock) its users were last written."""
+
+    def forget(self, key: Key) -> None:
+        """The Devbox is gone."""
+        self.versions.pop(key, None)
+
+    def forget_users(self, path: str) -> None:
+        """What was used is gone."""
+        self._counted.pop(path, None)
+
+    async def incarnation(self, view: DevboxView, number: int, failures: int, pod_name: str) -> str:
+        """Announce the next pod. Raises a conflict if the Devbox changed since it was read. Returns the resourceVersion."""
+        status = {
+            "incarnation": number, "failures": failures or None, "podName": pod_name, "podUID": None, "podIPs": None
+        }  # fmt: skip
+        return await self._patch(view, view.version, status)
+
+    async def devbox(self, view: DevboxView, version: str, status: DevboxStatus) -> bool:
+        """Write what differs."""
+        patch = difference(view.box.status, status)
+        if patch:
+            await self._patch(view, version, patch)
+        return bool(patch)
+
+    async def counted(self, regarding: Regarding, path: str, old: UseStatus, new: UseStatus, now: datetime) -> float | None:
+        """Of a GatewayConfig or EgressPolicy: write what differs, and post the Events of its transitions.
+
+        Returns seconds until what was put off is due: who uses it, where somebody does anyway. (Whether anybody does decides if it may
+        be deleted, and is written at once.)
+        """
+        patch, present = difference(old, new), time.monotonic()
+        if patch and old.devboxes and new.devboxes and patch.keys() <= {"usedBy", "devboxes"}:
+            left = self._counted.get(path, -COUNT_SECONDS) + COUNT_SECONDS - present
+            if left > 0:
+                return left
+        if patch:
+            self._counted[path] = present
+            body = {"metadata": {"uid": regarding.uid}, "status": patch}
+            await self._writer.merge(f"{path}/status", body, kind=f"{regarding.kind}Status")
+        await self.events(events(regarding, old.conditions, new.conditions, now))
+        return None
+
+    async def events(self, events: Sequence[Object]) -> None:
+        """Post Events; one that can't be posted is logged, and no reason to stop."""
+        for event in events:
+            path = paths.of("/apis/events.k8s.io/v1", "events", event["metadata"]["namespace"])
+            try:
+                await self._writer.create(path, event)
+            except ApiError as error:
+                if not error.conflict:
+                    log.info("event_not_posted", error=error.message, reason=event["reason"])
+
+    async def _patch(self, view: DevboxView, version: str, status: dict[str, Any]) -> str:
+        body = {"metadata": {"resourceVersion": version, "uid": view.box.uid}, "status": status}
+        path = paths.devboxes(view.box.namespace, view.box.name) + "/status"
+        answer = await self._writer.merge(path, body, kind="DevboxStatus")
+        written = self.versions[view.key] = str(answer["metadata"]["resourceVersion"])
+        return written

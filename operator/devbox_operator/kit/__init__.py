@@ -1,0 +1,1 @@
+"""Machinery with no Devbox in it: queue, Lease, guarded writes."""

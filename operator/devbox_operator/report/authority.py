@@ -1,0 +1,38 @@
+"""What people are told of the CA's end: conditions of whoever rests on it, a line in the log.
+
+Goes in: the CA as it is trusted, a pod, the time. Comes out: findings, or None. Pure. Called by status.py, gateways.py and system.py.
+"""
+
+from datetime import datetime
+
+from devbox_api import names
+from devbox_api.conditions import Reason
+from devbox_api.judge.shown import command
+from devbox_operator.release import certificates
+from devbox_operator.report.conditions import Finding, good
+from devbox_operator.seen.model import Authority, PodView
+
+
+def ending(authority: Authority | None, release_namespace: str, now: datetime) -> Finding | None:
+    """The condition TrustEnding; None while the end is far."""
+    stage = authority and certificates.warning(authority.end, now)
+    if not authority or not stage:
+        return None
+    return good(
+        Reason.CA_EXPIRING,
+        f"the certificate authority of the gateway ends on {authority.end:%Y-%m-%d}, in less than {stage}; from then on no devbox trusts "
+        f"the gateway. An administrator renews it: {renewing(release_namespace)}",
+    )
+
+
+def renewing(release_namespace: str) -> str:
+    """The command."""
+    annotate = command("kubectl", "-n", release_namespace, "annotate", "secret", names.CA_SECRET)
+    return f'{annotate} {names.RENEWED_AT_ANNOTATION}="$(date -u +%FT%TZ)" --overwrite'
+
+
+def outlived(authority: Authority | None, pod: PodView, now: datetime) -> datetime | None:
+    """When the certificate ends that the pod's processes read at their start, if that is near and a restart gives them another one."""
+    if authority is None or authority.earlier_end is None or pod.created >= authority.made:
+        return None
+    return authority.earlier_end if certificates.warning(authority.earlier_end, now) else None

@@ -1,0 +1,1 @@
+"""What was observed, as frozen views, and who refers to whom. Pure."""
