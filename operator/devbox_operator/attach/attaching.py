@@ -24,9 +24,9 @@ from devbox_common.redacted import Redacted
 from devbox_operator.attach import network, secretenv, tokens
 from devbox_operator.attach.denial import Denial
 from devbox_operator.documents import objects as documents
-from devbox_operator.documents.credentials import Problem
 from devbox_operator.kit import metrics, paths
 from devbox_operator.kit.writer import Writer
+from devbox_operator.report.problem import Problem
 from devbox_operator.seen.model import PodView, PolicyView, SecretView, StoredRoute, StoredView
 from devbox_operator.settings import Settings
 

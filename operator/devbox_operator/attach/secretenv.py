@@ -22,7 +22,8 @@ from devbox_api.conditions import Reason
 from devbox_api.devbox import SecretVariable
 from devbox_api.judge.shown import command
 from devbox_common.redacted import Redacted
-from devbox_operator.documents.credentials import Problem, key_in, unreadable
+from devbox_operator.documents.credentials import key_in, unreadable
+from devbox_operator.report.problem import Problem
 from devbox_operator.seen import bounds
 from devbox_operator.seen.index import Source
 from devbox_operator.seen.model import NOT_FOUND, Key, Missing, SecretView

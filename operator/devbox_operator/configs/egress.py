@@ -15,7 +15,6 @@ from devbox_api.egresspolicy import EgressPolicyStatus
 from devbox_api.route import Egress
 from devbox_common.ranges import Network
 from devbox_operator.configs.store import Store
-from devbox_operator.devbox.status import MOST_NAMES, StatusWriter
 from devbox_operator.documents import endpoints
 from devbox_operator.documents import objects as documents
 from devbox_operator.kit import paths
@@ -23,6 +22,7 @@ from devbox_operator.kit.queue import WorkQueue
 from devbox_operator.kit.writer import Writer
 from devbox_operator.report.conditions import Finding, Regarding, bad, good, merge, summarise
 from devbox_operator.report.invalid import report_invalid
+from devbox_operator.report.statuses import MOST_NAMES, StatusWriter
 from devbox_operator.seen.index import Index
 from devbox_operator.seen.keys import Kind, WorkKey
 from devbox_operator.seen.model import EgressView, Key

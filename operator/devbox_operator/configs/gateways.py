@@ -12,16 +12,16 @@ from devbox_api.conditions import ConditionType, Reason
 from devbox_api.gatewayconfig import GatewayConfigStatus
 from devbox_common.trust import check_ca_bundle
 from devbox_operator.configs.store import Store
-from devbox_operator.devbox.status import MOST_NAMES, StatusWriter
 from devbox_operator.documents import credentials, endpoints, keeping
 from devbox_operator.documents import objects as documents
-from devbox_operator.documents.credentials import Problem
 from devbox_operator.kit import paths
 from devbox_operator.kit.queue import WorkQueue
 from devbox_operator.kit.writer import Writer
 from devbox_operator.report.authority import ending
 from devbox_operator.report.conditions import Finding, Regarding, bad, from_problems, good, merge, summarise
 from devbox_operator.report.invalid import report_invalid
+from devbox_operator.report.problem import Problem
+from devbox_operator.report.statuses import MOST_NAMES, StatusWriter
 from devbox_operator.seen.index import Index, source_of
 from devbox_operator.seen.keys import Kind, WorkKey
 from devbox_operator.seen.model import GatewayView, Key

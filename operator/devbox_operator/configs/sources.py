@@ -17,9 +17,10 @@ from devbox_common.clock import now
 from devbox_common.kube import Object
 from devbox_operator.documents import keeping
 from devbox_operator.documents import objects as documents
-from devbox_operator.documents.credentials import Problem, in_secret
+from devbox_operator.documents.credentials import in_secret
 from devbox_operator.kit import paths
 from devbox_operator.kit.writer import Writer
+from devbox_operator.report.problem import Problem
 from devbox_operator.seen.index import Index, Source
 from devbox_operator.seen.model import FORBIDDEN, UNREADABLE, Key, SecretView, StoredView, format_time
 from devbox_operator.settings import Settings

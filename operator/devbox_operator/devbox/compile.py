@@ -15,8 +15,8 @@ from devbox_common.kube import Object
 from devbox_operator.attach import init, secretenv
 from devbox_operator.devbox import lifecycle, lingering, pod
 from devbox_operator.documents import credentials, keeping
-from devbox_operator.documents.credentials import Problem
 from devbox_operator.documents.objects import egress_name, gateway_name
+from devbox_operator.report.problem import Problem
 from devbox_operator.seen.index import Source
 from devbox_operator.seen.model import INVALID, EgressView, GatewayView, Snapshot
 from devbox_operator.settings import Settings

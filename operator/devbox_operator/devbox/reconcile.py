@@ -25,14 +25,15 @@ from devbox_operator.devbox import lifecycle, pod
 from devbox_operator.devbox.compile import Desired, compile_devbox, new_pod
 from devbox_operator.devbox.lingering import endings
 from devbox_operator.devbox.namespaced import Shared
-from devbox_operator.devbox.status import QUICK, Outcome, StatusWriter, devbox_status, difference, ended_quickly
+from devbox_operator.devbox.status import QUICK, Outcome, devbox_status, ended_quickly
 from devbox_operator.documents import objects as documents
-from devbox_operator.documents.credentials import Problem
 from devbox_operator.kit import paths
 from devbox_operator.kit.queue import WorkQueue
 from devbox_operator.kit.writer import Writer
 from devbox_operator.report.conditions import Regarding, events, urgent
 from devbox_operator.report.invalid import report_invalid
+from devbox_operator.report.problem import Problem
+from devbox_operator.report.statuses import StatusWriter, difference
 from devbox_operator.seen.index import Index, References
 from devbox_operator.seen.keys import Kind, WorkKey
 from devbox_operator.seen.model import DevboxView, Key, PodView, Snapshot

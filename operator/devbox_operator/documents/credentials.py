@@ -20,19 +20,10 @@ from devbox_common import credential
 from devbox_common.credential import Flaw
 from devbox_common.redacted import Redacted
 from devbox_operator.documents.endpoints import host_of
+from devbox_operator.report.problem import Problem
 from devbox_operator.seen import bounds
 from devbox_operator.seen.index import Source
 from devbox_operator.seen.model import FORBIDDEN, NOT_FOUND, UNREADABLE, GatewayView, Key, Missing, SecretView, Snapshot
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why something can't be used."""
-
-    reason: Reason
-    message: str
-    keeps: bool = False
-    """It may be a passing one, or a mistake: what the Secret held before stays in use for a while (keeping.py)."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from devbox_api import names
-from devbox_operator.documents.credentials import Problem
+from devbox_operator.report.problem import Problem
 from devbox_operator.seen.index import Source
 from devbox_operator.seen.model import StoredView, parse_time
 

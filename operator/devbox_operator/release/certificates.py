@@ -22,8 +22,6 @@ RENEW_AFTER: Final = 2 / 3
 """The part of a certificate's life after which the next one is made."""
 SKEW: Final = timedelta(hours=1)
 """Clocks of nodes differ; a certificate is valid from a little before it was made."""
-WARNINGS: Final = ((timedelta(days=30), "30 days"), (timedelta(days=90), "90 days"), (timedelta(days=365), "a year"))
-"""How long before the CA's end there is another word."""
 _NAME: Final = "devbox-gateway CA of "
 _NO_ADDRESS: Final = tuple(x509.IPAddress(ip_network(every)) for every in ("0.0.0.0/0", "::/0"))
 """A kind of name that is not mentioned is not constrained: RFC 5280 4.2.1.10."""
@@ -133,11 +131,6 @@ def lifetime(pair: Pair) -> tuple[datetime, datetime]:
     """When a certificate was made, and its end. Raises ValueError."""
     certificate = x509.load_pem_x509_certificate(pair.certificate)
     return certificate.not_valid_before_utc + SKEW, certificate.not_valid_after_utc
-
-
-def warning(end: datetime, now: datetime) -> str | None:
-    """How near the CA's end is, for people: it changes three times. None while it is far."""
-    return next((stage for time, stage in WARNINGS if end - now <= time), None)
 
 
 def leaf_due(leaf: Pair, ca: Pair, release_namespace: str, now: datetime) -> datetime:

@@ -23,7 +23,7 @@ from devbox_operator.kit.queue import WorkQueue
 from devbox_operator.kit.writer import Writer
 from devbox_operator.release import certificates
 from devbox_operator.release.certificates import Pair
-from devbox_operator.report.authority import renewing
+from devbox_operator.report.authority import renewing, warning
 from devbox_operator.seen.apiserver import LOOK_SECONDS
 from devbox_operator.seen.index import Index
 from devbox_operator.seen.keys import Kind, WorkKey
@@ -101,7 +101,7 @@ class SystemReconciler:
         if authority is None:
             return
         metrics.CERTIFICATE_END.labels("ca").set(authority.end.timestamp())
-        stage = certificates.warning(authority.end, now)
+        stage = warning(authority.end, now)
         if stage and stage != self._warned:
             renew = renewing(self._settings.release_namespace)
             log.warning("ca_ends", secret=names.CA_SECRET, end=format_time(authority.end), within=stage, renew=renew)

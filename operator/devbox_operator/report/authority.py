@@ -3,19 +3,27 @@
 Goes in: the CA as it is trusted, a pod, the time. Comes out: findings, or None. Pure. Called by status.py, gateways.py and system.py.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_api.judge.shown import command
-from devbox_operator.release import certificates
 from devbox_operator.report.conditions import Finding, good
 from devbox_operator.seen.model import Authority, PodView
+
+WARNINGS: Final = ((timedelta(days=30), "30 days"), (timedelta(days=90), "90 days"), (timedelta(days=365), "a year"))
+"""How long before the CA's end there is another word."""
+
+
+def warning(end: datetime, now: datetime) -> str | None:
+    """How near the CA's end is, for people: it changes three times. None while it is far."""
+    return next((stage for time, stage in WARNINGS if end - now <= time), None)
 
 
 def ending(authority: Authority | None, release_namespace: str, now: datetime) -> Finding | None:
     """The condition TrustEnding; None while the end is far."""
-    stage = authority and certificates.warning(authority.end, now)
+    stage = authority and warning(authority.end, now)
     if not authority or not stage:
         return None
     return good(
@@ -35,4 +43,4 @@ def outlived(authority: Authority | None, pod: PodView, now: datetime) -> dateti
     """When the certificate ends that the pod's processes read at their start, if that is near and a restart gives them another one."""
     if authority is None or authority.earlier_end is None or pod.created >= authority.made:
         return None
-    return authority.earlier_end if certificates.warning(authority.earlier_end, now) else None
+    return authority.earlier_end if warning(authority.earlier_end, now) else None

@@ -14,7 +14,7 @@ from tests.support.netns import PATIENCE
 from devbox_api.podmetadata import HARMLESS, STEERING
 from devbox_cluster.paths import bin_dir
 from devbox_operator.kit import metrics
-from devbox_operator.release.certificates import WARNINGS
+from devbox_operator.report.authority import WARNINGS
 from devbox_proxy.kit.lookups import SECONDS
 
 Object = dict[str, Any]

@@ -12,6 +12,7 @@ from devbox_common.credential import MOST_BYTES, Flaw
 from devbox_common.redacted import Redacted
 from devbox_operator.attach import network
 from devbox_operator.documents import credentials
+from devbox_operator.report.problem import Problem
 from devbox_operator.seen import bounds
 from devbox_operator.seen.index import Source
 from devbox_operator.seen.model import DevboxView, EgressView, GatewayView, PodView, PolicyView, SecretView
@@ -98,8 +99,8 @@ def test_a_list_of_hosts_that_is_too_long_grants_nothing_and_says_so(secret: Any
         view = secret(grant=grant)
         spec = GatewayConfigSpec(endpoint="https://api.anthropic.com", auth_mechanism=AuthMechanism(type="Bearer"))
         found = credentials.resolve(source, {source.secret: view}, spec, "rel")
-        assert isinstance(found, credentials.Problem) == bool(reason)
-        if isinstance(found, credentials.Problem):
+        assert isinstance(found, Problem) == bool(reason)
+        if isinstance(found, Problem):
             assert str(reason) in found.message
             assert (view.allowed_hosts, dict(view.values)) == (None, {})
 

@@ -15,9 +15,10 @@ from devbox_operator.attach.attaching import Attached
 from devbox_operator.devbox import lifecycle
 from devbox_operator.devbox.compile import compile_devbox, new_pod
 from devbox_operator.devbox.lifecycle import Create, Keep
-from devbox_operator.devbox.status import Outcome, devbox_status, difference
-from devbox_operator.documents.credentials import Problem
+from devbox_operator.devbox.status import Outcome, devbox_status
 from devbox_operator.report.conditions import Regarding, events, merge
+from devbox_operator.report.problem import Problem
+from devbox_operator.report.statuses import difference
 from devbox_operator.seen.initview import InitView
 from devbox_operator.seen.model import FORBIDDEN, INVALID, NOT_FOUND, UNREADABLE, PolicyView, System
 from devbox_operator.settings import Devboxes, Settings

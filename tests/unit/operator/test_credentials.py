@@ -9,8 +9,9 @@ from devbox_api.conditions import Reason
 from devbox_api.gatewayconfig import AllowedNamespaces, AuthMechanism, GatewayConfigSpec
 from devbox_api.judge.namespaces import allows
 from devbox_operator.documents import credentials
-from devbox_operator.documents.credentials import Problem, Resolved
+from devbox_operator.documents.credentials import Resolved
 from devbox_operator.documents.endpoints import host_of
+from devbox_operator.report.problem import Problem
 from devbox_operator.seen.index import Source
 from devbox_operator.seen.model import FORBIDDEN, NOT_FOUND
 

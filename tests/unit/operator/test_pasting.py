@@ -19,8 +19,8 @@ from devbox_operator.attach.attaching import Attached
 from devbox_operator.devbox.compile import compile_devbox
 from devbox_operator.devbox.lifecycle import Keep
 from devbox_operator.devbox.status import Outcome, devbox_status
-from devbox_operator.documents.credentials import Problem
 from devbox_operator.report.conditions import Regarding, events
+from devbox_operator.report.problem import Problem
 from devbox_operator.seen.initview import InitView
 from devbox_operator.seen.model import FORBIDDEN, PolicyView, Snapshot
 from devbox_operator.seen.visibility import Sight, Visibility

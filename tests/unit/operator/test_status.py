@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from devbox_api.gatewayconfig import GatewayConfigStatus
-from devbox_operator.devbox.status import COUNT_SECONDS, StatusWriter
 from devbox_operator.report.conditions import Regarding
+from devbox_operator.report.statuses import COUNT_SECONDS, StatusWriter
 
 PATH = "/apis/devbox-gateway.io/v1alpha1/namespaces/team-a/gatewayconfigs/anthropic"
 
@@ -34,7 +34,7 @@ class Counter:
         self.api = Api()
         self.time = 1000.0
         self._writer = StatusWriter(self.api)  # type: ignore[arg-type]
-        monkeypatch.setattr("devbox_operator.devbox.status.time.monotonic", lambda: self.time)
+        monkeypatch.setattr("devbox_operator.report.statuses.time.monotonic", lambda: self.time)
 
     async def count(self, *users: str, generation: int = 1) -> float | None:
         """Returns what the queue is told."""
