@@ -1,7 +1,7 @@
 """What the active replica does: mirrors, index, workers, kopf. Everything is wired here.
 
-Goes in: settings, the API, the elector. Comes out: `Leader`, whose `run()` ends only by failure or cancellation. Called by
-run.py once the Lease is held.
+Goes in: settings, the API, the elector. Comes out: `Leader`, whose `run()` ends only by failure or cancellation. It begins
+once the Lease is held.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The process: admin port, Lease, work, and an orderly end.
 
-Goes in: settings. Comes out: the exit status. Called by __main__.
+Goes in: settings. Comes out: the exit status.
 """
 
 import asyncio

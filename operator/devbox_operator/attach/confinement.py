@@ -1,7 +1,7 @@
 """Is a devbox's pod confined, as far as can be seen, and what follows if it is not.
 
 Goes in: the pod, the namespace's NetworkPolicies, the settings. Comes out: the condition EgressConfined, whether Ready waits for
-it, and whether the gateway serves the pod. Pure. Called by reconcile.py and status.py.
+it, and whether the gateway serves the pod. Pure.
 
 Three things have to be true: our policy is there, nobody else's opens what it closes (they are not evaluated: one that has a rule
 counts, whatever the rule says), and `devbox-init` has seen in the pod itself that policies work. What it says counts where its image is

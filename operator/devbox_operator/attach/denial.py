@@ -2,8 +2,8 @@
 
 Goes in: a namespace. Comes out: the policy as it should be, or its deletion. Each pod has a policy of its own, which allows what a devbox
 may; that one goes with its pod, as soon as the pod's deletion begins, while its processes may live on for a grace period. This one denies
-every devbox of the namespace everything and is owned by nobody, so that whatever takes an allowing policy away only closes. Called by
-attach.py before a gate opens, by reconcile.py wherever there is a pod, and by the sweep, which alone deletes it.
+every devbox of the namespace everything and is owned by nobody, so that whatever takes an allowing policy away only closes. It is
+looked at before a gate opens, and wherever there is a pod; the sweep alone deletes it.
 
 How a late deletion can't meet a new pod: the sweep marks an unused policy first, and deletes that very version of it, by resourceVersion,
 after it has seen by live lists that there is nobody. `confirm`, which reads it live when the pod is there already and its gate is not open

@@ -1,7 +1,7 @@
 """The container `devbox-init` of a devbox's pod: the release's own image, and nothing in it that is worth anything.
 
 Goes in: the settings. Comes out: a plain container, and a hash by which a pod that still waits is known to wait for what is no
-longer wanted. Pure. Called by pod.py and compile.py.
+longer wanted. Pure.
 """
 
 from typing import Any

@@ -111,7 +111,7 @@ def foreign(pod: PodView, policies: Iterable[PolicyView], release_namespace: str
     """Names of policies that are not ours, select the pod, and allow something. (A policy with no rule only closes.)
 
     Ours is what says exactly what ours says: labels and names can be copied. The pod's own one and the namespace's do not count,
-    whatever they say: attach.py and denial.py put them right before anything else.
+    whatever they say: attaching.py and denial.py put them right before anything else.
     """
     ours = policy_spec(pod.devbox, release_namespace)
     return sorted(

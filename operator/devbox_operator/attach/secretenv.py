@@ -1,7 +1,6 @@
 """Values of `spec.secretEnv`: which Secrets the agent itself may read, and whether one changed after it was given.
 
-Goes in: the entries, and the Secrets as they were observed. Comes out: values, or a `Problem` for each that can't be had. Pure. Called by
-compile.py and attach.py.
+Goes in: the entries, and the Secrets as they were observed. Comes out: values, or a `Problem` for each that can't be had. Pure.
 
 A Secret that a gateway uses stays out of devboxes: whoever wrote a grant on it said that the gateway alone is to have it. And one that says
 nothing stays out, too: its owner says aloud, by a label, that agents may read it. An agent is given a value once, when it starts: it stays

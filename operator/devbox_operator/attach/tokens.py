@@ -1,6 +1,6 @@
 """A pod's tokens: when a new one is due, what is asked for, and what the token Secret holds.
 
-Goes in: the Route's tokens and the clock. Comes out: names that need a token, request bodies, the Secret's data. Pure; attach.py
+Goes in: the Route's tokens and the clock. Comes out: names that need a token, request bodies, the Secret's data. Pure; attaching.py
 sends the requests. The Route (which the devbox can't see) is where the tokens are kept; the token Secret is made from it.
 """
 

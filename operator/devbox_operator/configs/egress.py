@@ -1,7 +1,7 @@
 """One EgressPolicy: may the gateway lead to its ranges, who uses it; and its document.
 
 Goes in: a key. Comes out: status, and `egress-<UID>` in the credentials namespace while the policy is there, used or not: so that a
-devbox that is given another policy finds it in place. An edit is one write, whoever stands under it. Called by the queue.
+devbox that is given another policy finds it in place. An edit is one write, whoever stands under it.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """One GatewayConfig: is its endpoint allowed, is its default credential usable, who uses it; and its document.
 
-Goes in: a key. Comes out: status, and `gateway-<UID>` in the credentials namespace while a Devbox uses it. Called by the queue.
+Goes in: a key. Comes out: status, and `gateway-<UID>` in the credentials namespace while a Devbox uses it.
 """
 
 from datetime import UTC, datetime

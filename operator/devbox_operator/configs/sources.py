@@ -2,7 +2,7 @@
 
 Goes in: the Secret's key. Comes out: `credential-<hash>` in the credentials namespace, rewritten when the Secret changes and
 deleted when nobody uses it, or when the grant or the value is gone. However many Devboxes use it, a rotation is one write. What the
-Secret does not bear out, though nobody took it away, stays for a bounded while (keeping.py). Called by the queue.
+Secret does not bear out, though nobody took it away, stays for a bounded while (keeping.py).
 """
 
 from collections.abc import Collection, Mapping

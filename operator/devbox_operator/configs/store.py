@@ -1,6 +1,6 @@
 """Documents made from a custom resource, in the credentials namespace: written where they differ, deleted when their source goes.
 
-Goes in: plain Secrets of documents.py, and whose they are. Comes out: writes. Called by gateways.py and egress.py.
+Goes in: plain Secrets of documents/objects.py, and whose they are. Comes out: writes.
 """
 
 import structlog

@@ -1,7 +1,7 @@
 """From a snapshot to what should be: the heart of the operator, pure.
 
 Goes in: a `Snapshot`. Comes out: `Desired`: problems that keep the pod gated or unmade, the bindings of its Route, the pod to post,
-and the next step of its life. Called by reconcile.py, which carries it out.
+and the next step of its life.
 """
 
 from collections.abc import Mapping

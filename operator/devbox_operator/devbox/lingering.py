@@ -1,7 +1,6 @@
 """A pod that is being deleted and does not go: what that waits for, until when, and whether the next one may be made beside it.
 
-Goes in: the pod, the nodes whose kubelet is not heard, what the next pod would mount, the time. Comes out: an `Ending`. Pure. Called by
-lifecycle.py, which decides by it, and by status.py, which says it.
+Goes in: the pod, the nodes whose kubelet is not heard, what the next pod would mount, the time. Comes out: an `Ending`. Pure.
 
 Who deletes a pod gives its processes a time to end, and the node says when they have. A node that is lost says nothing, and the pod's
 object stays until the node is back or its Node object goes, which may be never. The next pod has another name and other tokens, the

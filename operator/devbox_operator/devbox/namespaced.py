@@ -2,7 +2,7 @@
 
 Goes in: a Devbox. Comes out: the ServiceAccount's UID. The ServiceAccount carries one ownerReference per Devbox, and the bundle one
 to the ServiceAccount, so that garbage collection takes both with the last Devbox. (The bundle is large: a reference of every Devbox
-in it, too, would write all of it anew with each of them.) Called by reconcile.py.
+in it, too, would write all of it anew with each of them.)
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The devbox's pod: restricted Pod Security by construction, and an environment that holds tokens in place of keys.
 
-Goes in: a Devbox, its incarnation, the settings, the gateway's addresses. Comes out: a plain Pod with its gate. Pure. Called by compile.py.
+Goes in: a Devbox, its incarnation, the settings, the gateway's addresses. Comes out: a plain Pod with its gate. Pure.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """One Devbox: observe → compile (pure) → apply → status.
 
 Goes in: a key. Comes out: writes, where something differs, and seconds until the Devbox is due again by itself (a token's
-renewal, a pause before the next pod). Called by the queue; may be interrupted anywhere and done again.
+renewal, a pause before the next pod).
 """
 
 import math

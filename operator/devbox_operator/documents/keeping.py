@@ -4,7 +4,7 @@ An API server that starts refuses for a moment what it allows, and a rotation ma
 devboxes. But who took a right away wants it gone, and a bad value may stand in the place of a key that leaked. So it stays for a while
 that is written on the credential itself, where the next operator finds it, and the conditions say until when.
 
-Pure. Called by sources.py, which writes and deletes, and by compile.py and gateways.py, whose messages say it.
+Pure.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,6 @@
 """The objects of the credentials namespace: Routes, gateways, egress policies, credentials, the floor.
 
-Goes in: what was resolved. Comes out: plain Secrets with the JSON documents of devbox_api.route. Pure. Written by attach.py
-(Routes), gateways.py, egress.py, sources.py and system.py.
+Goes in: what was resolved. Comes out: plain Secrets with the JSON documents of devbox_api.route. Pure.
 """
 
 import base64

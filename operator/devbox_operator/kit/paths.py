@@ -1,4 +1,4 @@
-"""Where things are in the API. Pure; called by everything that talks to the API server."""
+"""Where things are in the API. Pure."""
 
 from devbox_api import names
 

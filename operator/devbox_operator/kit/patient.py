@@ -2,7 +2,7 @@
 
 Goes in: requests. Comes out: as `KubeApi` has it. A pass is a dozen requests: where one in three fails, a pass that begins anew each
 time would hardly ever come to its end. What was surely not done (429) is asked again whatever it was, else only what stores nothing:
-reads and TokenRequests. Used in place of KubeApi by run.py; apply.py sees to it that a write does not outlive the Lease.
+reads and TokenRequests. Used in place of KubeApi by run.py; writer.py sees to it that a write does not outlive the Lease.
 """
 
 import asyncio

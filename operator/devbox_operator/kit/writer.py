@@ -1,7 +1,6 @@
 """Every write of the operator goes through here: none starts without the Lease or outlives it, and each is counted.
 
-Goes in: paths and plain objects. Comes out: the API server's answer, or an `ApiError`. Called by attach, reconcile, gateways,
-system and status.
+Goes in: paths and plain objects. Comes out: the API server's answer, or an `ApiError`.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The operator's CA, the gateway's certificate, and the bundle that devboxes trust.
 
 Goes in: what the two Secrets hold now, and the time. Comes out: what they should hold (PEM), the bundle, and how long the CA lives on.
-Pure but for the random keys; called by system.py, which reads and writes the Secrets.
+Pure but for the random keys; system.py reads and writes the Secrets.
 
 The CA's certificate is renewed with its key and its name: what was signed under the old certificate is good under the new one and the other
 way round, so that processes which read the old bundle at their start go on with it until that certificate's own end.

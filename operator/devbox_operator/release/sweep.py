@@ -1,7 +1,7 @@
 """The periodic look at everything: what a lost event left behind is found here at the latest.
 
 Goes in: lists of all Devboxes, GatewayConfigs, EgressPolicies and pods. Comes out: a fresh index, every key in the queue (spread over the
-period, but for the first time), and the deletion of what belongs to nobody. Called by the queue (SWEEP).
+period, but for the first time), and the deletion of what belongs to nobody.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """What the release needs of itself: the CA, the gateway's certificate, the bundle for devboxes, and the floor.
 
 Goes in: the two Secrets of the release namespace, the addresses of nodes and API server, the cluster's own ranges. Comes out: those
-Secrets, `floor` in the credentials namespace, the bundle's text. Called by the queue (CERTIFICATES, FLOOR).
+Secrets, `floor` in the credentials namespace, the bundle's text.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """What people are told of the CA's end: conditions of whoever rests on it, a line in the log.
 
-Goes in: the CA as it is trusted, a pod, the time. Comes out: findings, or None. Pure. Called by status.py, gateways.py and system.py.
+Goes in: the CA as it is trusted, a pod, the time. Comes out: findings, or None. Pure.
 """
 
 from datetime import datetime, timedelta

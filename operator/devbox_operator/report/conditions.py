@@ -1,7 +1,7 @@
 """Conditions: from what was found to `status.conditions`, and which changes are worth an Event.
 
 Goes in: the old list and the new findings. Comes out: the new list (transition times move on transitions alone) and Events. Pure;
-the closed set of types and reasons is devbox_api.conditions. Called by status.py and gateways.py.
+the closed set of types and reasons is devbox_api.conditions.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

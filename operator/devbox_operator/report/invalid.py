@@ -1,6 +1,6 @@
 """Objects that were stored before a rule existed that they break: a condition says what is wrong.
 
-Called by reconcile.py and gateways.py where the model refuses what the API server has.
+Asked where the model refuses what the API server has.
 """
 
 from datetime import UTC, datetime

@@ -2,7 +2,7 @@
 endpoint of a managed one, a load balancer.
 
 Goes in: what the API server says of itself to everybody, and how the operator itself reaches it. Comes out: addresses, for the floor;
-names are resolved, and followed. Called by system.py, once a minute at most.
+names are resolved, and followed.
 
 What a cluster does not tell (a second public endpoint, say) nobody can find: the chart's floor.extraCIDRs has it.
 """

@@ -1,6 +1,6 @@
 """How much is kept of what others write: enough for every object that is meant well, and a bound for the rest.
 
-Goes in: parts of the API's objects. Comes out: the same, or less. Pure. Called by model.py for what the mirrors hold. An object has some
+Goes in: parts of the API's objects. Comes out: the same, or less. Pure. An object has some
 MiB at most, but a namespace may have thousands, and what is too long must not open anything: it counts as what would close.
 """
 

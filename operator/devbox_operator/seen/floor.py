@@ -1,7 +1,7 @@
 """What the floor document is made of: addresses that nothing may lead to, and the ranges of the cluster's pods and Services.
 
 Goes in: Services, EndpointSlices, Nodes and ServiceCIDRs, as the API server speaks them. Comes out: their addresses, and as few ranges as
-say the same. Pure, but for a line in the log. Called by watches.py, which keeps no more of these objects, and by observe.py.
+say the same. Pure, but for a line in the log.
 
 What can't be read is left out here: a gateway takes the document as a whole or not at all, and would stay with the one that it has.
 """

@@ -1,7 +1,7 @@
 """What the container `devbox-init` said, which holds the agent back until NetworkPolicies are seen to work.
 
 Goes in: a pod's spec and status. Comes out: `InitView`. Pure. Its exit code and its last words are in the pod's status by the
-kubelet's own doing, so that nothing but reading pods is needed to know them. Called by model.py.
+kubelet's own doing, so that nothing but reading pods is needed to know them.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """What the pure part works on: frozen views of what was observed.
 
 Goes in: the API's objects (plain dicts). Comes out: `PodView`, `SecretView`, `GatewayView`, `EgressView`, `DevboxView`,
-`PolicyView`, `Snapshot`. Made by observe.py and watches.py, read by everything pure.
+`PolicyView`, `Snapshot`.
 
 What the mirrors hold of thousands of objects is bounded here: whoever may write one may make it some MiB large (bounds.py).
 """

@@ -1,6 +1,6 @@
 """A Node, as far as it counts: where it is (floor.py), and whether its kubelet is heard.
 
-Goes in: Nodes, as the API server speaks them. Comes out: `NodeView`. Pure. Called by watches.py, which keeps no more of them.
+Goes in: Nodes, as the API server speaks them. Comes out: `NodeView`. Pure.
 
 A kubelet says every ten seconds that it is there. Where it does not for a while, the node's controller makes the condition Ready Unknown,
 and gives pods up after the time that they tolerate that; but their objects stay until the node says that their processes are gone.

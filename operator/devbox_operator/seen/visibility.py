@@ -1,6 +1,6 @@
 """Can a devbox see whether it is confined? What follows from looks at the gateways' canaries by somebody who is no devbox.
 
-Goes in: look by look, what each gateway did. Comes out: a `Visibility`. Pure. Called by control.py; read by confinement.py.
+Goes in: look by look, what each gateway did. Comes out: a `Visibility`. Pure.
 
 `devbox-init` takes a canary that is silent beside a data port that answers for its pod's NetworkPolicy at work. That is true as long as
 nothing else closes the canary: a security group, a node's firewall, an administrator's policy for the gateway's pods. Whatever closes it

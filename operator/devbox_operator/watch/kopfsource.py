@@ -1,7 +1,7 @@
 """Kopf's lists and watches, by our own client: page by page by size, and nothing of an object but who it is.
 
-Goes in: the API. Comes out: functions that kopf asks in place of its own, and when the API server last answered them. Called by
-leader.py before kopf starts.
+Goes in: the API. Comes out: functions that kopf asks in place of its own, and when the API server last answered them. Given
+to it before it starts.
 
 By itself kopf asks once, at its start, which kinds there are, and never watches one that is missing in that answer, which may be that of an
 API server that does not know of it yet. So it is told which there are; the lists are asked for until they come.

@@ -1,6 +1,6 @@
 """What is news for the Devboxes that use an object: not every look at it, but a change of what they go by.
 
-Goes in: what each look found. Comes out: work for the queue. Called by gateways.py and egress.py.
+Goes in: what each look found. Comes out: work for the queue.
 """
 
 from collections.abc import Hashable, Iterable

@@ -2,7 +2,7 @@
 
 Goes in: a Devbox's key. Comes out: a `Snapshot`, or None if there is no such Devbox. The Devbox is read live, the rest comes from the
 mirrors, which hold our own writes at once. A mirror that is behind does no harm: whatever is made or written has a name that is used
-once, or a version or UID as a precondition; and before another pod is made, the pods are read live. Called by reconcile.py.
+once, or a version or UID as a precondition; and before another pod is made, the pods are read live.
 """
 
 from collections.abc import Container, Iterable, Mapping
