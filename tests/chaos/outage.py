@@ -19,7 +19,7 @@ COLD: Final = 20
 AGAIN: Final = 20
 """Devboxes that ask on and on for their first answer after the return."""
 NOTICED: Final = 3.0
-"""Seconds after which the gateway knows by itself that nobody answers: two looks in vain, a second apart (reviews.py)."""
+"""Seconds after which the gateway knows by itself that nobody answers: two failed probes, a second apart (presence.py)."""
 RATE: Final = 50
 """Requests a second of the devboxes that are known."""
 

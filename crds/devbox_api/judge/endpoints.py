@@ -1,6 +1,6 @@
 """Where a gateway leads: an API's address, taken apart once.
 
-Goes in: `spec.endpoint`. Comes out: an `Endpoint`, or a ValueError. Pure. Called by gateways.py.
+Goes in: `spec.endpoint`. Comes out: an `Endpoint`, or a ValueError. Pure.
 """
 
 from dataclasses import dataclass

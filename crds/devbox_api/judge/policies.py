@@ -1,7 +1,6 @@
 """An egress document, compiled: what an EgressPolicy allows, worked out once, when the document is learned.
 
-Goes in: a policy's document. Comes out: an `EgressPolicy`, or a ValueError for a document that can't be used. Pure. Called by
-state.py; read by egress.py for every CONNECT, and by destinations.py's dial check.
+Goes in: a policy's document. Comes out: an `EgressPolicy`, or a ValueError for a document that can't be used. Pure.
 """
 
 from dataclasses import dataclass

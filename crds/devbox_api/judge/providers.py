@@ -1,6 +1,6 @@
 """What is particular to well-known APIs: one table, keyed by the endpoint's host.
 
-Pure data. Called by credentials.py.
+Pure data.
 """
 
 from dataclasses import dataclass

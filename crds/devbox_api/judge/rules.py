@@ -1,7 +1,7 @@
 """The allow-list of a GatewayConfig: which methods and paths an agent may ask for.
 
 Goes in: `spec.rules` as the gateway document has them, once; then a method and a target for each request. Comes out: yes or no.
-Pure. Compiled by gateways.py, asked by identity.py.
+Pure.
 
 In a rule's path `*` stands for characters of one segment (a segment that is `*` alone: for any segment that is not empty), a final
 `/**` for the rest, which may be missing. Rule and request are compared segment by segment, each decoded once; `*` never stands for an

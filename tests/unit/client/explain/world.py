@@ -1,6 +1,6 @@
 """One set of objects, seen by both: as a person's client reads them, and as operator and gateway make their decision of them.
 
-The gateway's side is made by the operator's own functions (documents.py) and the gateway's (gateways.py), of the same objects.
+The gateway's side is made by the operator's own functions (documents/) and the gateway's (known/), of the same objects.
 """
 
 from collections.abc import Mapping
