@@ -68,8 +68,8 @@ unit: venv tools ## Unit tests: no cluster, seconds
 	@$(BIN)/pytest -q -n auto tests/unit
 
 # Processes of their own are compiled in attacks, fuzz, chaos and sdks.
-COMPILED := $(patsubst %,tests/unit/proxy/test_%.py,client_hello connect_head credentials dialling egress exchange guard heads redact \
-  rules targets upstream) tests/unit/client/explain
+COMPILED := $(patsubst %,tests/unit/proxy/test_%.py,client_hello compiled connect_head credentials dialling egress exchange guard heads redact \
+  rules targets upstream) tests/unit/client/explain tests/unit/common/test_clock.py
 
 .PHONY: unit-compiled
 unit-compiled: venv ## The unit tests of the gateway's data path once more, compiled as in the image

@@ -1,6 +1,6 @@
 """The gateway's data path as machine code: mypyc compiles the very modules that Python would read, and they run half as long.
 
-Goes in: proxy/devbox_proxy and crds/devbox_api. Comes out: a folder under the cache with copies of both, extension modules beside their
+Goes in: what the gateway runs (PACKAGES). Comes out: a folder under the cache with copies of it, extension modules beside their
 sources; put before everything else on PYTHONPATH it is what `python -m devbox_proxy` runs. Called by context.py for the image, and by the
 Makefile for attacks, fuzzing, chaos and benchmarks, so that what is shipped is what is tested. Without it everything works, slower.
 """
@@ -28,11 +28,14 @@ WINGS: Final = (
 )
 """What a request, or a tunnel, passes through: a file that is new there is compiled without being named."""
 SINGLE: Final = (
-    *(f"proxy/devbox_proxy/kit/{module}.py" for module in ("dialling", "lines", "metrics", "ticks", "transports")),
+    *(f"proxy/devbox_proxy/kit/{module}.py" for module in ("dialling", "lines", "memory", "metrics", "ticks", "transports")),
     *(f"proxy/devbox_proxy/known/{module}.py" for module in ("apis", "credentials", "facts")),
     "proxy/devbox_proxy/reviews/waiting.py",
+    "common/devbox_common/clock.py",
+    "crds/devbox_api/names.py",
 )
 """Of the other wings what is on the way as well. The rim (settings, watches, ports) is not worth the time."""
+PACKAGES: Final = ("proxy/devbox_proxy", "common/devbox_common", "crds/devbox_api")
 KEPT: Final = 3
 """Builds of earlier sources."""
 IMAGE_LIBC: Final = (2, 36)
@@ -71,7 +74,7 @@ def _key(project: Path) -> str:
     digest = hashlib.sha256(
         f"{version('mypy')} {sysconfig.get_config_var('SOABI')} {platform.machine()} {files(project)}".encode()
     )
-    for root in ("proxy/devbox_proxy", "common/devbox_common", "crds/devbox_api"):
+    for root in PACKAGES:
         for path in sorted((project / root).rglob("*.py")):
             digest.update(f"{path.relative_to(project).as_posix()}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
@@ -81,16 +84,11 @@ def _build(project: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as name:
         place = Path(name) / "place"
-        for package in ("proxy/devbox_proxy", "crds/devbox_api"):
+        for package in PACKAGES:
             shutil.copytree(project / package, place / Path(package).name, ignore=shutil.ignore_patterns("__pycache__"))
         modules = [file.partition("/")[2] for file in files(project)]
         command = [sys.executable, "-m", "mypyc", "--config-file", str(project / "pyproject.toml"), *modules]
-        environment = {
-            **os.environ,
-            "MYPYPATH": f"{project}/common",
-            "MYPYC_OPT_LEVEL": "2",
-            "MYPYC_DEBUG_LEVEL": "0",
-        }
+        environment = {**os.environ, "MYPYC_OPT_LEVEL": "2", "MYPYC_DEBUG_LEVEL": "0"}
         result = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             raise ClusterError(f"mypyc failed:\n{(result.stdout + result.stderr)[-3000:]}")
