@@ -10,7 +10,7 @@ from tests.support.release import Release
 
 from devbox_gateway import APIConnectionError, AsyncDevboxGateway, NotReadyError
 from devbox_gateway.objects import pulling
-from devbox_operator import paths
+from devbox_operator.kit import paths
 
 from .test_client import ANTHROPIC, IMAGE, at_work, refused, wait_for
 
