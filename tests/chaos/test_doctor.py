@@ -77,7 +77,7 @@ class Doctor:
 
 def paste(command: str, kubeconfig: Path) -> None:
     """As a person does it, with this cluster's administrator as the context."""
-    environment = {"PATH": f"{bin_dir()}:/usr/bin:/bin", "KUBECONFIG": str(kubeconfig)}
+    environment = {"PATH": f"{bin_dir()}:/usr/bin:/bin", "KUBECONFIG": str(kubeconfig), "HOME": str(kubeconfig.parent)}
     done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}: {done.stderr}"
 
