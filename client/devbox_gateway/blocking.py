@@ -197,6 +197,7 @@ class Commands(Blocking[AsyncCommands]):
 
     exec = made(ExecutionResult, AsyncCommands.exec)
     exec_async = made(Execution, AsyncCommands.exec_async)
+    execution = made(Execution, AsyncCommands.execution)
 
 
 class Files(Blocking[AsyncFiles]):

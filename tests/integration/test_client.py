@@ -182,6 +182,12 @@ async def test_in_the_background(client: AsyncDevboxGateway) -> None:
         endless = await devbox.cmd.exec_async("sleep 1000")
         await endless.kill()
         assert (await endless.result()).exit_code == 137
+        async with AsyncDevboxGateway(kubeconfig=kubeconfig(), namespace=client.namespace) as other:
+            there = other.devboxes.from_id(devbox.id).cmd
+            again = await (await there.execution(execution.execution_id)).result()
+            assert (again.exit_code, await again.stdout(), again.execution_id) == (4, "hello\nover\n", execution.execution_id)
+            with pytest.raises(NotFoundError, match="is not there any more"):
+                await there.execution("0123456789abcdef")
 
 
 async def test_a_devbox_that_dies_under_a_command(client: AsyncDevboxGateway) -> None:

@@ -92,6 +92,15 @@ class AsyncCommands:
         await execution.start(command, attach_stdin)
         return execution
 
+    async def execution(self, execution_id: str) -> AsyncExecution:
+        """The one of that id that `exec_async` started, in this process or another. Raises NotFoundError: it is forgotten after an hour.
+
+        Its `result()` has all that it has printed since its beginning.
+        """
+        found = AsyncExecution(self._session, await self._pod(), self._devbox_id, execution_id=execution_id)
+        await found.get_state()
+        return found
+
 
 async def _stdin(given: bytes, stays_open: bool) -> AsyncIterator[bytes]:
     yield given

@@ -5,6 +5,7 @@ ways to write to it and to end it. A connection that breaks is taken up again wh
 """
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator
 from time import monotonic
@@ -32,17 +33,27 @@ NO_SUCH, OVER, RUNNING, NO_STDIN, STDIN_ENDED = 66, 10, 11, 12, 13
 REACH_SECONDS: Final = 60.0
 """For which a broken connection is taken up again, since the last byte."""
 PAUSE: Final = 1.0
+_ID: Final = re.compile("[0-9a-f]{16}")
 
 
 class AsyncExecution:
     """One command. The callbacks, if there are any, are called while `result()` waits."""
 
     def __init__(
-        self, session: Session, pod: str, devbox_id: str, callbacks: tuple[TextCallback | None, ...] = (None, None, None)
+        self,
+        session: Session,
+        pod: str,
+        devbox_id: str,
+        callbacks: tuple[TextCallback | None, ...] = (None, None, None),
+        execution_id: str | None = None,
     ) -> None:
+        """`execution_id`: of one that was started before. Raises InvalidError."""
+        # (It becomes part of a path.)
+        if execution_id is not None and not (isinstance(execution_id, str) and _ID.fullmatch(execution_id)):
+            raise InvalidError("execution_id", "write the execution_id of what exec_async gave: 16 letters and digits")
         self._session, self._pod = session, pod
         self.devbox_id = devbox_id
-        self.execution_id = secrets.token_hex(8)
+        self.execution_id = execution_id or secrets.token_hex(8)
         out, err, both = callbacks
         self._out, self._err = Stream(out, both), Stream(err, both)
         self._code: int | None = None
@@ -94,7 +105,7 @@ class AsyncExecution:
         raise ExecLostError("it ended without saying how")
 
     async def get_state(self) -> str:
-        """`running` or `completed`."""
+        """`running` or `completed`, whether it ended by itself or was ended."""
         if self._code is not None:
             return "completed"
         return "running" if await self._ask(scripts.STATE, known=(RUNNING, OVER)) == RUNNING else "completed"

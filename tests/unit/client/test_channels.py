@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import WSMsgType, web
 
-from devbox_gateway.errors import APITimeoutError, DevboxGatewayError, ExecLostError, InvalidError
+from devbox_gateway.errors import APITimeoutError, DevboxGatewayError, ExecLostError, InvalidError, NotFoundError
 from devbox_gateway.exec import channels, ending, files, simple
 from devbox_gateway.exec.channels import V4, V5, Ended, open_channels
 from devbox_gateway.exec.commands import AsyncCommands
@@ -382,3 +382,20 @@ async def test_an_exit_code_that_says_nothing_is_no_answer() -> None:
                 await asking
         with pytest.raises(DevboxGatewayError, match="head: not found"):
             await there.exists(path="x")
+
+
+async def test_back_to_a_command_in_the_background() -> None:
+    async def pod() -> str:
+        return "team-a/pod-1"
+
+    async with hostile(11) as (session, _):
+        found = await AsyncCommands(session, pod, "dbx_a").execution("0123456789abcdef")
+        assert (found.execution_id, found.devbox_id) == ("0123456789abcdef", "dbx_a")
+        assert await found.get_state() == "running"
+    async with hostile(66) as (session, _):
+        there = AsyncCommands(session, pod, "dbx_a")
+        with pytest.raises(NotFoundError, match="not there any more"):
+            await there.execution("0123456789abcdef")
+        for wrong in ("../../etc", "", "0123456789ABCDEF", 3):
+            with pytest.raises(InvalidError, match="execution_id"):
+                await there.execution(wrong)  # type: ignore[arg-type]

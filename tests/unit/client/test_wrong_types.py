@@ -21,6 +21,7 @@ WRONG: tuple[Any, ...] = (
 RIGHT: dict[str, Any] = {
     "name": "a", "endpoint": "https://api.example", "auth_mechanism": {"type": "bearer"}, "value": "sk-ant", "secret": "a", "id": "a",
     "command": "true", "file_path": "a", "path": "a", "contents": "a", "file": b"a", "text": "a", "hosts": ["a.example"],
+    "execution_id": "0123456789abcdef",
 }  # fmt: skip
 KEPT = {"self", "spec"}
 """`spec` is what the API server judges."""
