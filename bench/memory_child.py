@@ -1,7 +1,7 @@
 """Processes of the memory benchmark's own: load must not share an interpreter with the cluster and the clock.
 
 Goes in: a module that calls `obey`, and orders for it. Comes out: its answers, one JSON line for each order; what it says on the way
-is progress. Called by memory_parts.py and memory_flat.py on one side and by the load programs on the other.
+is progress.
 """
 
 import asyncio

@@ -1,9 +1,8 @@
 """What a request costs when few or many devboxes ask in turn, beside what as many connections alone cost here and in Envoy.
 
-Goes in: how much. Comes out: figures. Called by memory.py. Everything is measured on one gateway and one Envoy that run side by side, in
-rounds that take turns, and the medians count: on a shared machine a figure of one minute says little beside one of the next. What
-is served long after it was last served is out of the processor's caches, the kernel's part of a connection first of all; Envoy shows
-how much of a rise that is.
+Goes in: how much. Comes out: figures. Everything is measured on one gateway and one Envoy that run side by side, in rounds that take turns,
+and the medians count: on a shared machine a figure of one minute says little beside one of the next. What is served long after it was last
+served is out of the processor's caches, the kernel's part of a connection first of all; Envoy shows how much of a rise that is.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """The gateway under streams, long bodies, many requests and reviews: what it needs of memory and processor.
 
-Goes in: how much of each. Comes out: figures. Called by memory.py; the load is made by memory_streams.py, memory_transfer.py and
-memory_load.py. Processor time is that of the gateway's process, of user and system.
+Goes in: how much of each. Comes out: figures. The load is made by memory_streams.py, memory_transfer.py and memory_load.py. Processor time
+is that of the gateway's process, of user and system.
 """
 
 import asyncio

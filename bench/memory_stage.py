@@ -1,7 +1,7 @@
 """What every part of the memory benchmark needs: devboxes in a cluster, the gateway and an API on cores of their own, figures.
 
 Goes in: how many devboxes, and where TLS is spoken. Comes out: a `Setting` with the running gateway, whose memory, processor time and
-files are looked at from outside. Called by memory_start.py, memory_parts.py and memory_flat.py.
+files are looked at from outside.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The gateway alone: memory at rest, and how long it takes to be ready.
 
-Goes in: how often. Comes out: figures. Called by memory.py.
+Goes in: how often. Comes out: figures.
 """
 
 import asyncio

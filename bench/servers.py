@@ -1,6 +1,6 @@
 """The other servers' settings, and how to start them: each on core 0, with what belongs to it.
 
-Goes in: whether TLS is spoken on both sides. Comes out: command lines and configuration files. Called by __main__.py.
+Goes in: whether TLS is spoken on both sides. Comes out: command lines and configuration files.
 """
 
 import sys

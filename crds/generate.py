@@ -1,7 +1,7 @@
 """Write the CustomResourceDefinitions from the models, or say that the files differ from them.
 
 `python crds/generate.py` writes crds/*.yaml and the chart's copies; `--check` changes nothing and ends with 1 where a file is
-not what the models say. Called by `make manifests` and `make lint`.
+not what the models say.
 """
 
 import sys

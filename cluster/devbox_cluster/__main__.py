@@ -1,4 +1,4 @@
-"""`python -m devbox_cluster`: the local cluster's command line. Called by the Makefile."""
+"""`python -m devbox_cluster`: the local cluster's command line."""
 
 import json
 import os

@@ -1,6 +1,6 @@
 """Images without a Docker engine: a Debian base by mmdebstrap, builds and archives by buildah, all under the cache folder.
 
-Goes in: a context folder with a Dockerfile. Comes out: an archive that containerd imports. Called by images.py and local.py.
+Goes in: a context folder with a Dockerfile. Comes out: an archive that containerd imports.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Whose cluster this machine runs: one at a time, since its devices, rules and addresses are the machine's.
 
 Goes in: the run folder, which a restart of the machine empties, and the cache folder that wants the cluster. Comes out: yes, no,
-or an error that names the owner. Called by local.py.
+or an error that names the owner.
 """
 
 import json

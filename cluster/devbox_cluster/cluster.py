@@ -1,7 +1,6 @@
 """Which local cluster there is, and one at a time at work on it.
 
-Goes in: CLUSTER=kind|local or nothing. Comes out: a running cluster and `.cluster/kubeconfig` in the work tree. Called by the
-command line, the demo and the tests.
+Goes in: CLUSTER=kind|local or nothing. Comes out: a running cluster and `.cluster/kubeconfig` in the work tree.
 """
 
 import os

@@ -1,7 +1,6 @@
 """What the components are told: command lines and configuration files, as data.
 
-Pure: goes in folders, comes out text and argument lists. Called by local.py. Each setting that a machine without Docker forces
-says why beside it.
+Pure: goes in folders, comes out text and argument lists. Each setting that a machine without Docker forces says why beside it.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The local cluster's containerd, by its own client.
 
-Goes in: references and archives. Comes out: what the node holds. Called by local.py and node_images.py.
+Goes in: references and archives. Comes out: what the node holds.
 """
 
 import json

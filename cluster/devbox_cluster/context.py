@@ -1,7 +1,7 @@
 """Lay out what an image's Dockerfile copies: Python packages for the image's Python, npm packages, our own code.
 
-Goes in: the work tree. Comes out: `$CACHE/images/context-<name>`, whose dependencies stay there until they change. Called by
-images.py. Packages come through the ordinary clients of this machine (uv, npm), with the hashes of the lock files, so that a
+Goes in: the work tree. Comes out: `$CACHE/images/context-<name>`, whose dependencies stay there until they change.
+Packages come through the ordinary clients of this machine (uv, npm), with the hashes of the lock files, so that a
 build needs neither a registry's address nor this machine's certificates.
 """
 

@@ -1,7 +1,6 @@
 """The project's images, tagged by what is in them: built only when something changed, loaded only where they are missing.
 
-Goes in: the work tree. Comes out: references such as `localhost/devbox-gateway:3f2a9c01b7de`. Called by the command line, the
-demo and the tests (`ensure`).
+Goes in: the work tree. Comes out: references such as `localhost/devbox-gateway:3f2a9c01b7de`.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """The local cluster on a machine with a Docker engine: one kind node. kindnet enforces NetworkPolicy since kind 0.24.
 
-Called by cluster.py and images.py. Only a kind cluster that we made is ever touched: its node's container is on record.
+Only a kind cluster that we made is ever touched: its node's container is on record.
 """
 
 import re

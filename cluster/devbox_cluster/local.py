@@ -1,7 +1,7 @@
 """The real components of Kubernetes as processes of this machine: start, check, stop.
 
-Goes in: binaries and Debian packages. Comes out: a node that is Ready, and an admin kubeconfig. Called by cluster.py; needs
-root. State is in the cache folder, so that every clone on the machine uses the same cluster.
+Goes in: binaries and Debian packages. Comes out: a node that is Ready, and an admin kubeconfig. Needs root. State is in the cache folder,
+so that every clone on the machine uses the same cluster.
 """
 
 import json

@@ -1,8 +1,8 @@
 """The gateway's data path as machine code: mypyc compiles the very modules that Python would read, and they run half as long.
 
 Goes in: what the gateway runs (PACKAGES). Comes out: a folder under the cache with copies of it, extension modules beside their
-sources; put before everything else on PYTHONPATH it is what `python -m devbox_proxy` runs. Called by context.py for the image, and by the
-Makefile for attacks, fuzzing, chaos and benchmarks, so that what is shipped is what is tested. Without it everything works, slower.
+sources; put before everything else on PYTHONPATH it is what `python -m devbox_proxy` runs. The image holds it, and
+attacks, fuzzing, chaos and benchmarks run it, so that what is shipped is what is tested. Without it everything works, slower.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """The node's address, and what the cluster changes in the kernel's network and settings.
 
-Goes in: the run folder, where what was there before is kept. Called by local.py.
+Goes in: the run folder, where what was there before is kept.
 """
 
 import contextlib

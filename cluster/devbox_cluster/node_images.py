@@ -1,7 +1,7 @@
 """The images that the cluster's node holds: give it what it lacks, take away what is old.
 
-Goes in: an image's laid-out context. Comes out: the image on the node. Called by images.py. Two ways: Docker and kind, which copy
-whole images; buildah and containerd, where a change of code moves the code's layer alone.
+Goes in: an image's laid-out context. Comes out: the image on the node. Two ways: Docker and kind, which copy whole images; buildah and
+containerd, where a change of code moves the code's layer alone.
 """
 
 import subprocess

@@ -1,7 +1,7 @@
 """One more layer on an image that a container runtime holds already, without moving what it holds.
 
 Goes in: the image's manifest and configuration, and the layers as tar files. Comes out: an archive in the OCI image layout that
-has the new blobs alone; containerd finds the others in its own store. Called by containerd.py.
+has the new blobs alone; containerd finds the others in its own store.
 """
 
 import copy

@@ -1,6 +1,6 @@
 """What the local cluster needs from the machine: Debian packages and Go.
 
-Called by binaries.py, local.py and images.py. Only what is missing is installed.
+Only what is missing is installed.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Where things are. Goes in: the environment. Comes out: paths. Called by everything in this package."""
+"""Where things are. Goes in: the environment. Comes out: paths."""
 
 import os
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Long-running programs of the local cluster: started apart from their starter, known by pid and start time, ended by pid.
 
 Goes in: a name, a command line. Comes out: a record `<records>/<name>` with pid and start time, so that a pid that the kernel gave
-to somebody else is never taken for ours. The records' folder must not outlive the machine's restart. Called by local.py.
+to somebody else is never taken for ours. The records' folder must not outlive the machine's restart.
 """
 
 import contextlib

@@ -1,7 +1,4 @@
-"""What is being done and how long it has taken: a live line on a terminal, plain lines elsewhere.
-
-Called by everything that takes longer than a second.
-"""
+"""What is being done and how long it has taken: a live line on a terminal, plain lines elsewhere."""
 
 import contextlib
 import sys

@@ -1,6 +1,6 @@
 """Take pods away from a node whose kubelet is gone: their processes, mounts, cgroups and what CNI remembers of them.
 
-Called by local.py on the way down. Only what lies under the cluster's own folders, or carries its names, is touched.
+Only what lies under the cluster's own folders, or carries its names, is touched.
 """
 
 import contextlib

@@ -2,7 +2,7 @@
 
 Goes in: a pod's service account, or a kubeconfig. Comes out: an `Access`. In a pod these are three files that Kubernetes promises
 (kubernetes.io: "Accessing the Kubernetes API from a Pod"), so the `kubernetes` package, which takes 0.6 s to import, is left to
-kubeconfigs with their exec plugins and renewals. Called by kube.py.
+kubeconfigs with their exec plugins and renewals.
 """
 
 import os

@@ -1,7 +1,7 @@
 """What an address is, wherever it stands in the world: what nothing may ever lead to, and the IPv4 addresses that are within an IPv6 one.
 
-Goes in: an address, and the cluster's own NAT64 prefixes. Comes out: why it is closed, or None; other addresses. Pure. Called by the
-gateway's dial check, which enforces it, and by the operator, which shows it as a condition: one judgement for both.
+Goes in: an address, and the cluster's own NAT64 prefixes. Comes out: why it is closed, or None; other addresses. Pure. The gateway's dial
+check enforces it and the operator shows it as a condition: one judgement for both.
 """
 
 from collections.abc import Iterable, Sequence

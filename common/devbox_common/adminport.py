@@ -1,7 +1,7 @@
 """The admin port of both programs: health and metrics over HTTP, for the kubelet and Prometheus, and for nobody else to make use of.
 
 Goes in: paths and what each says. Comes out: a port that answers. Whoever may reach it is nobody who is known, so it has few places, a
-few for each address, one request for each connection, and a few seconds for all of that. Called by both programs' admin.py.
+few for each address, one request for each connection, and a few seconds for all of that.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

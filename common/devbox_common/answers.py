@@ -2,7 +2,7 @@
 
 Goes in: responses and streams of events. Comes out: plain dicts, or an `ApiError` whose text is the API server's own message. Who may
 write objects may make each of them some MiB large, and the API server counts a page of a list in objects. So whoever asks says how many
-bytes may come, longer answers are read a few at a time, and nothing is held here once it was handed out. Called by kube.py.
+bytes may come, longer answers are read a few at a time, and nothing is held here once it was handed out.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The garbage collector in a process that runs for long and holds much.
 
-Goes in: nothing. Comes out: nothing. Called by both programs' run.py, once what they need is imported and made.
+Goes in: nothing. Comes out: nothing. For both programs, once what they need is imported and made.
 """
 
 import gc

@@ -1,7 +1,7 @@
 """A request's body that is asked about when its bytes are about to go out, not when the request was thought of.
 
 In between, a program waits for a connection and for its turn, or is stopped (SIGSTOP, a frozen node) and goes on much later. aiohttp
-sends the head together with the body's first bytes, so a body that holds itself back holds back all. Called by kube.py.
+sends the head together with the body's first bytes, so a body that holds itself back holds back all.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,7 @@
 """The Kubernetes API over HTTP: requests with JSON in and out, lists in pages, watches, server-side apply.
 
 Goes in: paths and plain dicts. Comes out: plain dicts, or an `ApiError` whose text is the API server's own message. The generated
-models of the `kubernetes` package are not used, since everything here is level-triggered on whole objects. Called by the mirror,
-by the operator's rim, by the gateway's TokenReviews.
+models of the `kubernetes` package are not used, since everything here is level-triggered on whole objects.
 
 A page of a list has as many objects as fit into PAGE_BYTES: one that turns out larger is cut off, and asked for in smaller ones.
 """

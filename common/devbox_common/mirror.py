@@ -2,8 +2,7 @@
 
 Goes in: a path and a function from the API's object to what the caller keeps of it. Comes out: `objects`, `synced`, `live`,
 and a call per change. A relist replaces everything, so that what was deleted while a watch was down is gone (kopf's indices
-keep such ghosts, which for an authorisation cache would be a hole); one is made every few minutes in any case. Called by the
-gateway (Secrets, pods) and by the operator (what Devboxes refer to).
+keep such ghosts, which for an authorisation cache would be a hole); one is made every few minutes in any case.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """What a process that holds keys sets about itself before it reads the first one: its memory is nobody else's, and all files that it may.
 
-Goes in: nothing. Comes out: the kernel's word. Called by both programs' __main__.py, before they read settings or files.
+Goes in: nothing. Comes out: the kernel's word. For both programs, before they read settings or files.
 """
 
 import ctypes

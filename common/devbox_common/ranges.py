@@ -1,8 +1,7 @@
 """Many ranges of addresses as one set.
 
-Goes in: IPv4 and IPv6 networks in any order, which may overlap. Comes out: `Ranges`, which is asked as a network is. Pure. Called by the
-operator (conditions) and by the gateway's dial check: it asks for every address of every dial, and again and again for every open tunnel,
-so thousands of ranges must cost what one does.
+Goes in: IPv4 and IPv6 networks in any order, which may overlap. Comes out: `Ranges`, which is asked as a network is. Pure. The gateway's
+dial check asks for every address of every dial, and again and again for every open tunnel, so thousands of ranges must cost what one does.
 """
 
 from bisect import bisect_right

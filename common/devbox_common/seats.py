@@ -1,7 +1,7 @@
 """Who may stay when there is no room for all: which connection a newcomer displaces, if any.
 
 Goes in: connections as they come, prove whose they are, and go. Comes out: a `Seat` for each that is let in, and the ones that had to
-make room for it, cut. No socket is touched here. Called by door.py, for every port of both programs.
+make room for it, cut. No socket is touched here.
 
 A connection is a *stranger* until something on it was authenticated: a socket that says nothing, half a TLS handshake, a request without
 a token. Strangers never take the place of one that is not, and have a share of their own. Where that is full, whoever holds most of

@@ -1,6 +1,6 @@
 """The sockets of one connection pool: dead peers are noticed, and closing the pool closes them.
 
-Goes in: `make` as the `socket_factory` of an `aiohttp.TCPConnector`. Called by kube.py.
+Goes in: `make` as the `socket_factory` of an `aiohttp.TCPConnector`.
 """
 
 import asyncio

@@ -4,8 +4,8 @@ getaddrinfo(3) asks by TCP for an answer that does not fit into a datagram, and 
 the kernel tries (two minutes), and for the answer as long as the connection lives, which is for ever where the name server's machine was
 lost in the midst of it. Its thread can't be stopped. But what it waits for can be ended.
 
-Goes in: one look after another, some seconds apart. What happens: TCP connections of this process to its name servers that were there
-at both are shut, upon which the lookup fails. Called by the gateway's lookups.py and the operator's apiserver.py. Linux alone.
+Goes in: one look after another, some seconds apart. What happens: TCP connections of this process to its name servers that were there at
+both are shut, upon which the lookup fails. Linux alone.
 
 (A devbox's tunnel to port 53 of the gateway's own name server, should an EgressPolicy and the chart allow that, would be shut with them.)
 """

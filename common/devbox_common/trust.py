@@ -1,6 +1,6 @@
 """CA bundles that users write: can they be read?
 
-Pure. Called by the operator, which says so in a condition, and by the gateway, which does not serve what it can't read.
+Pure. The operator says so in a condition, and the gateway does not serve what it can't read.
 """
 
 import ssl

@@ -1,6 +1,6 @@
 """Names that more than one part of the project has to agree on.
 
-Goes in: nothing. Comes out: constants and three pure functions. Called by everybody.
+Goes in: nothing. Comes out: constants and three pure functions.
 """
 
 import hashlib

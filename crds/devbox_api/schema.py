@@ -1,7 +1,7 @@
 """From the pydantic models to CustomResourceDefinitions: structural schemas, CEL rules, columns.
 
 Goes in: a `Kind`. Comes out: a plain dict, the CRD. pydantic's JSON schema is close to what Kubernetes wants; this module
-removes what a structural schema may not hold (`$ref`, `title`, null alternatives, `const`). Called by crds/generate.py.
+removes what a structural schema may not hold (`$ref`, `title`, null alternatives, `const`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """Parts that both custom resources use: names, references, environment variables, conditions.
 
-Called by gatewayconfig.py and devbox.py. Patterns and limits stand here once.
+Patterns and limits stand here once.
 """
 
 from typing import Annotated, Literal

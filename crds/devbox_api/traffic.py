@@ -1,6 +1,6 @@
 """Parts of a GatewayConfig that say what may be asked of an API and how its connections are treated.
 
-Called by gatewayconfig.py. Durations and sizes are text as Kubernetes has it; `seconds` and `whole` read them.
+Durations and sizes are text as Kubernetes has it; `seconds` and `whole` read them.
 """
 
 import re

@@ -1,7 +1,7 @@
 """One connection attempt, and one that asks something: sockets that are not waited for.
 
-Goes in: a family and an address. Comes out: whether it was answered, by what, or what failed in the pod itself. Called by probe.py, whose
-selector says when one is `ready`.
+Goes in: a family and an address. Comes out: whether it was answered, by what, or what failed in the pod itself. The selector of probe.py
+says when one is `ready`.
 """
 
 import errno

@@ -1,7 +1,7 @@
 """Which address families a pod uses, and over which devices, read from what the kernel says of its addresses.
 
 Goes in: the text of /proc/net/if_inet6, and the answer to SIOCGIFCONF. Comes out: the devices with an address of the family; where there
-is none, it is not in use. Pure. Called by kernel.py and probe.py.
+is none, it is not in use. Pure.
 
 An address alone counts, whatever its device is called, and with a route or without one: a route may come at any time, and there are
 CNIs that give a pod one address and leave the rest to the node. Loopback leads nowhere. A device without an address (tunl0, sit0 and

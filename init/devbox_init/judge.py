@@ -1,7 +1,6 @@
 """From rounds of connection attempts to a verdict: is this pod confined, over every address family that it uses?
 
-Goes in: round by round, what was seen of each family, and on which devices there are addresses. Comes out: a `Verdict`. Pure. Called by
-probe.py.
+Goes in: round by round, what was seen of each family, and on which devices there are addresses. Comes out: a `Verdict`. Pure.
 
 The data port is allowed by the pod's NetworkPolicy, the canary is not, and one process listens on both: so an answer from the first
 and none from the second is the policy at work, if both were one gateway's, and it was there all the while (visit.py). How a canary

@@ -1,7 +1,7 @@
 """The families in use and their devices, asked of the kernel. It takes no right and no other program, and gVisor answers it, too.
 
-Goes in: nothing. Comes out: the `Family`s of which the pod has an address now, and on which devices. Called by probe.py, once a round:
-addresses may come late.
+Goes in: nothing. Comes out: the `Family`s of which the pod has an address now, and on which devices. Asked once a round: addresses may come
+late.
 """
 
 import fcntl

@@ -1,7 +1,6 @@
 """The rounds: every quarter of a second, one of the gateway's pods is looked at over each of its Service's addresses.
 
 Goes in: the gateway's name and ports, what says which families are in use on which devices, a judge. Comes out: the judge's verdict.
-Called by __main__.
 
 A round belongs to one gateway (visit.py). Rounds overlap, since a policy that drops gives no answer to wait for: each canary has a
 second of its own, and three rounds that show confinement take 1.5 s (half a second where policies reject) in place of three. Every

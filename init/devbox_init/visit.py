@@ -1,7 +1,7 @@
 """A look at one of the gateway's pods, over one address of its Service: which pod it is, and whether that one's canary is silent beside a
 data port that answers.
 
-Goes in: an address, ports, and what makes connections. Comes out: `shut`, `open` and `silence`. Called by probe.py.
+Goes in: an address, ports, and what makes connections. Comes out: `shut`, `open` and `silence`.
 
 The Service balances each connection for itself, and a pod that is gone stays among those it leads to for a while. So one connection asks
 which pod it went to (whereabouts.py), and that very pod is tried, at its own address: its data port and its canary. Once the canary

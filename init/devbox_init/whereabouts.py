@@ -1,7 +1,7 @@
 """The question that a pod asks the gateway through its Service, and the answer: which of the gateway's pods it was.
 
-Goes in: the bytes of an answer, and the address that was asked. Comes out: that pod's own address and ports, or None. Pure. Called by
-probe.py. The other side is whereabouts.py of the gateway, which says the same by itself, since this imports nothing of ours.
+Goes in: the bytes of an answer, and the address that was asked. Comes out: that pod's own address and ports, or None. Pure.
+The other side is whereabouts.py of the gateway, which says the same by itself, since this imports nothing of ours.
 
 The Service balances each connection for itself. Two of them say something of one gateway only if both went to it.
 """

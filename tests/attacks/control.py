@@ -1,7 +1,7 @@
 """`python -m tests.attacks.control`: the healthy client of I7, with an API of its own, in a process that nothing else slows down.
 
 Goes in: on standard input, one JSON line with where the gateway is, the certificate files and a token. Comes out: a line per request,
-its latency in seconds or the word for what went wrong. 50 requests a second until it is killed. Called by lab.py.
+its latency in seconds or the word for what went wrong. 50 requests a second until it is killed.
 """
 
 import asyncio

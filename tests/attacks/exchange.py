@@ -1,7 +1,7 @@
 """One run of an ordinary case: a devbox says what the case says, its API answers what the case says, and all of it is recorded.
 
 Goes in: a slot, a case, a variant. Comes out: a `Run`. Afterwards another client asks something harmless, to see that nothing is left
-of it. Called by lane.py.
+of it.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The gateway process of a lane and everything around it: devboxes with an API each, DNS, a sinkhole on every other address, and a
 control client that must not notice anything.
 
-Goes in: settings. Comes out: a `Lab` with `Slot`s. Works in a namespace only (tests/support/netns.py). Called by lane.py.
+Goes in: settings. Comes out: a `Lab` with `Slot`s. Works in a namespace only (tests/support/netns.py).
 """
 
 import asyncio

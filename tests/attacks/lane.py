@@ -2,8 +2,8 @@
 
 A lane is what may run together: `fast` (many at a time), `slow` (what waits, all at once), `solo` (what measures memory and time, one
 after the other), `stuck` (readers that stop; a gateway with a short stall limit) and `connect` (tunnels, one run at a time: what is dialled
-is counted). Prints one JSON line a run. Called by
-__main__.py, in a namespace.
+is counted). Prints one JSON line a run.
+Run in a namespace.
 """
 
 import asyncio

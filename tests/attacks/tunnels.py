@@ -2,7 +2,7 @@
 
 Goes in: a slot, a case, a variant. Comes out: a `Run`. Every public address is the lab's sink, so a tunnel leads to something that
 notes who called and what was said. Where an answer is 200 the tunnel is tried: the case's host must be reached by TLS that names it, and
-by nothing else. Pipelined means: behind a CONNECT without a token, the one request that leaves its connection open. Called by lane.py.
+by nothing else. Pipelined means: behind a CONNECT without a token, the one request that leaves its connection open.
 """
 
 import asyncio

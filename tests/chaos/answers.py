@@ -1,7 +1,7 @@
 """What name servers answer besides addresses at once: aliases, errors, what is late, lost, too long for a datagram, or never comes.
 
 Goes in: a gateway whose APIs have names without an override, its settings those of the chart for looking up, and a DNS server. Comes out:
-rows. Called by cases.py.
+rows.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """An API over TLS that does what the path says, counts what reached it and can go wrong in every way.
 
-Goes in: `ways`, by path. Comes out: `asked` (requests by path), `open` (connections) and their ends. Called by world.py and the cases.
+Goes in: `ways`, by path. Comes out: `asked` (requests by path), `open` (connections) and their ends.
 """
 
 import asyncio

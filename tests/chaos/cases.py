@@ -1,7 +1,4 @@
-"""All faults, by the name that `make chaos CASES=…` and the tests use. Each takes `long`, and gives its rows.
-
-Called by __main__.py and test_short.py.
-"""
+"""All faults, by the name that `make chaos CASES=…` and the tests use. Each takes `long`, and gives its rows."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, Final

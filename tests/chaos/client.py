@@ -1,6 +1,6 @@
 """A devbox's HTTP client that never tries twice, so that nothing that goes wrong is hidden, and a load of such clients.
 
-Goes in: requests, at a rate. Comes out: an `Answer` each, also where there was none, and tallies of them. Called by the cases.
+Goes in: requests, at a rate. Comes out: an `Answer` each, also where there was none, and tallies of them.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 Goes in: backends, whose readiness is asked once a second, as a kubelet does, and taken away after two failures in a row; one that
 says that it is not ready (SIGTERM) is taken away at once, as it is for a pod that is being deleted. Comes out: a port. A reset is
 passed on as a reset, an end as an end. In front of the API server it is also what takes it away: `cut` and `freeze`. Works in a
-namespace, where every address can be called from. Called by world.py.
+namespace, where every address can be called from.
 """
 
 import asyncio

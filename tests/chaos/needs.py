@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.needs`: get what the operator's faults run on. Called by the Makefile and __main__.py.
+"""`python -m tests.chaos.needs`: get what the operator's faults run on.
 
 A network of their own, in which they run, leads nowhere: it has to be done before.
 """

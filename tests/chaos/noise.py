@@ -1,7 +1,6 @@
 """`python -m tests.chaos.noise`: a devbox that asks for far too much, in a process of its own, so that others' times are not its doing.
 
 Goes in: a `Noise` as JSON on standard input. Comes out: on standard output, once it is over, JSON with what it got: answers by kind.
-Called by crowds.py.
 """
 
 import asyncio

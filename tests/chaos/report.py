@@ -1,6 +1,6 @@
 """What a fault was to show, and what it showed: a row of the table in docs/reliability.md.
 
-Goes in: measurements of a case. Comes out: rows, each with a verdict, as a table and as JSON. Called by every case and by __main__.py.
+Goes in: measurements of a case. Comes out: rows, each with a verdict, as a table and as JSON.
 """
 
 import json

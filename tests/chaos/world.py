@@ -1,6 +1,6 @@
 """Gateway processes behind a forwarder, their API server behind another, devboxes with addresses of their own and an API over TLS.
 
-Goes in: settings and how many replicas. Comes out: a `World`. Works in a namespace only (tests/support/netns.py). Called by the cases.
+Goes in: settings and how many replicas. Comes out: a `World`. Works in a namespace only (tests/support/netns.py).
 """
 
 import asyncio

@@ -1,7 +1,6 @@
 """What a stage printed, as a page of docs/results, and the index of all pages.
 
-Goes in: a stage's outcome. Comes out: Markdown. Pure, but for `machine`. Called by __main__.py; tests/unit/test_results.py holds the index
-against the pages.
+Goes in: a stage's outcome. Comes out: Markdown. Pure, but for `machine`. tests/unit/test_results.py holds the index against the pages.
 """
 
 import os

@@ -6,7 +6,6 @@ init container to wait for it, whose count is what that container is there for (
 
 `devbox-init` tries the canary until the policy is in force, and so far these packets do arrive. They are told apart by where they went
 (TCP to the gateway's canary, which the agent does not try here) and have a row of their own; of all else nothing may be counted.
-Called by the integration tests and by __main__.py.
 """
 
 import re

@@ -5,7 +5,7 @@ after the filters of kube-router, so that a packet which a policy drops or rejec
 it goes: the sinkhole, a pod, a Service (by then it is a pod's address), the API server, the node. Another set, in the sinkhole, counts
 what arrives there. What answers the
 other side (kubelet, for one) is not counted; what has no connection, such as a stray ACK, is. Nor is what IPv6 needs to find
-neighbours, which never leaves the link. Called by sinkhole.py and by whoever judges.
+neighbours, which never leaves the link.
 """
 
 import json

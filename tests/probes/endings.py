@@ -4,7 +4,6 @@ Goes in: a `World`. Comes out: `Verdict`s. What a pod may reach hangs on objects
 garbage collector, a person or a tool takes them. An ending is held only if nothing of the devbox was counted until its cgroup was empty, if
 it lived on for most of its grace period, and if it and the control sent all the while. Two more controls are told to end at the same time:
 a pod that no policy holds, and one with a policy that it owns and no other, which is what a devbox would be without that of its namespace.
-Called by the integration tests and by __main__.py.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Faults while devboxes probe without a pause: no packet of theirs may pass in any of them.
 
 Goes in: a `World`. Comes out: `Verdict`s. The devbox and the control send the same packets all the time; the control's, which have to be
-counted all along, show that the counting works during the fault. Called by the integration tests and by __main__.py.
+counted all along, show that the counting works during the fault.
 """
 
 import contextlib

@@ -1,8 +1,7 @@
 """The matrix of direct probes: each from a devbox, and from a pod that no policy holds.
 
 Goes in: a `World`. Comes out: `Verdict`s. A probe that has to be cut is held only if no packet of it was counted behind the policies
-while the control's was: a probe that would not have arrived in any case proves nothing. Called by the integration tests and by
-__main__.py.
+while the control's was: a probe that would not have arrived in any case proves nothing.
 """
 
 from typing import NamedTuple

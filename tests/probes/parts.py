@@ -1,4 +1,4 @@
-"""The parts of `make probes`, by name. Called by __main__.py."""
+"""The parts of `make probes`, by name."""
 
 from collections.abc import Callable
 from typing import Final

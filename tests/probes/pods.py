@@ -1,6 +1,6 @@
 """Pods beside the devboxes: one that no policy holds, and some that listen.
 
-Goes in: a namespace. Comes out: objects, and `Pod`s to run probes in. Called by world.py.
+Goes in: a namespace. Comes out: objects, and `Pod`s to run probes in.
 """
 
 import json

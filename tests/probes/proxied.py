@@ -1,8 +1,8 @@
 """The probes through the forward proxy: targets that look like an allowed one and are not, and names that lead where nobody may go.
 
 Goes in: a `World`. Comes out: `Verdict`s. The policy allows `ALLOWED`, the names of `LEADS_TO`, and nothing else, so that a refusal of
-those names is about the address alone. What counts: the answer, and that no packet of the gateway's pods went to a forbidden address.
-Called by the integration tests and by __main__.py; needs a release with the forward proxy.
+those names is about the address alone. What counts: the answer, and that no packet of the gateway's pods went to a forbidden address. Needs
+a release with the forward proxy.
 """
 
 import time

@@ -1,6 +1,6 @@
 """What was probed and what came of it: rows of the table in docs/confinement.md.
 
-Goes in: verdicts. Comes out: a table for people (rich), one for the docs (Markdown), and JSON. Called by __main__.py and the tests.
+Goes in: verdicts. Comes out: a table for people (rich), one for the docs (Markdown), and JSON.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Programs of the node's network: `ip` and `nft`, run as root. Called by sinkhole.py and counters.py."""
+"""Programs of the node's network: `ip` and `nft`, run as root."""
 
 import subprocess
 from collections.abc import Sequence

@@ -1,9 +1,9 @@
 """A network namespace in which everything ends that pods send to addresses outside the cluster.
 
 Goes in: the pods' bridge and the cluster's ranges. Comes out: a running `Sinkhole`, in which every address is a local one, a program
-answers (catcher.py), and what arrives is counted (counters.py). On the node: one routing rule for packets that come from pods, one
-route table, a pair of devices, and an nftables chain that drops (and counts) what a pod would send out of any other device, so that
-no packet of a pod leaves the machine. What an earlier run left is removed first. Called by world.py; needs root.
+answers (catcher.py), and what arrives is counted (counters.py). On the node: one routing rule for packets that come from pods, one route
+table, a pair of devices, and an nftables chain that drops (and counts) what a pod would send out of any other device, so that no packet of
+a pod leaves the machine. What an earlier run left is removed first. Needs root.
 """
 
 import contextlib

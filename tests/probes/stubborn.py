@@ -1,7 +1,7 @@
 """Pods whose processes ignore that they should end, and how long those really live.
 
 Goes in: a `World`. Comes out: `Stubborn` pods, which send to forbidden addresses from their first instruction to their last, and when the
-kernel had none of their processes left. Called by endings.py.
+kernel had none of their processes left.
 """
 
 import concurrent.futures

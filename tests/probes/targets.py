@@ -1,7 +1,6 @@
 """The direct probes: what a devbox might try past the gateway, as data.
 
-Goes in: a `World`. Comes out: `Target`s, each with what is expected and with the place where its packets would arrive. Called by
-matrix.py.
+Goes in: a `World`. Comes out: `Target`s, each with what is expected and with the place where its packets would arrive.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,6 +1,6 @@
 """The direct probes over IPv6, as data: the same places as over IPv4, and the addresses that the kernel gives every device on its link.
 
-Goes in: a `World`. Comes out: `Target`s. Where pods have no IPv6, that there is no way for it. Called by matrix.py.
+Goes in: a `World`. Comes out: `Target`s. Where pods have no IPv6, that there is no way for it.
 """
 
 from collections.abc import Iterator

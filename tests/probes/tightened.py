@@ -1,7 +1,6 @@
 """An EgressPolicy loses a host while tunnels to it are open and busy: all are cut, and nothing more goes to that host.
 
-Goes in: a `World`. Comes out: `Verdict`s. Tunnels to a host that the policy keeps stay open. Called by the integration tests and by
-__main__.py; needs a release with the forward proxy.
+Goes in: a `World`. Comes out: `Verdict`s. Tunnels to a host that the policy keeps stay open. Needs a release with the forward proxy.
 """
 
 import json

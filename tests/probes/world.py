@@ -1,7 +1,6 @@
 """What the packet-level tests stand on: the release, a devbox, pods without a policy, and the sinkhole.
 
-Goes in: a cluster with the release, and a way to make namespaces. Comes out: a `World`. Called by the integration tests and by
-__main__.py.
+Goes in: a cluster with the release, and a way to make namespaces. Comes out: a `World`.
 """
 
 import contextlib

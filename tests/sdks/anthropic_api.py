@@ -1,4 +1,4 @@
-"""api.anthropic.com: `/v1/messages` with streams and tools, `/v1/files`. Called by world.py.
+"""api.anthropic.com: `/v1/messages` with streams and tools, `/v1/files`.
 
 Shapes: docs.anthropic.com/en/api (messages, messages-streaming, files-create, errors).
 """

@@ -1,6 +1,6 @@
 """The APIs behind the gateway, on one address over TLS: what reached them, and answers at the pace and with the errors that a test sets.
 
-Goes in: an `Api` for each host. Comes out: `Apis.received`. Called by world.py and by the tests.
+Goes in: an `Api` for each host. Comes out: `Apis.received`.
 """
 
 import asyncio

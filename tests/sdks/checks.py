@@ -1,4 +1,4 @@
-"""What holds after every scenario, whatever it was. Called by the tests."""
+"""What holds after every scenario, whatever it was."""
 
 import json
 from typing import Any

@@ -1,6 +1,6 @@
 """An SDK's program as a process, which is told what to do and says what it saw; or another program that runs to its end.
 
-Goes in: a command and the devbox's environment. Comes out: facts, one by one. Called by conftest.py and the tests.
+Goes in: a command and the devbox's environment. Comes out: facts, one by one.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """The SDKs as their registries give them: Python environments and node_modules, in the cache until a lock file changes.
 
 Goes in: requirements/sdks.txt, requirements/demo-anthropic1.txt, package-lock.json. Comes out: `Environments`. What is missing is made by
-`python -m tests.sdks.environments`, before the namespace is entered, from which no registry can be reached. Called by `make sdks`
-and by conftest.py.
+`python -m tests.sdks.environments`, before the namespace is entered, from which no registry can be reached.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""github.com, as far as git sees it: `git http-backend` over bare repositories, behind Basic authentication. Called by world.py.
+"""github.com, as far as git sees it: `git http-backend` over bare repositories, behind Basic authentication.
 
 What the backend prints goes to the client as it is printed, so that a hook's words arrive while the hook is at work.
 """

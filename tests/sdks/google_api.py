@@ -1,4 +1,4 @@
-"""generativelanguage.googleapis.com: generateContent, streams, tools, resumable uploads, and the Live API. Called by world.py.
+"""generativelanguage.googleapis.com: generateContent, streams, tools, resumable uploads, and the Live API.
 
 Shapes: ai.google.dev/api (generate-content, files, live), cloud.google.com/apis/design/errors.
 """

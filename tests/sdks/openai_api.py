@@ -1,4 +1,4 @@
-"""api.openai.com: `/v1/chat/completions` with streams and tools, `/v1/files`, `/v1/realtime` as a WebSocket. Called by world.py.
+"""api.openai.com: `/v1/chat/completions` with streams and tools, `/v1/files`, `/v1/realtime` as a WebSocket.
 
 Shapes: platform.openai.com/docs/api-reference (chat, files, realtime, errors).
 """

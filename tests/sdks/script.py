@@ -1,4 +1,4 @@
-"""What the stand-ins say in every protocol, so that tests know what clients have to see. Called by the stand-ins and the tests."""
+"""What the stand-ins say in every protocol, so that tests know what clients have to see."""
 
 from typing import Final
 

@@ -1,7 +1,4 @@
-"""The SDKs of the matrix: how each is started, which API it is for, and what it calls things.
-
-Called by conftest.py and test_matrix.py.
-"""
+"""The SDKs of the matrix: how each is started, which API it is for, and what it calls things."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """What must be nowhere: the token at an API, the credential at a client.
 
-Goes in: what an API received, or a process. Comes out: what is wrong with it, in words that hold no secret. Called by the tests.
+Goes in: what an API received, or a process. Comes out: what is wrong with it, in words that hold no secret.
 """
 
 import base64

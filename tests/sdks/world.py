@@ -1,7 +1,7 @@
 """A gateway process, the stand-ins for the APIs behind it, and what a devbox has: names, tokens, a CA file, nothing else.
 
 Goes in: the environments of the SDKs. Comes out: a `World`. Works in a namespace only (tests/support/netns.py), where the gateway has its
-name and port 443 as in a cluster, and no other name exists. Called by conftest.py.
+name and port 443 as in a cluster, and no other name exists.
 """
 
 import contextlib

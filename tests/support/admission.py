@@ -1,6 +1,6 @@
 """Asking the API server as whoever is meant, and the objects that the admission tests ask about.
 
-Called by the tests of the chart's policies. Most questions are server-side dry runs: admission sees those as it sees the rest.
+Most questions are server-side dry runs: admission sees those as it sees the rest.
 """
 
 import copy

@@ -1,7 +1,7 @@
 """One address for every API of the integration tests, whoever serves it: the demo's stand-in at 443, the SDKs' at 8444.
 
 Goes in: the cluster, where the demo's stand-in runs. Comes out: the addresses, and the chart's values that lead the gateway to it. A
-release has one set of values, so that all integration tests share this. Called by the integration tests' conftest.py.
+release has one set of values, so that all integration tests share this.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """An image with nothing but a shell: busybox, and no user, no bash, no HOME.
 
-Goes in: the running cluster. Comes out: the image's reference, on its node. Called by tests/integration/conftest.py.
+Goes in: the running cluster. Comes out: the image's reference, on its node.
 """
 
 import hashlib

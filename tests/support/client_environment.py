@@ -1,6 +1,6 @@
 """The client as its users have it: the built wheel in an environment of its own, of the oldest Python that it names where there is one.
 
-Goes in: a folder. Comes out: that environment's `python`. Called by the integration tests that run the client as programs.
+Goes in: a folder. Comes out: that environment's `python`.
 """
 
 import os

@@ -2,8 +2,7 @@
 
 Goes in: nothing (the programs come from where `make cluster` has them, and are built if they are not there). Comes out: a
 `ControlPlane` that can be killed, stopped (SIGSTOP) and started anew in parts, and clients of it. No scheduler and no kubelet: pods
-stay Pending, and go at once when they are deleted. It knows nothing of the machine's local cluster. Called by tests/chaos/operator
-and bench/operator.
+stay Pending, and go at once when they are deleted. It knows nothing of the machine's local cluster.
 """
 
 import asyncio

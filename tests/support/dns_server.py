@@ -1,7 +1,7 @@
 """A DNS server on UDP and TCP (RFC 1035, 7766) that answers A and AAAA as real ones do, and as a test says: by aliases, late, in a
 truncated datagram, after a lost one, with an error, or not at all.
 
-Goes in: what names lead to. Called by tests in a namespace (netns.py) and in the sinkhole of tests/probes.
+Goes in: what names lead to.
 """
 
 import asyncio

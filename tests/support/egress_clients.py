@@ -1,7 +1,6 @@
 """The clients that agents install and fetch things with: what each runs, what it needs, and what it says when it is refused.
 
-Goes in: nothing. Comes out: `CLIENTS`, and docs/egress-clients.md's table by `table`. Called by the integration tests, which run the
-scripts in a pod of the image tools with the registries of tests/support/standins behind it, and by the test of the table.
+Goes in: nothing. Comes out: `CLIENTS`, and docs/egress-clients.md's table by `table`.
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ their own from 10.204.0.0/16 (in a network of tests/support/netns.py a test can 
 after their whole grace period: processes that hear nothing of SIGTERM, such as `sleep` as a container's first, take it. In their last
 moment, in their first, and whenever a NetworkPolicy goes or changes, some NetworkPolicy has to hold them: `working` fails where none
 did. `says` writes another status, as a kubelet, the scheduler or the eviction manager would. `beating` keeps the node's Lease and its
-condition Ready, for controllers that look at them; `lost` says nothing any more. No process runs. Called by tests/chaos/operator.
+condition Ready, for controllers that look at them; `lost` says nothing any more. No process runs.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
 """The first release, from this repository's own history.
 
 Goes in: a folder. Comes out: the sources of 0.1.0 in it, and what a command line begins with that runs them in place of this tree's.
-Called by tests/chaos/operator/upgrades.py.
 """
 
 import subprocess

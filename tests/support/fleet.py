@@ -1,7 +1,7 @@
 """Many Devboxes in a control plane of the test's own: made, watched, counted, taken away.
 
 Goes in: an administrator's client. Comes out: namespaces with two GatewayConfigs and their Secrets, Devboxes that use both, and when
-each one's pod was ungated. `leftovers` says what should not be there any more. Called by tests/chaos/operator and bench.
+each one's pod was ungated. `leftovers` says what should not be there any more.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """The gateway as a process of its own, `python -m devbox_proxy run`, with files, certificates and an API server around it.
 
-Goes in: a Cluster and settings. Comes out: a Process that is ready, with its ports, everything it printed and what it uses.
-`stage` does all of it; the functions below it are its parts. Called by the unit tests, tests/attacks, tests/fuzz and benchmarks;
-nothing of pytest is in it.
+Goes in: a Cluster and settings. Comes out: a Process that is ready, with its ports, everything it printed and what it uses. `stage` does
+all of it; the functions below it are its parts. Nothing of pytest is in it.
 """
 
 import asyncio

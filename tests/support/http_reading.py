@@ -1,8 +1,7 @@
 """HTTP/1.1 messages read as strictly as RFC 9112 is written, by a reader that shares nothing with the gateway.
 
 Goes in: bytes. Comes out: heads, bodies and framing, or a ValueError that says what two servers could read differently. Heads are
-read by the grammar here; `h11_agrees` asks h11 for a second opinion on whole messages. Called by the recording upstream, the raw
-client, tests/attacks and tests/fuzz.
+read by the grammar here; `h11_agrees` asks h11 for a second opinion on whole messages.
 """
 
 import re

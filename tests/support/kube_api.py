@@ -1,8 +1,7 @@
 """As much of an API server as the gateway asks: Secrets and pods with list and watch, and TokenReview, over real HTTP.
 
-Goes in: devboxes and what they are bound to, as the operator would write it. Comes out: their tokens, and what was reviewed. It
-runs on the caller's event loop (`app`) or in a thread of its own (`serving`). Called by the unit tests, tests/attacks, tests/fuzz
-and benchmarks; nothing of pytest is in it.
+Goes in: devboxes and what they are bound to, as the operator would write it. Comes out: their tokens, and what was reviewed. It runs on the
+caller's event loop (`app`) or in a thread of its own (`serving`). Nothing of pytest is in it.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The largest objects that whoever has `edit` in a namespace can make, and what they cost the operator and the gateway at a start.
 
 Goes in: a release in a control plane. Comes out: objects by the hundred, and the most memory that a program ever had (VmHWM) until it had
-looked at all of them. Called by tests/chaos/test_large_objects.py and bench/large_objects.py.
+looked at all of them.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A wire that is slow in one direction: what comes back arrives so many seconds late, in its order.
 
 Goes in: a port of loopback. Comes out: a `Wire` with another port that leads there. Between etcd and an API server it makes a cache that is
-behind. Called by tests/support/control_plane.py.
+behind.
 """
 
 import asyncio

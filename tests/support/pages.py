@@ -1,6 +1,6 @@
 """The code blocks of README.md, docs/ and examples/: what a reader pastes.
 
-Goes in: a page and a language. Comes out: blocks, and the objects in them. Called by tests of the documentation.
+Goes in: a page and a language. Comes out: blocks, and the objects in them.
 """
 
 import re

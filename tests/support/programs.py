@@ -1,6 +1,6 @@
 """Gateway and operator as the image's user starts them, with an API server that answers nobody: what a process is, not what it does.
 
-Goes in: the program's name, and the limit of its files. Comes out: a process that runs. Called by unit tests.
+Goes in: the program's name, and the limit of its files. Comes out: a process that runs.
 """
 
 import json

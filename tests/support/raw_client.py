@@ -1,7 +1,7 @@
 """A client that sends exactly the bytes and segments that a test wants, from the address that it wants, and can end in any way.
 
 TLS is done on memory buffers over a plain socket, so that a FIN, a reset, one-byte segments and a reader that stops are possible
-under it. Called by tests/attacks and tests/fuzz.
+under it.
 """
 
 import asyncio

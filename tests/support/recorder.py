@@ -1,7 +1,7 @@
 """An API that records what reaches it, byte by byte, and answers exactly as a test says.
 
 Goes in: connections. Comes out: `Recorded` requests (also those that were cut off), in the order of their heads, each with every
-way in which it was not one plain HTTP/1.1 message. Called by tests/attacks and tests/fuzz.
+way in which it was not one plain HTTP/1.1 message.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
 """The registries of tests/support/standins in a pod, and how to reach them.
 
-Goes in: the cluster, the image tools, the certificate in the demo's namespace. Comes out: the Service's address. Called by the
-integration tests' conftest.py.
+Goes in: the cluster, the image tools, the certificate in the demo's namespace. Comes out: the Service's address.
 """
 
 import hashlib

@@ -1,8 +1,7 @@
 """The chart in a control plane of the test's own, and its operator as a process of this tree with exactly the chart's rights.
 
 Goes in: a `ControlPlane`. Comes out: a `Release`: CRDs, roles, admission policies and the gateway's Service are there, and
-`operator()` starts a replica with a real token of the operator's service account. Nobody runs the Deployments. Called by
-tests/chaos/operator and bench/operator.
+`operator()` starts a replica with a real token of the operator's service account. Nobody runs the Deployments.
 """
 
 import contextlib

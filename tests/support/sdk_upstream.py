@@ -1,8 +1,7 @@
 """The stand-ins of tests/sdks in a pod: deploy them, tell them what to do, ask what they received.
 
 Goes in: the cluster, the demo's image (Python, aiohttp, git, and the namespace's certificate). Comes out: an `SdkUpstream`. The code is
-mounted from a ConfigMap; the admin port listens on the pod's loopback, so it is asked by exec. Called by
-tests/integration/test_sdks.py.
+mounted from a ConfigMap; the admin port listens on the pod's loopback, so it is asked by exec.
 """
 
 import hashlib

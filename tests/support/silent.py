@@ -1,4 +1,4 @@
-"""A port that says nothing, as one behind a firewall that drops. Called by tests of what waits for an answer."""
+"""A port that says nothing, as one behind a firewall that drops."""
 
 import contextlib
 import socket

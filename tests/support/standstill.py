@@ -1,9 +1,8 @@
 """A process as on a machine that stands still for a while: SIGSTOP, and clocks that did not see the time pass.
 
 Goes in: a folder, then pids. Comes out: what a command line begins with, and pauses: of a machine that sleeps (CLOCK_MONOTONIC alone stands
-still), and of a guest that its hypervisor holds (all clocks do, until somebody sets the time of day right). Needs gcc. Called by tests of
-what has to be known anew after a pause. Kinder than the world: the kernel goes on, so the process's connections live and its keepalives
-are answered; a test that wants them dead silences them.
+still), and of a guest that its hypervisor holds (all clocks do, until somebody sets the time of day right). Needs gcc. Kinder than the
+world: the kernel goes on, so the process's connections live and its keepalives are answered; a test that wants them dead silences them.
 """
 
 import os

@@ -1,7 +1,7 @@
 """TokenReview as an API server answers it: after a while, not for everybody at once, and now and then not at all.
 
 Goes in: which tokens were issued, to which pods, and what is to go wrong. Comes out: answers over HTTP, and who asked when. What is drawn
-is drawn of a seed. Called by kube_api.py.
+is drawn of a seed.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
 """A namespace of a test's own, with short ways to make the project's objects in it and to look at them.
 
-Goes in: the cluster and the stand-in. Comes out: objects as dicts, conditions, pods. Called by the integration tests through
-the fixture `workspace`.
+Goes in: the cluster and the stand-in. Comes out: objects as dicts, conditions, pods.
 """
 
 import json

@@ -1,7 +1,6 @@
 """What a request asks for: method, path and query, as far as they alone decide.
 
-Goes in: a request target, as it was sent. Comes out: what is wrong with it, or the path that an API is asked for. Pure. Called by guard,
-tokens, credentials and rules.
+Goes in: a request target, as it was sent. Comes out: what is wrong with it, or the path that an API is asked for. Pure.
 """
 
 import re

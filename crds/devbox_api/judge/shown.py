@@ -1,7 +1,7 @@
 """Text that comes from somebody else, on its way to a terminal: commands to paste, and words to read.
 
 Goes in: names, annotations, messages of the API server or of a container. Comes out: text in which nothing is left to the shell or the
-terminal that reads it. Pure. Called by whatever prints a command, by the conditions of the operator, and by log.py.
+terminal that reads it. Pure.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The operator's faults by name, each on a control plane of its own. Called by tests/chaos/cases.py and test_operator_short.py."""
+"""The operator's faults by name, each on a control plane of its own."""
 
 import sys
 from collections.abc import Callable, Coroutine, Mapping

@@ -2,7 +2,7 @@
 
 Goes in: the control plane. Comes out: a URL for the operator's kubeconfig (plain HTTP on loopback; the token goes on to the real API
 server). A `Fault` decides about each call: pass it on, refuse it, lose it before or after it was done. Watches can be cut, made
-silent, refused and ended with an ERROR event. Called by stage.py.
+silent, refused and ended with an ERROR event.
 """
 
 import asyncio

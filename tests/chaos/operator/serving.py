@@ -2,7 +2,6 @@
 
 Goes in: a control plane with a release in it. Comes out: a `Serving`: gateway processes with exactly the chart's rights and settings,
 and clients with a devbox's address and the token that the operator gave it. Works in a namespace only (tests/support/netns.py).
-Called by the cases.
 """
 
 import asyncio

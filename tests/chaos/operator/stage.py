@@ -1,7 +1,7 @@
 """Replicas of the operator, each behind its own proxy, on one control plane; and a namespace with Devboxes.
 
 Goes in: a release in a control plane. Comes out: a `Stage`. `settled` is the question that every case ends with: is what should be
-there there, once, and nothing else? Called by the cases.
+there there, once, and nothing else?
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 Goes in: a stage with an operator at work. Comes out: a `Traffic`: devboxes that are Running, clients with the token that was in their
 environment, and what credential the API was shown by each request. The gateway has a real token of its own service account and
-exactly the chart's rights. Works in a namespace of tests/support/netns.py. Called by tokens.py and changes.py.
+exactly the chart's rights. Works in a namespace of tests/support/netns.py.
 """
 
 import asyncio

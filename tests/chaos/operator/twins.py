@@ -3,7 +3,7 @@
 Goes in: a stage. Comes out: rows. The second one hears of everything half a second late, since etcd's words come late to it; lists and
 watches are refused now and then at their beginning, as one whose cache is behind refuses them ("too large resource version", 504); and now
 and then one does not know Devboxes yet, and has no page for them (404). Operator and gateway talk to both, each request and each watch to
-the next one. Nothing is made twice, nothing is taken back, nothing is served that is gone. Called by cases.py.
+the next one. Nothing is made twice, nothing is taken back, nothing is served that is gone.
 """
 
 import asyncio

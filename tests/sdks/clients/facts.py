@@ -1,7 +1,4 @@
-"""How a client program talks to the tests: names of scenarios come in by standard input, facts go out as JSON, a line each.
-
-Called by the other programs in this folder, with the SDK's interpreter.
-"""
+"""How a client program talks to the tests: names of scenarios come in by standard input, facts go out as JSON, a line each."""
 
 import hashlib
 import json

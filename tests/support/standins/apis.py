@@ -1,6 +1,6 @@
 """Gemini, Azure OpenAI and GitHub, as far as examples/python goes: each takes its key in its own place, once, and nothing else beside it.
 
-Goes in: requests. Comes out: that API's answer, or its 401. A key is good if it begins with `KEY`. Called by the registries' pod.
+Goes in: requests. Comes out: that API's answer, or its 401. A key is good if it begins with `KEY`.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """A git host: `git http-backend` over bare repositories, whose output goes to the client as it is printed.
 
-Goes in: a request of git's smart HTTP. Comes out: the backend's answer. Called by tests/sdks/git_api.py and by the registries' pod.
+Goes in: a request of git's smart HTTP. Comes out: the backend's answer.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The registries' names, below one domain that nobody owns, and those of the APIs. Called by the pod and by the tests."""
+"""The registries' names, below one domain that nobody owns, and those of the APIs."""
 
 from typing import Final
 

@@ -1,7 +1,7 @@
 """One small package for each registry, made by that ecosystem's own tools where they are at hand.
 
 Goes in: an empty folder. Comes out: wheel and sdist, an npm package's folder, a crate with its sparse index, a Go module proxy's files, a
-bare git repository. Called by the pod's program, once at its start.
+bare git repository. Run once, at the start of the pod's program.
 """
 
 import hashlib

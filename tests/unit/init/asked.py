@@ -1,6 +1,6 @@
 """The forward proxy's port as `devbox-init` uses it: it says which gateway it is, in the words that the gateway has for it.
 
-Goes in: an address, and where data port and canary are. Comes out: its port. Called by test_init.py and pod.py.
+Goes in: an address, and where data port and canary are. Comes out: its port.
 """
 
 import contextlib

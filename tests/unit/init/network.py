@@ -2,7 +2,7 @@
 and a policy, or none. In a time of its own, so that a minute takes a moment.
 
 Goes in: a seed and what may happen. Comes out: what `devbox-init` concludes, by the very rounds and the judge that it has (probe.py,
-visit.py), and when. Called by test_random_rounds.py.
+visit.py), and when.
 """
 
 import random

@@ -1,7 +1,7 @@
 """`python -m tests.unit.init.pod SCENE`, in a network of tests/support/netns.py: a pod's first seconds, with real addresses.
 
 Goes in: a `Scene` as JSON. Comes out, on standard output, as JSON: the exit code of `devbox-init`, its first and its last words. The
-gateway's ports are listeners of this process; a policy that is at work is a listener that is not there. Called by test_pod.py.
+gateway's ports are listeners of this process; a policy that is at work is a listener that is not there.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""ClientHellos as OpenSSL makes them, what OpenSSL reads in one, and ways to change them. Called by the tests of tunnels."""
+"""ClientHellos as OpenSSL makes them, what OpenSSL reads in one, and ways to change them."""
 
 import contextlib
 import ssl

@@ -1,6 +1,6 @@
 """Bytes in, bytes out: the data path without sockets. A client's and an API's connection whose transports are lists.
 
-Called by test_exchange.py: `Play` plays both sides; time and what is known are the test's.
+`Play` plays both sides; time and what is known are the test's.
 """
 
 import asyncio

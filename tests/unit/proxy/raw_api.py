@@ -1,4 +1,4 @@
-"""An API on loopback that sends exactly the bytes that a test wants. Called by test_upstream.py and test_server.py."""
+"""An API on loopback that sends exactly the bytes that a test wants."""
 
 import asyncio
 import contextlib
