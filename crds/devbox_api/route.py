@@ -111,7 +111,7 @@ class Rule(_Part):
     """One entry of the allow-list; judge/rules.py has the grammar."""
 
     methods: tuple[str, ...] = ()
-    """None: all."""
+    """Empty: all."""
     paths: tuple[str, ...]
 
 

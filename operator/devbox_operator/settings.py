@@ -99,7 +99,7 @@ class Egress(SettingsModel):
     foreign_policies: Literal["Refuse", "Warn"] = "Refuse"
     """Refuse: a devbox is served nothing while somebody else's NetworkPolicy allows its pod something. Warn: a condition alone."""
     trusted_policies: tuple[str, ...] = ()
-    """Names of NetworkPolicies, in whatever namespace, that are let be."""
+    """Names of NetworkPolicies, in whatever namespace, that are ignored."""
     require_enforcement: bool = True
     """An agent starts only where NetworkPolicies are seen to work."""
     enforcement_seconds: float = Field(default=30, ge=1, le=600)

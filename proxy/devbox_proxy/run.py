@@ -170,12 +170,12 @@ async def serve(settings: Settings, start: Start) -> None:
         background = [tasks.create_task(each) for each in running]
         if start.certificate:
             background.append(tasks.create_task(start.certificate.follow()))
-        bird = canary(settings.listen.host, settings.listen.canary, files.canary, refused=metrics.cut)
+        canary_server = canary(settings.listen.host, settings.listen.canary, files.canary, refused=metrics.cut)
         # The canary listens for as long as the data port does, and longer: one that is silent beside it is what a policy at work looks
         # like. Where both are is said on the forward proxy's, which is the last.
-        ports = {"admin": await admin.start(), "canary": await bird.open(), "data": await data.start()}
+        ports = {"admin": await admin.start(), "canary": await canary_server.open(), "data": await data.start()}
         forwarder.whereabouts = Whereabouts(tuple(sorted(start.own.addresses)), ports["data"], ports["canary"])
-        forwarder.crowded = lambda: bird.crowded
+        forwarder.crowded = lambda: canary_server.crowded
         ports["egress"] = await egress.start()
         settle()
         log.info("started", **ports)
@@ -186,7 +186,7 @@ async def serve(settings: Settings, start: Start) -> None:
         # The Service still sends new connections here until every node has heard of it.
         await asyncio.sleep(settings.drain_seconds)
         await asyncio.gather(data.stop(settings.shutdown_seconds), egress.stop(settings.shutdown_seconds))
-        await bird.close()
+        await canary_server.close()
         await admin.stop()
         upstreams.close()
         resolver.close()

@@ -104,7 +104,7 @@ class RawClient:
             self._end("reset")
 
     def _take(self, data: bytes) -> bool:
-        """Keep what came; true if the other side has said its last word."""
+        """Keep what came; true if the other side has sent EOF."""
         if self._tls is None:
             self.received += data
             return False

@@ -60,7 +60,7 @@ class Refusal(Enum):
         403, "this token is an API's, to be sent to its $NAME_URL; the forward proxy is used with what $HTTPS_PROXY holds"
     )
     TOKEN_ELSEWHERE = _Row(403, "the token works from its own devbox only")
-    POD_GONE = _Row(403, "the devbox of this token is gone or going")
+    POD_GONE = _Row(403, "the devbox of this token has been or is being deleted")
     POD_FINISHED = _Row(403, "the devbox of this token has finished")
     POD_ON_HOST_NETWORK = _Row(403, "a pod on the host's network can't be told from its node")
     DEVBOX_NOT_CONFINED = _Row(

@@ -31,7 +31,7 @@ class Rule(Protocol):
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """None: all."""
+        """Empty: all."""
 
     @property
     def paths(self) -> tuple[str, ...]:

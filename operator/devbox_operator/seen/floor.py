@@ -137,7 +137,7 @@ def written(text: str) -> str:
     """As the gateway writes the address that it is about to dial, since it compares texts; empty if it is none.
 
     A zone goes, rather than the address with it: it names a device of whoever wrote it, and without it the floor forbids more, not less.
-    An IPv4 address in IPv6's clothes is that IPv4 address, which is what would be dialled.
+    An IPv4-mapped address is that IPv4 address, which is what would be dialled.
     """
     try:
         address = ip_address(text.partition("%")[0])

@@ -11,7 +11,7 @@ from typing import Final, cast
 from devbox_common.door import BriefDoor
 from devbox_common.seats import Seats
 
-SONG: Final = b"devbox-gateway: a devbox that reads this is not confined\n"
+GREETING: Final = b"devbox-gateway: a devbox that reads this is not confined\n"
 SECONDS: Final = 2.0
 """For a client to take the line."""
 
@@ -19,9 +19,9 @@ SECONDS: Final = 2.0
 class _Canary(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # The kernel takes so few bytes at once: nothing waits here for a client.
-        song = cast(asyncio.Transport, transport)
-        song.write(SONG)
-        song.close()
+        client = cast(asyncio.Transport, transport)
+        client.write(GREETING)
+        client.close()
 
 
 def canary(host: str, port: int, connections: int, *, refused: Callable[[str], None] = lambda why: None) -> BriefDoor:

@@ -123,7 +123,7 @@ class Connection:
             self._take_turn()
 
     def eof_received(self) -> bool:
-        # A client that has said its last word is taken for gone: an agent that was killed must not go on costing tokens.
+        # A client that has sent EOF is taken for gone: an agent that was killed must not go on costing tokens.
         return False
 
     def connection_lost(self, error: Exception | None) -> None:

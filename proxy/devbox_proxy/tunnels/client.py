@@ -120,7 +120,7 @@ class ConnectConnection(Side):
     # for the tunnel
 
     def close(self) -> None:
-        """Close once everything is sent: the host has said its last word, and nobody takes one more of the devbox's."""
+        """Close once everything is sent: the host has sent EOF, and nobody takes one more of the devbox's."""
         if self.transport is not None and self._closing_at is None:
             self._closing_at = now() + self._forwarder.gateway.bounds.write_stall_seconds
             self.transport.close()

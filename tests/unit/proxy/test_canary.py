@@ -4,7 +4,7 @@ import asyncio
 import socket
 from contextlib import ExitStack, closing
 
-from devbox_proxy.ports.canary import SONG, canary
+from devbox_proxy.ports.canary import GREETING, canary
 
 MANY = 300
 """More than the usual backlogs of 100 and 128."""
@@ -12,8 +12,8 @@ MANY = 300
 
 async def test_it_answers_while_nothing_is_taken_from_its_queue() -> None:
     """A silent canary is a policy at work for a devbox that starts, and the kernel answers at the data port all the while."""
-    bird = canary("127.0.0.1", 0, 8)
-    port = await bird.open()
+    server = canary("127.0.0.1", 0, 8)
+    port = await server.open()
     try:
         with ExitStack() as stack:
             for number in range(MANY):
@@ -22,16 +22,16 @@ async def test_it_answers_while_nothing_is_taken_from_its_queue() -> None:
                 one.settimeout(0.5)
                 assert one.connect_ex(("127.0.0.1", port)) == 0, f"connection {number} got no answer"
     finally:
-        await bird.close()
+        await server.close()
 
 
 async def test_it_sings_to_whoever_comes_and_ends() -> None:
-    bird = canary("127.0.0.1", 0, 8)
-    port = await bird.open()
+    server = canary("127.0.0.1", 0, 8)
+    port = await server.open()
     try:
         for _ in range(3):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            assert await reader.read() == SONG
+            assert await reader.read() == GREETING
             writer.close()
     finally:
-        await bird.close()
+        await server.close()
