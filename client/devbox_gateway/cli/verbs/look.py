@@ -105,9 +105,11 @@ def _show(here: Here, table: Growing, seen: Sequence[Mapping[str, Any]]) -> None
 
 
 @verb()
-@click.argument("name", shell_complete=complete.devboxes)
-async def get(here: Here, name: str) -> None:
+@click.argument("name", required=False, shell_complete=complete.devboxes)
+async def get(here: Here, name: str | None) -> None:
     """Show one devbox, with what it waits for; with -o json or yaml, all of it."""
+    if name is None:
+        raise click.UsageError("Write which one: get NAME; for all of them there is ls")
     found = await lookup.devbox(here.client, name)
     here.show_objects(DEVBOX, [found], columns_of([found], wide=here.wide), one=True)
     if here.options.output in (None, "wide"):
