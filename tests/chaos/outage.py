@@ -45,12 +45,14 @@ async def _away(how: str, long: bool) -> list[Row]:
         callers = [stage.client(box, stage.gateway) for box in boxes[:warm]]
 
         async def settled() -> bool:
+            # (What was verified earlier would grow old before anybody can know that nobody answers.)
+            await asyncio.sleep(review)
             began, answers = now(), await asyncio.gather(*(client.request() for client in callers))
             return all(answer.fine for answer in answers) and now() - began < review / 2
 
         # (So many at once, none of whom was asked about before: on a machine with other work some are told to come again, and when the
         # last one is known the first ones may not be any more.)
-        await eventually(settled, READY_SECONDS)
+        await eventually(settled, READY_SECONDS + 2 * review)
         gone = now()
         stage.kube.cut() if how == "killed" else stage.kube.freeze()
         tally, colds = await asyncio.gather(load(RATE, stale - 0.5, callers, Client.request), _colds(stage, boxes[warm:], gone))
