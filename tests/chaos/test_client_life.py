@@ -96,7 +96,7 @@ async def test_what_runs_is_running_also_without_its_secret(release: Release) ->
         gateway = await client.gateway_configs.create(**ANTHROPIC)
         await client.secrets.create(name="key", value="sk-ant-first")
         devbox = await client.devboxes.create(name="agent", gateways={"A": {"gateway": gateway, "secret": "key"}}, **QUICK)
-        await client.secrets.delete("key")
+        await client.secrets.delete("key", force=True)
         await wait_for(lambda: has_reason(devbox, "SecretNotFound"))
         assert (await devbox.get_info()).status == "running"
 
