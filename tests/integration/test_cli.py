@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from tests.support.pages import readme_objects
 from tests.support.person import Person, at_terminal
 from tests.support.workspace import IMAGE, Workspace
 
@@ -205,7 +206,7 @@ def test_a_devbox_that_dies_under_a_command(workspace: Workspace, agent: str) ->
 def test_from_a_key_to_an_answer(workspace: Workspace, tmp_path: Path) -> None:
     """What README says, typed; the key is in nothing that is printed."""
     key = workspace.key()
-    line = ("init", "--api", "anthropic", "--endpoint", f"https://{HOSTS['anthropic']}", "--image", IMAGE, "--policy")
+    line = ("init", "--api", "anthropic", "--endpoint", f"https://{HOSTS['anthropic']}", "--policy")
     out = cli(workspace, *line, given=key.value.reveal().encode())
     assert out.split()[0::2][-1] == b"devbox.devbox-gateway.io/agent"
     call = """curl -sS "$ANTHROPIC_URL/v1/messages" -H "Authorization: Bearer $ANTHROPIC" -H "anthropic-version: 2023-06-01" \\
@@ -213,13 +214,20 @@ def test_from_a_key_to_an_answer(workspace: Workspace, tmp_path: Path) -> None:
       -d '{"model": "claude-sonnet-5-5", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello!"}]}'"""
     assert b'"assistant"' in cli(workspace, "exec", "agent", "--", "sh", "-c", call)
     gateway = "ANTHROPIC=anthropic:anthropic-key"
-    assert b'"assistant"' in cli(workspace, "run", "--image", IMAGE, "--gateway", gateway, "--", "sh", "-c", call)
+    assert b'"assistant"' in cli(workspace, "run", "--gateway", gateway, "--", "sh", "-c", call)
     everything = b"".join(
         cli(workspace, *words, "-o", "yaml")
         for words in (("ls",), ("get", "agent"), ("gateway", "ls"), ("secret", "ls"), ("policy", "ls"))
     )
     assert key.value.reveal().encode() not in everything + out
     assert b"is used by" in cli(workspace, "gateway", "rm", "anthropic", code=7)
+    assert b"or cut them off: --force" in cli(workspace, "secret", "rm", "anthropic-key", code=7)
+
+
+def test_the_readmes_devbox_starts_as_it_stands(workspace: Workspace) -> None:
+    workspace.kubectl("-n", workspace.name, "apply", "-f", "-", stdin=readme_objects())
+    assert cli(workspace, "wait", "agent") == b"devbox.devbox-gateway.io/agent ready\n"
+    assert cli(workspace, "exec", "agent", "--", "sh", "-c", "echo $ANTHROPIC").startswith(b"gws_")
 
 
 def test_cp(workspace: Workspace, agent: str, tmp_path: Path) -> None:
