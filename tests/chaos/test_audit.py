@@ -21,7 +21,7 @@ from devbox_operator.kit import paths
 from devbox_proxy.accounting.audit import AuditLog, End
 from devbox_proxy.decide.caller import Caller, about
 
-from .test_client import account
+from .clients import account
 from .world import eventually
 
 pytestmark = pytest.mark.xdist_group("audit")

@@ -19,8 +19,8 @@ from tests.support.release import Release, write_kubeconfig
 from devbox_gateway import AsyncDevboxGateway, InUseError
 from devbox_gateway.objects.secret_users import users_of
 
+from .clients import account
 from .operator.stage import Stage, stage
-from .test_client import account
 
 IMAGE = "registry.example/agent:1"
 NAME = "/apis/devbox-gateway.io/v1alpha1/namespaces"

@@ -1,18 +1,16 @@
 """The Python client and a real API server with the chart on it: every bad input is told, and nothing half made is left."""
 
 import asyncio
-import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from tests.support.control_plane import ControlPlane, control_plane
-from tests.support.release import Release, token_of, write_kubeconfig
+from tests.support.release import Release, write_kubeconfig
 
-from devbox_common.kube import KubeApi
 from devbox_gateway import (
     APIConnectionError,
     APITimeoutError,
@@ -27,34 +25,7 @@ from devbox_gateway import (
     PermissionDeniedError,
 )
 
-from .operator.stage import Stage, stage
-
-IMAGE = "registry.example/agent:1"
-ANTHROPIC: dict[str, Any] = {
-    "name": "anthropic-gateway",
-    "endpoint": "https://api.anthropic.com",
-    "auth_mechanism": {"type": "bearer"},
-}
-
-
-@contextlib.asynccontextmanager
-async def at_work(release: Release) -> AsyncIterator[tuple[Stage, AsyncDevboxGateway]]:
-    """An operator, and a client of an administrator's in an empty namespace."""
-    async with stage(release) as made:
-        await made.alone()
-        name = f"client-{uuid.uuid4().hex[:8]}"
-        await made.api.request(
-            "POST", "/api/v1/namespaces", body={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        )
-        async with AsyncDevboxGateway(kubeconfig=release.plane.admin_kubeconfig, namespace=name) as client:
-            yield made, client
-
-
-async def refused(kind: type[DevboxGatewayError], work: Awaitable[Any]) -> str:
-    with pytest.raises(kind) as caught:
-        await work
-    assert type(caught.value) is kind
-    return str(caught.value)
+from .clients import ANTHROPIC, IMAGE, account, at_work, everything, nothing, refused, wait_for
 
 
 async def test_from_nothing_to_a_devbox_and_back(release: Release, caplog: pytest.LogCaptureFixture) -> None:
@@ -127,25 +98,6 @@ async def in_use(work: Coroutine[Any, Any, Any]) -> InUseError | None:
     except InUseError as error:
         return error
     return None
-
-
-async def wait_for(attempt: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    for _ in range(100):
-        if (found := await attempt()) is not None:
-            return found
-        await asyncio.sleep(0.1)
-    raise AssertionError("it did not come")
-
-
-async def nothing(client: AsyncDevboxGateway) -> bool | None:
-    """True once there are no devboxes."""
-    return None if await client.devboxes.list() else True
-
-
-async def everything(client: AsyncDevboxGateway) -> list[str]:
-    """Of the namespace, what this client can make."""
-    collections: tuple[Any, ...] = (client.gateway_configs, client.secrets, client.network_policies, client.devboxes)
-    return [found.id for collection in collections for found in await collection.list()]
 
 
 async def test_a_devbox_that_does_not_come(release: Release) -> None:
@@ -260,24 +212,6 @@ async def test_bad_input_leaves_nothing(release: Release) -> None:
         await refused(InvalidError, client.secrets.create(name="y", value=""))
         await refused(NotFoundError, client.devboxes.from_id("dbx_nope").get_info())
         assert await everything(client) == before
-
-
-async def account(api: KubeApi, plane: ControlPlane, namespace: str, role: str, folder: Path) -> Path:
-    """A kubeconfig of a ServiceAccount that has one of the cluster's own roles in the namespace."""
-    core = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": role}}
-    await api.request("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", body=core)
-    group = "rbac.authorization.k8s.io"
-    binding = {
-        "apiVersion": f"{group}/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": role},
-        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
-        "subjects": [{"kind": "ServiceAccount", "name": role, "namespace": namespace}],
-    }
-    await api.request("POST", f"/apis/{group}/v1/namespaces/{namespace}/rolebindings", body=binding)
-    path = folder / role
-    write_kubeconfig(path, plane, plane.url, await token_of(api, role, namespace))
-    return path
 
 
 async def test_what_a_gateway_config_names_is_granted_by_its_owner_alone(release: Release) -> None:

@@ -12,7 +12,7 @@ from devbox_gateway import APIConnectionError, AsyncDevboxGateway, NotReadyError
 from devbox_gateway.objects import pulling
 from devbox_operator.kit import paths
 
-from .test_client import ANTHROPIC, IMAGE, at_work, refused, wait_for
+from .clients import ANTHROPIC, IMAGE, at_work, refused, wait_for
 
 QUICK: dict[str, Any] = {"image": IMAGE, "timeout": 30, "spec": {"terminationGracePeriodSeconds": 1}}
 

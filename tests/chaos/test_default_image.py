@@ -8,17 +8,10 @@ from tests.support.fake_kubelet import FakeKubelet
 from tests.support.release import Release
 
 from devbox_api import names
-from devbox_common.kube import Object
 from devbox_gateway import NotReadyError
 from devbox_operator.kit import paths
 
-from .test_client import at_work, nothing, wait_for
-
-
-def said(box: Object, kind: str) -> tuple[str, str, str]:
-    """Status, reason and message of a condition."""
-    found = {each["type"]: each for each in (box.get("status") or {}).get("conditions") or ()}.get(kind) or {}
-    return found.get("status", ""), found.get("reason", ""), found.get("message", "")
+from .clients import at_work, nothing, said, wait_for
 
 
 async def test_a_devbox_without_an_image(release: Release) -> None:

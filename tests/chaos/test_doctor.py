@@ -27,9 +27,9 @@ from devbox_operator.kit import paths
 from devbox_operator.release import certificates
 from devbox_operator.release.system import CA_CERTIFICATE, CA_KEY
 
+from .clients import account
 from .operator.clocks import clock
 from .operator.stage import Stage, stage
-from .test_client import account
 from .world import eventually
 
 pytestmark = pytest.mark.xdist_group("doctor")

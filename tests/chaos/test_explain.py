@@ -19,8 +19,8 @@ from devbox_gateway.explain.reading import see
 from devbox_gateway.explain.seen import Missing
 from devbox_operator.kit import paths
 
+from .clients import account
 from .operator.stage import Stage, stage
-from .test_client import account
 from .world import eventually
 
 SECONDS = 60.0

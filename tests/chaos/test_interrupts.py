@@ -11,7 +11,7 @@ from tests.support.release import Release
 
 from devbox_gateway import AsyncDevboxGateway, DevboxGateway
 
-from .test_client import IMAGE, at_work, nothing, wait_for
+from .clients import IMAGE, at_work, nothing, wait_for
 
 SCRIPT = """
 import sys

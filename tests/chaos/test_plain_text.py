@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from tests.integration.test_api_rules import FILES, _merge
+from tests.integration.rule_files import FILES, merged
 from tests.support.control_plane import ControlPlane, control_plane
 from tests.support.release import install
 
@@ -115,7 +115,7 @@ def test_each_place_is_judged_by_itself(plane: ControlPlane, kind: str) -> None:
     cases = [case for case in content["cases"] if OBEYED in case.get("refused", "")]
     assert cases
     for case in cases:
-        thing = json.dumps(_merge(content["base"], case["change"]))
+        thing = json.dumps(merged(content["base"], case["change"]))
         assert OBEYED in _refused(plane, "create", "--dry-run=server", "-f", "-", stdin=thing), case["name"]
 
 

@@ -13,9 +13,8 @@ from devbox_common.kube import MERGE_PATCH, ApiError, Object
 from devbox_gateway import AsyncDevboxGateway, InvalidError, NotFoundError, NotReadyError, PermissionDeniedError
 from devbox_operator.kit import paths
 
+from .clients import ANTHROPIC, IMAGE, at_work, everything, refused, said, wait_for
 from .operator.stage import Stage
-from .test_client import ANTHROPIC, IMAGE, at_work, everything, refused, wait_for
-from .test_default_image import said
 
 SPEC = {"terminationGracePeriodSeconds": 1}
 

@@ -11,8 +11,7 @@ from devbox_api import names
 from devbox_gateway import NotReadyError
 from devbox_operator.kit import paths
 
-from .test_client import ANTHROPIC, IMAGE, at_work, wait_for
-from .test_default_image import said
+from .clients import ANTHROPIC, IMAGE, at_work, said, wait_for
 
 ALONE = "hunter2-alone"
 

@@ -7,7 +7,6 @@ The CRDs are those that the chart installed: the same files as crds/, by `make l
 import json
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,32 +15,14 @@ import yaml
 from devbox_api import devbox, egresspolicy, gatewayconfig
 from devbox_api.schema import crd
 
-FOLDER = Path(__file__).parent / "api_rules"
-FILES = {
-    "GatewayConfig": FOLDER / "gatewayconfig.yaml",
-    "EgressPolicy": FOLDER / "egresspolicy.yaml",
-    "Devbox": FOLDER / "devbox.yaml",
-}
-
-
-def _merge(base: Any, change: Any) -> Any:
-    """RFC 7396, JSON merge patch."""
-    if not isinstance(change, dict):
-        return change
-    result = dict(base) if isinstance(base, dict) else {}
-    for key, value in change.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = _merge(result.get(key), value)
-    return result
+from .rule_files import FILES, merged
 
 
 def _cases() -> Iterator[Any]:
     for kind, path in FILES.items():
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         for case in content["cases"]:
-            yield pytest.param(_merge(content["base"], case["change"]), case, id=f"{kind}: {case['name']}")
+            yield pytest.param(merged(content["base"], case["change"]), case, id=f"{kind}: {case['name']}")
 
 
 def _rules(node: Any) -> Iterator[str]:

@@ -18,12 +18,12 @@ from tests.sdks import traces
 from tests.sdks.api import Received
 from tests.sdks.checks import refusal
 from tests.sdks.client import Client
+from tests.sdks.curl import WAYS, call, data
 from tests.sdks.git_api import USERNAME
+from tests.sdks.git_settings import LOGINS, SETTINGS
 from tests.sdks.in_pod import made
 from tests.sdks.script import PIECES, TOOL_ARGUMENTS, TOOL_RESULT
 from tests.sdks.sdks import BY_NAME, SDKS, Sdk
-from tests.sdks.test_curl import WAYS, call, data
-from tests.sdks.test_git import LOGINS, SETTINGS
 from tests.support import NAMESPACES, sdk_upstream
 from tests.support.sdk_upstream import SdkUpstream
 from tests.support.workspace import Workspace

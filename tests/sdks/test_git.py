@@ -14,30 +14,13 @@ import pytest
 from .api import Received
 from .checks import arrived
 from .client import Ended, Program, program
+from .git_settings import LOGINS, SETTINGS
 from .world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-FIRST = "export GIT_CONFIG_COUNT=1; "
-HEADER = FIRST + "export GIT_CONFIG_KEY_0=http.extraHeader; "
-LOGINS = {
-    "helper": FIRST
-    + "export GIT_CONFIG_KEY_0=credential.helper; "
-    + """export GIT_CONFIG_VALUE_0='!f() { echo username=x; echo "password=$GITHUB"; }; f'; """,
-    "basic": HEADER + """export GIT_CONFIG_VALUE_0="Authorization: Basic $(printf 'x:%s' "$GITHUB" | base64 -w0)"; """,
-    "bearer": HEADER + 'export GIT_CONFIG_VALUE_0="Authorization: Bearer $GITHUB"; ',
-}
-"""How git gets the token: when it is asked for a password, or at once. In the environment, so that no list of processes shows it."""
 ALL = ["helper", "basic", "bearer"]
 CLONE = 'git clone -q "$GITHUB_URL/project.git"; '
 BRANCHES = 60
-SETTINGS = {
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_AUTHOR_NAME": "agent",
-    "GIT_AUTHOR_EMAIL": "agent@devbox.test",
-    "GIT_COMMITTER_NAME": "agent",
-    "GIT_COMMITTER_EMAIL": "agent@devbox.test",
-}
 
 
 def git(folder: Path, *arguments: str) -> str:

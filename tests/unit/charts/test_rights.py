@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .test_chart import NAMESPACE, render
+from .rendering import NAMESPACE, render
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "rights.md"
 WATCHED = "team-a"

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.client.test_surface import KUBECONFIG
 
 from devbox_gateway import AsyncDevboxGateway, DevboxGateway, DevboxGatewayError
 from devbox_gateway.blocking import ExecutionResult
 from devbox_gateway.exec.output import AsyncExecutionResult, Stream
 from devbox_gateway.loops import Loop
+
+from .kubeconfigs import KUBECONFIG
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ from devbox_gateway.kube.credentials import Credentials, Static
 from devbox_gateway.kube.secrecy import Hidden
 from devbox_gateway.kube.session import Session
 
+from .tracebacks import carried
+
 Handler = Callable[[web.Request], Any]
 STATUS = {"kind": "Status", "status": "Failure"}
 
@@ -414,17 +416,6 @@ async def test_a_proxys_password_is_in_no_message(server: Server) -> None:
                 await asking
             assert "hunter2" not in str(caught.value)
     listening.close()
-
-
-def carried(error: BaseException) -> str:
-    """All variables on the way to an error, as programs that report errors send them along."""
-    frames, here = [], error.__traceback__
-    while here is not None:
-        frames.append(
-            {name: value for name, value in here.tb_frame.f_locals.items() if name not in ("server", "made", "proxy")}
-        )
-        here = here.tb_next
-    return repr(frames[1:])
 
 
 async def test_no_error_carries_who_we_are(server: Server) -> None:

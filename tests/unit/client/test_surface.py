@@ -10,6 +10,8 @@ import pytest
 from devbox_gateway import AsyncDevboxGateway, DevboxGateway, InvalidError
 from devbox_gateway.polling import seconds_of
 
+from .kubeconfigs import KUBECONFIG
+
 COLLECTIONS = {
     ("gateway_config", "gateway_configs"): {"create", "list", "from_id"},
     ("secret", "secrets"): {"create", "list", "from_id", "from_name", "update", "delete"},
@@ -24,14 +26,6 @@ OBJECTS = {
                  "keep_alive", "restart", "shutdown", "logs"},
 }  # fmt: skip
 LATER = ("suspend", "resume", "resume_async", "await_suspended", "keep_alive")
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-current-context: a
-contexts: [{name: a, context: {cluster: a, user: a}}]
-clusters: [{name: a, cluster: {server: "https://127.0.0.1:9"}}]
-users: [{name: a, user: {token: t}}]
-"""
 
 
 @pytest.fixture(params=[AsyncDevboxGateway, DevboxGateway])

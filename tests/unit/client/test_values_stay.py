@@ -11,7 +11,7 @@ from devbox_gateway.objects.base import Cluster
 from devbox_gateway.objects.devboxes import AsyncDevboxes
 from devbox_gateway.objects.secrets import AsyncSecrets
 
-from .test_session import carried
+from .tracebacks import carried
 
 VALUE = base64.b64encode(b"sk-ant-real").decode()
 APPLIED = {"kubectl.kubernetes.io/last-applied-configuration": VALUE}

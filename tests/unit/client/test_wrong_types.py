@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.client.test_surface import KUBECONFIG
 
 from devbox_gateway import APIConnectionError, AsyncDevboxGateway, DevboxGateway, DevboxGatewayError, InvalidError
 from devbox_gateway.kube.session import Session
+
+from .kubeconfigs import KUBECONFIG
 
 WRONG: tuple[Any, ...] = (
     3, -1, True, 1.5, float("nan"), "", "x", "\0", "\ud800", "\x1b[31m", b"\xff", None, [], ["a"], [3], [None], {}, {"a": 1}, {3: None},

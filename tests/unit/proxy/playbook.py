@@ -18,7 +18,7 @@ from devbox_proxy.settings import Bounds, Timeouts
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
 from devbox_proxy.wire.messages import UpstreamRequest
 
-from .test_identity import CURRENT, NOW, known
+from .identities import CURRENT, NOW, known
 
 TOKEN = f"gws_{CURRENT}"
 PEER = "10.244.0.7"

@@ -16,8 +16,8 @@ from tests.support.kube_api import Cluster, Devbox
 
 from devbox_demo.credentials import make_certificates
 
+from .processes import own_address
 from .raw_api import answering, raw_api
-from .test_process import own_address
 
 QUEUE: Final = 512
 LONG: Final = "/v1/" + "a" * 6000

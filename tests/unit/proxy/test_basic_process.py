@@ -12,8 +12,8 @@ from tests.support.kube_api import Cluster
 
 from devbox_demo.credentials import make_certificates
 
+from .processes import own_address, until_ready
 from .raw_api import raw_api
-from .test_process import own_address, until_ready
 
 API: Final = "api.example"
 PASSWORD: Final = "hunter2-and-more"

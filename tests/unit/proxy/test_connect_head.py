@@ -11,7 +11,7 @@ from devbox_api.names import token_digest
 from devbox_proxy.wire import connect_head
 from devbox_proxy.wire.connect_head import ConnectRequest, HeadReader
 
-from .test_identity import CURRENT, OLD
+from .identities import CURRENT, OLD
 
 TOKEN = f"gws_{CURRENT}"
 BASIC = base64.b64encode(f"devbox:{TOKEN}".encode()).decode()

@@ -17,7 +17,7 @@ from devbox_proxy.wire.messages import ApiTimeouts, UpstreamRequest
 from devbox_proxy.wire.redact import MIN_LENGTH
 from devbox_proxy.wire.tokens import Found, find
 
-from .test_tokens import TOKEN
+from .whole_token import TOKEN
 
 BEARER = Auth(type="Bearer")
 

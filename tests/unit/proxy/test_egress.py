@@ -6,46 +6,15 @@ import pytest
 
 from devbox_api.judge.policies import compile_egress
 from devbox_api.judge.refusals import Refusal
-from devbox_api.judge.targets import parse
-from devbox_api.names import token_digest
-from devbox_api.route import Egress, EgressBinding, Route
+from devbox_api.route import Route
 from devbox_proxy.decide.admission import For, Refuse, Wait
-from devbox_proxy.decide.connect_decision import Decision, Grant, decide, wrong_hello
-from devbox_proxy.known.facts import Known, Limits
+from devbox_proxy.decide.connect_decision import Decision, Grant, wrong_hello
+from devbox_proxy.known.facts import Limits
 from devbox_proxy.wire.client_hello import Hello
-from devbox_proxy.wire.connect_head import ConnectRequest
 
-from .test_identity import CURRENT, LIMITS, NOW, POD, ROUTE, jwt, known
-from .test_identity import ask as ask_api
-
-WAY_OUT = EgressBinding(policy="egress-p", token=jwt(7), digests=(token_digest(jwt(6)), token_digest(jwt(7))))
-DOCUMENT = Egress(
-    name="p",
-    namespace="agents",
-    uid="p",
-    hostnames=("api.github.com", "*.packages.example"),
-    cidrs=("10.1.0.0/16", "2001:db8::/32"),
-)
-
-
-def world(document: Egress | None = DOCUMENT, **route: object) -> Known:
-    """Everything in place."""
-    result = known()
-    routed = ROUTE.model_copy(update={"egress": WAY_OUT} | route)
-    result.routes = {"uid-1": routed}
-    if routed.egress is not None:
-        result.egress_tokens = dict.fromkeys(WAY_OUT.digests, (routed, routed.egress))
-    result.egress = {"egress-p": compile_egress(document) if document else None}
-    return result
-
-
-def ask(
-    what: Known, target: str = "api.github.com:443", *, token: str = "", peer: str = "10.244.0.7", now: float = NOW
-) -> Decision:
-    parsed = parse(target.encode())
-    assert parsed is not None
-    token = token or jwt(6)
-    return decide(ConnectRequest(parsed, token_digest(token), "uid-1", peer), what, now, LIMITS)
+from .egress_world import DOCUMENT, WAY_OUT, ask, world
+from .identities import CURRENT, NOW, POD, jwt
+from .identities import ask as ask_api
 
 
 def refusal(decision: Decision) -> Refusal:

@@ -1,9 +1,7 @@
 """The state machine by playbook: bytes in, bytes out, no sockets. Every state, and every way out of it."""
 
 import asyncio
-import base64
 import gc
-import hashlib
 import time
 from dataclasses import replace
 
@@ -17,8 +15,9 @@ from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
 from devbox_proxy.wire.reader import RequestReader
 from devbox_proxy.wire.rendering import DISCARDED
 
+from .identities import POD, known
 from .playbook import Play, request
-from .test_identity import POD, known
+from .websockets import ACCEPT, HANDSHAKE, SWITCH, code
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -30,13 +29,6 @@ async def play() -> Play:
 
 def later(seconds: float) -> float:
     return time.monotonic() + seconds
-
-
-def code(answer: bytes) -> str:
-    """A refusal's code; and that it is a whole answer, the last on its connection but for 429."""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert b"\r\nConnection: close" in head or b" 429 " in head
-    return str(orjson.loads(body)["error"]["code"])
 
 
 async def test_a_request_and_its_answer_go_through_in_one_piece_each(play: Play) -> None:
@@ -450,11 +442,6 @@ async def test_a_stream_ends_with_its_pod() -> None:
 
 
 # WebSockets.
-
-KEY = base64.b64encode(b"0123456789abcdef").decode()
-ACCEPT = base64.b64encode(hashlib.sha1(KEY.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11", usedforsecurity=False).digest())
-HANDSHAKE = ("Connection: keep-alive, Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}")
-SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n"
 
 
 async def test_a_websocket_is_a_tunnel_once_the_api_agrees(play: Play) -> None:

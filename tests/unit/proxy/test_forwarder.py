@@ -19,7 +19,7 @@ from devbox_proxy.tunnels.far_side import FarSide
 from devbox_proxy.tunnels.forwarder import Forwarder
 from devbox_proxy.upstreams.dial_check import Refused, Unready, WayOut
 
-from .test_egress import ask, world
+from .egress_world import ask, world
 
 
 class Resolver:

@@ -18,7 +18,7 @@ from devbox_api import names
 from devbox_proxy.kit import metrics
 
 from .conftest import Running, until
-from .test_identity import jwt
+from .identities import jwt
 
 MESSAGE: Any = {"model": "claude-sonnet-5-5", "max_tokens": 64, "messages": [{"role": "user", "content": "good morning"}]}
 CHAT: Any = {"model": "gpt-5.5", "messages": [{"role": "user", "content": "good morning"}]}

@@ -18,8 +18,8 @@ from devbox_proxy.wire.guard import RequestHead
 from devbox_proxy.wire.head_cache import LONGEST, Heads
 from devbox_proxy.wire.reader import RequestReader
 
+from .identities import CURRENT, NOW, POD, known
 from .playbook import PEER, Play, request
-from .test_identity import CURRENT, NOW, POD, known
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

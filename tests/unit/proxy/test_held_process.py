@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from tests.support.gateway_process import HOST, Stage, stage
 from tests.support.kube_api import Cluster
 
+from .processes import own_address
 from .raw_api import raw_api
-from .test_process import own_address
 
 SECRET = "sk-held-credential-1"
 NAME = "api.example"

@@ -16,7 +16,7 @@ from devbox_proxy.known.credentials import Credential
 from devbox_proxy.known.facts import LIVE, Known, Pod, Review
 from devbox_proxy.wire.guard import RequestHead
 
-from .test_identity import CURRENT, LIMITS, NOW, POD, ROUTE, known, refused
+from .identities import CURRENT, LIMITS, NOW, POD, ROUTE, known, refused
 
 Change = Callable[[Known], Any]
 

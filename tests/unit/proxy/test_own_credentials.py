@@ -12,8 +12,8 @@ from yarl import URL
 
 from devbox_demo.credentials import make_certificates
 
+from .processes import own_address, until_ready
 from .raw_api import answering, raw_api
-from .test_process import own_address, until_ready
 
 GOOGLE: Final = "generativelanguage.googleapis.com"
 SECRET: Final = "AIza-the-real-credential"

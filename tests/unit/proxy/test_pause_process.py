@@ -15,8 +15,8 @@ from tests.support.gateway_process import HOST, Stage, stage
 from tests.support.kube_api import Cluster, Devbox
 from tests.support.standstill import Pause, Standstill, possible
 
+from .processes import own_address
 from .raw_api import RawApi, answering, raw_api
-from .test_process import own_address
 
 pytestmark = pytest.mark.skipif(not possible(), reason="needs gcc")
 PAUSE_SECONDS = 6.0

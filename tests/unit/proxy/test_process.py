@@ -10,34 +10,15 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
-from tests.support import addresses
-from tests.support.gateway_process import COMMAND, HOST, Process, running, server_tls, settings, write_files
+from tests.support.gateway_process import COMMAND, HOST, running, server_tls, settings, write_files
 from tests.support.kube_api import Cluster
 
 from devbox_demo.credentials import make_certificates
 
+from .processes import own_address, readiness, until_ready
 from .raw_api import raw_api
 
 SECRET = "sk-process-credential-1"
-
-
-def own_address() -> str:
-    """An address of this machine that is not loopback, where no setting lets a gateway lead."""
-    try:
-        return addresses.own_address()
-    except OSError:
-        pytest.skip("this machine has no address but loopback")
-
-
-async def readiness(http: aiohttp.ClientSession, gateway: Process) -> int:
-    async with http.get(f"http://127.0.0.1:{gateway.admin}/readyz") as response:
-        return response.status
-
-
-async def until_ready(http: aiohttp.ClientSession, gateway: Process, status: int) -> None:
-    async with asyncio.timeout(10):
-        while await readiness(http, gateway) != status:  # noqa: ASYNC110 (another process)
-            await asyncio.sleep(0.02)
 
 
 async def test_from_start_to_the_end_of_the_last_stream(tmp_path: Path, http: aiohttp.ClientSession) -> None:

@@ -13,7 +13,7 @@ from devbox_proxy.known.apis import compile_gateway
 from devbox_proxy.wire import grammar
 from devbox_proxy.wire.guard import RequestHead
 
-from .test_identity import CURRENT, LIMITS, NOW, OLD, jwt, known
+from .identities import CURRENT, LIMITS, NOW, OLD, jwt, known
 
 TOKENS = [f"gws_{text}" for text in (CURRENT, OLD, jwt(99), "half", "eyJ.a.b")]
 token = st.sampled_from(TOKENS)

@@ -11,9 +11,9 @@ from devbox_proxy.kit import metrics
 from devbox_proxy.known.apis import compile_gateway
 from devbox_proxy.known.credentials import Credential
 
+from .identities import known
 from .playbook import Play, request
-from .test_exchange import ACCEPT, HANDSHAKE, SWITCH, code
-from .test_identity import known
+from .websockets import ACCEPT, HANDSHAKE, SWITCH, code
 
 SECRET = "sk-real-reflected-1"
 HIDDEN = b"*" * len(SECRET)

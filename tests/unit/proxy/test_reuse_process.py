@@ -8,8 +8,8 @@ from tests.support.kube_api import Cluster, Devbox, jwt
 
 from devbox_api import names
 
+from .processes import own_address
 from .raw_api import raw_api
-from .test_process import own_address
 
 SECRET = "sk-reused-credential-1"
 NAME = "api.example"

@@ -12,8 +12,8 @@ from devbox_proxy.reviews.waiting import WAITERS_PER_PEER
 from devbox_proxy.settings import Bounds
 
 from .conftest import Running, until
+from .identities import jwt
 from .raw_api import Serve, answering, raw_api
-from .test_identity import jwt
 
 SECRET = "k-plain-credential-1"
 

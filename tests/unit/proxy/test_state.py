@@ -19,7 +19,7 @@ from devbox_proxy.known.facts import Pod
 from devbox_proxy.known.floor import Floor, Own, compile_floor
 from devbox_proxy.known.state import Seen, State, pod_of
 
-from .test_identity import BINDING, ROUTE
+from .identities import BINDING, ROUTE
 
 GATEWAY = {
     "version": 1,

@@ -4,7 +4,6 @@ import base64
 import re
 import time
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,14 +14,9 @@ from devbox_proxy.wire import grammar
 from devbox_proxy.wire.guard import RequestHead
 from devbox_proxy.wire.tokens import IN_QUERY, Found, find
 
+from .whole_token import JWT, TOKEN, part
 
-def part(value: object) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps(value)).decode().rstrip("=")
-
-
-JWT = f"{part({'alg': 'RS256'})}.{part({'kubernetes.io': {'pod': {'uid': 'pod-1'}}})}.c2ln"
 OTHER = f"{part({'alg': 'RS256'})}.{part({'x': 1})}.c2ln"
-TOKEN = f"gws_{JWT}".encode()
 
 
 def head(*headers: tuple[bytes, bytes], target: bytes = b"/v1") -> RequestHead:

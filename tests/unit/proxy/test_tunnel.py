@@ -28,10 +28,10 @@ from devbox_proxy.tunnels.tunnel import ACCESS_DENIED, HELD, Stage
 from devbox_proxy.upstreams.dial_check import Resolver, WayOut
 from devbox_proxy.wire.client_hello import alert
 
+from .egress_world import DOCUMENT, world
 from .hellos import client_hello, retry, server_hello, with_extensions
+from .identities import NOW, POD, jwt
 from .playbook import PEER, Transport
-from .test_egress import DOCUMENT, world
-from .test_identity import NOW, POD, jwt
 
 HELLO = client_hello()
 AUTH = "Basic " + base64.b64encode(f"devbox:gws_{jwt(6)}".encode()).decode()

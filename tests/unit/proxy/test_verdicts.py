@@ -1,7 +1,5 @@
 """What counts as a yes, what as a no, and what as neither."""
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,17 +7,8 @@ from hypothesis import strategies as st
 from devbox_common.kube import Object
 from devbox_proxy.reviews.verdicts import read, verdict
 
-from .test_identity import BINDING, ROUTE
-
-
-def status(**change: Any) -> Object:
-    extra = {"authentication.kubernetes.io/pod-uid": ["uid-1"], "authentication.kubernetes.io/credential-id": ["JTI=9"]}
-    user = {"username": "system:serviceaccount:agents:devbox-agent", "extra": extra}
-    return {"authenticated": True, "audiences": [BINDING.audience], "user": user} | change
-
-
-def answer(found: object) -> Object:
-    return {"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "metadata": {}, "spec": {}, "status": found}
+from .identities import BINDING, ROUTE
+from .review_answers import answer, status
 
 
 @pytest.mark.parametrize(

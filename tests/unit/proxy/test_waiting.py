@@ -12,8 +12,8 @@ from devbox_proxy.tunnels.forwarder import Forwarder
 from devbox_proxy.upstreams.dial_check import WayOut
 
 from .conftest import until
+from .identities import BINDING, ROUTE
 from .playbook import Play
-from .test_identity import BINDING, ROUTE
 
 UNAVAILABLE = Refuse(Refusal.REVIEW_UNAVAILABLE)
 REVIEW: Wait = Wait(For.REVIEW, UNAVAILABLE, (ROUTE, BINDING))

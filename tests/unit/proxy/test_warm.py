@@ -17,8 +17,8 @@ from devbox_proxy.reviews.warm import Warmth, oldest, subjects
 from devbox_proxy.settings import Identity
 
 from .conftest import until
-from .test_identity import BINDING, POD
-from .test_reviews import Api, of_pod, world
+from .identities import BINDING, POD
+from .review_world import Api, of_pod, world
 
 
 def known(count: int) -> Known:

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -12,10 +11,9 @@ from pathlib import Path
 import pytest
 from tests.support.person import Person, at_terminal
 
+from .processes import SECONDS, command, done
 from .standin import Standin, standin
-from .test_frame import kubeconfig
 
-SECONDS = 60
 RUN = ("run", "--image", "x")
 
 
@@ -24,18 +22,6 @@ def server(tmp_path: Path) -> Iterator[Standin]:
     (home := tmp_path / "home").mkdir()
     with standin(home) as made:
         yield made
-
-
-def command(server: Standin, *words: str) -> list[str]:
-    first, *rest = words
-    path = kubeconfig(server.home.parent, server.url)
-    return [sys.executable, "-m", "devbox_gateway.cli", first, "--kubeconfig", path, *rest]
-
-
-def done(server: Standin, *words: str, given: bytes = b"") -> tuple[int, bytes, bytes]:
-    ended = subprocess.run(command(server, *words), input=given, capture_output=True, timeout=SECONDS, check=False)
-    assert b"Traceback" not in ended.stderr
-    return ended.returncode, ended.stdout, ended.stderr
 
 
 def at(server: Standin, *words: str) -> AbstractContextManager[Person]:

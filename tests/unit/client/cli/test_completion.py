@@ -14,8 +14,8 @@ import pytest
 from devbox_demo.kubectl import tool_path
 from devbox_gateway.cli.table import VERBS
 
+from .processes import NOWHERE, cli, kubeconfig
 from .standin import Standin, standin
-from .test_frame import NOWHERE, cli, kubeconfig
 
 
 @pytest.fixture

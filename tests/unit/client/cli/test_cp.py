@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from .archives import led_out
+from .processes import done
 from .standin import Standin, standin
-from .test_attach import done
-from .test_unpacking import led_out
 
 DATA = os.urandom(2_000_000)
 

@@ -1,6 +1,5 @@
 """The command line's frame: help, options, exit codes, and that no failure is a traceback."""
 
-import os
 import subprocess
 import sys
 import time
@@ -11,33 +10,7 @@ import pytest
 from devbox_gateway.cli.app import program
 from devbox_gateway.cli.table import VERBS
 
-NOWHERE = {"KUBECONFIG": "/nonexistent", "HOME": "/nonexistent"}
-
-
-def cli(*words: str, stdin: str = "", **environ: str) -> "subprocess.CompletedProcess[str]":
-    """A real process."""
-    done = subprocess.run(
-        [sys.executable, "-m", "devbox_gateway.cli", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        input=stdin,
-        env={**os.environ, **NOWHERE, **environ},
-        timeout=60,
-    )
-    assert "Traceback" not in done.stderr
-    return done
-
-
-def kubeconfig(folder: Path, server: str) -> str:
-    """Of a cluster at that address."""
-    (path := folder / "config").write_text(
-        f"""{{apiVersion: v1, kind: Config, current-context: c,
-clusters: [{{name: c, cluster: {{server: "{server}"}}}}],
-users: [{{name: u, user: {{token: not-for-eyes}}}}],
-contexts: [{{name: c, context: {{cluster: c, user: u}}}}]}}"""
-    )
-    return str(path)
+from .processes import cli, kubeconfig
 
 
 def test_help_names_every_verb_and_loads_none() -> None:

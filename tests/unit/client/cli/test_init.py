@@ -9,7 +9,7 @@ from tests.support.person import at_terminal
 
 from devbox_gateway.cli import registries
 
-from .test_frame import cli, kubeconfig
+from .processes import cli, kubeconfig
 
 AWAY = "http://127.0.0.1:1"
 KEY = "sk-ant-very-secret"

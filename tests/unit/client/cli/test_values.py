@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .test_frame import cli, kubeconfig
+from .processes import cli, kubeconfig
 
 VALUE = "sk-ant-very-secret"
 AWAY = "http://127.0.0.1:1"

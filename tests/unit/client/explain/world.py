@@ -6,7 +6,7 @@ The gateway's side is made by the operator's own functions (documents/) and the 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tests.unit.proxy.test_identity import jwt
+from tests.unit.proxy.identities import jwt
 
 from devbox_api.egresspolicy import EgressPolicy
 from devbox_api.gatewayconfig import GatewayConfig
