@@ -7,6 +7,7 @@ Source: https://kubernetes.io/docs/reference/using-api/websockets/ and KEP 4006.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ QUIET_SECONDS: Final = 30.0
 """Without a byte: then the other side is asked whether it is there."""
 DEAD_SECONDS: Final = 30.0
 """Without an answer to that."""
+_ASKED: Final = re.compile(r'\b(?:Get|Post) "[^"]*": ')
+"""Within what the API server says of a node that it does not reach: a URL that holds the whole of our script."""
 PIECE: Final = 1 << 15
 """Bytes of stdin in one message: the API server reads 32 KiB at a time."""
 
@@ -196,4 +199,4 @@ def _ended(what: str, data: bytes) -> Ended:
 def _failure(what: str, message: str) -> DevboxGatewayError:
     if "executable file not found" in message or "no such file or directory" in message:
         return InvalidError("image", "the devbox's image has no /bin/sh, which commands and files need")
-    return ExecLostError(f"{what}: {one_line(message)}")
+    return ExecLostError(f"{what}: {one_line(_ASKED.sub('', message))}")

