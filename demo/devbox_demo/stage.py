@@ -83,12 +83,14 @@ class Stage:
 
 
 def install(kubectl: Kubectl, image: str, values: Mapping[str, object]) -> None:
-    """`helm upgrade --install`, and wait until both Deployments serve."""
+    """`helm upgrade --install`, and wait until both Deployments serve. (On a cluster of our own: what tests have changed there by kubectl
+    is taken back, where Helm would refuse to touch it.)"""
     repository, _, tag = image.rpartition(":")
     everything = {**values, "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"}}
     kubectl.helm(
         *("upgrade", "--install", RELEASE, str(PROJECT / "charts" / "devbox-gateway")),
         *("--namespace", RELEASE_NAMESPACE, "--create-namespace", "--values", "-", "--wait", "--timeout", "3m"),
+        "--force-conflicts",
         stdin=yaml.safe_dump(everything),
     )
 
