@@ -65,11 +65,10 @@ async def wait(here: Here, names: Sequence[str], what: str, timeout: float) -> N
 async def restart(here: Here, names: Sequence[str], waits: bool, timeout: float) -> None:
     """Give devboxes a new pod each, with the spec as it is now."""
     found = await lookup.several(here.client, names)
-    before = [(await one.get_info()).pod for one in found]
     for one in found:
         await one.restart()
     if waits:
-        await asyncio.gather(*(_another_pod(one, pod, timeout) for one, pod in zip(found, before, strict=True)))
+        await asyncio.gather(*(one.await_running(timeout=timeout) for one in found))
     for one in found:
         here.done(one, "ready" if waits else "restarted")
 
@@ -117,12 +116,3 @@ async def until_gone(devbox: AsyncDevbox, seconds: float) -> None:
         if monotonic() - started > seconds:
             raise APITimeoutError(f"devbox {devbox._reference.name!r} was not gone within {seconds:g} s")
         await asyncio.sleep(PAUSE)
-
-
-async def _another_pod(devbox: AsyncDevbox, before: str | None, seconds: float) -> None:
-    started = monotonic()
-    while (now := (await devbox.get_info()).pod) == before or now is None:
-        if (left := seconds - (monotonic() - started)) <= 0:
-            raise APITimeoutError(f"devbox {devbox._reference.name!r} got no new pod within {seconds:g} s")
-        await asyncio.sleep(min(PAUSE, left))
-    await devbox.await_running(timeout=max(1.0, seconds - (monotonic() - started)))
