@@ -105,6 +105,20 @@ async def has_reason(devbox: Any, reason: str) -> bool | None:
     return (await devbox.get_info()).reason == reason or None
 
 
+async def test_one_that_is_made_before_its_gateway(release: Release) -> None:
+    """(As a `kubectl apply` of them all can have it, in either order.)"""
+    async with at_work(release) as (made, client), FakeKubelet(made.api, made.node).working():
+        early = {"gateways": [{"name": "A", "gatewayRef": {"name": ANTHROPIC["name"]}, "secretRef": {"name": "key"}}]}
+        devbox = await client.devboxes.create_async(name="agent", image=IMAGE, spec=early)
+        await wait_for(lambda: has_reason(devbox, "GatewayNotFound"))
+        waiting = asyncio.create_task(devbox.await_running(timeout=60))
+        await asyncio.sleep(1)  # (it is seen to be stalled in this time, or the test shows less)
+        await client.gateway_configs.create(**ANTHROPIC)
+        await wait_for(lambda: has_reason(devbox, "SecretNotFound"))
+        await client.secrets.create(name="key", value="sk-ant-first", allowed_hosts=["api.anthropic.com"])
+        await waiting
+
+
 async def test_a_command_in_what_is_not_running_says_what_it_waits_for(release: Release) -> None:
     async with at_work(release) as (made, client):
         kubelet = FakeKubelet(made.api, made.node)

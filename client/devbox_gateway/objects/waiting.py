@@ -23,6 +23,16 @@ RESTARTED_FROM: Final = "devbox-gateway.io/restarted-from"
 """An annotation: the UID of the pod that a restart is to replace. (For processes that did not ask for it, too.)"""
 RESTART_SECONDS: Final = 10.0
 """For an operator to see that a restart was asked for: what stalled the pod before it counts no longer by then."""
+REFERENCE_SECONDS: Final = 5.0
+"""How long a devbox may lack what it refers to: one `kubectl apply` brings them all, but each is seen on a watch of its own."""
+REFERENCES: Final = frozenset(
+    {
+        *("GatewayNotFound", "GatewayNotAccepted", "NamespaceNotAllowed", "EgressPolicyNotFound", "EgressPolicyNotAccepted"),
+        *("NoCredential", "SecretNotFound", "KeyNotFound", "SecretNotGranted", "SecretNotMountable"),
+        *("VolumeNotFound", "VolumeNotMountable"),
+    }
+)
+"""Reasons that other objects end: with them, or with a label of theirs."""
 
 
 @dataclass(frozen=True)
@@ -128,25 +138,38 @@ class _Patience:
     def __init__(self) -> None:
         self._began = monotonic()
         self._pulling = Pulling()
-        self._stalled = False
+        self._stalled_since: float | None = None
+        self._hopeless_at: float | None = None
 
     @property
     def left(self) -> float:
         """Seconds until it is to be looked at again, though nothing changed."""
-        return min(self._pulling.left, max(0.05, self._began + RESTART_SECONDS - monotonic()) if self._stalled else 60.0)
+        return min(self._pulling.left, 60.0 if self._hopeless_at is None else max(0.05, self._hopeless_at - monotonic()))
 
     def look(self, seen: Object) -> None:
         """Raises NotReadyError, NotFoundError."""
         name = seen["metadata"]["name"]
         if "deletionTimestamp" in seen["metadata"]:
             raise NotFoundError(f"devbox {name!r} is being deleted")
-        stalled = conditions_of(seen).get("Stalled") or {}
-        self._stalled = is_current(seen) and stalled.get("status") == "True"
-        if self._stalled and not (is_restarting(seen) and monotonic() < self._began + RESTART_SECONDS):
+        self._hopeless_at = self._hopeless(seen)
+        if self._hopeless_at is not None and self._hopeless_at <= monotonic():
+            stalled = conditions_of(seen)["Stalled"]
             raise NotReadyError(
                 f"devbox {name!r} will not become ready: {stalled.get('message', '')}", str(stalled.get("reason", ""))
             )
         self._pulling.look(name, conditions_of(seen).get("PodReady") or {})
+
+    def _hopeless(self, seen: Object) -> float | None:
+        """When (by the monotonic clock) what stalls it now is to be believed; None: nothing stalls it."""
+        stalled = conditions_of(seen).get("Stalled") or {}
+        if not is_current(seen) or stalled.get("status") != "True":
+            self._stalled_since = None
+            return None
+        self._stalled_since = self._stalled_since or monotonic()
+        believed = self._stalled_since
+        if stalled.get("reason") in REFERENCES:
+            believed += REFERENCE_SECONDS
+        return max(believed, self._began + RESTART_SECONDS) if is_restarting(seen) else believed
 
 
 def progress_of(seen: Object) -> Progress:

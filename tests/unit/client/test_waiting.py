@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Any
 
 import pytest
 
-from devbox_gateway.errors import APITimeoutError
+from devbox_api.conditions import Reason
+from devbox_gateway.errors import APITimeoutError, NotReadyError
 from devbox_gateway.kube.session import Object
 from devbox_gateway.objects import waiting
 from devbox_gateway.objects.waiting import Progress, until_ready
@@ -56,3 +58,49 @@ async def test_one_that_nobody_looks_at_for_long_is_told_once(monkeypatch: pytes
     monkeypatch.setattr(waiting, "UNSEEN_SECONDS", 0.1)
     assert await said(None, 0.5) == ["the operator has not seen it yet; is it running?"]
     assert await said(0.3) == ["the operator has not seen it yet; is it running?", "soon", ""]
+
+
+def stalled(reason: str) -> dict[str, str]:
+    return {"type": "Stalled", "status": "True", "reason": reason, "message": "no such thing"}
+
+
+class Stalling(Session):
+    """Of a cluster where a devbox is stalled by each reason in turn, and ready after that ("" at the end)."""
+
+    def __init__(self, *reasons: str, pause: float = 0.0) -> None:
+        self._reasons = reasons
+        self._pause = pause
+
+    async def watch(self, *_: Any) -> AsyncIterator[tuple[str, Object]]:
+        for reason in self._reasons:
+            yield "MODIFIED", seen(stalled(reason) if reason else {"type": "Ready", "status": "True", "reason": "Ready", "message": ""})
+            await asyncio.sleep(self._pause)
+        await asyncio.Event().wait()
+
+
+async def waits(session: Session) -> None:
+    await until_ready(session, PATH, 5.0)  # type: ignore[arg-type]
+
+
+async def test_what_it_refers_to_may_come_a_moment_later() -> None:
+    await waits(Stalling("GatewayNotFound", "EgressPolicyNotFound", "SecretNotFound", "", pause=0.05))
+
+
+async def test_what_it_refers_to_and_never_comes_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "REFERENCE_SECONDS", 0.2)
+    began = monotonic()
+    with pytest.raises(NotReadyError, match="EgressPolicyNotFound: devbox 'agent' will not become ready: no such thing"):
+        await waits(Stalling("EgressPolicyNotFound"))
+    assert monotonic() - began >= 0.2
+    with pytest.raises(NotReadyError):  # (one time for them all, not one for each)
+        await waits(Stalling("GatewayNotFound", "SecretNotFound", "GatewayNotFound", "SecretNotFound", "", pause=0.1))
+
+
+async def test_what_will_not_heal_ends_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "REFERENCE_SECONDS", 600.0)
+    with pytest.raises(NotReadyError, match="PodRefused"):
+        await waits(Stalling("PodRefused"))
+
+
+def test_the_reasons_are_the_operators() -> None:
+    assert set(Reason) > waiting.REFERENCES
