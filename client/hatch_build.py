@@ -9,7 +9,7 @@ SHARED = ("__init__.py", "names.py", "judge")
 
 
 class Shared(BuildHookInterface):  # type: ignore[type-arg]
-    """Called by hatchling for the sdist and for the wheel."""
+    """Hatchling's hook, for the sdist and for the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Say where they are."""

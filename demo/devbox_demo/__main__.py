@@ -1,7 +1,6 @@
 """`python -m devbox_demo`: set up what is missing, show everything, say what is wrong.
 
-Called by `make demo`. Exit code 0 means that every promise was seen to hold; 1 that one was not, with what a person needs to
-see.
+Exit code 0 means that every promise was seen to hold; 1 that one was not, with what a person needs to see.
 """
 
 import sys

@@ -1,8 +1,7 @@
 """What an agent gone wrong would try: find the key, use the token elsewhere, call the API behind the gateway's back.
 
 Goes in: a `Stage`. Comes out: `Outcome`s. Every refusal has a positive control beside it: the search finds a planted canary,
-the token works where it belongs, the call that is cut works from a pod with no policy. Called by the runner; the integration
-tests use the same probes.
+the token works where it belongs, the call that is cut works from a pod with no policy.
 """
 
 import json

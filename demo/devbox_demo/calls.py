@@ -1,7 +1,7 @@
 """What an agent does all day, and what the API got: one row of the demo's big table per call.
 
-Goes in: a `Stage`. Comes out: `Outcome`s. The programs are the files of agent/, unchanged SDK code as anybody would write it.
-Called by the runner; the integration tests run the same table.
+Goes in: a `Stage`. Comes out: `Outcome`s. The programs are the files of agent/, unchanged SDK code as anybody would write it. The
+integration tests run the same table.
 """
 
 import itertools

@@ -1,7 +1,7 @@
 """Keys and certificates, made at random for one run.
 
 Goes in: nothing but names. Comes out: API keys in their providers' shapes as `Redacted`, and a CA with one leaf for the
-stand-in's hosts as PEM. Nothing is written to disk. Called by the runner and by the integration tests.
+stand-in's hosts as PEM. Nothing is written to disk.
 """
 
 import datetime

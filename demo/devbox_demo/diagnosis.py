@@ -1,7 +1,6 @@
 """What a person needs to see when something does not work: objects, events, logs. Never a Secret.
 
-Goes in: a `Kubectl` and namespaces. Comes out: titled texts; a part that can't be had says so itself. Called by the runner
-and by the integration tests' hook for failures.
+Goes in: a `Kubectl` and namespaces. Comes out: titled texts; a part that can't be had says so itself.
 """
 
 from collections.abc import Iterable, Iterator

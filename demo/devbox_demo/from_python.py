@@ -1,6 +1,6 @@
 """The Python client, for what a person uses it for: a gateway, a key, a devbox with both, a command in it, and nothing left behind.
 
-Goes in: a `Stage`. Comes out: an `Outcome`. Called by the runner; the integration tests run the same.
+Goes in: a `Stage`. Comes out: an `Outcome`. The integration tests run the same.
 """
 
 import secrets

@@ -1,6 +1,6 @@
 """kubectl and helm as functions: arguments in, output or an error that can be read out.
 
-Secrets go in by standard input, never as an argument. Called by the runner and by the integration tests.
+Secrets go in by standard input, never as an argument.
 """
 
 import json

@@ -2,7 +2,6 @@
 
 Goes in: secrets. Comes out: the needles that agent/find_secrets.py takes (a few bytes and a salted hash of each window,
 never the secret), and its findings as `Findings`. A canary that is planted first proves that the search finds what is there.
-Called by the runner and by the integration tests.
 """
 
 import base64

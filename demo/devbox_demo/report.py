@@ -1,6 +1,6 @@
 """How the demo looks: plain lines while it works, tables when something is there to be seen.
 
-Goes in: `Outcome`s. Comes out: text on a rich console that reads as well in a log without colours. Called by the runner.
+Goes in: `Outcome`s. Comes out: text on a rich console that reads as well in a log without colours.
 """
 
 import time

@@ -1,8 +1,7 @@
 """A key rotates under a running agent: one process, one client, no restart, no failed call.
 
 Goes in: a `Stage`. Comes out: an `Outcome` with the time from the Secret's change to the first call with the new key. The order
-is that of any careful rotation: the new key is good, the Secret changes, the old key stops being good. Called by the runner
-and by the integration tests.
+is that of any careful rotation: the new key is good, the Secret changes, the old key stops being good.
 """
 
 import subprocess

@@ -1,8 +1,7 @@
 """Everything that is set up before anything is shown, held in one object.
 
 Goes in: the cluster's kubeconfig and the two images. Comes out: a `Stage` with the stand-in, the release, the examples and
-their keys in place, and every devbox Ready. The same calls serve a first run and a later one. Called by the runner; the
-integration tests use its parts.
+their keys in place, and every devbox Ready. The same calls serve a first run and a later one.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -2,7 +2,7 @@
 
 Goes in: a `Kubectl` and an image. Comes out: an `Upstream`. Its certificate stays from run to run (else every run would
 restart the gateway for a new CA); its keys are new each time. The admin port listens on the pod's loopback, so it is asked by
-exec. Called by the runner and by the integration tests.
+exec.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """Server-sent events at a steady pace.
 
 Goes in: the frames of a stream. Comes out: a chunked response whose frames leave one by one, `pace` seconds apart, so that
-whoever reads at the far end can tell delivery as it comes from delivery in a lump. Called by the Anthropic and OpenAI APIs.
+whoever reads at the far end can tell delivery as it comes from delivery in a lump.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Which keys are good, known by their SHA-256 alone.
 
-Goes in: a config document `{"anthropic": {"<hex SHA-256>": "<whose>"}, ...}`. Comes out: whose key a presented value is, or
-None. Called by the APIs for every request; replaced as a whole by the admin port while the server runs.
+Goes in: a config document `{"anthropic": {"<hex SHA-256>": "<whose>"}, ...}`. Comes out: whose key a presented value is, or None. Replaced
+as a whole by the admin port while the server runs.
 """
 
 import hashlib

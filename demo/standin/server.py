@@ -1,7 +1,6 @@
 """The data port: one HTTPS application for three hosts.
 
-Goes in: requests. Comes out: that host's answers, and one `Seen` per request in the record. Called by `__main__` and by the
-tests, which run it on loopback.
+Goes in: requests. Comes out: that host's answers, and one `Seen` per request in the record. Tests run it on loopback.
 """
 
 import time

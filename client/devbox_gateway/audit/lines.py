@@ -1,7 +1,6 @@
 """One audit line, as the gateway writes it (docs/gatewayconfig.md): whose it is, and how it reads.
 
-Goes in: a line of a gateway's log. Comes out: an `Entry`, or None for what is no audit line. Pure. Called by following.py and the command
-line.
+Goes in: a line of a gateway's log. Comes out: an `Entry`, or None for what is no audit line. Pure.
 """
 
 import json

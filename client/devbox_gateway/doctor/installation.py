@@ -1,6 +1,6 @@
 """Checks of what is installed: definitions, gateway, operator, clocks, rights.
 
-Goes in: `Facts`. Comes out: findings. Pure. Called by checks.py.
+Goes in: `Facts`. Comes out: findings. Pure.
 """
 
 from collections.abc import Iterator, Sequence

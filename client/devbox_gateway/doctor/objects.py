@@ -1,7 +1,6 @@
 """Checks of a namespace's objects: what the operator has found out about them, by its conditions, and what a kubelet says of pods.
 
-Goes in: `Facts`. Comes out: findings. Pure. Called by checks.py. The operator's message says what is wrong and what to do about it; here
-stands why it matters.
+Goes in: `Facts`. Comes out: findings. Pure. The operator's message says what is wrong and what to do about it; here stands why it matters.
 """
 
 import re

@@ -1,6 +1,6 @@
 """What is asked about: a method and a URL, taken apart without changing a byte of what the gateway would get.
 
-Goes in: text that a person types. Comes out: an `Asked`, or InvalidError. Pure. Called by judging.py.
+Goes in: text that a person types. Comes out: an `Asked`, or InvalidError. Pure.
 """
 
 import re

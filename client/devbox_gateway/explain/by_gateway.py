@@ -1,6 +1,6 @@
 """A request by way of one of the devbox's gateways, judged in the gateway's order: the request, its API, the rules, the credential.
 
-Goes in: `Seen`, one entry of `spec.gateways`, the request. Comes out: a `Way`. Pure. Called by judging.py.
+Goes in: `Seen`, one entry of `spec.gateways`, the request. Comes out: a `Way`. Pure.
 """
 
 from collections.abc import Mapping

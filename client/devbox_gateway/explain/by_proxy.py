@@ -1,6 +1,6 @@
 """A request by way of the forward proxy, which sees a host and a port, and puts no credential in.
 
-Goes in: `Seen`, the request. Comes out: a `Way`. Pure. Called by judging.py.
+Goes in: `Seen`, the request. Comes out: a `Way`. Pure.
 """
 
 from dataclasses import dataclass

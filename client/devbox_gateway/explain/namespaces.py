@@ -1,6 +1,6 @@
 """Whether a GatewayConfig of another namespace lets the devbox in, as far as a person can see.
 
-Goes in: `Seen`, the GatewayConfig. Comes out: yes or no. Pure. Called by by_gateway.py.
+Goes in: `Seen`, the GatewayConfig. Comes out: yes or no. Pure.
 """
 
 from collections.abc import Mapping
