@@ -73,7 +73,10 @@ class Stalling(Session):
 
     async def watch(self, *_: Any) -> AsyncIterator[tuple[str, Object]]:
         for reason in self._reasons:
-            yield "MODIFIED", seen(stalled(reason) if reason else {"type": "Ready", "status": "True", "reason": "Ready", "message": ""})
+            yield (
+                "MODIFIED",
+                seen(stalled(reason) if reason else {"type": "Ready", "status": "True", "reason": "Ready", "message": ""}),
+            )
             await asyncio.sleep(self._pause)
         await asyncio.Event().wait()
 
