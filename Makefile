@@ -48,6 +48,10 @@ manifests: venv ## Write the CRDs (crds/*.yaml and the chart's copies) from the 
 tools: venv ## Get helm and kubectl (built from pinned Go modules)
 	@$(BIN)/python -m devbox_cluster tools
 
+.PHONY: changelog
+changelog: venv ## What the next release brings (VERSION=0.2.0 writes it into CHANGELOG.md, for a release)
+	@$(BIN)/towncrier build $(if $(VERSION),--yes --version $(VERSION),--draft --version next)
+
 .PHONY: format
 format: venv ## Format the code
 	@$(BIN)/ruff format --quiet .
