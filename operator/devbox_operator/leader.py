@@ -38,6 +38,7 @@ from devbox_operator.settings import Settings
 from devbox_operator.watch import handlers, kopfsource
 from devbox_operator.watch.mirrors import Watches
 from devbox_operator.watch.observe import Observer
+from devbox_operator.watch.tools import Tools
 
 LONGEST_SECONDS: Final = 3.0
 """Between two tries of what comes before all work."""
@@ -68,28 +69,13 @@ class Leader:
         self.watches = Watches(api, settings, self.index, self.queue.add)
         observer, writer = Observer(api, self.watches, self.index, settings), Writer(api, held, left, self.watches.note)
         denial = Denial(observer, self.watches.denial, writer)
-        shared: dict[str, Any] = {
-            "observer": observer,
-            "watches": self.watches,
-            "index": self.index,
-            "writer": writer,
-            "settings": settings,
-            "queue": self.queue,
-        }
-        self._devboxes = DevboxReconciler(attacher=Attacher(writer, settings, denial), denial=denial, **shared)
-        self._gateways = GatewayReconciler(**shared)
-        self._egress = EgressReconciler(**shared)
-        self._sources = SourceReconciler(self.watches, self.index, writer, settings)
-        self._system = SystemReconciler(owner=owner, **shared)
-        self._sweeper = Sweeper(
-            api=api,
-            watches=self.watches,
-            index=self.index,
-            writer=writer,
-            settings=settings,
-            queue=self.queue,
-            denial=denial,
-        )
+        tools = Tools(observer, self.watches, self.index, writer, settings, self.queue)
+        self._devboxes = DevboxReconciler(tools, Attacher(writer, settings, denial), denial)
+        self._gateways = GatewayReconciler(tools)
+        self._egress = EgressReconciler(tools)
+        self._sources = SourceReconciler(tools)
+        self._system = SystemReconciler(tools, owner=owner)
+        self._sweeper = Sweeper(tools, api, denial)
         self._control = Control(self.watches.places, self._visibility_changed)
         self.watches.on_gateways = self._control.look_again
         self._observer = observer

@@ -19,12 +19,11 @@ from devbox_operator.documents import keeping
 from devbox_operator.documents import objects as documents
 from devbox_operator.documents.credentials import in_secret
 from devbox_operator.kit import paths
-from devbox_operator.kit.writer import Writer
 from devbox_operator.report.problem import Problem
-from devbox_operator.seen.index import Index, Source
+from devbox_operator.seen.index import Source
 from devbox_operator.seen.model import FORBIDDEN, UNREADABLE, Key, SecretView, StoredView, format_time
-from devbox_operator.settings import Settings
-from devbox_operator.watch.mirrors import REFUSED_SECONDS, Watches
+from devbox_operator.watch.mirrors import REFUSED_SECONDS
+from devbox_operator.watch.tools import Tools
 
 UNUSED_SECONDS: Final = 2.0
 """Routes that lead to a credential are written anew by other reconciles, a moment after nobody refers to it any more."""
@@ -35,8 +34,8 @@ log = structlog.get_logger()
 class SourceReconciler:
     """Reconciles source Secrets."""
 
-    def __init__(self, watches: Watches, index: Index, writer: Writer, settings: Settings) -> None:
-        self._watches, self._index, self._writer, self._settings = watches, index, writer, settings
+    def __init__(self, tools: Tools) -> None:
+        self._watches, self._index, self._writer, self._settings = tools.watches, tools.index, tools.writer, tools.settings
         self._unused: dict[str, float] = {}
         """Credentials that nobody refers to, and since when."""
 

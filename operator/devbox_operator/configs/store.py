@@ -8,10 +8,8 @@ import structlog
 from devbox_common.kube import Object
 from devbox_operator.documents import objects as documents
 from devbox_operator.kit import paths
-from devbox_operator.kit.writer import Writer
 from devbox_operator.seen.model import Key
-from devbox_operator.settings import Settings
-from devbox_operator.watch.mirrors import Watches
+from devbox_operator.watch.tools import Tools
 
 log = structlog.get_logger()
 
@@ -19,9 +17,9 @@ log = structlog.get_logger()
 class Store:
     """The documents of one type (`devbox-gateway.io/gateway`, say)."""
 
-    def __init__(self, watches: Watches, writer: Writer, settings: Settings, kind: str) -> None:
-        self._watches, self._writer, self._kind = watches, writer, kind
-        self._namespace = settings.credentials_namespace
+    def __init__(self, tools: Tools, kind: str) -> None:
+        self._watches, self._writer, self._kind = tools.watches, tools.writer, kind
+        self._namespace = tools.settings.credentials_namespace
 
     async def put(self, key: Key, body: Object) -> None:
         """The document of that object, as it is now, and none of a namesake with another UID."""

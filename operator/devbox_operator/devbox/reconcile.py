@@ -28,18 +28,14 @@ from devbox_operator.devbox.namespaced import Shared
 from devbox_operator.devbox.status import QUICK, Outcome, devbox_status, ended_quickly
 from devbox_operator.documents import objects as documents
 from devbox_operator.kit import paths
-from devbox_operator.kit.queue import WorkQueue
-from devbox_operator.kit.writer import Writer
 from devbox_operator.report.conditions import Regarding, events, urgent
 from devbox_operator.report.invalid import report_invalid
 from devbox_operator.report.problem import Problem
 from devbox_operator.report.statuses import StatusWriter, difference
-from devbox_operator.seen.index import Index, References
+from devbox_operator.seen.index import References
 from devbox_operator.seen.keys import Kind, WorkKey
 from devbox_operator.seen.model import DevboxView, Key, PodView, Snapshot
-from devbox_operator.settings import Settings
-from devbox_operator.watch.mirrors import Watches
-from devbox_operator.watch.observe import Observer
+from devbox_operator.watch.tools import Tools
 
 log = structlog.get_logger()
 
@@ -60,27 +56,16 @@ class RefusedError(Exception):
 class DevboxReconciler:
     """Reconciles Devboxes."""
 
-    def __init__(
-        self,
-        *,
-        observer: Observer,
-        watches: Watches,
-        index: Index,
-        writer: Writer,
-        attacher: Attacher,
-        denial: Denial,
-        settings: Settings,
-        queue: WorkQueue[WorkKey],
-    ) -> None:
-        self._observer, self._watches, self._index = observer, watches, index
-        self._writer, self._attacher, self._settings, self._queue = writer, attacher, settings, queue
-        self._denial = denial
-        self._statuses = StatusWriter(writer)
+    def __init__(self, tools: Tools, attacher: Attacher, denial: Denial) -> None:
+        self._observer, self._watches, self._index = tools.observer, tools.watches, tools.index
+        self._writer, self._settings, self._queue = tools.writer, tools.settings, tools.queue
+        self._attacher, self._denial = attacher, denial
+        self._statuses = StatusWriter(tools.writer)
         self._announced: dict[Key, tuple[int, float]] = {}
         """The last announcement of a pod that was seen, and since when (of the monotonic clock)."""
         self._since: dict[Key, float] = {}
         """Since when (of the monotonic clock) a status waits to be written."""
-        self._shared = Shared(observer, writer)
+        self._shared = Shared(tools.observer, tools.writer)
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring one Devbox to what its spec says."""

@@ -8,7 +8,7 @@ import contextlib
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -18,15 +18,20 @@ from devbox_common.kube import ApiError, KubeApi, Object
 from devbox_operator.attach.denial import Denial
 from devbox_operator.documents import objects as documents
 from devbox_operator.kit import metrics, paths
-from devbox_operator.kit.queue import WorkQueue
-from devbox_operator.kit.writer import Writer
-from devbox_operator.seen.index import Index, References, references
+from devbox_operator.seen.index import References, references
 from devbox_operator.seen.keys import CERTIFICATES, FLOOR, Kind, WorkKey
 from devbox_operator.seen.model import DevboxView, GatewayView, Key
-from devbox_operator.settings import Settings
-from devbox_operator.watch.mirrors import Watches
+from devbox_operator.watch.tools import Tools
 
 V = TypeVar("V")
+
+_MADE_FROM: Final = {
+    names.CREDENTIAL_TYPE: Kind.SOURCE,
+    names.GATEWAY_TYPE: Kind.GATEWAY,
+    names.EGRESS_TYPE: Kind.EGRESS,
+    names.ROUTE_TYPE: Kind.DEVBOX,
+}
+"""Documents, by what each is made from."""
 
 log = structlog.get_logger()
 
@@ -34,20 +39,10 @@ log = structlog.get_logger()
 class Sweeper:
     """Sweeps."""
 
-    def __init__(
-        self,
-        *,
-        api: KubeApi,
-        watches: Watches,
-        index: Index,
-        writer: Writer,
-        settings: Settings,
-        queue: WorkQueue[WorkKey],
-        denial: Denial,
-    ) -> None:
-        self._denial = denial
-        self._api, self._watches, self._index = api, watches, index
-        self._writer, self._settings, self._queue = writer, settings, queue
+    def __init__(self, tools: Tools, api: KubeApi, denial: Denial) -> None:
+        self._api, self._denial = api, denial
+        self._watches, self._index, self._writer = tools.watches, tools.index, tools.writer
+        self._settings, self._queue = tools.settings, tools.queue
         self._first = True
 
     def at_once(self) -> None:
@@ -73,15 +68,9 @@ class Sweeper:
             keys.add(WorkKey(Kind.EGRESS, item["metadata"]["namespace"], item["metadata"]["name"]))
         keys |= {WorkKey(Kind.SOURCE, *secret) for secret in self._index.secrets()}
         for stored in self._watches.stored.objects.values():
-            if stored.type == names.CREDENTIAL_TYPE:
-                keys.add(WorkKey(Kind.SOURCE, *documents.source_of(stored)))
-            elif stored.type == names.GATEWAY_TYPE:
-                keys.add(WorkKey(Kind.GATEWAY, *documents.source_of(stored)))
-            elif stored.type == names.EGRESS_TYPE:
-                keys.add(WorkKey(Kind.EGRESS, *documents.source_of(stored)))
-            elif stored.type == names.ROUTE_TYPE:
-                # Of a Devbox that went while nobody worked: its own reconcile finds it gone.
-                keys.add(WorkKey(Kind.DEVBOX, *documents.devbox_of(stored)))
+            if stored.type in _MADE_FROM:
+                # (The Route of a Devbox that went while nobody worked: its own reconcile finds it gone.)
+                keys.add(WorkKey(_MADE_FROM[stored.type], *documents.made_for(stored)))
         pods = await self._pods_and_routes()
         # Pods without a Devbox: its own reconcile ends those that the garbage collector does not.
         keys |= {WorkKey(Kind.DEVBOX, *box) for box in pods}

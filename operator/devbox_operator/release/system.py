@@ -19,18 +19,13 @@ from devbox_common.kube import ApiError, Object
 from devbox_common.settings import SettingsError
 from devbox_operator.documents import objects as documents
 from devbox_operator.kit import metrics, paths
-from devbox_operator.kit.queue import WorkQueue
-from devbox_operator.kit.writer import Writer
 from devbox_operator.release import certificates
 from devbox_operator.release.certificates import Pair
 from devbox_operator.report.authority import renewing, warning
 from devbox_operator.seen.apiserver import LOOK_SECONDS
-from devbox_operator.seen.index import Index
 from devbox_operator.seen.keys import Kind, WorkKey
 from devbox_operator.seen.model import Authority, format_time, parse_time
-from devbox_operator.settings import Settings
-from devbox_operator.watch.mirrors import Watches
-from devbox_operator.watch.observe import Observer
+from devbox_operator.watch.tools import Tools
 
 log = structlog.get_logger()
 
@@ -43,27 +38,16 @@ LONGEST_WAIT: Final = timedelta(hours=12)
 class SystemReconciler:
     """Reconciles the release's own objects."""
 
-    def __init__(
-        self,
-        *,
-        observer: Observer,
-        watches: Watches,
-        index: Index,
-        writer: Writer,
-        settings: Settings,
-        queue: WorkQueue[WorkKey],
-        owner: Object | None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
+    def __init__(self, tools: Tools, *, owner: Object | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """`owner`: the ownerReference with which the gateway's certificate goes when the release does (the CA stays); `now`: the clock.
 
         Raises SettingsError where the extra bundle of the settings can't be read."""
-        self._observer, self._watches, self._index = observer, watches, index
-        self._writer, self._settings, self._queue = writer, settings, queue
+        self._observer, self._watches, self._index = tools.observer, tools.watches, tools.index
+        self._writer, self._settings, self._queue = tools.writer, tools.settings, tools.queue
         self._owner, self._now = owner, now
         self._warned: str | None = None
         self._roots = public_roots()
-        self._extra = extra_certificates(settings.ca_bundle.extra_file)
+        self._extra = extra_certificates(tools.settings.ca_bundle.extra_file)
 
     async def certificates(self) -> float | None:
         """The CA (kept until somebody has it renewed) and the leaf (renewed at two thirds of its life)."""

@@ -24,6 +24,7 @@ from devbox_operator.report.conditions import Regarding, events, merge
 from devbox_operator.seen.index import Index
 from devbox_operator.seen.model import Authority
 from devbox_operator.settings import Settings
+from devbox_operator.watch.tools import Tools
 
 BEGIN = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -41,8 +42,9 @@ class World:
         self.bundle = ""
         self.authority: Authority | None = None
         self.index = Index()
-        shared: Any = {"observer": self, "watches": None, "index": self.index, "writer": self, "queue": None}
-        self.system = SystemReconciler(settings=settings, owner=None, now=lambda: self.now, **shared)
+        parts: Any = {"observer": self, "watches": None, "writer": self, "queue": None}
+        tools = Tools(index=self.index, settings=settings, **parts)
+        self.system = SystemReconciler(tools, owner=None, now=lambda: self.now)
 
     async def get(self, path: str) -> Object | None:
         return self.secrets.get(path)

@@ -16,6 +16,7 @@ from devbox_operator.seen.index import Index, references
 from devbox_operator.seen.keys import Kind, WorkKey
 from devbox_operator.seen.model import StoredView
 from devbox_operator.settings import Egress, Settings
+from devbox_operator.watch.tools import Tools
 
 PLACE = "/apis/devbox-gateway.io/v1alpha1/namespaces/team-a/egresspolicies/web"
 DOCUMENT = "/api/v1/namespaces/rel-credentials/secrets/egress-eg-1"
@@ -55,8 +56,8 @@ class Bench:
         self.api = Api(mirror.objects)
         watches = type("Watches", (), {"stored": mirror})()
         queue = type("Queue", (), {"add": lambda _, key: self.added.append(key), "forget": lambda *_: None})()
-        shared: Any = {"watches": watches, "observer": self, "queue": queue, "index": self.index, "settings": settings}
-        self.reconciler = EgressReconciler(writer=Writer(self.api, lambda: True), **shared)  # type: ignore[arg-type]
+        writer = Writer(self.api, lambda: True)  # type: ignore[arg-type]
+        self.reconciler = EgressReconciler(Tools(self, watches, self.index, writer, settings, queue))  # type: ignore[arg-type]
 
     def ranges(self) -> tuple[Network, ...]:
         return self.own

@@ -14,6 +14,7 @@ from devbox_operator.documents import objects as documents
 from devbox_operator.seen.index import Index
 from devbox_operator.seen.model import StoredView, format_time
 from devbox_operator.settings import Settings
+from devbox_operator.watch.tools import Tools
 
 KEY = ("team-a", "agent")
 ROUTE = Route(pod=PodRef(uid="pod-1", name="agent-1", namespace="team-a"), devbox=DevboxRef(name="agent", uid="d"), bindings=())
@@ -62,9 +63,9 @@ async def test_its_routes_serve_nothing_ten_minutes_after_it_was_told(
     settings: Settings, ago: float | None, left: float | None
 ) -> None:
     cluster: Any = Cluster(item(ago))
-    shared: Any = {"observer": cluster, "watches": cluster, "writer": cluster}
-    shared |= {"attacher": None, "queue": None, "denial": None}
-    due = await DevboxReconciler(index=Index(), settings=settings, **shared).reconcile(KEY)
+    nobody: Any = None
+    tools = Tools(cluster, cluster, Index(), cluster, settings, queue=nobody)
+    due = await DevboxReconciler(tools, nobody, nobody).reconcile(KEY)
     if left is not None:
         assert due == pytest.approx(left, abs=2)
         assert not cluster.written

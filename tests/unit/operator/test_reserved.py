@@ -7,6 +7,7 @@ import pytest
 from devbox_operator.devbox.reconcile import DevboxReconciler
 from devbox_operator.seen.index import Index
 from devbox_operator.settings import Settings
+from devbox_operator.watch.tools import Tools
 
 
 class Cluster:
@@ -49,9 +50,9 @@ async def test_a_pod_in_a_reserved_namespace_is_left_and_its_devbox_told(
 ) -> None:
     view = devbox(namespace=namespace, status={"incarnation": 1})
     cluster: Any = Cluster(snapshot(view, pods=(pod(view),)))
-    shared: Any = {"observer": cluster, "watches": cluster, "writer": cluster}
-    shared |= {"attacher": None, "queue": None, "denial": None}
-    await DevboxReconciler(index=Index(), settings=settings, **shared).reconcile((namespace, "agent"))
+    nobody: Any = None
+    tools = Tools(cluster, cluster, Index(), cluster, settings, queue=nobody)
+    await DevboxReconciler(tools, nobody, nobody).reconcile((namespace, "agent"))
     (status,) = cluster.statuses
     told = {condition["type"]: (condition["status"], condition["reason"]) for condition in status["conditions"]}
     assert told["Accepted"] == told["Ready"] == ("False", "NamespaceReserved")

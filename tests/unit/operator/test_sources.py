@@ -16,6 +16,7 @@ from devbox_operator.report.problem import Problem
 from devbox_operator.seen.index import Index, References, Source
 from devbox_operator.seen.model import FORBIDDEN, NOT_FOUND, UNREADABLE, SecretView, StoredView, format_time
 from devbox_operator.settings import Settings
+from devbox_operator.watch.tools import Tools
 
 KEY = ("team-a", "anthropic")
 NAME = names.credential_name(*KEY, "api-key")
@@ -35,7 +36,8 @@ class Cluster:
         self.values: dict[str, str] = {}
         """What was written, by the credential's name."""
         self.index.put(("team-a", "agent"), References(sources=frozenset({Source(*KEY, None)})))
-        self.sources = SourceReconciler(self, self.index, self, settings)  # type: ignore[arg-type]
+        parts: Any = {"observer": None, "watches": self, "writer": self, "queue": None}
+        self.sources = SourceReconciler(Tools(index=self.index, settings=settings, **parts))
 
     # as watches
 

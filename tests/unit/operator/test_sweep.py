@@ -13,6 +13,7 @@ from devbox_operator.release.sweep import Sweeper
 from devbox_operator.seen.index import Index
 from devbox_operator.seen.keys import Kind, WorkKey
 from devbox_operator.seen.model import PolicyView, StoredView
+from devbox_operator.watch.tools import Tools
 
 Make = Callable[..., Any]
 
@@ -115,14 +116,10 @@ def sweeper(
     async def delete(path: str, **_: Any) -> None:
         deleted.append(path.rpartition("/")[2])
 
-    return Sweeper(
-        api=api,  # type: ignore[arg-type]
-        watches=SimpleNamespace(  # type: ignore[arg-type]
-            stored=SimpleNamespace(objects=stored), prune=lambda: None, denials=lambda: denials
-        ),
-        index=Index(),
-        writer=SimpleNamespace(delete=delete),  # type: ignore[arg-type]
-        settings=settings,
-        queue=SimpleNamespace(add=added.__setitem__),  # type: ignore[arg-type]
-        denial=denial or Recorded(),  # type: ignore[arg-type]
-    )
+    parts: Any = {
+        "observer": None,
+        "watches": SimpleNamespace(stored=SimpleNamespace(objects=stored), prune=lambda: None, denials=lambda: denials),
+        "writer": SimpleNamespace(delete=delete),
+        "queue": SimpleNamespace(add=added.__setitem__),
+    }
+    return Sweeper(Tools(index=Index(), settings=settings, **parts), api, denial or Recorded())  # type: ignore[arg-type]

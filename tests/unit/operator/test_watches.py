@@ -25,6 +25,7 @@ from devbox_operator.settings import Keeping, Settings
 from devbox_operator.watch import mirrors as watches
 from devbox_operator.watch.mirrors import Watches
 from devbox_operator.watch.observe import Observer
+from devbox_operator.watch.tools import Tools
 
 POLICIES = "/apis/devbox-gateway.io/v1alpha1/egresspolicies"
 
@@ -149,8 +150,8 @@ async def test_devboxes_that_wait_for_their_gate(world: World) -> None:
 
 async def test_an_endpoint_within_them_is_told(world: World, settings: Settings, gateway: Any) -> None:
     await world.watches.start()
-    parts: dict[str, Any] = {"observer": world.observer, "watches": world.watches, "index": world.index}
-    reconciler = GatewayReconciler(writer=cast(Any, None), queue=cast(Any, None), settings=settings, **parts)
+    nobody = cast(Any, None)
+    reconciler = GatewayReconciler(Tools(world.observer, world.watches, world.index, nobody, settings, nobody))
     for endpoint, reason in (
         ("https://34.118.1.7", Reason.ENDPOINT_REFUSED),
         ("https://34.118.2.7", Reason.ACCEPTED),
@@ -287,8 +288,8 @@ async def test_conditions_that_rest_on_ranges_are_looked_at_when_those_change(wo
             world.watches.stored.note({**body, "metadata": metadata})
 
     queue = type("Queue", (), {"add": lambda _, key: world.added.append(key)})()
-    shared: Any = {"observer": world.observer, "watches": world.watches, "index": world.index, "writer": Writer()}
-    system = SystemReconciler(settings=settings, queue=queue, owner=None, **shared)
+    tools = Tools(world.observer, world.watches, world.index, cast(Any, Writer()), settings, queue)
+    system = SystemReconciler(tools, owner=None)
     expected = [
         WorkKey(Kind.GATEWAY, "team-a", "anthropic"),
         *(WorkKey(Kind.EGRESS, "team-a", name) for name in ("old", "web")),
