@@ -38,7 +38,9 @@ requirements: ## Pin the dependencies anew from requirements/*.in
 	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make requirements" $$f.in -o $$f.txt; done; \
 	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
-	    --custom-compile-command "make requirements" client.in -o client.txt
+	    --custom-compile-command "make requirements" client.in -o client.txt; \
+	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
+	    --custom-compile-command "make requirements" client-tests.in -o client-tests.txt
 
 .PHONY: manifests
 manifests: venv ## Write the CRDs (crds/*.yaml and the chart's copies) from the models
@@ -74,6 +76,21 @@ unit: venv tools ## Unit tests: no cluster, seconds
 # Processes of their own are compiled in attacks, fuzz, chaos and sdks.
 COMPILED := $(patsubst %,tests/unit/proxy/test_%.py,client_hello compiled connect_head credentials dialling egress exchange guard heads redact \
   rules targets upstream) tests/unit/client/explain tests/unit/common/test_clock.py
+
+# What these take of the server's packages needs the server's Python.
+NOT_ON_OLDEST := $(patsubst %,tests/unit/client/%,explain test_audit.py test_doctor.py test_waiting.py test_wheel.py test_wrong_types.py)
+PYTHON310 ?= python3.10
+
+.PHONY: client-oldest
+client-oldest: venv ## The client's unit tests on the oldest Python that it names (PYTHON310=…)
+	@$(UV) venv --quiet --clear --python $(PYTHON310) .client-oldest
+	@$(UV) pip sync --quiet --require-hashes --python .client-oldest/bin/python requirements/client-tests.txt
+	@PYTHONPATH=client:crds:cluster:demo:common .client-oldest/bin/python -m pytest -q -n auto --noconftest -p no:cacheprovider \
+	  tests/unit/client $(addprefix --ignore=,$(NOT_ON_OLDEST)) --deselect tests/unit/client/cli/test_frame.py::test_help_is_quick
+
+.PHONY: client-dist
+client-dist: venv ## The client as it is published: sdist and wheel in dist/client
+	@rm -rf dist/client && cd client && ../$(BIN)/python -m hatchling build -d ../dist/client
 
 .PHONY: unit-compiled
 unit-compiled: venv ## The unit tests of the gateway's data path once more, compiled as in the image
@@ -199,4 +216,4 @@ demo: venv ## The main job from nothing: cluster, images, install, agents that u
 
 .PHONY: clean
 clean: ## Remove what this work tree made (not the cluster: see cluster-down)
-	@rm -rf $(VENV) .cluster .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo dist
+	@rm -rf $(VENV) .client-oldest .cluster .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo dist

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from . import binaries, cluster, images, native
+from . import release as releases
 from .paths import PROJECT, bin_dir, kubeconfig
 from .progress import ClusterError, console
 
@@ -74,6 +75,12 @@ def images_command(
 def native_command() -> None:
     """Compile the gateway's data path, if it changed, and print the folder to put first on PYTHONPATH."""
     typer.echo(str(native.folder()))
+
+
+@app.command()
+def release(version: str) -> None:
+    """Check that the work tree is what VERSION is to be, and print what its changelog says of it."""
+    typer.echo(releases.notes(PROJECT, version))
 
 
 @app.command()

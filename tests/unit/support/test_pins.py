@@ -9,7 +9,7 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parents[3]
 DOCKERFILES = sorted(PROJECT.glob("images/*/Dockerfile"))
-WORKFLOWS = sorted(PROJECT.glob(".github/workflows/*.y*ml"))
+WORKFLOWS = [*sorted(PROJECT.glob(".github/workflows/*.y*ml")), *sorted(PROJECT.glob(".github/actions/*/action.yml"))]
 BASE = re.compile(r"ARG BASE=docker\.io/library/python:[a-z0-9.-]+@sha256:[0-9a-f]{64}")
 STAGES = ("${BASE}", "scratch", "dependencies")
 USES = re.compile(r"[\w-]+/[\w-]+(/[\w/-]+)?@[0-9a-f]{40}")
@@ -34,10 +34,13 @@ def test_all_images_have_the_same_base() -> None:
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_an_action_is_named_by_its_commit(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    jobs = yaml.safe_load(text)["jobs"].values()
-    used = [step["uses"] for job in jobs for step in job["steps"] if "uses" in step]
-    assert used
+    document = yaml.safe_load(text)
+    jobs = document.get("jobs", {"": document.get("runs")}).values()
+    used = [one["uses"] for job in jobs for one in (job, *job.get("steps", ())) if "uses" in one]
+    assert len(used) == len(re.findall(r"^\s*(?:- )?uses:", text, re.MULTILINE)) > 0
     for action in used:
+        if action.startswith("./"):
+            continue
         assert USES.fullmatch(action), f"{action}: write the commit of the version (CONTRIBUTING.md)"
         assert re.search(rf"{re.escape(action)} # v\d+\.\d+\.\d+$", text, re.MULTILINE), f"{action}: its version is its comment"
 
