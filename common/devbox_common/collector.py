@@ -11,7 +11,7 @@ def settle() -> None:
 
     Reference counts free nearly everything here; what the collector is for are rare errors with their tracebacks. By itself it looks
     at the youngest after every 700 objects: a third of what the operator did with thousands of devboxes, and a tenth of what the gateway
-    did (docs/performance.md, docs/operator-reliability.md).
+    did (docs/results/lab/what-paid.md, operator-scale.md).
     """
     gc.collect()
     gc.freeze()

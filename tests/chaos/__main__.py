@@ -1,7 +1,7 @@
 """`python -m tests.chaos [NAME…]`: the long form of the faults, one after the other; the status is 1 if a demand was missed.
 
-Prints the table of docs/reliability.md, and writes it to .bench/chaos.json. Each case has a network of its own (tests/support/netns.py),
-in a process of its own, which is ended if it takes too long.
+Prints the table of docs/results/lab/gateway-faults.md, and writes it to .bench/chaos.json. Each case has a network of its own
+(tests/support/netns.py), in a process of its own, which is ended if it takes too long.
 """
 
 import asyncio

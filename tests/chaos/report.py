@@ -1,4 +1,4 @@
-"""What a fault was to show, and what it showed: a row of the table in docs/reliability.md.
+"""What a fault was to show, and what it showed: a row of the table in docs/results/lab/gateway-faults.md.
 
 Goes in: measurements of a case. Comes out: rows, each with a verdict, as a table and as JSON.
 """
@@ -62,7 +62,7 @@ def _told(row: Row) -> str:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """For people, and for docs/reliability.md."""
+    """For people, and for docs/results/lab."""
     lines = ["| fault | demand | measured | verdict |", "|---|---|---|---|"]
     return "\n".join(lines + [f"| {row.fault} | {row.demand} | {row.measured} | {row.verdict} |" for row in rows])
 

@@ -65,7 +65,8 @@ def index(pages: Iterable[str]) -> str:
     rows = sorted(found.group() for text in pages if (found := _ROW.search(text)))
     about = (
         "# Results\n\nWhat `make long` found: attacks that are judged by time, faults in full, packets, random requests, benchmarks. Each\n"
-        "page is what the stage printed in its last run, with the day, the commit and the machine; nothing here is written by hand.\n\n"
+        "page is what the stage printed in its last run, with the day, the commit and the machine; nothing here is written by hand.\n"
+        "Figures of single runs, with their days, are in [lab/](lab/README.md).\n\n"
     )
     return about + HEAD + "".join(f"{one}\n" for one in rows)
 

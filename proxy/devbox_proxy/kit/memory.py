@@ -107,7 +107,7 @@ def give_back() -> None:
     """To the kernel: all pages that are in no block.
 
     Where this is not done, a block in a heap lies across pages that others touched before it, and a gateway whose streams come and go
-    grows towards 580 KiB for each, whether they touch them or not (docs/performance.md has the figures).
+    grows towards 580 KiB for each, whether they touch them or not (docs/results/lab/what-paid.md has the figures).
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,0 +1,45 @@
+"""A link between our pages leads to a page that is there, and to a heading of it."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[3]
+PAGES = sorted(
+    PROJECT / name
+    for name in subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "*.md"], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    if (PROJECT / name).is_file()
+)
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken(page: Path) -> list[str]:
+    """Links that lead nowhere."""
+    found = []
+    for name, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        to = (page.parent / name).resolve() if name else page
+        if not to.exists() or (anchor and to.suffix == ".md" and anchor not in anchors(to)):
+            found.append(f"{name}#{anchor}" if anchor else name)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    assert not broken(page)
+
+
+def test_one_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+    (tmp_path / "one.md").write_text(
+        "# One thing's *name*\n\n[a](#one-things-name) [b](#two) [c](three.md) [d](one.md#four) [e](https://x.example)\n"
+    )
+    assert broken(tmp_path / "one.md") == ["#two", "three.md", "one.md#four"]
