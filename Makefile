@@ -77,8 +77,9 @@ unit: venv tools ## Unit tests: no cluster, seconds
 COMPILED := $(patsubst %,tests/unit/proxy/test_%.py,client_hello compiled connect_head credentials dialling egress exchange guard heads redact \
   rules targets upstream) tests/unit/client/explain tests/unit/common/test_clock.py
 
-# What these take of the server's packages needs the server's Python.
-NOT_ON_OLDEST := $(patsubst %,tests/unit/client/%,explain test_audit.py test_doctor.py test_waiting.py test_wheel.py test_wrong_types.py)
+# What these take of the server's packages, or of its tests, needs its Python.
+NOT_ON_OLDEST := $(patsubst %,tests/unit/client/%,explain $(patsubst %,test_%.py,audit credentials doctor naming session waiting wheel \
+  wrong_types))
 PYTHON310 ?= python3.10
 
 .PHONY: client-oldest

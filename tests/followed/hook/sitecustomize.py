@@ -26,7 +26,7 @@ class Followed:
         """Begin, or end and write it down."""
         self._working = not self._working
         sys.setprofile(self._note if self._working else None)
-        threading.setprofile(self._note if self._working else None)  # type: ignore[arg-type]
+        threading.setprofile(self._note if self._working else None)
         if not self._working:
             self._path.write_text("\n".join(self._seen), encoding="utf-8")
             self._seen.clear()
