@@ -24,7 +24,7 @@ from devbox_operator.attach.denial import Denial
 from devbox_operator.configs.egress import EgressReconciler
 from devbox_operator.configs.gateways import GatewayReconciler
 from devbox_operator.configs.sources import SourceReconciler
-from devbox_operator.devbox.reconcile import DevboxReconciler, RefusedError
+from devbox_operator.devbox.reconcile import DevboxReconciler, PodRefusedError
 from devbox_operator.kit import metrics
 from devbox_operator.kit.queue import WorkQueue, pause
 from devbox_operator.kit.writer import NotLeadingError, Writer
@@ -190,7 +190,7 @@ def _failed(key: WorkKey, error: Exception, again: float) -> None:
     """Conflict and NotFound are the normal way of things: somebody else was first, and the next look sees it."""
     about = {"kind": key.kind, "namespace": key.namespace, "name": key.name, "again_in": round(again, 1)}
     match error:
-        case RefusedError():
+        case PodRefusedError():
             result = "refused"
             log.warning("pod_refused", **about, error=str(error))
         case ApiError() if error.conflict or error.not_found:

@@ -6,15 +6,15 @@ pod takes the next one, unless the API server is known to have refused it. So a 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from devbox_api.conditions import ConditionType, Reason
 from devbox_api.devbox import DevboxStatus
 from devbox_api.shared import Condition
+from devbox_operator.devbox.incarnation import own
 from devbox_operator.devbox.lingering import Endings
-from devbox_operator.devbox.pod import pod_name
 from devbox_operator.kit.queue import pause
 from devbox_operator.seen.model import DevboxView, PodView, parse_time
 
@@ -66,19 +66,6 @@ class Leave:
 
 
 Step = Keep | Create | Replace | Later | Leave
-
-
-def own(view: DevboxView, pods: Iterable[PodView]) -> list[PodView]:
-    """The Devbox's pods, the newest incarnation first. A number that is not the name's is none: annotations can be edited, names can't."""
-    mine = (pod for pod in pods if pod.owner == view.box.uid)
-    known = (pod if pod.name == pod_name(view.box, pod.incarnation) else replace(pod, incarnation=0) for pod in mine)
-    return sorted(known, key=lambda pod: -pod.incarnation)
-
-
-def strays(pods: Iterable[PodView], uid: str | None) -> list[PodView]:
-    """Pods with a Devbox's name on them that it does not control. `uid`: the Devbox's; None where there is none: then those that no
-    Devbox controls at all."""
-    return [pod for pod in pods if not pod.deleting and (pod.owner != uid if uid else not pod.owner)]
 
 
 def plan(

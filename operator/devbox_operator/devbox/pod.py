@@ -3,7 +3,6 @@
 Goes in: a Devbox, its incarnation, the settings, the gateway's addresses. Comes out: a plain Pod with its gate. Pure.
 """
 
-import hashlib
 import json
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ from devbox_api import names
 from devbox_api.devbox import Devbox, DevboxSpec, Volume
 from devbox_common.kube import Object
 from devbox_operator.attach import init, secretenv
+from devbox_operator.devbox.incarnation import pod_name
 from devbox_operator.seen.model import DevboxView, content_hash
 from devbox_operator.settings import Settings
 
@@ -19,12 +19,6 @@ _TOKENS_VOLUME: Final = "devbox-gateway-tokens"
 _CA_VOLUME: Final = "devbox-gateway-ca"
 _READABLE: Final = 0o440
 """For the owner and fsGroup: the agent's own user."""
-
-
-def pod_name(devbox: Devbox, incarnation: int) -> str:
-    """The name of that incarnation's pod: known before it exists, and never used twice."""
-    digest = hashlib.sha256(f"{devbox.uid}/{incarnation}".encode()).hexdigest()[:10]
-    return f"{devbox.name}-{digest}"
 
 
 def gateway_url(release_namespace: str) -> str:

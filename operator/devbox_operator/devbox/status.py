@@ -5,7 +5,6 @@ Goes in: snapshot, desired state, outcome. Comes out: a `DevboxStatus`.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -18,6 +17,17 @@ from devbox_operator.attach.confinement import Confinement, confinement
 from devbox_operator.devbox import lifecycle
 from devbox_operator.devbox.compile import Desired
 from devbox_operator.devbox.lingering import Ending, endings, silence
+from devbox_operator.devbox.outcome import (
+    HasPod,
+    LeftAlone,
+    NoPod,
+    Outcome,
+    PodRefused,
+    Postponed,
+    Replaced,
+    attached_of,
+    pod_of,
+)
 from devbox_operator.devbox.pod import gateway_url, grace
 from devbox_operator.report.authority import ending, outlived
 from devbox_operator.report.conditions import Finding, bad, from_problems, good, merge, summarise, unknown
@@ -33,32 +43,13 @@ _SOMEBODYS: Final = frozenset({Reason.FOREIGN_POLICY, Reason.NOT_ENFORCED, Reaso
 """Reasons of EgressConfined for which somebody has to do something."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What was done in this pass."""
-
-    incarnation: int
-    failures: int
-    pod: PodView | None = None
-    attached: Attached | None = None
-    refused: Problem | None = None
-    """The API server's answer to the pod."""
-    waiting: str = ""
-    """Why there is no pod, where nothing is wrong."""
-    gone: bool = False
-    """The pod is gone or failed, and the next one waits for its time."""
-    ended: str = ""
-    """The Devbox is left as it is: why."""
-    again: float | None = None
-    """Seconds until it is to be looked at again."""
-
-
 def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, settings: Settings) -> DevboxStatus:
     """The whole status."""
-    box, pod = snapshot.devbox.box, outcome.pod
-    in_force = outcome.attached is not None and outcome.attached.confined
+    box, pod, attached = snapshot.devbox.box, pod_of(outcome), attached_of(outcome)
+    in_force = attached is not None and attached.confined
     confined = confinement(pod, snapshot.policies, settings, in_force=in_force, visibility=snapshot.system.visibility)
-    end = endings(snapshot, settings, outcome.ended).of(pod, snapshot.now) if pod is not None and pod.deleting else None
+    last = outcome.why if isinstance(outcome, LeftAlone) else ""
+    end = endings(snapshot, settings, last).of(pod, snapshot.now) if pod is not None and pod.deleting else None
     refused = [problem for problem in (desired.refused, desired.egress_problem) if problem]
     findings: dict[ConditionType, Finding] = {
         _C.ACCEPTED: from_problems(refused, good(Reason.ACCEPTED, _remark(box.spec))),
@@ -66,7 +57,7 @@ def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, settin
         _C.TOKENS_ISSUED: _tokens(outcome),
         _C.EGRESS_CONFINED: confined.finding,
         _C.POD_READY: _pod_ready(snapshot, desired, outcome, end),
-        _C.RESTART_REQUIRED: _restart(snapshot, desired, pod, outcome.attached.changed if outcome.attached else ()),
+        _C.RESTART_REQUIRED: _restart(snapshot, desired, pod, attached.changed if attached else ()),
     }
     blocking = (_C.EGRESS_CONFINED,) if confined.blocks else ()
     needed = (_C.ACCEPTED, _C.CREDENTIALS_RESOLVED, _C.TOKENS_ISSUED, *blocking, _C.POD_READY)
@@ -79,12 +70,12 @@ def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, settin
         findings[_C.READY] = bad(Reason.SYSTEM_NOT_READY, findings[_C.POD_READY].message)
     if found := ending(snapshot.system.authority, settings.release_namespace, snapshot.now):
         findings[_C.TRUST_ENDING] = found
-    expires = outcome.attached.expires if outcome.attached else {}
+    expires = attached.expires if attached else {}
     return DevboxStatus(
         observed_generation=box.generation,
         phase=_phase(snapshot, findings, outcome),
         incarnation=outcome.incarnation or None,
-        pod_name=pod.name if pod else (box.status.pod_name if outcome.gone else None),
+        pod_name=pod.name if pod else (box.status.pod_name if isinstance(outcome, Postponed) else None),
         pod_uid=pod.uid if pod else None,
         pod_ips=pod.ips if pod else (),
         failures=outcome.failures or None,
@@ -110,11 +101,11 @@ def _remark(spec: DevboxSpec) -> str:
 
 
 def _tokens(outcome: Outcome) -> Finding:
-    attached = outcome.attached
+    attached, pod = attached_of(outcome), pod_of(outcome)
     if attached is None:
-        if outcome.pod is None:
+        if pod is None:
             return bad(Reason.WAITING, "there is no pod yet that tokens could be bound to")
-        ended = outcome.pod.ended or outcome.pod.deleting
+        ended = pod.ended or pod.deleting
         return bad(Reason.WAITING, "the pod ended" if ended else "see the condition Accepted")
     if attached.problem:
         return bad(attached.problem.reason, attached.problem.message)
@@ -124,15 +115,24 @@ def _tokens(outcome: Outcome) -> Finding:
 
 
 def _pod_ready(snapshot: Snapshot, desired: Desired, outcome: Outcome, end: Ending | None) -> Finding:
-    pod = outcome.pod
-    if outcome.refused is not None:
-        return bad(outcome.refused.reason, outcome.refused.message)
-    if outcome.gone:
-        return (unknown if pod is None else bad)(Reason.POD_FAILED, outcome.waiting)
-    if pod is None:
-        return bad(Reason.WAITING, outcome.waiting or "see the other conditions")
-    if end is not None:
-        return bad(end.reason, end.message if outcome.ended or not outcome.waiting else f"{outcome.waiting}: {end.message}")
+    match outcome:
+        case PodRefused(problem=refused):
+            return bad(refused.reason, refused.message)
+        case Postponed(pod=pod, why=why):
+            return (unknown if pod is None else bad)(Reason.POD_FAILED, why)
+        case NoPod(why=why) | LeftAlone(pod=None, why=why):
+            return bad(Reason.WAITING, why or "see the other conditions")
+        case Replaced(why=why) if end is not None:
+            return bad(end.reason, f"{why}: {end.message}")
+        case HasPod(attached=Attached(refused=Problem() as refused)):
+            return bad(refused.reason, refused.message)
+        case Replaced(pod=pod) | LeftAlone(pod=pod) | HasPod(pod=pod):
+            assert pod is not None  # noqa: S101 (LeftAlone's, above)
+            return bad(end.reason, end.message) if end else _of_pod(snapshot, desired, pod, attached_of(outcome))
+
+
+def _of_pod(snapshot: Snapshot, desired: Desired, pod: PodView, attached: Attached | None) -> Finding:
+    """PodReady of one that is not being deleted."""
     if pod.phase == "Succeeded":
         return bad(Reason.POD_SUCCEEDED, f"the command of pod {pod.name} ended, and restartPolicy says that this is the end")
     if pod.phase == "Failed":
@@ -145,7 +145,7 @@ def _pod_ready(snapshot: Snapshot, desired: Desired, outcome: Outcome, end: Endi
         )
     if pod.ready:
         return good(Reason.READY)
-    if pod.gated and not (outcome.attached and outcome.attached.opened):
+    if pod.gated and not (attached and attached.opened):
         missing = f" ({', '.join(desired.missing)})" if desired.missing else ""
         return bad(Reason.WAITING, f"pod {pod.name} is gated until credentials and tokens are there{missing}")
     if pod.held:
@@ -203,21 +203,21 @@ def _stalled(desired: Desired, findings: dict[ConditionType, Finding], confined:
 
 def _over(snapshot: Snapshot, outcome: Outcome) -> bool:
     """Nothing follows by itself: the command ended, well or not, and restartPolicy says that this is the end."""
-    view, pod = snapshot.devbox, outcome.pod
+    view, pod = snapshot.devbox, pod_of(outcome)
     if view.deleting:
         return False
-    return bool(outcome.ended) or (pod is not None and pod.ended and lifecycle.final(view, pod))
+    return isinstance(outcome, LeftAlone) or (pod is not None and pod.ended and lifecycle.final(view, pod))
 
 
 def _phase(snapshot: Snapshot, findings: dict[ConditionType, Finding], outcome: Outcome) -> Any:
-    pod = outcome.pod
+    pod, attached = pod_of(outcome), attached_of(outcome)
     if snapshot.devbox.deleting or (pod and pod.deleting):
         return "Terminating"
     if pod is None:
-        return snapshot.devbox.box.status.phase if outcome.ended else "Pending"
+        return snapshot.devbox.box.status.phase if isinstance(outcome, LeftAlone) else "Pending"
     if pod.ended:
         done = lifecycle.final(snapshot.devbox, pod)
         return pod.phase if done else "Pending"
-    if pod.gated and not (outcome.attached and outcome.attached.opened):
+    if pod.gated and not (attached and attached.opened):
         return "Pending"
     return "Running" if findings[_C.POD_READY].status == "True" else "Starting"

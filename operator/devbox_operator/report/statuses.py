@@ -53,19 +53,11 @@ class StatusWriter:
         """What was used is gone."""
         self._counted.pop(path, None)
 
-    async def incarnation(self, view: DevboxView, number: int, failures: int, pod_name: str) -> str:
-        """Announce the next pod. Raises a conflict if the Devbox changed since it was read. Returns the resourceVersion."""
-        status = {
-            "incarnation": number, "failures": failures or None, "podName": pod_name, "podUID": None, "podIPs": None
-        }  # fmt: skip
-        return await self._patch(view, view.version, status)
-
-    async def devbox(self, view: DevboxView, version: str, status: DevboxStatus) -> bool:
+    async def devbox(self, view: DevboxView, status: DevboxStatus) -> None:
         """Write what differs."""
         patch = difference(view.box.status, status)
         if patch:
-            await self._patch(view, version, patch)
-        return bool(patch)
+            await self.patch(view, patch)
 
     async def counted(self, regarding: Regarding, path: str, old: UseStatus, new: UseStatus, now: datetime) -> float | None:
         """Of a GatewayConfig or EgressPolicy: write what differs, and post the Events of its transitions.
@@ -95,8 +87,9 @@ class StatusWriter:
                 if not error.conflict:
                     log.info("event_not_posted", error=error.message, reason=event["reason"])
 
-    async def _patch(self, view: DevboxView, version: str, status: dict[str, Any]) -> str:
-        body = {"metadata": {"resourceVersion": version, "uid": view.box.uid}, "status": status}
+    async def patch(self, view: DevboxView, status: dict[str, Any]) -> str:
+        """Write some fields of a Devbox's status. Raises a conflict if it changed since it was read. Returns the resourceVersion."""
+        body = {"metadata": {"resourceVersion": view.version, "uid": view.box.uid}, "status": status}
         path = paths.devboxes(view.box.namespace, view.box.name) + "/status"
         answer = await self._writer.merge(path, body, kind="DevboxStatus")
         written = self.versions[view.key] = str(answer["metadata"]["resourceVersion"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from devbox_api import names
-from devbox_operator.devbox.pod import pod_name
+from devbox_operator.devbox.incarnation import pod_name
 from devbox_operator.seen.initview import InitView
 from devbox_operator.seen.model import DevboxView, EgressView, GatewayView, PodView, SecretView, Snapshot, System
 from devbox_operator.settings import Image, Settings

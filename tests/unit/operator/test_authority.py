@@ -14,7 +14,8 @@ from devbox_api import names
 from devbox_api.conditions import ConditionType, Reason
 from devbox_common.kube import Object
 from devbox_operator.devbox.compile import compile_devbox
-from devbox_operator.devbox.status import Outcome, devbox_status
+from devbox_operator.devbox.outcome import HasPod, NoPod
+from devbox_operator.devbox.status import devbox_status
 from devbox_operator.kit import metrics, paths
 from devbox_operator.release import certificates
 from devbox_operator.release.certificates import Pair
@@ -180,7 +181,8 @@ async def test_the_log_and_the_metric_tell_of_the_end(world: World) -> None:
 
 
 def status(settings: Settings, shot: Any, pod: Any) -> Any:
-    return devbox_status(shot, compile_devbox(shot, settings), Outcome(incarnation=1, failures=0, pod=pod), settings)
+    outcome = HasPod(1, 0, pod) if pod else NoPod(1, 0)
+    return devbox_status(shot, compile_devbox(shot, settings), outcome, settings)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from devbox_operator.attach.attaching import Attached
 from devbox_operator.devbox import lifecycle
 from devbox_operator.devbox.compile import compile_devbox, new_pod
 from devbox_operator.devbox.lifecycle import Create, Keep
-from devbox_operator.devbox.status import Outcome, devbox_status
+from devbox_operator.devbox.outcome import HasPod, NoPod, Outcome, PodRefused, Postponed
+from devbox_operator.devbox.status import devbox_status
 from devbox_operator.report.conditions import Regarding, events, merge
 from devbox_operator.report.problem import Problem
 from devbox_operator.report.statuses import difference
@@ -55,7 +56,7 @@ def test_every_problem_is_told_with_the_first_ones_reason(snapshot: Any, devbox:
         secrets={("team-a", "anthropic"): NOT_FOUND},
     )
     desired = compile_devbox(shot, settings)
-    status = devbox_status(shot, desired, Outcome(incarnation=1, failures=0), settings)
+    status = devbox_status(shot, desired, NoPod(incarnation=1, failures=0), settings)
     found = next(c for c in status.conditions if c.type == "CredentialsResolved")
     assert found.reason == "SecretNotFound"
     assert "Secret team-a/anthropic" in found.message
@@ -138,7 +139,7 @@ def test_a_running_devbox_is_ready(snapshot: Any, pod: Any, devbox: Any, setting
     shot = snapshot(view, pods=(current,))
     desired = compile_devbox(shot, settings)
     assert desired.step == Keep(current)
-    status = devbox_status(shot, desired, Outcome(1, 0, current, DONE), settings)
+    status = devbox_status(shot, desired, HasPod(1, 0, current, DONE), settings)
     assert {kind: state for kind, (state, _) in conditions(status).items()} == {
         "Accepted": "True",
         "CredentialsResolved": "True",
@@ -158,7 +159,7 @@ def test_a_running_devbox_is_ready(snapshot: Any, pod: Any, devbox: Any, setting
             shot, devbox=replace(view, box=view.box.model_copy(update={"status": status})), now=shot.now + timedelta(hours=1)
         ),
         desired,
-        Outcome(1, 0, current, DONE),
+        HasPod(1, 0, current, DONE),
         settings,
     )
     assert difference(status, again) == {}, "the steady state writes nothing"
@@ -183,7 +184,7 @@ def test_phases_and_pod_ready(
     view = devbox()
     current = pod(view, **changes)
     shot = snapshot(view, pods=(current,))
-    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, attached), settings)
+    status = devbox_status(shot, compile_devbox(shot, settings), HasPod(1, 0, current, attached), settings)
     assert (status.phase, conditions(status)["PodReady"][1]) == (phase, reason)
 
 
@@ -192,7 +193,7 @@ def test_a_command_that_is_done(snapshot: Any, pod: Any, devbox: Any, settings: 
     view = devbox(spec={"restartPolicy": "Never"})
     current = pod(view, phase=phase, ready=False, exit_code=3)
     shot = snapshot(view, pods=(current,))
-    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current), settings)
+    status = devbox_status(shot, compile_devbox(shot, settings), HasPod(1, 0, current), settings)
     assert (status.phase, conditions(status)["Ready"]) == (phase, ("False", reason))
     assert conditions(status)["Stalled"] == ("True", reason), "nothing follows by itself"
     assert conditions(status)["Reconciling"][0] == "False"
@@ -202,7 +203,7 @@ def test_a_container_that_gets_over_it_is_ready(snapshot: Any, pod: Any, devbox:
     view = devbox()
     current = pod(view, restarts=1, ran_for=1.0)
     shot = snapshot(view, pods=(current,), now=current.started + timedelta(seconds=11))
-    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, DONE), settings)
+    status = devbox_status(shot, compile_devbox(shot, settings), HasPod(1, 0, current, DONE), settings)
     assert conditions(status)["PodReady"] == ("True", "Ready")
 
 
@@ -212,7 +213,7 @@ def test_what_a_running_pod_can_not_take_up_asks_for_a_restart(
     view = devbox()
     current = pod(view, spec_hash="an older spec")
     shot = snapshot(view, pods=(current,))
-    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, DONE), settings)
+    status = devbox_status(shot, compile_devbox(shot, settings), HasPod(1, 0, current, DONE), settings)
     assert conditions(status)["RestartRequired"] == ("True", "SpecChanged")
     assert conditions(status)["Ready"][0] == "True"
 
@@ -224,7 +225,7 @@ def test_a_grace_period_of_0_that_was_stored_before_counts_as_1_and_is_told(
         view = devbox(spec={"terminationGracePeriodSeconds": seconds})
         shot = snapshot(view, pods=(pod(view),))
         desired = compile_devbox(shot, settings)
-        status = devbox_status(shot, desired, Outcome(1, 0, pod(view), DONE), settings)
+        status = devbox_status(shot, desired, HasPod(1, 0, pod(view), DONE), settings)
         accepted = next(c for c in status.conditions if c.type == "Accepted")
         told = "spec.terminationGracePeriodSeconds is 0, which counts as 1; write 1 or more"
         assert (accepted.status, accepted.message) == ("True", told if seconds == 0 else "")
@@ -236,7 +237,7 @@ def test_a_foreign_policy_is_named(snapshot: Any, pod: Any, devbox: Any, setting
     current = pod(view)
     ours = PolicyView("team-a", current.name, (current.uid,), network.policy_spec("agent", "rel"))
     shot = snapshot(view, pods=(current,), policies=(ours, PolicyView("team-a", "allow-dns", (), {"egress": [{}]})))
-    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, DONE), settings)
+    status = devbox_status(shot, compile_devbox(shot, settings), HasPod(1, 0, current, DONE), settings)
     confined = next(c for c in status.conditions if c.type == "EgressConfined")
     assert (confined.status, confined.reason) == ("False", "ForeignPolicy")
     assert "team-a/allow-dns" in confined.message
@@ -262,7 +263,7 @@ def test_an_egress_policy_that_can_not_be_used(
     desired = compile_devbox(shot, settings)
     assert (desired.egress, desired.complete) == (None, False)
     assert desired.step == Create(1, 0), "the pod is made, gated"
-    status = devbox_status(shot, desired, Outcome(1, 0, pod(view), DONE), settings)
+    status = devbox_status(shot, desired, HasPod(1, 0, pod(view), DONE), settings)
     assert conditions(status)["Accepted"] == conditions(status)["Ready"] == ("False", reason)
     assert conditions(status)["EgressConfined"] == ("True", "Confined")
     assert "EgressPolicy team-a/web" in next(c.message for c in status.conditions if c.type == "Ready")
@@ -272,12 +273,12 @@ def test_a_pod_that_devbox_init_holds_back(snapshot: Any, devbox: Any, pod: Any,
     view = devbox()
     current = pod(view, phase="Pending", ready=False, started=None, init=InitView())
     shot = snapshot(view, pods=(current,))
-    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, current, DONE), settings)
+    status = devbox_status(shot, compile_devbox(shot, settings), HasPod(1, 0, current, DONE), settings)
     ready = next(c for c in status.conditions if c.type == "Ready")
     assert (ready.reason, status.phase) == ("PodPending", "Starting")
     assert "devbox-init lets its agent run once the gateway answers" in ready.message
     refused = pod(view, phase="Pending", ready=False, started=None, init=InitView(refused=True))
-    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0, refused, DONE), settings)
+    status = devbox_status(shot, compile_devbox(shot, settings), HasPod(1, 0, refused, DONE), settings)
     assert conditions(status)["Ready"] == ("False", "NotEnforced")
     assert conditions(status)["Stalled"] == ("True", "NotEnforced")
 
@@ -289,13 +290,13 @@ def test_no_devbox_is_made_where_the_system_or_the_release_is(
     shot = snapshot(devbox(namespace=namespace))
     desired = compile_devbox(shot, settings)
     assert desired.refused is not None
-    status = devbox_status(shot, desired, Outcome(0, 0), settings)
+    status = devbox_status(shot, desired, NoPod(0, 0), settings)
     assert conditions(status)["Accepted"] == conditions(status)["Ready"] == ("False", "NamespaceReserved")
     assert "in another namespace" in desired.refused.message
 
 
 def test_a_refused_pod_shows_the_api_servers_words(snapshot: Any, settings: Settings) -> None:
-    outcome = Outcome(2, 0, refused=Problem(Reason.POD_REFUSED, "exceeded quota: q"))
+    outcome = PodRefused(2, 0, Problem(Reason.POD_REFUSED, "exceeded quota: q"))
     shot = snapshot()
     status = devbox_status(shot, compile_devbox(shot, settings), outcome, settings)
     ready = next(c for c in status.conditions if c.type == "Ready")
@@ -304,7 +305,7 @@ def test_a_refused_pod_shows_the_api_servers_words(snapshot: Any, settings: Sett
 
 def test_an_installation_that_is_not_finished_is_not_the_users_fault(snapshot: Any, settings: Settings) -> None:
     shot = snapshot(system=System((), ""))
-    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(0, 0), settings)
+    status = devbox_status(shot, compile_devbox(shot, settings), NoPod(0, 0), settings)
     assert conditions(status)["Ready"] == ("False", "SystemNotReady")
     assert conditions(status)["Stalled"][0] == "False"
 
@@ -312,7 +313,7 @@ def test_an_installation_that_is_not_finished_is_not_the_users_fault(snapshot: A
 def test_times_move_and_events_come_on_transitions_alone(snapshot: Any, settings: Settings) -> None:
     shot = snapshot(secrets={("team-a", "anthropic"): NOT_FOUND})
     desired = compile_devbox(shot, settings)
-    status = devbox_status(shot, desired, Outcome(1, 0), settings)
+    status = devbox_status(shot, desired, NoPod(1, 0), settings)
     about = Regarding("Devbox", "team-a", "agent", "u")
     first = events(about, (), status.conditions, shot.now)
     assert [event["reason"] for event in first] == ["SecretNotFound"]
@@ -335,11 +336,11 @@ def replace_status(status: str, reason: Reason) -> Any:
 def test_conditions_carry_only_reasons_of_their_type(snapshot: Any, pod: Any, devbox: Any, settings: Settings) -> None:
     """(Ready, Stalled and Reconciling repeat another condition's reason; the page says so.)"""
     view = devbox()
-    outcomes = [
-        Outcome(0, 0),
-        Outcome(1, 0, pod(view), DONE),
-        Outcome(1, 0, pod(view), WAITS),
-        Outcome(1, 1, gone=True, waiting="x"),
+    outcomes: list[Outcome] = [
+        NoPod(0, 0),
+        HasPod(1, 0, pod(view), DONE),
+        HasPod(1, 0, pod(view), WAITS),
+        Postponed(1, 1, None, "x"),
     ]
     for outcome in outcomes:
         shot = snapshot(view)
@@ -367,7 +368,7 @@ def test_a_devbox_without_an_image_needs_a_default_one(snapshot: Any, pod: Any, 
     for chosen, expected in ((some, "False"), (other, "True")):
         desired = compile_devbox(shot, chosen)
         assert desired.step == Keep(current), "it goes on"
-        found = {c.type: c for c in devbox_status(shot, desired, Outcome(1, 0, current, DONE), chosen).conditions}
+        found = {c.type: c for c in devbox_status(shot, desired, HasPod(1, 0, current, DONE), chosen).conditions}
         assert found["RestartRequired"].status == expected
     assert found["RestartRequired"].message.startswith("the chart's default image changed after pod")
 
@@ -391,7 +392,7 @@ def test_a_secret_that_the_agent_may_not_read_holds_up_a_new_pod(
     current = pod(plain, spec_hash=desired.spec_hash, spec_fields=desired.spec_fields)
     shot = replace(shot, pods=(current,))
     for changed, expected in (((), ("False", "UpToDate")), (("PASSWORD",), ("True", "SecretChanged"))):
-        outcome = Outcome(1, 0, current, replace(DONE, changed=changed))
+        outcome = HasPod(1, 0, current, replace(DONE, changed=changed))
         status = devbox_status(shot, compile_devbox(shot, settings), outcome, settings)
         assert conditions(status)["RestartRequired"] == expected
         assert conditions(status)["Ready"] == ("True", "Ready")

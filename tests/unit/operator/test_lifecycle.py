@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from devbox_operator.devbox import lifecycle
+from devbox_operator.devbox.incarnation import strays
 from devbox_operator.devbox.lifecycle import Create, Keep, Later, Leave, Replace
 from devbox_operator.seen.initview import InitView
 from devbox_operator.seen.model import PodView
@@ -195,8 +196,8 @@ def test_pods_that_are_no_longer_the_devboxs_own(devbox: Any, pod: Any) -> None:
     mine, orphan, other = pod(view, 1), pod(view, 2, owner=""), pod(view, 3, owner="another-uid")
     ending = pod(view, 4, owner="", deleting=True)
     pods = [mine, orphan, other, ending]
-    assert lifecycle.strays(pods, view.box.uid) == [orphan, other]
-    assert lifecycle.strays(pods, None) == [orphan], "the garbage collector has the others"
+    assert strays(pods, view.box.uid) == [orphan, other]
+    assert strays(pods, None) == [orphan], "the garbage collector has the others"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from devbox_operator.devbox import lifecycle
 from devbox_operator.devbox.compile import compile_devbox
 from devbox_operator.devbox.lifecycle import Create, Keep, Leave
 from devbox_operator.devbox.lingering import Endings
-from devbox_operator.devbox.status import Outcome, devbox_status
+from devbox_operator.devbox.outcome import HasPod, LeftAlone
+from devbox_operator.devbox.status import devbox_status
 from devbox_operator.seen.bounds import MOST_VOLUMES
 from devbox_operator.seen.model import PodView
 from devbox_operator.seen.nodes import node
@@ -147,7 +148,7 @@ def test_what_the_status_says(
     seen = snapshot(view, pods=(current,), silent=silent, volumes={("PersistentVolumeClaim", "work"): True})
     desired = compile_devbox(seen, settings)
     assert desired.step == Keep(current)
-    status = devbox_status(seen, desired, Outcome(incarnation=4, failures=0, pod=current), settings)
+    status = devbox_status(seen, desired, HasPod(incarnation=4, failures=0, pod=current), settings)
     found = {one.type: one for one in status.conditions}
     ready = found[ConditionType.POD_READY]
     assert (ready.status, ready.reason, ready.message) == ("False", reason, words.replace("NAME", current.name))
@@ -164,7 +165,7 @@ def test_a_devbox_that_is_being_deleted_says_what_that_waits_for(
     seen = snapshot(view, pods=(current,), silent=silent)
     desired = compile_devbox(seen, settings)
     assert isinstance(desired.step, Leave)
-    outcome = Outcome(incarnation=4, failures=0, pod=current, waiting=desired.step.message, ended=desired.step.message)
+    outcome = LeftAlone(incarnation=4, failures=0, pod=current, why=desired.step.message)
     message = next(one.message for one in devbox_status(seen, desired, outcome, settings).conditions if one.type == "PodReady")
     assert "a new one follows" not in message
     assert ("kubectl delete node node-1" if silent else f"describe pod {current.name}") in message
@@ -181,7 +182,7 @@ def test_a_lost_node_is_named_before_its_pods_are_given_up(devbox: Any, pod: Any
         seen = snapshot(view, pods=(current,), silent=silent)
         desired = compile_devbox(seen, settings)
         assert desired.step == Keep(current)
-        conditions = devbox_status(seen, desired, Outcome(4, 0, pod=current), settings).conditions
+        conditions = devbox_status(seen, desired, HasPod(4, 0, pod=current), settings).conditions
         found = next(one for one in conditions if one.type == "PodReady")
         assert (found.reason, words in found.message) == (reason, True)
 

@@ -18,7 +18,8 @@ from devbox_api.judge.shown import visible
 from devbox_operator.attach.attaching import Attached
 from devbox_operator.devbox.compile import compile_devbox
 from devbox_operator.devbox.lifecycle import Keep
-from devbox_operator.devbox.status import Outcome, devbox_status
+from devbox_operator.devbox.outcome import HasPod, NoPod, Outcome, PodRefused, Postponed, pod_of
+from devbox_operator.devbox.status import devbox_status
 from devbox_operator.report.conditions import Regarding, events
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.initview import InitView
@@ -103,7 +104,7 @@ def commands(messages: Iterable[str]) -> Iterator[str]:
 def situations(make: dict[str, Any], text: str) -> Iterator[tuple[Snapshot, Outcome]]:
     """Everything that leads to a line to paste, or to others' words in a message, with `text` wherever it may stand."""
     devbox, snapshot, pod, secret = make["devbox"], make["snapshot"], make["pod"], make["secret"]
-    nothing = Outcome(incarnation=1, failures=0)
+    nothing = NoPod(incarnation=1, failures=0)
     key, own = ("team-a", "anthropic"), ("team-a", text)
     yield snapshot(secrets={key: secret(grant=text)}), nothing
     yield snapshot(secrets={key: secret(grant=f"api.openai.com,{text},*.ok.example")}), nothing
@@ -129,21 +130,21 @@ def situations(make: dict[str, Any], text: str) -> Iterator[tuple[Snapshot, Outc
     ):
         yield (
             snapshot(view, gateways=gateways, secrets={(text, "anthropic"): secret(namespace=text)}),
-            replace(nothing, pod=state, attached=Attached(confined=True, issued=True, opened=True, expires={}, renew_at=None)),
+            HasPod(1, 0, state, Attached(confined=True, issued=True, opened=True, expires={}, renew_at=None)),
         )
     for silent in ({}, {text: None}, {text: snapshot().now}):
         lasts = replace(runs, deleting=True, ends=snapshot().now - timedelta(hours=1), node=text, claims=None)
         claimed = devbox(name=text, namespace=text, spec=CLAIMED)
-        yield snapshot(claimed, gateways=gateways, pods=(lasts,), silent=silent), replace(nothing, pod=lasts)
-        yield snapshot(view, gateways=gateways, silent=silent), replace(nothing, pod=replace(runs, node=text))
+        yield snapshot(claimed, gateways=gateways, pods=(lasts,), silent=silent), HasPod(1, 0, lasts)
+        yield snapshot(view, gateways=gateways, silent=silent), HasPod(1, 0, replace(runs, node=text))
     for sight in Sight:
         system = replace(snapshot().system, visibility=Visibility(sight, (text,)))
         gated = replace(runs, gates=("devbox-gateway.io/tokens",), init=InitView(image=make["image"]))
-        yield snapshot(view, gateways=gateways, system=system), replace(nothing, pod=gated)
+        yield snapshot(view, gateways=gateways, system=system), HasPod(1, 0, gated)
     foreign = PolicyView(text, text, (), {"podSelector": {}, "egress": [{}]})
-    yield snapshot(view, gateways=gateways, policies=(foreign,)), replace(nothing, pod=runs)
-    yield snapshot(), replace(nothing, refused=Problem(Reason.POD_REFUSED, text))
-    yield snapshot(), replace(nothing, waiting=text)
+    yield snapshot(view, gateways=gateways, policies=(foreign,)), HasPod(1, 0, runs)
+    yield snapshot(), PodRefused(1, 0, Problem(Reason.POD_REFUSED, text))
+    yield snapshot(), NoPod(1, 0, text)
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
@@ -153,8 +154,8 @@ def test_a_line_of_a_condition_runs_one_command_and_nothing_else(
     verbs = set[str]()
     for shot, outcome in situations(make, text):
         desired = compile_devbox(shot, settings)
-        if outcome.pod is not None:
-            desired = replace(desired, step=Keep(outcome.pod))
+        if (pod := pod_of(outcome)) is not None:
+            desired = replace(desired, step=Keep(pod))
         status = devbox_status(shot, desired, outcome, settings)
         regarding = Regarding("Devbox", "team-a", "agent", "uid-1")
         notes = [event["note"] for event in events(regarding, (), status.conditions, shot.now)]
@@ -173,7 +174,7 @@ def test_a_line_of_a_condition_runs_one_command_and_nothing_else(
 def test_names_arrive_as_they_are(sh: Run, snapshot: Any, settings: Settings, text: str) -> None:
     shot = snapshot(volumes={("ConfigMap", text): False})
     (line, *_) = commands(
-        c.message for c in devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0), settings).conditions
+        c.message for c in devbox_status(shot, compile_devbox(shot, settings), NoPod(1, 0), settings).conditions
     )
     assert sh(line) == [["-n", "team-a", "label", "configmap", text, "devbox-gateway.io/mountable=true"]]
 
@@ -183,7 +184,7 @@ def test_entries_that_are_no_host_are_named_and_left_out_of_the_line(
     sh: Run, snapshot: Any, secret: Any, settings: Settings, text: str
 ) -> None:
     shot = snapshot(secrets={("team-a", "anthropic"): secret(grant=f"api.openai.com,{text},*.ok.example")})
-    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0), settings)
+    status = devbox_status(shot, compile_devbox(shot, settings), NoPod(1, 0), settings)
     (found,) = [condition for condition in status.conditions if condition.type == "CredentialsResolved"]
     assert found.reason == "SecretNotGranted"
     assert "no host pattern, so it grants nothing: " in found.message
@@ -196,7 +197,7 @@ def test_the_fields_that_a_restart_is_for_are_fields(snapshot: Any, devbox: Any,
     """They come from an annotation of the pod, which others may have written."""
     view = devbox()
     fields = {"spec.image": "1", "spec.gone": "2", "x; its owner runs: kubectl delete ns": "3"}
-    outcome = Outcome(1, 0, pod=pod(view, spec_hash="other", spec_fields=fields))
+    outcome = HasPod(1, 0, pod=pod(view, spec_hash="other", spec_fields=fields))
     status = devbox_status(snapshot(view), compile_devbox(snapshot(view), settings), outcome, settings)
     (found,) = [condition for condition in status.conditions if condition.type == "RestartRequired"]
     assert "spec.gone" in found.message
@@ -210,9 +211,9 @@ def test_words_of_others_begin_no_line(snapshot: Any, devbox: Any, pod: Any, set
     ended = replace(waits, phase="Failed")
     # (lifecycle.Later: the next pod waits for its time, and says why.)
     for outcome in (
-        Outcome(1, 0, pod=waits),
-        Outcome(1, 0, pod=ended, waiting=words, gone=True),
-        Outcome(1, 0, waiting=words, gone=True),
+        HasPod(1, 0, pod=waits),
+        Postponed(1, 0, pod=ended, why=words),
+        Postponed(1, 0, None, words),
     ):
         status = devbox_status(snapshot(view), compile_devbox(snapshot(view), settings), outcome, settings)
         (found,) = [condition for condition in status.conditions if condition.type == "PodReady"]
@@ -225,7 +226,7 @@ def test_what_is_too_long_is_not_cut_within_a_command(
 ) -> None:
     grant = ",".join(f"*.host-{number}.example" for number in range(hosts))
     shot = snapshot(secrets={("team-a", "anthropic"): secret(grant=grant)})
-    status = devbox_status(shot, compile_devbox(shot, settings), Outcome(1, 0), settings)
+    status = devbox_status(shot, compile_devbox(shot, settings), NoPod(1, 0), settings)
     regarding = Regarding("Devbox", "team-a", "agent", "uid-1")
     notes = [event["note"] for event in events(regarding, (), status.conditions, shot.now)]
     whole = ["-n", "team-a", "annotate", "secret", "anthropic", f"devbox-gateway.io/allowed-hosts={grant},api.anthropic.com"]

@@ -7,6 +7,7 @@ import pytest
 from devbox_api import names
 from devbox_operator.attach import init
 from devbox_operator.devbox import pod
+from devbox_operator.devbox.incarnation import pod_name
 from devbox_operator.settings import Devboxes, Egress, Image, Settings
 
 IPS = ("10.96.0.9", "fd00::9")
@@ -27,9 +28,9 @@ def made(devbox: Any, incarnation: int = 1, **spec: Any) -> dict[str, Any]:
 
 def test_names_are_stable_differ_by_incarnation_and_fit(devbox: Any) -> None:
     box = devbox(name="a" * 52).box
-    assert pod.pod_name(box, 1) == pod.pod_name(box, 1)
-    assert len({pod.pod_name(box, number) for number in range(50)}) == 50
-    assert len(pod.pod_name(box, 1)) == 63
+    assert pod_name(box, 1) == pod_name(box, 1)
+    assert len({pod_name(box, number) for number in range(50)}) == 50
+    assert len(pod_name(box, 1)) == 63
 
 
 def test_restricted_pod_security_by_construction(devbox: Any) -> None:
