@@ -18,7 +18,8 @@ from devbox_demo.stage import RELEASE_NAMESPACE
 from devbox_demo.waiting import NotYet, wait_for
 from devbox_operator.attach import network, tokens
 from devbox_operator.devbox import pod as pods
-from devbox_operator.seen.model import DevboxView, PodView
+from devbox_operator.seen.pods import PodView
+from devbox_operator.seen.resources import DevboxView
 from devbox_operator.settings import Settings
 
 CREDENTIALS = f"{RELEASE_NAMESPACE}-credentials"

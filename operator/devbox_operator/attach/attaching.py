@@ -27,7 +27,9 @@ from devbox_operator.documents import objects as documents
 from devbox_operator.kit import metrics, paths
 from devbox_operator.kit.writer import Writer
 from devbox_operator.report.problem import Problem
-from devbox_operator.seen.model import PodView, PolicyView, SecretView, StoredRoute, StoredView
+from devbox_operator.seen.namespaced import PolicyView
+from devbox_operator.seen.pods import PodView
+from devbox_operator.seen.secrets import SecretView, StoredRoute, StoredView
 from devbox_operator.settings import Settings
 
 log = structlog.get_logger()

@@ -20,7 +20,8 @@ from devbox_api.judge.shown import command
 from devbox_operator.attach import init, network
 from devbox_operator.report.conditions import Finding, bad, good, unknown
 from devbox_operator.seen.initview import InitView
-from devbox_operator.seen.model import PodView, PolicyView
+from devbox_operator.seen.namespaced import PolicyView
+from devbox_operator.seen.pods import PodView
 from devbox_operator.seen.visibility import AWAY_SECONDS, SEEN, Sight, Visibility
 from devbox_operator.settings import Settings
 

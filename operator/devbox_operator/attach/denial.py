@@ -22,8 +22,9 @@ from devbox_api import names
 from devbox_common.kube import ApiError, Object
 from devbox_operator.attach import network
 from devbox_operator.kit import paths
+from devbox_operator.kit.encoding import format_time, parse_time
 from devbox_operator.kit.writer import Writer
-from devbox_operator.seen.model import PolicyView, format_time, parse_time
+from devbox_operator.seen.namespaced import PolicyView
 
 log = structlog.get_logger()
 

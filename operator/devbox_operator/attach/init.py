@@ -7,7 +7,7 @@ longer wanted. Pure.
 from typing import Any
 
 from devbox_api import names
-from devbox_operator.seen.model import content_hash
+from devbox_operator.kit.encoding import content_hash
 from devbox_operator.settings import Settings
 
 

@@ -10,7 +10,8 @@ from devbox_api import names
 from devbox_api.judge.namespaces import selects
 from devbox_api.shared import LabelSelector
 from devbox_common.kube import Object
-from devbox_operator.seen.model import PodView, PolicyView
+from devbox_operator.seen.namespaced import PolicyView
+from devbox_operator.seen.pods import PodView
 
 GATEWAY_PODS: Final = {"app.kubernetes.io/name": "devbox-gateway", "app.kubernetes.io/component": "gateway"}
 

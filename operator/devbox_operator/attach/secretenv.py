@@ -25,7 +25,9 @@ from devbox_operator.documents.credentials import key_in, unreadable
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen import bounds
 from devbox_operator.seen.index import Source
-from devbox_operator.seen.model import NOT_FOUND, Key, Missing, SecretView
+from devbox_operator.seen.keys import Key
+from devbox_operator.seen.secrets import SecretView
+from devbox_operator.seen.snapshot import NOT_FOUND, Missing
 
 _DIGEST: Final = 16
 """Characters: enough to tell one value from the next."""

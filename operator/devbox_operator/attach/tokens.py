@@ -18,7 +18,8 @@ from devbox_api.route import Binding, EgressBinding
 from devbox_common.kube import Object
 from devbox_common.redacted import Redacted
 from devbox_operator.attach.network import owner_reference
-from devbox_operator.seen.model import PodView, content_hash
+from devbox_operator.kit.encoding import content_hash
+from devbox_operator.seen.pods import PodView
 
 MOST_DIGESTS: Final = 4096
 ENV_FILE: Final = "env.sh"

@@ -15,7 +15,7 @@ from devbox_operator.documents import objects as documents
 from devbox_operator.kit import paths
 from devbox_operator.report.conditions import Finding, bad, good
 from devbox_operator.seen.keys import Kind
-from devbox_operator.seen.model import EgressView
+from devbox_operator.seen.resources import EgressView
 from devbox_operator.settings import Settings
 from devbox_operator.watch.tools import Tools
 

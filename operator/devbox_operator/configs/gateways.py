@@ -14,8 +14,8 @@ from devbox_operator.report.authority import ending
 from devbox_operator.report.conditions import Finding, Findings, bad, from_problems, good
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.index import source_of
-from devbox_operator.seen.keys import Kind
-from devbox_operator.seen.model import GatewayView, Key
+from devbox_operator.seen.keys import Key, Kind
+from devbox_operator.seen.resources import GatewayView
 from devbox_operator.watch.tools import Tools
 
 

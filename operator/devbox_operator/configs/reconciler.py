@@ -20,8 +20,7 @@ from devbox_operator.configs.store import Store
 from devbox_operator.report.conditions import Finding, Findings, Regarding, merge, summarise
 from devbox_operator.report.invalid import report_invalid
 from devbox_operator.report.statuses import MOST_NAMES, StatusWriter
-from devbox_operator.seen.keys import Kind, WorkKey
-from devbox_operator.seen.model import Key
+from devbox_operator.seen.keys import Key, Kind, WorkKey
 from devbox_operator.watch.news import News
 from devbox_operator.watch.tools import Tools
 

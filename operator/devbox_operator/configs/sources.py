@@ -19,9 +19,12 @@ from devbox_operator.documents import keeping
 from devbox_operator.documents import objects as documents
 from devbox_operator.documents.credentials import in_secret
 from devbox_operator.kit import paths
+from devbox_operator.kit.encoding import format_time
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.index import Source
-from devbox_operator.seen.model import FORBIDDEN, UNREADABLE, Key, SecretView, StoredView, format_time
+from devbox_operator.seen.keys import Key
+from devbox_operator.seen.secrets import SecretView, StoredView
+from devbox_operator.seen.snapshot import FORBIDDEN, UNREADABLE
 from devbox_operator.watch.mirrors import REFUSED_SECONDS
 from devbox_operator.watch.tools import Tools
 

@@ -12,7 +12,8 @@ from typing import Final
 from devbox_common.kube import ApiError
 from devbox_operator.devbox.incarnation import announced, pod_name
 from devbox_operator.report.statuses import StatusWriter
-from devbox_operator.seen.model import DevboxView, Key
+from devbox_operator.seen.keys import Key
+from devbox_operator.seen.resources import DevboxView
 
 POSTED_SECONDS: Final = 3.0
 """A pod that was announced is posted within this."""

@@ -18,7 +18,8 @@ from devbox_operator.documents import credentials, keeping
 from devbox_operator.documents.objects import egress_name, gateway_name
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.index import Source
-from devbox_operator.seen.model import INVALID, EgressView, GatewayView, Snapshot
+from devbox_operator.seen.resources import EgressView, GatewayView
+from devbox_operator.seen.snapshot import INVALID, Snapshot
 from devbox_operator.settings import Settings
 
 

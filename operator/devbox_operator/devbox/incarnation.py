@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from devbox_api.devbox import Devbox
-from devbox_operator.seen.model import DevboxView, PodView
+from devbox_operator.seen.pods import PodView
+from devbox_operator.seen.resources import DevboxView
 
 
 def pod_name(devbox: Devbox, incarnation: int) -> str:

@@ -15,8 +15,10 @@ from devbox_api.devbox import DevboxStatus
 from devbox_api.shared import Condition
 from devbox_operator.devbox.incarnation import own
 from devbox_operator.devbox.lingering import Endings
+from devbox_operator.kit.encoding import parse_time
 from devbox_operator.kit.queue import pause
-from devbox_operator.seen.model import DevboxView, PodView, parse_time
+from devbox_operator.seen.pods import PodView
+from devbox_operator.seen.resources import DevboxView
 
 LONG_ENOUGH: Final = timedelta(minutes=10)
 """A pod that lived this long was no failure of the start: the pause begins anew (as the kubelet does)."""

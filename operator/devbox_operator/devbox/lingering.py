@@ -14,7 +14,9 @@ from datetime import datetime, timedelta
 
 from devbox_api.conditions import Reason
 from devbox_api.judge.shown import command
-from devbox_operator.seen.model import PodView, Snapshot, format_time
+from devbox_operator.kit.encoding import format_time
+from devbox_operator.seen.pods import PodView
+from devbox_operator.seen.snapshot import Snapshot
 from devbox_operator.settings import Settings
 
 

@@ -12,8 +12,10 @@ from devbox_api import names
 from devbox_common.kube import ApiError, Object
 from devbox_operator.devbox.pod import owner_reference
 from devbox_operator.kit import paths
+from devbox_operator.kit.encoding import content_hash
 from devbox_operator.kit.writer import Writer
-from devbox_operator.seen.model import DevboxView, SharedView, content_hash
+from devbox_operator.seen.namespaced import SharedView
+from devbox_operator.seen.resources import DevboxView
 from devbox_operator.watch.observe import Observer
 
 TOGETHER_SECONDS: Final = 0.25

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from devbox_operator.attach.attaching import Attached
 from devbox_operator.report.problem import Problem
-from devbox_operator.seen.model import PodView
+from devbox_operator.seen.pods import PodView
 
 
 @dataclass(frozen=True)

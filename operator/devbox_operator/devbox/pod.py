@@ -11,7 +11,8 @@ from devbox_api.devbox import Devbox, DevboxSpec, Volume
 from devbox_common.kube import Object
 from devbox_operator.attach import init, secretenv
 from devbox_operator.devbox.incarnation import pod_name
-from devbox_operator.seen.model import DevboxView, content_hash
+from devbox_operator.kit.encoding import content_hash
+from devbox_operator.seen.resources import DevboxView
 from devbox_operator.settings import Settings
 
 _HOME_VOLUME: Final = "devbox-gateway-home"

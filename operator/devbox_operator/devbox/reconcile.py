@@ -29,8 +29,9 @@ from devbox_operator.report.conditions import Regarding, events, urgent
 from devbox_operator.report.invalid import report_invalid
 from devbox_operator.report.statuses import StatusWriter, difference
 from devbox_operator.seen.index import References
-from devbox_operator.seen.keys import Kind, WorkKey
-from devbox_operator.seen.model import DevboxView, Key, Snapshot
+from devbox_operator.seen.keys import Key, Kind, WorkKey
+from devbox_operator.seen.resources import DevboxView
+from devbox_operator.seen.snapshot import Snapshot
 from devbox_operator.watch.tools import Tools
 
 log = structlog.get_logger()

@@ -10,7 +10,7 @@ import structlog
 from devbox_api.route import CONFINED
 from devbox_operator.documents import objects as documents
 from devbox_operator.kit import paths
-from devbox_operator.seen.model import Key
+from devbox_operator.seen.keys import Key
 from devbox_operator.watch.tools import Tools
 
 log = structlog.get_logger()

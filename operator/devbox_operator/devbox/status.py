@@ -29,10 +29,12 @@ from devbox_operator.devbox.outcome import (
     pod_of,
 )
 from devbox_operator.devbox.pod import gateway_url, grace
+from devbox_operator.kit.encoding import format_time
 from devbox_operator.report.authority import ending, outlived
 from devbox_operator.report.conditions import Finding, bad, from_problems, good, merge, summarise, unknown
 from devbox_operator.report.problem import Problem
-from devbox_operator.seen.model import PodView, Snapshot, format_time
+from devbox_operator.seen.pods import PodView
+from devbox_operator.seen.snapshot import Snapshot
 from devbox_operator.settings import Settings
 
 QUICK: Final = timedelta(seconds=10)

@@ -21,7 +21,9 @@ from devbox_operator.devbox.namespaced import Shared
 from devbox_operator.devbox.outcome import HasPod, LeftAlone, NoPod, Outcome, PodRefused, Postponed, Replaced
 from devbox_operator.kit import paths
 from devbox_operator.report.problem import Problem
-from devbox_operator.seen.model import DevboxView, PodView, Snapshot
+from devbox_operator.seen.pods import PodView
+from devbox_operator.seen.resources import DevboxView
+from devbox_operator.seen.snapshot import Snapshot
 from devbox_operator.watch.tools import Tools
 
 log = structlog.get_logger()

@@ -23,7 +23,10 @@ from devbox_operator.documents.endpoints import host_of
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen import bounds
 from devbox_operator.seen.index import Source
-from devbox_operator.seen.model import FORBIDDEN, NOT_FOUND, UNREADABLE, GatewayView, Key, Missing, SecretView, Snapshot
+from devbox_operator.seen.keys import Key
+from devbox_operator.seen.resources import GatewayView
+from devbox_operator.seen.secrets import SecretView
+from devbox_operator.seen.snapshot import FORBIDDEN, NOT_FOUND, UNREADABLE, Missing, Snapshot
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from devbox_api import names
+from devbox_operator.kit.encoding import parse_time
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.index import Source
-from devbox_operator.seen.model import StoredView, parse_time
+from devbox_operator.seen.secrets import StoredView
 
 
 def until(stored: StoredView, seconds: float, now: datetime) -> datetime:

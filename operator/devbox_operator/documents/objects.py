@@ -30,7 +30,8 @@ from devbox_common.kube import Object
 from devbox_common.ranges import Network
 from devbox_common.redacted import Redacted
 from devbox_operator.documents.credentials import Resolved
-from devbox_operator.seen.model import StoredRoute, StoredView, content_hash
+from devbox_operator.kit.encoding import content_hash
+from devbox_operator.seen.secrets import StoredRoute, StoredView
 
 TOKENS_CONTENT_ANNOTATION: Final = f"{names.GROUP}/token-secret"
 """On a Route: the hash of the token Secret written from it. With `rbac.sourceSecrets: Named` the operator can't read it back."""

@@ -19,8 +19,8 @@ from devbox_operator.attach.denial import Denial
 from devbox_operator.documents import objects as documents
 from devbox_operator.kit import metrics, paths
 from devbox_operator.seen.index import References, references
-from devbox_operator.seen.keys import CERTIFICATES, FLOOR, Kind, WorkKey
-from devbox_operator.seen.model import DevboxView, GatewayView, Key
+from devbox_operator.seen.keys import CERTIFICATES, FLOOR, Key, Kind, WorkKey
+from devbox_operator.seen.resources import DevboxView, GatewayView
 from devbox_operator.watch.tools import Tools
 
 V = TypeVar("V")

@@ -19,12 +19,13 @@ from devbox_common.kube import ApiError, Object
 from devbox_common.settings import SettingsError
 from devbox_operator.documents import objects as documents
 from devbox_operator.kit import metrics, paths
+from devbox_operator.kit.encoding import format_time, parse_time
 from devbox_operator.release import certificates
 from devbox_operator.release.certificates import Pair
 from devbox_operator.report.authority import renewing, warning
 from devbox_operator.seen.apiserver import LOOK_SECONDS
 from devbox_operator.seen.keys import Kind, WorkKey
-from devbox_operator.seen.model import Authority, format_time, parse_time
+from devbox_operator.seen.snapshot import Authority
 from devbox_operator.watch.tools import Tools
 
 log = structlog.get_logger()

@@ -10,7 +10,8 @@ from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_api.judge.shown import command
 from devbox_operator.report.conditions import Finding, good
-from devbox_operator.seen.model import Authority, PodView
+from devbox_operator.seen.pods import PodView
+from devbox_operator.seen.snapshot import Authority
 
 WARNINGS: Final = ((timedelta(days=30), "30 days"), (timedelta(days=90), "90 days"), (timedelta(days=365), "a year"))
 """How long before the CA's end there is another word."""

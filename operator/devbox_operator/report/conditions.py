@@ -14,8 +14,8 @@ from devbox_api.conditions import ConditionType, Reason
 from devbox_api.judge.shown import lines, one_line
 from devbox_api.shared import Condition
 from devbox_common.kube import Object
+from devbox_operator.kit.encoding import content_hash, format_time
 from devbox_operator.report.problem import Problem
-from devbox_operator.seen.model import content_hash, format_time
 
 Status = Literal["True", "False", "Unknown"]
 MOST: Final = 32768

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from devbox_api.conditions import ConditionType, Reason
 from devbox_api.shared import Condition
 from devbox_common.kube import Object
+from devbox_operator.kit.encoding import parse_time
 from devbox_operator.kit.writer import Writer
 from devbox_operator.report.conditions import bad, merge, summarise
-from devbox_operator.seen.model import parse_time
 
 MOST_ERRORS: Final = 8
 MOST_CHARACTERS: Final = 300

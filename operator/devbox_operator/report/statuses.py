@@ -15,7 +15,8 @@ from devbox_common.kube import ApiError, Object
 from devbox_operator.kit import paths
 from devbox_operator.kit.writer import Writer
 from devbox_operator.report.conditions import Regarding, events
-from devbox_operator.seen.model import DevboxView, Key
+from devbox_operator.seen.keys import Key
+from devbox_operator.seen.resources import DevboxView
 
 log = structlog.get_logger()
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from devbox_operator.seen.model import DevboxView, GatewayView, Key
+from devbox_operator.seen.keys import Key
+from devbox_operator.seen.resources import DevboxView, GatewayView
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,9 @@
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+Key = tuple[str, str]
+"""(namespace, name)."""
+
 
 class Kind(StrEnum):
     """Each has one reconcile function."""

@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from devbox_common.kube import Object
+from devbox_operator.kit.encoding import parse_time
 from devbox_operator.seen import floor
-from devbox_operator.seen.model import parse_time
 
 
 class NodeView(NamedTuple):

@@ -11,8 +11,7 @@ from typing import Any
 import kopf
 
 from devbox_api import names
-from devbox_operator.seen.keys import Kind, WorkKey
-from devbox_operator.seen.model import Key
+from devbox_operator.seen.keys import Key, Kind, WorkKey
 from devbox_operator.settings import Settings
 
 Add = Callable[[WorkKey], None]

@@ -23,25 +23,15 @@ from devbox_common.mirror import Mirror
 from devbox_operator.attach import network
 from devbox_operator.documents import objects as documents
 from devbox_operator.kit import paths
+from devbox_operator.kit.encoding import content_hash
 from devbox_operator.seen import floor, nodes
 from devbox_operator.seen.index import Index
-from devbox_operator.seen.keys import CERTIFICATES, FLOOR, Kind, WorkKey
-from devbox_operator.seen.model import (
-    FORBIDDEN,
-    INVALID,
-    NOT_FOUND,
-    UNREADABLE,
-    EgressView,
-    GatewayView,
-    Key,
-    Missing,
-    PodView,
-    PolicyView,
-    SecretView,
-    SharedView,
-    StoredView,
-    content_hash,
-)
+from devbox_operator.seen.keys import CERTIFICATES, FLOOR, Key, Kind, WorkKey
+from devbox_operator.seen.namespaced import PolicyView, SharedView
+from devbox_operator.seen.pods import PodView
+from devbox_operator.seen.resources import EgressView, GatewayView
+from devbox_operator.seen.secrets import SecretView, StoredView
+from devbox_operator.seen.snapshot import FORBIDDEN, INVALID, NOT_FOUND, UNREADABLE, Missing
 from devbox_operator.settings import Settings
 
 log = structlog.get_logger()

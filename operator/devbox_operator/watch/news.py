@@ -6,8 +6,7 @@ Goes in: what each look found. Comes out: work for the queue.
 from collections.abc import Hashable, Iterable
 
 from devbox_operator.kit.queue import WorkQueue
-from devbox_operator.seen.keys import Kind, WorkKey
-from devbox_operator.seen.model import Key
+from devbox_operator.seen.keys import Key, Kind, WorkKey
 
 
 class News:

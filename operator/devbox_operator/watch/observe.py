@@ -15,18 +15,12 @@ from devbox_operator.kit import paths
 from devbox_operator.seen import floor
 from devbox_operator.seen.apiserver import ApiServer
 from devbox_operator.seen.index import Index, references
-from devbox_operator.seen.model import (
-    Authority,
-    DevboxView,
-    GatewayView,
-    Key,
-    Missing,
-    PodView,
-    SecretView,
-    SharedView,
-    Snapshot,
-    System,
-)
+from devbox_operator.seen.keys import Key
+from devbox_operator.seen.namespaced import SharedView
+from devbox_operator.seen.pods import PodView
+from devbox_operator.seen.resources import DevboxView, GatewayView
+from devbox_operator.seen.secrets import SecretView
+from devbox_operator.seen.snapshot import Authority, Missing, Snapshot, System
 from devbox_operator.seen.visibility import NOT_YET
 from devbox_operator.settings import Settings
 from devbox_operator.watch.mirrors import Watches

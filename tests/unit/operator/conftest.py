@@ -10,7 +10,10 @@ import pytest
 from devbox_api import names
 from devbox_operator.devbox.incarnation import pod_name
 from devbox_operator.seen.initview import InitView
-from devbox_operator.seen.model import DevboxView, EgressView, GatewayView, PodView, SecretView, Snapshot, System
+from devbox_operator.seen.pods import PodView
+from devbox_operator.seen.resources import DevboxView, EgressView, GatewayView
+from devbox_operator.seen.secrets import SecretView
+from devbox_operator.seen.snapshot import Snapshot, System
 from devbox_operator.settings import Image, Settings
 
 IMAGE = "registry.example/devbox-gateway:1"

@@ -17,7 +17,9 @@ from devbox_operator.attach.attaching import Attached, Attacher, PodBinding, Wan
 from devbox_operator.attach.denial import Denial
 from devbox_operator.documents.objects import stored_route
 from devbox_operator.kit.writer import Writer
-from devbox_operator.seen.model import PodView, PolicyView, SecretView, StoredView
+from devbox_operator.seen.namespaced import PolicyView
+from devbox_operator.seen.pods import PodView
+from devbox_operator.seen.secrets import SecretView, StoredView
 from devbox_operator.settings import Settings
 
 ROUTE = "/api/v1/namespaces/rel-credentials/secrets/route-pod-1"

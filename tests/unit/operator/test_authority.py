@@ -23,7 +23,7 @@ from devbox_operator.release.system import SystemReconciler
 from devbox_operator.report.authority import ending, outlived
 from devbox_operator.report.conditions import Regarding, events, merge
 from devbox_operator.seen.index import Index
-from devbox_operator.seen.model import Authority
+from devbox_operator.seen.snapshot import Authority
 from devbox_operator.settings import Settings
 from devbox_operator.watch.tools import Tools
 

@@ -15,7 +15,10 @@ from devbox_operator.documents import credentials
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen import bounds
 from devbox_operator.seen.index import Source
-from devbox_operator.seen.model import DevboxView, EgressView, GatewayView, PodView, PolicyView, SecretView
+from devbox_operator.seen.namespaced import PolicyView
+from devbox_operator.seen.pods import PodView
+from devbox_operator.seen.resources import DevboxView, EgressView, GatewayView
+from devbox_operator.seen.secrets import SecretView
 
 BIG = "x" * 250_000
 MANY = {f"{'k' * 50}{number:05d}": "v" * 60 for number in range(4000)}

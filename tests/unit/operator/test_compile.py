@@ -21,7 +21,8 @@ from devbox_operator.report.conditions import Regarding, events, merge
 from devbox_operator.report.problem import Problem
 from devbox_operator.report.statuses import difference
 from devbox_operator.seen.initview import InitView
-from devbox_operator.seen.model import FORBIDDEN, INVALID, NOT_FOUND, UNREADABLE, PolicyView, System
+from devbox_operator.seen.namespaced import PolicyView
+from devbox_operator.seen.snapshot import FORBIDDEN, INVALID, NOT_FOUND, UNREADABLE, System
 from devbox_operator.settings import Devboxes, Settings
 
 CREDENTIAL = names.credential_name("team-a", "anthropic", "api-key")

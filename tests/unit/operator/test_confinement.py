@@ -8,7 +8,8 @@ import pytest
 from devbox_api import names
 from devbox_operator.attach import confinement, network
 from devbox_operator.seen.initview import InitView
-from devbox_operator.seen.model import PodView, PolicyView
+from devbox_operator.seen.namespaced import PolicyView
+from devbox_operator.seen.pods import PodView
 from devbox_operator.seen.visibility import NOT_YET, Sight, Visibility
 from devbox_operator.seen.visibility import SEEN as VISIBLE
 from devbox_operator.settings import Egress, Settings

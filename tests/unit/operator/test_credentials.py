@@ -13,7 +13,7 @@ from devbox_operator.documents.credentials import Resolved
 from devbox_operator.documents.endpoints import host_of
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.index import Source
-from devbox_operator.seen.model import FORBIDDEN, NOT_FOUND
+from devbox_operator.seen.snapshot import FORBIDDEN, NOT_FOUND
 
 ENDPOINT = "https://api.anthropic.com"
 SOURCE = Source("team-a", "anthropic", None)

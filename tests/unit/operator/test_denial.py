@@ -11,8 +11,9 @@ from devbox_api import names
 from devbox_common.kube import ApiError
 from devbox_operator.attach import network
 from devbox_operator.attach.denial import UNUSED, Denial
+from devbox_operator.kit.encoding import format_time
 from devbox_operator.kit.writer import Writer
-from devbox_operator.seen.model import PolicyView, format_time
+from devbox_operator.seen.namespaced import PolicyView
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 MARK = names.UNUSED_SINCE_ANNOTATION

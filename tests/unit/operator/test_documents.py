@@ -11,7 +11,7 @@ from devbox_operator.documents import objects as documents
 from devbox_operator.documents.credentials import Resolved, in_secret
 from devbox_operator.seen.floor import collapsed
 from devbox_operator.seen.index import Source
-from devbox_operator.seen.model import StoredView
+from devbox_operator.seen.secrets import StoredView
 
 
 def stored(body: dict[str, Any]) -> StoredView:

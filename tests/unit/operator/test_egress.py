@@ -14,7 +14,7 @@ from devbox_operator.documents import objects as documents
 from devbox_operator.kit.writer import Writer
 from devbox_operator.seen.index import Index, references
 from devbox_operator.seen.keys import Kind, WorkKey
-from devbox_operator.seen.model import StoredView
+from devbox_operator.seen.secrets import StoredView
 from devbox_operator.settings import Egress, Settings
 from devbox_operator.watch.tools import Tools
 

@@ -11,8 +11,9 @@ from devbox_api import names
 from devbox_api.route import DevboxRef, PodRef, Route
 from devbox_operator.devbox.reconcile import DevboxReconciler
 from devbox_operator.documents import objects as documents
+from devbox_operator.kit.encoding import format_time
 from devbox_operator.seen.index import Index
-from devbox_operator.seen.model import StoredView, format_time
+from devbox_operator.seen.secrets import StoredView
 from devbox_operator.settings import Settings
 from devbox_operator.watch.tools import Tools
 

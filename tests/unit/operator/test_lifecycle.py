@@ -10,7 +10,7 @@ from devbox_operator.devbox import lifecycle
 from devbox_operator.devbox.incarnation import strays
 from devbox_operator.devbox.lifecycle import Create, Keep, Later, Leave, Replace
 from devbox_operator.seen.initview import InitView
-from devbox_operator.seen.model import PodView
+from devbox_operator.seen.pods import PodView
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

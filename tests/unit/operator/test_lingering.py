@@ -14,8 +14,8 @@ from devbox_operator.devbox.lingering import Endings
 from devbox_operator.devbox.outcome import HasPod, LeftAlone
 from devbox_operator.devbox.status import devbox_status
 from devbox_operator.seen.bounds import MOST_VOLUMES
-from devbox_operator.seen.model import PodView
 from devbox_operator.seen.nodes import node
+from devbox_operator.seen.pods import PodView
 from devbox_operator.settings import Settings
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -8,7 +8,8 @@ import pytest
 
 from devbox_common.kube import ApiError
 from devbox_operator.devbox.namespaced import Shared
-from devbox_operator.seen.model import DevboxView, SharedView
+from devbox_operator.seen.namespaced import SharedView
+from devbox_operator.seen.resources import DevboxView
 
 Make = Callable[..., Any]
 

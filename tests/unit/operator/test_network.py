@@ -6,7 +6,7 @@ import pytest
 
 from devbox_api import names
 from devbox_operator.attach import network
-from devbox_operator.seen.model import PolicyView
+from devbox_operator.seen.namespaced import PolicyView
 
 OPEN = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]}
 

@@ -23,7 +23,8 @@ from devbox_operator.devbox.status import devbox_status
 from devbox_operator.report.conditions import Regarding, events
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.initview import InitView
-from devbox_operator.seen.model import FORBIDDEN, PolicyView, Snapshot
+from devbox_operator.seen.namespaced import PolicyView
+from devbox_operator.seen.snapshot import FORBIDDEN, Snapshot
 from devbox_operator.seen.visibility import Sight, Visibility
 from devbox_operator.settings import Settings
 

@@ -13,7 +13,8 @@ from devbox_common.redacted import Redacted
 from devbox_operator.attach import secretenv
 from devbox_operator.attach.secretenv import Values
 from devbox_operator.seen import bounds
-from devbox_operator.seen.model import FORBIDDEN, NOT_FOUND, SecretView
+from devbox_operator.seen.secrets import SecretView
+from devbox_operator.seen.snapshot import FORBIDDEN, NOT_FOUND
 
 PLACE = ("team-a", "settings")
 LABEL = {names.MOUNTABLE_LABEL: "true"}

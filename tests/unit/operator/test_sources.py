@@ -12,9 +12,11 @@ from devbox_api import names
 from devbox_common import clock
 from devbox_operator.configs.sources import UNUSED_SECONDS, SourceReconciler
 from devbox_operator.documents import keeping
+from devbox_operator.kit.encoding import format_time
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.index import Index, References, Source
-from devbox_operator.seen.model import FORBIDDEN, NOT_FOUND, UNREADABLE, SecretView, StoredView, format_time
+from devbox_operator.seen.secrets import SecretView, StoredView
+from devbox_operator.seen.snapshot import FORBIDDEN, NOT_FOUND, UNREADABLE
 from devbox_operator.settings import Settings
 from devbox_operator.watch.tools import Tools
 

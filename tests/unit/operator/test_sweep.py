@@ -12,7 +12,8 @@ from devbox_operator.documents import objects as documents
 from devbox_operator.release.sweep import Sweeper
 from devbox_operator.seen.index import Index
 from devbox_operator.seen.keys import Kind, WorkKey
-from devbox_operator.seen.model import PolicyView, StoredView
+from devbox_operator.seen.namespaced import PolicyView
+from devbox_operator.seen.secrets import StoredView
 from devbox_operator.watch.tools import Tools
 
 Make = Callable[..., Any]

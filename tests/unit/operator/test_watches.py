@@ -20,7 +20,8 @@ from devbox_operator.seen.floor import Place
 from devbox_operator.seen.index import Index, References
 from devbox_operator.seen.index import Source as IndexSource
 from devbox_operator.seen.keys import CERTIFICATES, FLOOR, Kind, WorkKey
-from devbox_operator.seen.model import FORBIDDEN, NOT_FOUND, UNREADABLE, SecretView
+from devbox_operator.seen.secrets import SecretView
+from devbox_operator.seen.snapshot import FORBIDDEN, NOT_FOUND, UNREADABLE
 from devbox_operator.settings import Keeping, Settings
 from devbox_operator.watch import mirrors as watches
 from devbox_operator.watch.mirrors import Watches

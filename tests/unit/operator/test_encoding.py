@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from devbox_operator.seen.model import parse_time
+from devbox_operator.kit.encoding import parse_time
 
 
 @pytest.mark.parametrize("text", ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00", "2026-01-31T14:00:00+02:00"])

@@ -1,0 +1,106 @@
+"""Devboxes, GatewayConfigs and EgressPolicies, as far as they matter to anybody but their own reconcile.
+
+Goes in: the API's objects (plain dicts). Comes out: frozen views. Pure.
+"""
+
+from dataclasses import dataclass
+
+from devbox_api import names
+from devbox_api.conditions import ConditionType
+from devbox_api.devbox import Devbox
+from devbox_api.egresspolicy import EgressPolicy, EgressPolicySpec, EgressPolicyStatus
+from devbox_api.gatewayconfig import GatewayConfig
+from devbox_common.kube import Object
+from devbox_operator.seen import bounds
+from devbox_operator.seen.keys import Key
+
+
+@dataclass(frozen=True)
+class DevboxView:
+    """A Devbox and the parts of its metadata that matter."""
+
+    box: Devbox
+    version: str
+    """resourceVersion."""
+    deleting: bool
+    restarted_at: str
+
+    @property
+    def key(self) -> Key:
+        """(namespace, name)."""
+        return (self.box.namespace, self.box.name)
+
+    @property
+    def egress(self) -> Key | None:
+        """Its EgressPolicy's (namespace, name)."""
+        ref = self.box.spec.egress_policy_ref
+        return (self.box.namespace, ref.name) if ref else None
+
+    @classmethod
+    def of(cls, item: Object) -> "DevboxView":
+        """Raises pydantic's ValidationError for an object that was stored before a rule existed that it breaks."""
+        metadata = item["metadata"]
+        return cls(
+            box=Devbox.model_validate(item),
+            version=metadata["resourceVersion"],
+            deleting="deletionTimestamp" in metadata,
+            restarted_at=bounds.word((metadata.get("annotations") or {}).get(names.RESTARTED_AT_ANNOTATION, "")),
+        )
+
+
+@dataclass(frozen=True)
+class GatewayView:
+    """A GatewayConfig, and whether it is about to go."""
+
+    config: GatewayConfig
+    deleting: bool = False
+
+    @property
+    def key(self) -> Key:
+        """(namespace, name)."""
+        return (self.config.namespace, self.config.name)
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """What of it matters to the Devboxes that use it."""
+        accepted = [(c.status, c.message) for c in self.config.status.conditions if c.type == ConditionType.ACCEPTED]
+        return (self.config.uid, self.config.generation, self.deleting, accepted)
+
+    @classmethod
+    def of(cls, item: Object) -> "GatewayView":
+        """Raises pydantic's ValidationError as DevboxView.of does."""
+        return cls(GatewayConfig.model_validate(item), "deletionTimestamp" in item["metadata"])
+
+    @classmethod
+    def light(cls, item: Object) -> "GatewayView":
+        """The same without what Devboxes need not know: rules, authorities, who uses it. For whoever holds many."""
+        view = cls.of(item)
+        spec = view.config.spec.model_copy(update={"rules_": (), "tls": None, "description": None})
+        kept = tuple(condition for condition in view.config.status.conditions if condition.type == ConditionType.ACCEPTED)
+        status = view.config.status.model_copy(update={"conditions": kept, "used_by": ()})
+        return cls(view.config.model_copy(update={"spec": spec, "status": status}), view.deleting)
+
+
+@dataclass(frozen=True)
+class EgressView:
+    """An EgressPolicy, and whether it is about to go."""
+
+    policy: EgressPolicy
+    deleting: bool = False
+
+    @property
+    def key(self) -> Key:
+        """(namespace, name)."""
+        return (self.policy.namespace, self.policy.name)
+
+    @classmethod
+    def of(cls, item: Object) -> "EgressView":
+        """Raises pydantic's ValidationError as DevboxView.of does."""
+        return cls(EgressPolicy.model_validate(item), "deletionTimestamp" in item["metadata"])
+
+    @property
+    def light(self) -> "EgressView":
+        """The same without what it says, which is in its document. For whoever holds many."""
+        return EgressView(
+            self.policy.model_copy(update={"spec": EgressPolicySpec(), "status": EgressPolicyStatus()}), self.deleting
+        )
