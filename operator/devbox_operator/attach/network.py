@@ -108,6 +108,13 @@ def in_place(pod: PodView, policies: Iterable[PolicyView], release_namespace: st
     return any(p.name == pod.name and pod.uid in p.owners and dict(p.spec) == wanted for p in policies)
 
 
+def devbox_of(view: PolicyView | None, release_namespace: str) -> str:
+    """The Devbox, if the policy says exactly what ours says; else empty."""
+    labels = ((view.spec if view else {}).get("podSelector") or {}).get("matchLabels") or {}
+    devbox: str = labels.get(names.DEVBOX_LABEL, "")
+    return devbox if devbox and view and dict(view.spec) == policy_spec(devbox, release_namespace) else ""
+
+
 def foreign(pod: PodView, policies: Iterable[PolicyView], release_namespace: str) -> list[str]:
     """Names of policies that are not ours, select the pod, and allow something. (A policy with no rule only closes.)
 

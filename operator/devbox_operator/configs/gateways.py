@@ -79,7 +79,7 @@ class GatewayReconciler(ConfigReconciler[GatewayView]):
         source = source_of(view)
         if source is None:
             return good(Reason.NO_DEFAULT, "each devbox brings its own Secret (secretRef)")
-        secrets = {source.secret: await self._watches.secret(source.secret)}
+        secrets = {source.secret: await self._watches.sources.read(source.secret)}
         resolved = credentials.resolve(source, secrets, view.config.spec, self._settings.release_namespace)
         if not isinstance(resolved, Problem):
             return good(Reason.RESOLVED)

@@ -25,7 +25,7 @@ from devbox_operator.seen.index import Source
 from devbox_operator.seen.keys import Key
 from devbox_operator.seen.secrets import SecretView, StoredView
 from devbox_operator.seen.snapshot import FORBIDDEN, UNREADABLE
-from devbox_operator.watch.mirrors import REFUSED_SECONDS
+from devbox_operator.watch.sources import REFUSED_SECONDS
 from devbox_operator.watch.tools import Tools
 
 UNUSED_SECONDS: Final = 2.0
@@ -49,12 +49,12 @@ class SourceReconciler:
         kept: dict[str, float] = {}
         grant = ""
         if used:
-            secret = await self._watches.secret(key)
+            secret = await self._watches.sources.read(key)
             if isinstance(secret, SecretView):
                 grant = ",".join(hosts.parse_grant(secret.allowed_hosts))
                 wanted, kept = self._found(used, secret, grant)
             elif secret in (FORBIDDEN, UNREADABLE):
-                refused = self._watches.refused_for(key) if secret == FORBIDDEN else REFUSED_SECONDS
+                refused = self._watches.sources.refused_for(key) if secret == FORBIDDEN else REFUSED_SECONDS
                 mirrored = self._watches.mirrored(key)
                 if refused < REFUSED_SECONDS and not any(mirrored.values()):
                     return REFUSED_SECONDS - refused  # an API server that starts refuses for a moment what it allows

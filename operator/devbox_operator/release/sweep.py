@@ -79,7 +79,7 @@ class Sweeper:
         for key in (CERTIFICATES, FLOOR, *sorted(keys)):
             self._queue.add(key, 0.0 if self._first else random.uniform(0.01, period * 0.8))  # noqa: S311 (jitter)
         self._first = False
-        self._watches.prune()
+        self._watches.sources.prune()
         return period * random.uniform(0.9, 1.1)  # noqa: S311 (jitter)
 
     async def _listed(self, path: Callable[[str], str], params: Mapping[str, str] | None = None) -> AsyncGenerator[Object]:

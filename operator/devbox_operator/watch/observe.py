@@ -68,9 +68,9 @@ class Observer:
         self._index.put(devbox.key, refs)
         secrets: dict[Key, SecretView | Missing] = {}
         for key in sorted({source.secret for source in refs.sources | refs.read}):
-            secrets[key] = await self._watches.secret(key)
+            secrets[key] = await self._watches.sources.read(key)
         if self._settings.source_secrets == "All":
-            await self._watches.secret((box.namespace, ""))  # so that the token Secret can be seen
+            await self._watches.sources.read((box.namespace, ""))  # so that the token Secret can be seen
         volumes = {item: await self._mountable(box.namespace, *item) for item in sorted(refs.volumes)}
         pods = tuple(self._watches.pods(devbox.key))
         return Snapshot(

@@ -31,7 +31,7 @@ class Cluster:
     def __init__(self, settings: Settings) -> None:
         self.namespace = settings.credentials_namespace
         self.objects: dict[tuple[str, str], StoredView] = {}
-        self.stored = self
+        self.stored = self.sources = self
         self.found: SecretView | str = NOT_FOUND
         self.refused = 3600.0
         self.index = Index()
@@ -39,11 +39,11 @@ class Cluster:
         """What was written, by the credential's name."""
         self.index.put(("team-a", "agent"), References(sources=frozenset({Source(*KEY, None)})))
         parts: Any = {"observer": None, "watches": self, "writer": self, "queue": None}
-        self.sources = SourceReconciler(Tools(index=self.index, settings=settings, **parts))
+        self.reconciler = SourceReconciler(Tools(index=self.index, settings=settings, **parts))
 
     # as watches
 
-    async def secret(self, _: Any) -> SecretView | str:
+    async def read(self, _: Any) -> SecretView | str:
         return self.found
 
     def refused_for(self, _: Any) -> float:
@@ -101,7 +101,7 @@ class Cluster:
 async def cluster(settings: Settings, secret: Any) -> Cluster:
     cluster = Cluster(settings)
     cluster.found = secret()
-    assert await cluster.sources.reconcile(KEY) is None
+    assert await cluster.reconciler.reconcile(KEY) is None
     assert cluster.value == "sk-ant-api-0000"
     return cluster
 
@@ -109,29 +109,29 @@ async def cluster(settings: Settings, secret: Any) -> Cluster:
 async def test_what_its_owner_takes_away_goes_at_once(cluster: Cluster, secret: Any) -> None:
     for gone in (NOT_FOUND, secret(grant=None), secret({"api-key": ""}), secret({"api-key": "\n"}), secret({})):
         cluster.found = secret()
-        await cluster.sources.reconcile(KEY)
+        await cluster.reconciler.reconcile(KEY)
         assert cluster.value
         cluster.found = gone
-        assert await cluster.sources.reconcile(KEY) is None
+        assert await cluster.reconciler.reconcile(KEY) is None
         assert cluster.value is None
 
 
 @pytest.mark.parametrize("why", [FORBIDDEN, UNREADABLE])
 async def test_what_may_not_be_read_stays_for_two_minutes_at_most(cluster: Cluster, why: str) -> None:
     cluster.found, cluster.refused = why, 6.0
-    due = await cluster.sources.reconcile(KEY)
+    due = await cluster.reconciler.reconcile(KEY)
     assert due is not None
     assert 100 < due <= 120
     assert cluster.value
     written = cluster.kept_until
     assert written
-    assert (await cluster.sources.reconcile(KEY) or 0) <= due
+    assert (await cluster.reconciler.reconcile(KEY) or 0) <= due
     assert cluster.kept_until == written, "another look prolongs nothing"
 
 
 async def test_a_refusal_of_a_moment_leaves_no_trace(cluster: Cluster) -> None:
     cluster.found, cluster.refused = FORBIDDEN, 1.0
-    due = await cluster.sources.reconcile(KEY)
+    due = await cluster.reconciler.reconcile(KEY)
     assert due is not None
     assert due < 5
     assert cluster.kept_until is None
@@ -140,14 +140,14 @@ async def test_a_refusal_of_a_moment_leaves_no_trace(cluster: Cluster) -> None:
 async def test_then_it_goes(cluster: Cluster) -> None:
     cluster.found = FORBIDDEN
     cluster.kept_for(-1)
-    assert await cluster.sources.reconcile(KEY) is None
+    assert await cluster.reconciler.reconcile(KEY) is None
     assert cluster.value is None
 
 
 async def test_an_operator_that_was_restarted_goes_on_counting(cluster: Cluster) -> None:
     cluster.found, cluster.refused = FORBIDDEN, 5.0
     cluster.kept_for(20)
-    due = await cluster.sources.reconcile(KEY)
+    due = await cluster.reconciler.reconcile(KEY)
     assert due is not None
     assert due <= 20
 
@@ -155,7 +155,7 @@ async def test_an_operator_that_was_restarted_goes_on_counting(cluster: Cluster)
 async def test_a_clock_that_was_ahead_prolongs_nothing(cluster: Cluster) -> None:
     cluster.found, cluster.refused = FORBIDDEN, 5.0
     cluster.kept_for(86400)
-    due = await cluster.sources.reconcile(KEY)
+    due = await cluster.reconciler.reconcile(KEY)
     assert due is not None
     assert due <= 120
 
@@ -167,47 +167,47 @@ async def test_an_unreadable_time_counts_as_over(cluster: Cluster) -> None:
     annotations = cluster.objects[key].annotations
     assert isinstance(annotations, dict)
     annotations[KEPT] = "tomorrow"
-    await cluster.sources.reconcile(KEY)
+    await cluster.reconciler.reconcile(KEY)
     assert cluster.value is None
 
 
 @pytest.mark.parametrize("bad", ["sk-new\t", "two\nlines", "\xff", " sk-new", "a" * 9000, "gws_eyJhbGciOi"], ids=repr)
 async def test_a_value_that_can_be_none_displaces_nothing_for_ten_minutes(cluster: Cluster, secret: Any, bad: str) -> None:
     cluster.found = secret({"api-key": bad})
-    due = await cluster.sources.reconcile(KEY)
+    due = await cluster.reconciler.reconcile(KEY)
     assert due is not None
     assert 590 < due <= 600
     assert cluster.value == "sk-ant-api-0000"
     cluster.kept_for(-1)
-    await cluster.sources.reconcile(KEY)
+    await cluster.reconciler.reconcile(KEY)
     assert cluster.value is None
 
 
 async def test_a_good_one_ends_the_count(cluster: Cluster, secret: Any) -> None:
     for back in (secret(), secret({"api-key": "sk-new"})):
         cluster.found = secret({"api-key": "sk-new\t"})
-        await cluster.sources.reconcile(KEY)
+        await cluster.reconciler.reconcile(KEY)
         assert cluster.kept_until
         cluster.found = back
-        assert await cluster.sources.reconcile(KEY) is None
+        assert await cluster.reconciler.reconcile(KEY) is None
         assert cluster.kept_until is None
     assert cluster.value == "sk-new"
 
 
 async def test_what_is_kept_goes_where_its_owner_grants_it_now(cluster: Cluster, secret: Any) -> None:
     cluster.found = secret({"api-key": "sk-new\t"}, grant="api.openai.com")
-    await cluster.sources.reconcile(KEY)
+    await cluster.reconciler.reconcile(KEY)
     annotations = cluster.objects[cluster.namespace, NAME].annotations
     assert annotations[names.ALLOWED_HOSTS_ANNOTATION] == "api.openai.com"
     cluster.found = secret({"api-key": "sk-new\t"}, grant=None)
-    await cluster.sources.reconcile(KEY)
+    await cluster.reconciler.reconcile(KEY)
     assert cluster.value is None
 
 
 async def test_one_that_never_was_good_is_not_made(settings: Settings, secret: Any) -> None:
     cluster = Cluster(settings)
     cluster.found = secret({"api-key": "sk\t"})
-    assert await cluster.sources.reconcile(KEY) is None
+    assert await cluster.reconciler.reconcile(KEY) is None
     assert not cluster.objects
 
 
@@ -231,20 +231,20 @@ async def test_one_that_nobody_refers_to_any_more_outlives_the_routes_that_still
     used = References(sources=frozenset({Source(*KEY, None)}))
     for _ in range(2):
         cluster.index.put(("team-a", "agent"), None)
-        due = await cluster.sources.reconcile(KEY)
+        due = await cluster.reconciler.reconcile(KEY)
         assert cluster.value
         assert due == pytest.approx(UNUSED_SECONDS)
         passed += UNUSED_SECONDS / 2
-        await cluster.sources.reconcile(KEY)
+        await cluster.reconciler.reconcile(KEY)
         assert cluster.value, "another look shortens nothing"
         cluster.index.put(("team-a", "agent"), used)
-        assert await cluster.sources.reconcile(KEY) is None, "and being used again begins anew"
+        assert await cluster.reconciler.reconcile(KEY) is None, "and being used again begins anew"
     cluster.index.put(("team-a", "agent"), None)
-    await cluster.sources.reconcile(KEY)
+    await cluster.reconciler.reconcile(KEY)
     passed += UNUSED_SECONDS + 0.1
-    assert await cluster.sources.reconcile(KEY) is None
+    assert await cluster.reconciler.reconcile(KEY) is None
     assert cluster.value is None
     cluster.index.put(("team-a", "agent"), used)
     cluster.found = secret(grant=None)
-    await cluster.sources.reconcile(KEY)
+    await cluster.reconciler.reconcile(KEY)
     assert cluster.value is None

@@ -119,7 +119,9 @@ def sweeper(
 
     parts: Any = {
         "observer": None,
-        "watches": SimpleNamespace(stored=SimpleNamespace(objects=stored), prune=lambda: None, denials=lambda: denials),
+        "watches": SimpleNamespace(
+            stored=SimpleNamespace(objects=stored), sources=SimpleNamespace(prune=lambda: None), denials=lambda: denials
+        ),
         "writer": SimpleNamespace(delete=delete),
         "queue": SimpleNamespace(add=added.__setitem__),
     }

@@ -23,9 +23,10 @@ from devbox_operator.seen.keys import CERTIFICATES, FLOOR, Kind, WorkKey
 from devbox_operator.seen.secrets import SecretView
 from devbox_operator.seen.snapshot import FORBIDDEN, NOT_FOUND, UNREADABLE
 from devbox_operator.settings import Keeping, Settings
-from devbox_operator.watch import mirrors as watches
+from devbox_operator.watch import mirrors
 from devbox_operator.watch.mirrors import Watches
 from devbox_operator.watch.observe import Observer
+from devbox_operator.watch.sources import REFUSED_SECONDS
 from devbox_operator.watch.tools import Tools
 
 POLICIES = "/apis/devbox-gateway.io/v1alpha1/egresspolicies"
@@ -221,43 +222,43 @@ async def _read(world: World) -> None:
     world.index.put(("team-a", "agent"), References(sources=frozenset({IndexSource(*SOURCE, None)})))
     metadata = {"name": "anthropic", "namespace": "team-a", "uid": "s", "resourceVersion": "1"}
     world.api.items[SECRETS] = [{"metadata": metadata, "data": {}}]
-    assert isinstance(await world.watches.secret(SOURCE), SecretView)
+    assert isinstance(await world.watches.sources.read(SOURCE), SecretView)
     await until(lambda: SECRETS in world.api.events)
 
 
 async def _ends(world: World, status: int) -> None:
     world.api.errors[SECRETS] = [status]
     world.api.events[SECRETS].put_nowait({"type": "ERROR"})  # no event: the watch ends as it does with nonsense
-    mirror = world.watches._secrets["team-a", ""]
+    mirror = world.watches.sources._mirrors["team-a", ""]
     await until(lambda: mirror.last_error is not None and mirror.last_error.status == status)
 
 
 async def test_a_secret_that_may_not_be_read_any_more_is_looked_at_once_that_is_more_than_a_moment(world: World) -> None:
     await _read(world)
     await _ends(world, 403)
-    assert await world.watches.secret(SOURCE) == FORBIDDEN
-    assert world.later == {SOURCE_KEY: watches.REFUSED_SECONDS}
-    assert world.watches.refused_for(SOURCE) < 5
+    assert await world.watches.sources.read(SOURCE) == FORBIDDEN
+    assert world.later == {SOURCE_KEY: REFUSED_SECONDS}
+    assert world.watches.sources.refused_for(SOURCE) < 5
     world.added.clear()
     del world.api.errors[SECRETS]
     await until(lambda: SOURCE_KEY in world.added)
-    assert isinstance(await world.watches.secret(SOURCE), SecretView)
-    assert world.watches.refused_for(SOURCE) == watches.REFUSED_SECONDS, "with the watch open a refusal is none of the moment"
+    assert isinstance(await world.watches.sources.read(SOURCE), SecretView)
+    assert world.watches.sources.refused_for(SOURCE) == REFUSED_SECONDS, "with the watch open a refusal is none of the moment"
 
 
 async def test_a_secret_without_an_answer_counts_for_minutes_and_then_as_refused(settings: Settings) -> None:
     world = World(settings.model_copy(update={"keeping": Keeping(stale_seconds=1)}))
     await _read(world)
     await _ends(world, 500)
-    assert isinstance(await world.watches.secret(SOURCE), SecretView)
+    assert isinstance(await world.watches.sources.read(SOURCE), SecretView)
     assert world.later == {SOURCE_KEY: 2.0}
     await asyncio.sleep(1.0)
-    assert await world.watches.secret(SOURCE) == UNREADABLE
+    assert await world.watches.sources.read(SOURCE) == UNREADABLE
     await world.watches.stop()
 
 
 async def test_nodes_are_needed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watches, "SYNC_SECONDS", 0.2)
+    monkeypatch.setattr(mirrors, "SYNC_SECONDS", 0.2)
     world.api.errors[paths.core("nodes")] = [403]
     with pytest.raises(ApiError, match="403"):
         await world.watches.start()
@@ -387,7 +388,7 @@ class Source:
         self.world.index.put(("team-a", "box"), References(sources=sources))
 
     async def values(self) -> dict[str, str]:
-        view = await self.world.watches.secret(("team-a", "keys"))
+        view = await self.world.watches.sources.read(("team-a", "keys"))
         assert isinstance(view, SecretView)
         return {key: value.reveal() for key, value in view.values.items()}
 
@@ -423,8 +424,8 @@ async def test_a_key_that_changes_later_is_seen_at_once(world: World) -> None:
 
 async def test_a_secret_that_nobody_refers_to_is_a_name_and_read_when_somebody_does(world: World) -> None:
     secret = Source(world)
-    await world.watches.secret(("team-a", ""))
-    (view,) = world.watches._secrets[("team-a", "")].objects.values()
+    await world.watches.sources.read(("team-a", ""))
+    (view,) = world.watches.sources._mirrors[("team-a", "")].objects.values()
     assert (view.keys, dict(view.values), view.allowed_hosts) == ((), {}, None)
     secret.refer(None)
     assert await secret.values() == {}, "it has several keys, so none is meant"
@@ -464,7 +465,7 @@ async def test_a_grant_that_goes_while_the_secret_is_read_again_stays_gone(world
     secret.refer("a", "b", "c")
     secret.item = source(3, {"a": "QQ==", "c": "Qw=="}, grant=None)
     secret.meanwhile = lambda: world.api.send(SECRETS, source(4, {}), "DELETED")
-    assert await world.watches.secret(("team-a", "keys")) == NOT_FOUND
+    assert await world.watches.sources.read(("team-a", "keys")) == NOT_FOUND
 
 
 async def test_the_wish_for_another_ca_certificate_is_seen_at_once(world: World) -> None:
@@ -486,10 +487,10 @@ async def test_the_wish_for_another_ca_certificate_is_seen_at_once(world: World)
 @pytest.mark.parametrize(("status", "found"), [(404, NOT_FOUND), (403, FORBIDDEN)])
 async def test_one_that_can_not_be_read_again_is_not_there(world: World, status: int, found: str) -> None:
     secret = Source(world)
-    await world.watches.secret(("team-a", ""))
+    await world.watches.sources.read(("team-a", ""))
     secret.refer("a")
     secret.error = status
-    assert await world.watches.secret(("team-a", "keys")) == found
+    assert await world.watches.sources.read(("team-a", "keys")) == found
     secret.error = 500
     with pytest.raises(ApiError):
         await secret.values()
