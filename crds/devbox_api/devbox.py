@@ -1,161 +1,20 @@
 """`Devbox` (dbx): a pod in which an agent works, with gateways in place of keys.
 
 The model is the source of the CRD (`make manifests`). The schema is narrow on purpose, not a raw PodSpec: what would break the
-promise can't be said. A field enters with the code that enforces it.
+promise can't be said. A field enters with the code that enforces it. Its environment is in variables.py, its directories in volumes.py.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from . import names
 from .gatewayconfig import flatten
 from .podmetadata import PodMetadata
 from .schema import ApiModel, Column, Kind, cel, rules
-from .shared import (
-    CONDITIONS,
-    PLAIN,
-    PLAIN_KEYS,
-    Condition,
-    LabelValue,
-    MountableSecretRef,
-    NamespaceName,
-    ObjectName,
-    Quantity,
-    SecretRef,
-)
-
-RESERVED_VARIABLES = (
-    "BASH_ENV CDPATH ENV GLOBIGNORE HOME HOSTNAME IFS LANG LOGNAME OLDPWD PATH PPID PROMPT_COMMAND PS1 PS2 PS4 PWD SHELL "
-    "SHELLOPTS SHLVL TERM TMPDIR UID USER HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY CLASSPATH JAVA_TOOL_OPTIONS "
-    "NODE_OPTIONS NODE_PATH PERL5LIB PERL5OPT RUBYLIB RUBYOPT SSL_CERT_DIR"
-).split() + list(names.CA_VARIABLES)
-"""Variables that a shell, a loader, a language's start-up or the gateway's own set-up reads: a token there would break it."""
-RESERVED_PREFIXES = ("LD_", "DYLD_", "PYTHON", "GIT_CONFIG", "GIT_SSH", "KUBERNETES_", "NODE_EXTRA", "NODE_TLS", "NODE_USE")
-_MANAGED_ENV = (
-    *("HOME", "ALL_PROXY", "all_proxy", *names.PROXY_VARIABLES, *names.NO_PROXY_VARIABLES),
-    *(names.NODE_PROXY_VARIABLE, *names.CA_VARIABLES),
-)
-
-
-def _list(values: tuple[str, ...] | list[str]) -> str:
-    return "[" + ", ".join(f"'{value}'" for value in values) + "]"
-
-
-_NOT_RESERVED = f"!(self in {_list(RESERVED_VARIABLES)}) && " + " && ".join(
-    f"!self.startsWith('{prefix}')" for prefix in RESERVED_PREFIXES
-)
-_RESERVED_MESSAGE = (
-    "a shell, a loader or the gateway itself reads this variable, so that a token in it would break the devbox; "
-    "choose another name, e.g. the API's: ANTHROPIC, GITHUB"
-)
-_UPPER = cel(
-    "self.matches('^[A-Z][A-Z0-9_]*$')", "write upper-case letters, digits and '_', beginning with a letter, e.g. ANTHROPIC"
-)
-
-GatewayName = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=63,
-        json_schema_extra=rules(
-            _UPPER,
-            cel(
-                "!self.endsWith('_URL')",
-                "must not end in _URL: the address of gateway ANTHROPIC is in $ANTHROPIC_URL by itself",
-            ),
-            cel(_NOT_RESERVED, _RESERVED_MESSAGE),
-        ),
-    ),
-]
-AliasName = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=63,
-        json_schema_extra=rules(_UPPER, cel(_NOT_RESERVED, _RESERVED_MESSAGE)),
-    ),
-]
-AliasNames = Annotated[tuple[AliasName, ...], Field(max_length=8, json_schema_extra=rules(list_type="set"))]
-
-_PATH = cel(
-    "self.matches('^(/[^/:]+)+$') && !self.matches('/[.]{1,2}(/|$)')",
-    "write an absolute path without ':', '//', '.' and '..' and with no '/' at its end, e.g. /workspace",
-)
-AbsolutePath = Annotated[str, Field(min_length=1, max_length=1024, json_schema_extra=rules(_PATH, PLAIN))]
-
-
-class GatewayReference(ApiModel):
-    """A GatewayConfig, in this namespace unless another is named (which its allowedNamespaces has to allow)."""
-
-    name: ObjectName
-    namespace: NamespaceName | None = None
-
-
-class Aliases(ApiModel):
-    """More variables with the same content, for tools that read a name of their own."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            cel(
-                "!has(self.token) || !has(self.url) || !self.token.exists(a, a in self.url)",
-                "the same alias for token and url; every variable can hold one value",
-            )
-        )
-    )
-
-    token: AliasNames = ()
-    """Variables that hold the token too, e.g. [GITHUB_TOKEN]."""
-    url: AliasNames = ()
-    """Variables that hold the address too, e.g. [ANTHROPIC_BASE_URL]."""
-
-
-class DevboxGateway(ApiModel):
-    """One API that the agent may use: $NAME_URL and $NAME."""
-
-    name: GatewayName
-    """The variable that holds the token, e.g. ANTHROPIC; the address is in $ANTHROPIC_URL."""
-    gateway_ref: GatewayReference
-    secret_ref: SecretRef | None = None
-    """This devbox's own credential, a Secret of its namespace, in place of the GatewayConfig's."""
-    aliases: Aliases | None = None
-
-
-_VARIABLE = cel(
-    "self.matches('^[A-Za-z_][A-Za-z0-9_]*$')", "write letters, digits and '_', beginning with a letter, e.g. LOG_LEVEL"
-)
-
-
-class EnvVar(ApiModel):
-    """A literal environment variable. Secrets don't belong here: whatever is in it, the agent can read."""
-
-    name: str = Field(
-        min_length=1,
-        max_length=128,
-        json_schema_extra=rules(
-            _VARIABLE,
-            cel(f"!(self in {_list(_MANAGED_ENV)})", "the operator sets this variable; remove it"),
-        ),
-    )
-    value: str = Field(default="", max_length=32768)
-
-
-class SecretVariable(ApiModel):
-    """A variable with a Secret's value, for the agent to read: what an API's key is for belongs into gateways, which keep it from him."""
-
-    name: str = Field(
-        min_length=1,
-        max_length=128,
-        json_schema_extra=rules(
-            _VARIABLE,
-            cel(
-                f"!(self in {_list([*dict.fromkeys((*RESERVED_VARIABLES, *_MANAGED_ENV))])})",
-                "a shell, a loader or the operator itself sets or reads this variable; choose another name, e.g. DATABASE_PASSWORD",
-            ),
-        ),
-    )
-    """The variable, e.g. DATABASE_PASSWORD."""
-    secret_ref: MountableSecretRef
+from .shared import CONDITIONS, PLAIN, PLAIN_KEYS, Condition, LabelValue, LocalObjectReference, ObjectName, Quantity
+from .sizes import LENGTH, MOST_KIB
+from .variables import DevboxGateway, EnvVar, SecretVariable, aliases_of
+from .volumes import AbsolutePath, Volume
 
 
 class Resources(ApiModel):
@@ -175,115 +34,26 @@ class Toleration(ApiModel):
     toleration_seconds: int | None = Field(default=None, json_schema_extra={"format": "int64"})
 
 
-class LocalObjectReference(ApiModel):
-    """An object of this namespace."""
-
-    name: ObjectName
-
-
-class EmptyDir(ApiModel):
-    """As in a pod."""
-
-    medium: Literal["", "Memory"] | None = None
-    size_limit: Quantity | None = None
-
-
-class ClaimReference(ApiModel):
-    """A PersistentVolumeClaim of this namespace with the label devbox-gateway.io/mountable=true."""
-
-    claim_name: ObjectName
-
-
-class Volume(ApiModel):
-    """A directory of the devbox: exactly one of emptyDir, persistentVolumeClaim, configMap."""
-
-    name: str = Field(
-        min_length=1,
-        max_length=63,
-        json_schema_extra=rules(
-            cel("self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')", "write lower-case letters, digits and '-', e.g. workspace"),
-            cel(
-                "!self.startsWith('devbox-gateway')", "names that begin with devbox-gateway are the operator's; choose another"
-            ),
-        ),
-    )
-    mount_path: str = Field(
-        min_length=1,
-        max_length=1024,
-        json_schema_extra=rules(
-            _PATH,
-            PLAIN,
-            cel(
-                "!self.matches('^/(run|run/devbox-gateway(/.*)?|proc(/.*)?|sys(/.*)?|dev(/.*)?|etc|home|home/devbox)$')",
-                "something of the system's or the operator's is there; choose another path, e.g. /workspace",
-            ),
-        ),
-    )
-    read_only: bool = False
-    empty_dir: EmptyDir | None = None
-    persistent_volume_claim: ClaimReference | None = None
-    config_map: LocalObjectReference | None = None
-    """A ConfigMap of this namespace with the label devbox-gateway.io/mountable=true."""
-
-
-def _aliases_of(gateway: str) -> str:
-    """A CEL list: all aliases of the gateway in that variable."""
-    both = (f"(has({gateway}.aliases.{kind}) ? {gateway}.aliases.{kind} : [])" for kind in ("token", "url"))
-    return f"(has({gateway}.aliases) ? {' + '.join(both)} : [])"
-
-
-MOST_KIB: Final = 64
-"""Of what may be long in a spec, in all: operator and API server hold many Devboxes, and each one's pod besides."""
-
-
-def _sum(field: str, *parts: str) -> str:
-    """A CEL number: the bytes of an optional list's or map's parts (of each entry `e`)."""
-    total = " + ".join(f"size(bytes({part}))" for part in parts)
-    place, _, outer = field.rpartition(".")
-    found = f"has(self.{place}) && has(self.{field})" if place else f"has(self.{outer})"
-    return f"({found} ? self.{field}.map(e, {total}).sum() : 0)"
-
-
-def _map(field: str, value: str = "") -> str:
-    """The same of a map's keys and, unless they are bounded by themselves, its values."""
-    return _sum(field, "e", *([value] if value else []))
-
-
-_LONG = " + ".join(
-    (
-        _sum("command", "e"),
-        _sum("args", "e"),
-        _sum("env", "e.name", "(has(e.value) ? e.value : '')"),
-        _sum("volumes", "e.mountPath"),
-        _map("nodeSelector"),
-        _map("resources.requests"),
-        _map("resources.limits"),
-        _map("podMetadata.labels"),
-        _map("podMetadata.annotations", "self.podMetadata.annotations[e]"),
-    )
-)
-
-
 class DevboxSpec(ApiModel):
     """What runs, and which APIs it may use."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             cel(
-                f"!has(self.gateways) || self.gateways.all(g, {_aliases_of('g')}.all(a, "
+                f"!has(self.gateways) || self.gateways.all(g, {aliases_of('g')}.all(a, "
                 "!self.gateways.exists(h, a == h.name || a == h.name + '_URL')))",
                 "an alias is the name (or NAME_URL) of a gateway; choose another alias",
                 field=".gateways",
             ),
             cel(
-                f"!has(self.gateways) || self.gateways.all(g, {_aliases_of('g')}.all(a, "
-                f"self.gateways.exists_one(h, a in {_aliases_of('h')})))",
+                f"!has(self.gateways) || self.gateways.all(g, {aliases_of('g')}.all(a, "
+                f"self.gateways.exists_one(h, a in {aliases_of('h')})))",
                 "two gateways have the same alias; every variable can hold one value",
                 field=".gateways",
             ),
             cel(
                 "!has(self.gateways) || !has(self.env) || self.env.all(e, self.gateways.all(g, "
-                f"e.name != g.name && e.name != g.name + '_URL' && !(e.name in {_aliases_of('g')})))",
+                f"e.name != g.name && e.name != g.name + '_URL' && !(e.name in {aliases_of('g')})))",
                 "env sets a variable that a gateway sets (NAME, NAME_URL, an alias); remove it from env or rename the gateway",
                 field=".env",
             ),
@@ -294,12 +64,12 @@ class DevboxSpec(ApiModel):
             ),
             cel(
                 "!has(self.gateways) || !has(self.secretEnv) || self.secretEnv.all(s, self.gateways.all(g, "
-                f"s.name != g.name && s.name != g.name + '_URL' && !(s.name in {_aliases_of('g')})))",
+                f"s.name != g.name && s.name != g.name + '_URL' && !(s.name in {aliases_of('g')})))",
                 "secretEnv sets a variable that a gateway sets (NAME, NAME_URL, an alias); rename it, or the gateway",
                 field=".secretEnv",
             ),
             cel(
-                f"{_LONG} <= {MOST_KIB * 1024}",
+                f"{LENGTH} <= {MOST_KIB * 1024}",
                 f"command, args, env, podMetadata, nodeSelector, resources' names and volumes' paths have more than {MOST_KIB} KiB in all; "
                 "mount what is longer from a ConfigMap (volumes), or put it into the image",
             ),

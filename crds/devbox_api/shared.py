@@ -92,6 +92,12 @@ class MountableSecretRef(ApiModel):
     """The key in the Secret. Without it, the Secret's only key."""
 
 
+class LocalObjectReference(ApiModel):
+    """An object of this namespace."""
+
+    name: ObjectName
+
+
 class LabelSelectorRequirement(ApiModel):
     """One requirement of a label selector."""
 

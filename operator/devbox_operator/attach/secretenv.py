@@ -18,8 +18,8 @@ import orjson
 
 from devbox_api import names
 from devbox_api.conditions import Reason
-from devbox_api.devbox import SecretVariable
 from devbox_api.judge.shown import command
+from devbox_api.variables import SecretVariable
 from devbox_common.redacted import Redacted
 from devbox_operator.documents.credentials import key_in, unreadable
 from devbox_operator.report.problem import Problem

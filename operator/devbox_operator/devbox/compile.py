@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from devbox_api import names
 from devbox_api.conditions import Reason
-from devbox_api.devbox import DevboxGateway
 from devbox_api.judge.shown import command
+from devbox_api.variables import DevboxGateway
 from devbox_common.kube import Object
 from devbox_operator.attach import init, secretenv
 from devbox_operator.devbox import lifecycle, lingering, pod

@@ -7,7 +7,8 @@ import json
 from typing import Any, Final
 
 from devbox_api import names
-from devbox_api.devbox import Devbox, DevboxSpec, Volume
+from devbox_api.devbox import Devbox, DevboxSpec
+from devbox_api.volumes import Volume
 from devbox_common.kube import Object
 from devbox_operator.attach import init, secretenv
 from devbox_operator.devbox.incarnation import pod_name

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from devbox_api import names
 from devbox_api.conditions import ConditionType, Reason
-from devbox_api.devbox import DevboxGateway
 from devbox_api.gatewayconfig import GatewayConfigSpec
 from devbox_api.judge import hosts
 from devbox_api.judge.namespaces import allows
 from devbox_api.judge.shown import command
+from devbox_api.variables import DevboxGateway
 from devbox_common import credential
 from devbox_common.credential import Flaw
 from devbox_common.redacted import Redacted

@@ -7,8 +7,8 @@ import pytest
 
 from devbox_api import names
 from devbox_api.conditions import Reason
-from devbox_api.devbox import SecretVariable
 from devbox_api.shared import MountableSecretRef
+from devbox_api.variables import SecretVariable
 from devbox_common.redacted import Redacted
 from devbox_operator.attach import secretenv
 from devbox_operator.attach.secretenv import Values
