@@ -43,7 +43,7 @@ requirements: ## Pin the dependencies anew from requirements/*.in
 	    --custom-compile-command "make requirements" client-tests.in -o client-tests.txt
 
 .PHONY: manifests
-manifests: venv ## Write the CRDs (crds/*.yaml and the chart's copies) from the models
+manifests: venv ## Write the CRDs (crds/*.yaml and the chart's copies) and docs/conditions.md from the models
 	@$(BIN)/python crds/generate.py
 
 .PHONY: tools

@@ -1,11 +1,7 @@
 """docs/conditions.md, made from the closed set of conditions (devbox_api.conditions).
 
-    python -m devbox_operator.reference > docs/conditions.md
-
-A unit test fails where the page differs. Pure, but for the print.
+`make manifests` writes it (generate.py). Goes in: nothing. Comes out: the page. Pure.
 """
-
-import sys
 
 from devbox_api.conditions import REASONS, ConditionType, Reason
 
@@ -13,7 +9,7 @@ _HEAD = """\
 # Conditions
 
 What `kubectl get dbx,gwc,egp -o wide` and `kubectl describe` say, and what to do about it. This page is made from
-`crds/devbox_api/conditions.py` (`python -m devbox_operator.reference > docs/conditions.md`).
+`crds/devbox_api/conditions.py` (`make manifests`).
 
 Every kind has **Accepted** (the object is valid), **Ready** (everything it asks for is in place), **Reconciling** (the operator is
 at work, or waits for what comes by itself) and **Stalled** (somebody has to change something). While an object is not Ready, Ready
@@ -41,7 +37,3 @@ def _row(reason: Reason) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
-
-
-if __name__ == "__main__":
-    sys.stdout.write(page())

@@ -1,6 +1,6 @@
-"""Write the CustomResourceDefinitions from the models, or say that the files differ from them.
+"""Write the CustomResourceDefinitions and docs/conditions.md from the models, or say that the files differ from them.
 
-`python crds/generate.py` writes crds/*.yaml and the chart's copies; `--check` changes nothing and ends with 1 where a file is
+`python crds/generate.py` writes crds/*.yaml, the chart's copies and the page; `--check` changes nothing and ends with 1 where a file is
 not what the models say.
 """
 
@@ -9,11 +9,13 @@ from pathlib import Path
 
 import yaml
 
+import conditions_page
 from devbox_api import devbox, egresspolicy, gatewayconfig, names
 from devbox_api.schema import Schema, crd
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = (ROOT / "crds", ROOT / "charts" / "devbox-gateway" / "files" / "crds")
+PAGE = ROOT / "docs" / "conditions.md"
 
 
 class _Dumper(yaml.SafeDumper):
@@ -40,6 +42,7 @@ def main() -> int:
     """Write, or with `--check` compare."""
     check = sys.argv[1:] == ["--check"]
     wanted = {folder / name: text for folder in TARGETS for name, text in manifests().items()}
+    wanted[PAGE] = conditions_page.page()
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if check and stale:
         for path in stale:

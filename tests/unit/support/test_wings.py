@@ -10,8 +10,8 @@ from devbox_cluster.paths import PROJECT
 
 MAP = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
 CONTRACTS = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
-APART = {"__main__", "reference"}
-"""The command, and what makes a page of the docs."""
+APART = {"__main__"}
+"""The command."""
 
 
 def layers(package: str) -> list[str]:
