@@ -11,18 +11,19 @@ found the namespace's own policy, which holds the pod when its own one is gone (
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
 
 from devbox_api import names
 from devbox_api.conditions import Reason
-from devbox_api.route import CONFINED, Binding, DevboxRef, EgressBinding, PodRef, Route
+from devbox_api.route import CONFINED, Binding, DevboxRef, PodRef, Route
 from devbox_common.kube import ApiError, Object
 from devbox_common.redacted import Redacted
 from devbox_operator.attach import network, secretenv, tokens
 from devbox_operator.attach.denial import Denial
+from devbox_operator.attach.listing import Listed, listing
+from devbox_operator.attach.wanted import Attached, Wanted
 from devbox_operator.documents import objects as documents
 from devbox_operator.kit import metrics, paths
 from devbox_operator.kit.writer import Writer
@@ -33,63 +34,6 @@ from devbox_operator.seen.secrets import SecretView, StoredRoute, StoredView
 from devbox_operator.settings import Settings
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class PodBinding:
-    """One gateway for the pod: the names of its documents, or empty where it can't be resolved now."""
-
-    name: str
-    gateway: str
-    credential: str
-    kept: frozenset[tuple[str, str]] = frozenset()
-    """Gateway and credential that the Route goes on leading to if it does now: whether it may can't be told yet."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the pod is to have."""
-
-    bindings: Sequence[PodBinding]
-    egress_policy: str | None = None
-    """The document of its EgressPolicy; None: it reaches no other host."""
-    complete: bool = True
-    """Every binding is resolved and its documents are there, so the gate may open."""
-    served: bool = True
-    """False: something opens a way around the gateway. It serves nothing then, and the gate stays closed."""
-    secret_env: Mapping[str, Redacted] = field(default_factory=dict)
-    """Variables with values of Secrets, in base64, as far as they can be had now."""
-
-
-@dataclass(frozen=True)
-class Listed:
-    """What the Route lists, with tokens."""
-
-    bindings: tuple[Binding, ...]
-    egress: EgressBinding
-
-    @property
-    def tokens(self) -> dict[str, str]:
-        """Name to current token, that of the forward proxy included."""
-        return {binding.name: binding.token for binding in self.bindings} | {names.EGRESS_NAME: self.egress.token}
-
-
-@dataclass(frozen=True)
-class Attached:
-    """How far it got."""
-
-    confined: bool
-    issued: bool
-    """Every binding, and the way out, has a token that is in the Route and in the token Secret."""
-    opened: bool
-    expires: Mapping[str, datetime]
-    """Name to when its current token ends."""
-    renew_at: datetime | None
-    problem: Problem | None = None
-    refused: Problem | None = None
-    """Why the API server did not let the gate be opened."""
-    changed: tuple[str, ...] = ()
-    """Variables of spec.secretEnv that the pod was given with another value."""
 
 
 class Attacher:
@@ -198,10 +142,7 @@ class Attacher:
             now=now,
         )
         issued = dict(zip(due, await asyncio.gather(*(self._issue(pod, name) for name in due)), strict=True))
-        listed = Listed(
-            tuple(_binding(binding, current.get(binding.name), issued.get(binding.name)) for binding in bindings),
-            _egress(wanted.egress_policy, before, issued.get(names.EGRESS_NAME)),
-        )
+        listed = listing(bindings, wanted.egress_policy, current, before, issued)
         document = Route(
             requires=() if wanted.served else (CONFINED,),
             pod=PodRef(uid=pod.uid, name=pod.name, namespace=pod.namespace),
@@ -296,30 +237,3 @@ def _still_ours(pod: PodView) -> list[Object]:
     if pod.init is None:
         return []
     return [{"op": "test", "path": f"/spec/initContainers/{pod.init.index}/image", "value": pod.init.image}]
-
-
-def _egress(policy: str | None, current: EgressBinding | None, issued: Redacted | None) -> EgressBinding:
-    """What the Route lists of the way out: every pod has its token, whatever the policy of the moment."""
-    token = issued.reveal() if issued else ""
-    digests = current.digests if current else ()
-    return EgressBinding(
-        policy=policy,
-        token=token or (current.token if current else ""),
-        digests=tokens.grown(digests, token) if token else digests,
-    )
-
-
-def _binding(wanted: PodBinding, current: Binding | None, issued: Redacted | None) -> Binding:
-    """What the Route lists. A binding that may not be used any more (no longer allowed in this namespace, say, while other
-    namespaces go on using the same documents) leads nowhere, and keeps its token so that it heals."""
-    token = issued.reveal() if issued else ""
-    digests = current.digests if current else ()
-    before = current if current and (current.gateway, current.credential) in wanted.kept else None
-    return Binding(
-        name=wanted.name,
-        audience=names.audience(wanted.name),
-        gateway=wanted.gateway or (before.gateway if before else ""),
-        credential=wanted.credential or (before.credential if before else ""),
-        token=token or (current.token if current else ""),
-        digests=tokens.grown(digests, token) if token else digests,
-    )

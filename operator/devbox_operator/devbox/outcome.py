@@ -5,7 +5,7 @@ Goes in: nothing. Comes out: one of six cases, each with the numbers that the st
 
 from dataclasses import dataclass
 
-from devbox_operator.attach.attaching import Attached
+from devbox_operator.attach.wanted import Attached
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.pods import PodView
 

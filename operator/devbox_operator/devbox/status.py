@@ -12,8 +12,8 @@ from devbox_api.conditions import ConditionType, Reason
 from devbox_api.devbox import DevboxGatewayStatus, DevboxSpec, DevboxStatus
 from devbox_api.judge.shown import command
 from devbox_api.names import INIT_CONTAINER, RESTARTED_AT_ANNOTATION
-from devbox_operator.attach.attaching import Attached
 from devbox_operator.attach.confinement import Confinement, confinement
+from devbox_operator.attach.wanted import Attached
 from devbox_operator.devbox import lifecycle
 from devbox_operator.devbox.compile import Desired
 from devbox_operator.devbox.lingering import Ending, endings, silence

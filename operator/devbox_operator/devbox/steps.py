@@ -11,8 +11,9 @@ import structlog
 
 from devbox_api.conditions import Reason
 from devbox_common.kube import ApiError
-from devbox_operator.attach.attaching import Attached, Attacher, PodBinding, Wanted
+from devbox_operator.attach.attaching import Attacher
 from devbox_operator.attach.confinement import believed, relied_upon, served
+from devbox_operator.attach.wanted import Attached, PodBinding, Wanted
 from devbox_operator.devbox import lifecycle
 from devbox_operator.devbox.announce import Announcements
 from devbox_operator.devbox.compile import Desired, new_pod

@@ -13,8 +13,9 @@ from devbox_api.conditions import Reason
 from devbox_common.kube import ApiError
 from devbox_common.redacted import Redacted
 from devbox_operator.attach import network
-from devbox_operator.attach.attaching import Attached, Attacher, PodBinding, Wanted
+from devbox_operator.attach.attaching import Attacher
 from devbox_operator.attach.denial import Denial
+from devbox_operator.attach.wanted import Attached, PodBinding, Wanted
 from devbox_operator.documents.objects import stored_route
 from devbox_operator.kit.writer import Writer
 from devbox_operator.seen.namespaced import PolicyView

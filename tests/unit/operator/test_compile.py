@@ -11,7 +11,7 @@ from devbox_api.conditions import REASONS, Reason
 from devbox_api.devbox import DevboxStatus
 from devbox_common.redacted import Redacted
 from devbox_operator.attach import network
-from devbox_operator.attach.attaching import Attached
+from devbox_operator.attach.wanted import Attached
 from devbox_operator.devbox import lifecycle
 from devbox_operator.devbox.compile import compile_devbox, new_pod
 from devbox_operator.devbox.lifecycle import Create, Keep

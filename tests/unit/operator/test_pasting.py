@@ -15,7 +15,7 @@ import pytest
 
 from devbox_api.conditions import Reason
 from devbox_api.judge.shown import visible
-from devbox_operator.attach.attaching import Attached
+from devbox_operator.attach.wanted import Attached
 from devbox_operator.devbox.compile import compile_devbox
 from devbox_operator.devbox.lifecycle import Keep
 from devbox_operator.devbox.outcome import HasPod, NoPod, Outcome, PodRefused, Postponed, pod_of
