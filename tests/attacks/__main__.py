@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from tests.support.netns import NoNamespace, command, possible
 
-from .corpus import NOT_RUN, Case, load
+from .corpus import NOT_RUN, Case
 from .lane import lane_of, variants
+from .loading import load
 
 PHASES: Final = (("fast", "slow"), ("connect",), ("solo", "stuck"))
 """What measures comes after what makes noise."""

@@ -1,5 +1,4 @@
-"""What sentences of a corpus mean about the answer, the log and the gateway as a whole. Checks of clauses.py: each returns what is
-wrong, or None."""
+"""Keys of `expect` about the answer, the log and the gateway as a whole: each returns what is wrong, or None. Pure."""
 
 import re
 
@@ -7,50 +6,58 @@ from .generators import encoded_forms
 from .run import Run
 
 
-def no_second_request(run: Run, match: re.Match[str]) -> str | None:
-    return f"{len(run.requests)} requests reached the API" if len(run.requests) > 1 else None
+def without(run: Run, text: str) -> str | None:
+    return f"the client got {text!r}" if text.encode() in run.received else None
 
 
-def not_on_the_wire(run: Run, match: re.Match[str]) -> str | None:
-    return f"the client got {match['what']!r}" if match["what"].encode() in run.received else None
+def present_headers(run: Run, names: list[str]) -> str | None:
+    missing = [name for name in names if not run.header(name)]
+    return f"the answer has no {', '.join(missing)}" if missing else None
 
 
-def header_present(run: Run, match: re.Match[str]) -> str | None:
-    return None if run.header(match["name"]) else f"the answer has no {match['name']}"
+def absent_headers(run: Run, names: list[str]) -> str | None:
+    there = {name for response in run.responses for name in response.head.names()}
+    found = [name for name in names if name.lower() in there or name.lower().replace("_", "-") in there]
+    return f"{', '.join(found)} passed" if found else None
 
 
-def header_equals(run: Run, match: re.Match[str]) -> str | None:
-    wanted = run.values.fill(match["value"])
-    return None if run.header(match["name"]) == [wanted] else f"{match['name']} is {b', '.join(run.header(match['name']))!r}"
+def headers_are(run: Run, values: dict[str, str]) -> str | None:
+    """Each once, with this value."""
+    for name, value in values.items():
+        if run.header(name) != [run.values.fill(value)]:
+            return f"{name} is {b', '.join(run.header(name))!r}"
+    return None
 
 
-def no_detail(run: Run, match: re.Match[str]) -> str | None:
+def body_is(run: Run, body: str) -> str | None:
+    return None if run.body == body.encode() else f"the body is {run.body[:40]!r}"
+
+
+def no_trailers(run: Run) -> str | None:
+    raw = run.received.rpartition(b"\r\n0\r\n")[2] if b"\r\n0\r\n" in run.received else b"\r\n"
+    return "a trailer reached the client" if raw.strip() else None
+
+
+def no_detail(run: Run) -> str | None:
     text = run.body.decode("latin-1")
     inner = ("uid-", "agent-", "10.203.", "TokenReview", "digest", "credentials/", "route-", "audience")
     found = [word for word in inner if word in text]
     return f"the refusal's body holds {', '.join(found)}" if found else None
 
 
-def no_review(run: Run, match: re.Match[str]) -> str | None:
+def no_token_review(run: Run) -> str | None:
     sent = run.sent.decode("latin-1")
     return "a TokenReview was made of it" if any(token in sent for token in run.reviews) else None
 
 
-def not_with_500(run: Run, match: re.Match[str]) -> str | None:
+def bad_credential_refused(run: Run) -> str | None:
     seen = run.facts.get("bad secret", [])
     if not seen or any(status not in (b"502", b"503") for status in seen):
         return f"a credential with a control character: {seen}"
     return None
 
 
-def trimmed(run: Run, match: re.Match[str]) -> str | None:
-    wanted = f"Bearer {run.values.real}".encode()
-    found = [request.values("authorization") for request in run.requests]
-    wrong = [values for values in found if values != [wanted]]
-    return "the credential at the API is not the trimmed one" if wrong or not found else not_with_500(run, match)
-
-
-def redacted(run: Run, match: re.Match[str]) -> str | None:
+def redacted(run: Run) -> str | None:
     text = run.body + b"".join(response.head.raw for response in run.responses)
     if not run.responses or run.status != 200 or not run.responses[0].complete:
         return "there is no whole answer to look at"
@@ -59,60 +66,51 @@ def redacted(run: Run, match: re.Match[str]) -> str | None:
     return None if b"*" * len(run.values.real) in text else "what came in the credential's place is not of its length"
 
 
-def framing_correct(run: Run, match: re.Match[str]) -> str | None:
+def whole(run: Run) -> str | None:
     whole = run.responses and run.responses[0].complete and not run.left_over
     return None if whole else "the answer does not end where its framing says"
 
 
-def forms_redacted(run: Run, match: re.Match[str]) -> str | None:
+def forms_redacted(run: Run) -> str | None:
     forms = encoded_forms(run.values.real)
     wanted = ("raw", "base64", "percent-encoded", "JSON-escaped")
     found = [name for name in wanted if forms[name] in run.body]
     return f"came through: {', '.join(found)}" if found or not run.body else None
 
 
-def identity_forced(run: Run, match: re.Match[str]) -> str | None:
-    asked = [request.values("accept-encoding") for request in run.requests]
-    return None if asked and all(values == [b"identity"] for values in asked) else "the API was not asked for identity"
-
-
-def not_followed(run: Run, match: re.Match[str]) -> str | None:
-    return f"dialled {', '.join(run.dials)}" if run.dials else no_second_request(run, match)
-
-
-def one_framing(run: Run, match: re.Match[str]) -> str | None:
+def one_framing_header(run: Run) -> str | None:
     for response in run.responses:
         if len(response.head.values("content-length")) + len(response.head.values("transfer-encoding")) > 1:
             return "the answer has two framing headers"
     return None
 
 
-def crlf(run: Run, match: re.Match[str]) -> str | None:
+def crlf_only(run: Run) -> str | None:
     heads = b"".join(response.head.raw for response in run.responses)
     return "a bare LF in an answer's head" if heads.count(b"\n") != heads.count(b"\r\n") else None
 
 
-def no_control(run: Run, match: re.Match[str]) -> str | None:
+def no_control_characters(run: Run) -> str | None:
     heads = b"".join(response.head.raw for response in run.responses)
     return "a control character in an answer's head" if re.search(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", heads) else None
 
 
-def never_seen(run: Run, match: re.Match[str]) -> str | None:
-    word = match["word"].encode()
+def nobody_sees(run: Run, text: str) -> str | None:
+    word = text.encode()
     everything = run.received + b"".join(response.head.raw + response.body for response in run.after)
-    return f"somebody got {match['word']!r}" if word in everything else None
+    return f"somebody got {text!r}" if word in everything else None
 
 
-def no_body(run: Run, match: re.Match[str]) -> str | None:
+def no_body(run: Run) -> str | None:
     bodies = [response for response in run.responses if response.status in (204, 304) and response.body]
     return "there is a body" if bodies or run.left_over else None
 
 
-def no_final_chunk(run: Run, match: re.Match[str]) -> str | None:
+def not_whole(run: Run) -> str | None:
     return "the cut answer looks whole" if any(r.complete and r.status == 200 for r in run.responses) else None
 
 
-def as_the_api_sent_it(run: Run, match: re.Match[str]) -> str | None:
+def body_as_sent(run: Run) -> str | None:
     return (
         None
         if run.responses and run.body == run.facts.get("body", run.script.partition(b"\r\n\r\n")[2])
@@ -120,20 +118,18 @@ def as_the_api_sent_it(run: Run, match: re.Match[str]) -> str | None:
     )
 
 
-def length_kept(run: Run, match: re.Match[str]) -> str | None:
-    return None if run.header("content-length") == [match["length"].encode()] else "Content-Length changed"
-
-
-def reusable(run: Run, match: re.Match[str]) -> str | None:
+def reusable(run: Run) -> str | None:
     return None if run.facts.get("once more") == b"HTTP/1.1 200" else "the connection took no further request"
 
 
-def lines_of(run: Run, match: re.Match[str]) -> str | None:
-    count = {"one": 1, "two": 2, "three": 3}.get(match["count"]) or int(match["count"])
-    return None if len(run.header(match["name"])) == count else f"{len(run.header(match['name']))} lines of {match['name']}"
+def header_lines(run: Run, counts: dict[str, int]) -> str | None:
+    for name, count in counts.items():
+        if len(run.header(name)) != count:
+            return f"{len(run.header(name))} lines of {name}"
+    return None
 
 
-def no_tunnel(run: Run, match: re.Match[str]) -> str | None:
+def no_tunnel(run: Run) -> str | None:
     if any(response.status == 101 for response in run.responses) or 101 in run.informational:
         return "there is a tunnel"
     if any(request.problems for request in run.requests) or b"tunnelled" in run.wire or b"raw-1" in run.wire:
@@ -141,26 +137,18 @@ def no_tunnel(run: Run, match: re.Match[str]) -> str | None:
     return None
 
 
-def never_status(run: Run, match: re.Match[str]) -> str | None:
+def never_status(run: Run, status: int) -> str | None:
     seen = [response.status for response in run.responses] + run.informational
-    return f"status {match['status']}" if int(match["status"]) in seen else None
+    return f"status {status}" if status in seen else None
 
 
-def refused_somewhere(run: Run, match: re.Match[str]) -> str | None:
-    if run.values.real.encode() in run.stray or run.requests:
-        return "the credential was sent"
-    if run.dials:
-        return f"dialled {', '.join(run.dials)}"
-    return None if run.accepted or run.refusals else "neither refused"
-
-
-def not_logged(run: Run, match: re.Match[str]) -> str | None:
+def query_not_logged(run: Run) -> str | None:
     query = run.sent_target.partition(b"?")[2].decode("latin-1")
     lines = "".join(run.lines)
     return "a line holds the query" if query and (query in lines or query.partition("=")[0] + "=" in lines) else None
 
 
-def one_line(run: Run, match: re.Match[str]) -> str | None:
+def one_line_a_request(run: Run) -> str | None:
     """A start and an end, or one refusal; each a line of JSON."""
     found: dict[str, list[str]] = {}
     for line in run.audit():
@@ -173,8 +161,3 @@ def one_line(run: Run, match: re.Match[str]) -> str | None:
     if any("\x1b" in line or not line.endswith("}\n") for line in run.lines):
         return "a line is broken up, or holds a control character"
     return f"lines of a request: {wrong[0]}" if wrong else None
-
-
-def invariant(run: Run, match: re.Match[str]) -> str | None:
-    """One of I1 to I7, which judge.py looks at after every run."""
-    return None

@@ -66,12 +66,12 @@ async def perform(slot: Slot, case: Case, variant: Variant) -> Run:
     async with await slot.client() as client:
         await talk(client, run, script, get(slot.values(slot.usual), FIRST))
         for probe in PROBES:
-            if any(probe.pattern.search(sentence) for sentence in case.asserts):
+            if case.expects(*probe.keys):
                 await probe.on_connection(run, client)
     if not run.facts.get("configured"):
         await _afterwards(slot, run)
     for probe in PROBES:
-        if any(probe.pattern.search(sentence) for sentence in case.asserts):
+        if case.expects(*probe.keys):
             await probe.afterwards(run, slot)
     await collect(slot, run, marks)
     return run
@@ -95,13 +95,13 @@ async def _configure(slot: Slot, run: Run, config: dict[str, object]) -> None:
     """A gateway of the case's own. What the operator would not write is not there."""
     endpoint = str(config.pop("endpoint", f"https://{slot.endpoint_host}"))
     secret = config.pop("secret_value", REAL)
-    addresses = config.pop("addresses", config.pop("resolves", config.pop("dns", None)))
+    answers = config.pop("dns", None)
     if config:
         raise ValueError(f"config not understood: {', '.join(config)}")
     endpoint = endpoint.replace("{{UPSTREAM}}", slot.endpoint_host)
-    if isinstance(addresses, list) and addresses:
+    if isinstance(answers, list):
         host = endpoint.partition("://")[2].partition("/")[0].partition(":")[0]
-        slot.lab.names[host] = [tuple(entry) if isinstance(entry, list) else (str(entry),) for entry in addresses]
+        slot.lab.names[host] = [tuple(addresses) for addresses in answers]
     floor, own = frozenset({API_SERVER}), "gateway.system.svc"
     run.accepted = why_not(endpoint, floor, own)
     only_in_clear = run.accepted is not None and why_not(endpoint, floor, own, allow_insecure=True) is None

@@ -1,6 +1,6 @@
 """Generators that take a case's client side over: many connections, slow ones, and ends at a certain moment.
 
-Each writes into the run what the sentences need: `run.facts`, answers, requests. They run once, as they are: to send a thousand idle
+Each writes into the run what the keys of `expect` need: `run.facts`, answers, requests. They run once, as they are: to send a thousand idle
 connections byte by byte would be the same.
 """
 

@@ -8,9 +8,9 @@ from typing import Final
 
 from tests.support.recorder import Recorded
 
+from .expect import judge_check
 from .lab import REAL
 from .run import Run, is_refusal
-from .sentences import judge_sentence
 
 HOP: Final = ("proxy-authorization", "proxy-connection", "keep-alive", "te", "trailer", "upgrade", "http2-settings", "expect")
 _SHOWN: Final = 80
@@ -19,8 +19,7 @@ _SHOWN: Final = 80
 def judge(run: Run) -> list[str]:
     """Everything that is wrong; empty: nothing."""
     wrong = [*run.problems, *_expected(run), *_upstream(run), *_secrets(run), *_pairing(run), *_connections(run)]
-    for sentence in run.case.asserts:
-        wrong += judge_sentence(run, sentence)
+    wrong += [said for check in run.case.checks if (said := judge_check(run, check)) is not None]
     return [_without_secrets(run, text) for text in dict.fromkeys(wrong)]
 
 
@@ -38,7 +37,7 @@ def _expected(run: Run) -> list[str]:
         wrong.append("nothing was dialled")
     if case.dials is not None and len(run.dials) + len(run.requests) > case.dials:
         wrong.append(f"dialled {', '.join(run.dials) or 'the API'}, expected {case.dials} dials")
-    before = 407 if case.group == "connect" and "data port" not in case.name.lower() else 200
+    before = 407 if case.group == "connect" and case.config.get("port") != "data" else 200
     gone = any(isinstance(step, str) and step in ("<FIN>", "<RST>", "<CLOSE>") for step in case.send)
     if run.variant.value == "pipelined" and not gone and (run.first is None or run.first.status != before):
         wrong.append(f"the request before it was not answered with {before}")

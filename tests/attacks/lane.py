@@ -15,12 +15,14 @@ from typing import Any, Final
 
 import uvloop
 
-from .corpus import NOT_RUN, Case, load
+from .corpus import NOT_RUN, Case
 from .exchange import perform
+from .expect import MEASURES
 from .floods import FLOODS, SLOW
 from .floods_streams import STALL
 from .judge import judge
 from .lab import Lab, Slot, lab, p99
+from .loading import load
 from .run import Run, Variant
 from .tunnels import GENERATORS, perform_connect
 
@@ -34,7 +36,6 @@ BLOCKED: Final = 1.0
 """Seconds: a request of the control client that takes so long was held up by more than a busy machine. (I6 asks for 0.25 s of the
 event loop, I7 for twice the baseline's p99: both are judged in the lane where one case runs at a time.)"""
 RUN_SECONDS: Final = 100.0
-_MEASURES: Final = re.compile(r"RSS|CPU|lag|latency|memory", re.IGNORECASE)
 _LATE: Final = re.compile(r"another client's p99 was|a healthy client waited")
 """Latencies, which a machine with other work makes as well: one that is too long has to be so again."""
 _BIG: Final = frozenset({"tiny_chunks", "chunk_ext_flood", "gzip_bomb", "pipeline", "ws_abuse", "oversize_body"})
@@ -49,7 +50,7 @@ def lane_of(case: Case) -> str:
         return "stuck"
     if names & SLOW or case.holds() >= 5:
         return "slow"
-    if names & _BIG or any(_MEASURES.search(sentence) for sentence in case.asserts):
+    if names & _BIG or case.expects(*MEASURES):
         return "solo"
     return "fast"
 
@@ -98,7 +99,6 @@ class Lane:
             False,
             None,
             None,
-            (),
         )
         for _ in range(20):
             await perform(slot, case, Variant.AS_IS)
@@ -141,7 +141,7 @@ class Lane:
         if max(latencies, default=0) > BLOCKED:
             wrong.append(f"I6: a healthy client waited {max(latencies):.1f} s")
         run.facts["growth"] = growth
-        stated = any(_MEASURES.search(sentence) for sentence in run.case.asserts)
+        stated = run.case.expects(*MEASURES)
         if alone and not stated and growth > RSS_LIMIT:
             wrong.append(f"I6: memory grew by {growth / MIB:.1f} MiB")
         return wrong

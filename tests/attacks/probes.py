@@ -1,10 +1,9 @@
-"""What some sentences of a corpus need besides the case's own bytes: one more request, from another address, at another moment.
+"""What some keys of `expect` need besides the case's own bytes: one more request, from another address, at another moment.
 
-A probe belongs to the sentences that its pattern finds. It writes what it saw into `run.facts`; sentences.py judges.
+A probe belongs to cases that have one of its keys. It writes what it saw into `run.facts`; expect.py judges.
 """
 
 import asyncio
-import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +22,7 @@ OURS: Final = "/a-harmless-request"
 class Probe:
     """Does nothing, in either place."""
 
-    pattern: re.Pattern[str]
+    keys: tuple[str, ...]
 
     async def on_connection(self, run: Run, client: RawClient) -> None:
         """With the case's own connection, when all was said."""
@@ -109,9 +108,9 @@ class _BadSecret(Probe):
 
 
 PROBES: Final[tuple[Probe, ...]] = (
-    _OtherAddress(re.compile("socket peer|client values dropped")),
-    _OnceMore(re.compile("connection (is )?reusable")),
-    _BehindHandshake(re.compile("not forwarded as a tunnel|not tunnel|reach upstream raw")),
-    _HeldBack(re.compile("held back")),
-    _BadSecret(re.compile("inner CTL")),
+    _OtherAddress(("gateway.identity_from_peer",)),
+    _OnceMore(("answer.reusable",)),
+    _BehindHandshake(("answer.no_tunnel",)),
+    _HeldBack(("answer.held_back_alike",)),
+    _BadSecret(("gateway.bad_credential_refused",)),
 )

@@ -7,7 +7,6 @@ by nothing else. Pipelined means: behind a CONNECT without a token, the one requ
 
 import asyncio
 import contextlib
-import re
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -26,8 +25,6 @@ ALLOWED: Final = ["*.github.com", "*.allowed.test"]
 FAR: Final = ("93.184.216.77", 443)
 """A host of the generators' own, in place of the sink."""
 FAR_NAME: Final = "far.allowed.test"
-_DNS: Final = re.compile(r"DNS answers? ([0-9a-fA-F.:/ ,+]+)")
-_MISMATCH: Final = "evil.example"
 
 
 async def perform_connect(slot: Slot, case: Case, variant: Variant) -> Run:
@@ -43,21 +40,21 @@ async def perform_connect(slot: Slot, case: Case, variant: Variant) -> Run:
         await collect(slot, run, marks)
         return run
     host = _host(steps(case.send, run.values))
-    for address in _answers_of_dns(case) or [""]:
+    for addresses in case.config.get("dns", [()]):
         run = replace(run, sent=b"", facts={})
-        if address:
-            slot.lab.names[host] = [tuple(re.split(r"\s*\+\s*", address))]
+        if addresses:
+            slot.lab.names[host] = [tuple(addresses)]
         await _one(slot, run, host)
         slot.lab.names.pop(host, None)
         if case.status and run.status not in case.status:
-            run.problems.append(f"with the address {address or 'of the lab'}")
+            run.problems.append(f"with the address {' and '.join(addresses) or 'of the lab'}")
             break
     await collect(slot, run, marks)
     return run
 
 
 async def _one(slot: Slot, run: Run, host: str) -> None:
-    data_port = "data port" in run.case.name.lower()
+    data_port = run.case.config.get("port") == "data"
     before = b"CONNECT api.github.com:443 HTTP/1.1\r\nHost: api.github.com:443\r\n\r\n"
     if data_port:
         before = get(slot.values(slot.usual), FIRST)
@@ -71,8 +68,8 @@ async def _try(slot: Slot, run: Run, client: RawClient, host: str) -> None:
     """TLS through the tunnel, or what the case sent in its place."""
     lab, mark = slot.lab, len(slot.lab.stray)
     early = run.sent.partition(b"\r\n\r\n")[2]
-    told = f"{run.case.name} {' '.join(run.case.asserts)}"
-    hello = b"" if early else hello_for(_MISMATCH if "SNI" in told else host)
+    sni = run.case.config.get("sni", host)
+    hello = b"" if early else hello_for(sni)
     await client.send(hello)
     for _ in range(40):
         if client.ended or (hello in lab.stray[mark:] and hello):
@@ -80,7 +77,7 @@ async def _try(slot: Slot, run: Run, client: RawClient, host: str) -> None:
         await asyncio.sleep(0.05)
     said = bytes(lab.stray[mark:])
     run.facts["through"] = bool(hello) and hello in said
-    if early or "SNI" in told:
+    if early or sni != host:
         run.facts["kept out"] = not said and client.ended is not None
         if said:
             run.problems.append("bytes that were no ClientHello for the host reached it")
@@ -107,11 +104,6 @@ def _host(script: Sequence[object]) -> str:
     words = first.partition(b"\r\n")[0].split(b" ")
     authority = words[1].decode("latin-1") if len(words) > 1 else ""
     return authority.rpartition(":")[0].lower().removesuffix(".")
-
-
-def _answers_of_dns(case: Case) -> list[str]:
-    match = _DNS.search(case.note)
-    return [part.strip() for part in re.split(r"\s/\s|,\s*", match[1]) if part.strip()] if match else []
 
 
 # generators
