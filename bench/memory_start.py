@@ -19,7 +19,7 @@ from tests.support.kube_api import Cluster, Devbox
 from tests.support.netns import GATEWAY
 from tests.support.token_reviews import AT_ONCE
 
-from devbox_demo.credentials import make_certificates
+from devbox_stage.credentials import make_certificates
 
 from .memory_child import BadRun
 from .memory_stage import COLD, MIB, NAME, OURS, Bench, Figure, address_of, mib

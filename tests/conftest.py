@@ -9,9 +9,9 @@ import pytest
 from tests.support import NAMESPACES
 
 from devbox_cluster.paths import kubeconfig
-from devbox_demo.diagnosis import diagnose
-from devbox_demo.kubectl import Kubectl
-from devbox_demo.stage import RELEASE_NAMESPACE
+from devbox_stage.diagnosis import diagnose
+from devbox_stage.kubectl import Kubectl
+from devbox_stage.stage import RELEASE_NAMESPACE
 
 # A shell's job in the background has Ctrl-C ignored, and so has all that it starts: what tests send then goes nowhere.
 for _number, _handler in (

@@ -1,2 +1,2 @@
-"""The demo: everything that the project promises, shown on a real cluster. `make demo` runs it; the integration tests use its
-stand-in, its key search and its diagnosis."""
+"""The demo: everything that the project promises, shown on a real cluster. `make demo` runs it; what it stands on is
+devbox_stage."""

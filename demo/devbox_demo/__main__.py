@@ -16,15 +16,16 @@ from devbox_cluster import cluster, images
 from devbox_cluster.paths import kubeconfig
 from devbox_cluster.progress import ClusterError
 from devbox_gateway import DevboxGatewayError
+from devbox_stage import stage, upstream
+from devbox_stage.diagnosis import diagnose
+from devbox_stage.kubectl import CommandError, Kubectl
+from devbox_stage.stage import NAMESPACE, RELEASE_NAMESPACE, Stage
+from devbox_stage.upstream import gateway_values
+from devbox_stage.waiting import NotYet, TimedOut
 
-from . import attacks, calls, from_python, report, rotation, stage, upstream
-from .diagnosis import diagnose
-from .kubectl import CommandError, Kubectl
+from . import attacks, calls, from_python, report, rotation
 from .outcome import Outcome
 from .report import Clock
-from .stage import NAMESPACE, RELEASE_NAMESPACE, Stage
-from .upstream import gateway_values
-from .waiting import NotYet, TimedOut
 
 app = typer.Typer(add_completion=False)
 

@@ -7,13 +7,14 @@ the token works where it belongs, the call that is cut works from a pod with no 
 import json
 from dataclasses import dataclass
 
-from . import upstream as standin
+from devbox_stage import upstream as standin
+from devbox_stage.credentials import make_key
+from devbox_stage.stage import Stage
+from devbox_stage.upstream import HOSTS
+
 from .calls import key_problems
-from .credentials import make_key
 from .needles import search_pod
 from .outcome import Outcome
-from .stage import Stage
-from .upstream import HOSTS
 
 Place = tuple[str, str, str]
 """Namespace, pod, container."""

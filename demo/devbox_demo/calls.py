@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from .credentials import Key
-from .kubectl import CommandError
-from .needles import PYTHON, script
+from devbox_stage.credentials import Key
+from devbox_stage.kubectl import CommandError
+from devbox_stage.stage import PYTHON, Stage
+from devbox_stage.upstream import HOSTS, PACE_SECONDS, Received
+
+from .needles import script
 from .outcome import Outcome
-from .stage import Stage
-from .upstream import HOSTS, PACE_SECONDS, Received
 
 _OLD_PYTHON: Final = "/opt/anthropic1/bin/python"
 _NODE: Final = ("sh", "-c", "cd /opt/agent && exec node --input-type=module-typescript -")

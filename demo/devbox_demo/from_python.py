@@ -8,13 +8,13 @@ from contextlib import ExitStack
 
 from devbox_cluster.paths import kubeconfig
 from devbox_gateway import DevboxGateway
+from devbox_stage.credentials import make_key
+from devbox_stage.stage import Stage
+from devbox_stage.upstream import HOSTS
 
 from .calls import key_problems
-from .credentials import make_key
 from .needles import script
 from .outcome import Outcome
-from .stage import Stage
-from .upstream import HOSTS
 
 TITLE = "a devbox made, used and ended from Python"
 ROWS = ("S9", "S24", "S25")

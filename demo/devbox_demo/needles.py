@@ -16,13 +16,12 @@ from typing import Any, Final
 from urllib.parse import quote_from_bytes
 
 from devbox_common.redacted import Redacted
-
-from .kubectl import CommandError, Kubectl, environment, run
+from devbox_stage.kubectl import CommandError, Kubectl, environment, run
+from devbox_stage.stage import PYTHON
 
 ANCHOR: Final = 5
 """Bytes of a window that the search is told: 40 bits of some 600."""
 WINDOW: Final = 16
-PYTHON: Final = "/opt/agent/bin/python"
 
 
 def script(name: str) -> str:

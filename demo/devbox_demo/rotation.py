@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Self
 
-from .credentials import Key, make_key
-from .kubectl import environment
-from .needles import PYTHON, script
+from devbox_stage.credentials import Key, make_key
+from devbox_stage.kubectl import environment
+from devbox_stage.stage import PYTHON, Stage
+from devbox_stage.waiting import NotYet, wait_for
+
+from .needles import script
 from .outcome import Outcome
-from .stage import Stage
-from .waiting import NotYet, wait_for
 
 LIMIT_SECONDS: Final = 5.0
 """The promise."""

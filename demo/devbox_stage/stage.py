@@ -22,6 +22,8 @@ PROJECT: Final = Path(__file__).resolve().parents[2]
 RELEASE: Final = "devbox-gateway"
 RELEASE_NAMESPACE: Final = "devbox-gateway-system"
 NAMESPACE: Final = "agents"
+PYTHON: Final = "/opt/agent/bin/python"
+"""In the demo's image, with the SDKs."""
 DEVBOXES: Final = ("agent", "customer-a", "customer-b")
 SECRETS: Final = {
     # Secret of examples/: its key, the API, whose credential it is

@@ -18,7 +18,7 @@ from tests.support.kube_api import Cluster, Devbox
 from tests.support.netns import GATEWAY
 from tests.support.raw_client import RawClient
 
-from devbox_demo.credentials import make_certificates
+from devbox_stage.credentials import make_certificates
 
 from .api import Api, api
 from .client import Client, Target

@@ -19,11 +19,11 @@ from devbox_cluster import config
 from devbox_cluster import images as cluster_images
 from devbox_cluster.paths import cache_dir, kubeconfig
 from devbox_cluster.progress import ClusterError
-from devbox_demo import stage as staging
-from devbox_demo import upstream as standin
-from devbox_demo.kubectl import CommandError, Kubectl, tool_path
-from devbox_demo.stage import Stage
-from devbox_demo.upstream import Upstream
+from devbox_stage import stage as staging
+from devbox_stage import upstream as standin
+from devbox_stage.kubectl import CommandError, Kubectl, tool_path
+from devbox_stage.stage import Stage
+from devbox_stage.upstream import Upstream
 
 OPENS = "opens-everything"
 """A NetworkPolicy of this name is trusted by the release that the tests install: it shows what a CNI would that enforces none."""

@@ -30,9 +30,9 @@ from tests.support.admission import (
 )
 
 from devbox_api import names
-from devbox_demo.kubectl import Kubectl, Object
-from devbox_demo.stage import RELEASE_NAMESPACE
 from devbox_operator.settings import Settings
+from devbox_stage.kubectl import Kubectl, Object
+from devbox_stage.stage import RELEASE_NAMESPACE
 
 HERE, ELSEWHERE = "admission-here", "admission-elsewhere"
 

@@ -24,9 +24,9 @@ from tests.support.admission import (
 )
 
 from devbox_api import names
-from devbox_demo.kubectl import Kubectl, Object
-from devbox_demo.stage import RELEASE_NAMESPACE
 from devbox_operator.settings import Settings
+from devbox_stage.kubectl import Kubectl, Object
+from devbox_stage.stage import RELEASE_NAMESPACE
 
 HERE = "admission-pods"
 

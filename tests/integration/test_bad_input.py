@@ -13,7 +13,7 @@ import yaml
 from tests.support.workspace import Workspace
 
 from devbox_api import names
-from devbox_demo.kubectl import Object
+from devbox_stage.kubectl import Object
 
 FOLDER = Path(__file__).parent / "bad"
 _CONDITION = re.compile(r"^# condition: (\w+) (\S+) (\w+)=(\w+) (\w+)$", re.MULTILINE)

@@ -15,8 +15,8 @@ from tests.support.admission import until
 from tests.support.workspace import Workspace
 
 from devbox_api import names
-from devbox_demo.kubectl import Kubectl
-from devbox_demo.stage import RELEASE_NAMESPACE
+from devbox_stage.kubectl import Kubectl
+from devbox_stage.stage import RELEASE_NAMESPACE
 
 DEAD = {"IPv4": "10.244.0.250", "IPv6": "fd42:244::fa"}
 """Addresses in the node's range of pods that nobody has."""

@@ -13,7 +13,7 @@ from tests.support.person import Person, at_terminal
 from tests.support.workspace import IMAGE, Workspace
 
 from devbox_cluster.paths import kubeconfig
-from devbox_demo.upstream import HOSTS
+from devbox_stage.upstream import HOSTS
 
 SECONDS = 90.0
 

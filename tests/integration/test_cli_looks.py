@@ -8,8 +8,8 @@ from typing import Any
 from tests.support.workspace import IMAGE, Workspace
 
 from devbox_cluster.paths import kubeconfig
-from devbox_demo.upstream import HOSTS
 from devbox_gateway import AsyncDevboxGateway
+from devbox_stage.upstream import HOSTS
 
 SECONDS = 60.0
 RULES = [{"methods": ["POST"], "paths": ["/v1/messages"]}]

@@ -13,7 +13,6 @@ import yaml
 from tests.support.workspace import IMAGE, Workspace
 
 from devbox_cluster.paths import kubeconfig
-from devbox_demo.upstream import HOSTS
 from devbox_gateway import (
     APITimeoutError,
     AsyncDevboxGateway,
@@ -27,6 +26,7 @@ from devbox_gateway import (
 )
 from devbox_gateway.exec import channels
 from devbox_gateway.objects.devbox import AsyncDevbox
+from devbox_stage.upstream import HOSTS
 
 DATA = os.urandom(1 << 20)
 

@@ -8,9 +8,9 @@ import pytest_asyncio
 from tests.support.workspace import Workspace
 
 from devbox_cluster.paths import kubeconfig
-from devbox_demo.upstream import HOSTS
 from devbox_gateway import AsyncDevboxGateway, InUseError, InvalidError, NotFoundError
 from devbox_gateway.objects.devbox import AsyncDevbox
+from devbox_stage.upstream import HOSTS
 
 PROGRAM = """
 import json, os, urllib.request

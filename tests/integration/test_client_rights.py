@@ -9,9 +9,9 @@ import yaml
 from tests.support.workspace import IMAGE, Workspace
 
 from devbox_cluster.paths import PROJECT, kubeconfig
-from devbox_demo.kubectl import Object
-from devbox_demo.upstream import HOSTS
 from devbox_gateway import AsyncDevboxGateway, PermissionDeniedError
+from devbox_stage.kubectl import Object
+from devbox_stage.upstream import HOSTS
 
 SECRET = "MY_ANTHROPIC_KEY"
 ACCOUNT = "narrow"

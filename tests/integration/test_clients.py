@@ -7,9 +7,8 @@ import re
 import pytest
 
 from devbox_api import names
-from devbox_demo.needles import PYTHON
-from devbox_demo.stage import Stage
-from devbox_demo.upstream import HOSTS
+from devbox_stage.stage import PYTHON, Stage
+from devbox_stage.upstream import HOSTS
 
 TAMPERED = """
 import json, os, anthropic, openai

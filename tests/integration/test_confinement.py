@@ -8,8 +8,8 @@ from tests.support.admission import until
 from tests.support.workspace import Workspace
 
 from devbox_demo import attacks
-from devbox_demo.kubectl import Kubectl, environment
-from devbox_demo.stage import RELEASE_NAMESPACE, Stage
+from devbox_stage.kubectl import Kubectl, environment
+from devbox_stage.stage import RELEASE_NAMESPACE, Stage
 
 CONNECT = """
 import json, socket, sys

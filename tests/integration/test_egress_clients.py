@@ -13,9 +13,9 @@ from tests.support.standins import hosts
 from tests.support.workspace import Workspace
 
 from devbox_api import names
-from devbox_demo.kubectl import Kubectl, Object, Result
-from devbox_demo.upstream import Upstream
-from devbox_demo.waiting import NotYet, wait_for
+from devbox_stage.kubectl import Kubectl, Object, Result
+from devbox_stage.upstream import Upstream
+from devbox_stage.waiting import NotYet, wait_for
 
 each = pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 

@@ -11,8 +11,8 @@ from tests.support.standins import hosts
 from tests.support.workspace import Workspace
 
 from devbox_api.names import CA_VARIABLES
-from devbox_demo.kubectl import Kubectl
-from devbox_demo.upstream import Upstream
+from devbox_stage.kubectl import Kubectl
+from devbox_stage.upstream import Upstream
 
 
 @pytest.fixture(scope="module")

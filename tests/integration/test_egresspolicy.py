@@ -10,8 +10,8 @@ from tests.support.admission import OPERATOR, ask, until
 from tests.support.workspace import Workspace, gone
 
 from devbox_api import names
-from devbox_demo.kubectl import CommandError, Kubectl, Object
-from devbox_demo.stage import RELEASE_NAMESPACE
+from devbox_stage.kubectl import CommandError, Kubectl, Object
+from devbox_stage.stage import RELEASE_NAMESPACE
 
 COLLECTOR = "system:serviceaccount:kube-system:generic-garbage-collector"
 """Who may, since a pod's policy goes with its pod: what happens if it goes, or is changed, all the same."""

@@ -12,7 +12,7 @@ from tests.support.admission import until
 from tests.support.workspace import Workspace
 
 from devbox_api import names
-from devbox_demo.kubectl import Kubectl
+from devbox_stage.kubectl import Kubectl
 
 
 def _open(*to: str) -> dict[str, Any]:

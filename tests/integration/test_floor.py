@@ -12,10 +12,10 @@ from tests.probes.pods import running
 from tests.support.workspace import Workspace
 
 from devbox_api import names
-from devbox_demo import upstream as standin
-from devbox_demo.kubectl import Kubectl
-from devbox_demo.stage import RELEASE_NAMESPACE
-from devbox_demo.waiting import NotYet, wait_for
+from devbox_stage import upstream as standin
+from devbox_stage.kubectl import Kubectl
+from devbox_stage.stage import RELEASE_NAMESPACE
+from devbox_stage.waiting import NotYet, wait_for
 
 API_PORT: Final = 6443
 KUBELET_PORT: Final = 10250

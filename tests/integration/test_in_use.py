@@ -9,7 +9,7 @@ import yaml
 from tests.support.admission import ask, plain, policies_at_work, secret, until
 
 from devbox_api import names
-from devbox_demo.kubectl import Kubectl, Object
+from devbox_stage.kubectl import Kubectl, Object
 
 HERE, ELSEWHERE = "in-use-here", "in-use-elsewhere"
 SPEC = {"endpoint": "https://api.example.com", "authMechanism": {"type": "Bearer"}, "allowedNamespaces": {"from": "All"}}

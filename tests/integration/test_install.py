@@ -15,9 +15,9 @@ from tests.support import INSTALL_TEST_CRDS as CRDS
 from tests.support.admission import ask, plain, until
 
 from devbox_api import names
-from devbox_demo.kubectl import Kubectl, Object
-from devbox_demo.stage import RELEASE_NAMESPACE
-from devbox_demo.waiting import NotYet, wait_for
+from devbox_stage.kubectl import Kubectl, Object
+from devbox_stage.stage import RELEASE_NAMESPACE
+from devbox_stage.waiting import NotYet, wait_for
 
 NAME, SPACE, WATCHED = "install-test", "install-test", ("install-a", "install-b")
 VALUES = {

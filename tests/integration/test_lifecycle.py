@@ -8,10 +8,10 @@ import pytest
 from tests.support.workspace import Workspace, gone, identities
 
 from devbox_api import names
-from devbox_demo.kubectl import CommandError, Kubectl
-from devbox_demo.stage import RELEASE_NAMESPACE
-from devbox_demo.upstream import HOSTS
-from devbox_demo.waiting import NotYet, wait_for
+from devbox_stage.kubectl import CommandError, Kubectl
+from devbox_stage.stage import RELEASE_NAMESPACE
+from devbox_stage.upstream import HOSTS
+from devbox_stage.waiting import NotYet, wait_for
 
 CREDENTIALS = f"{RELEASE_NAMESPACE}-credentials"
 GATEWAY_GONE, CREDENTIAL_GONE = (503, "gateway_gone"), (503, "credential_gone")

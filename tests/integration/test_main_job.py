@@ -8,9 +8,9 @@ from tests.support import INSTALL_TEST_CRDS
 
 from devbox_demo import attacks, calls, from_python, rotation
 from devbox_demo.calls import CALLS, Call
-from devbox_demo.kubectl import Kubectl
 from devbox_demo.outcome import Outcome
-from devbox_demo.stage import RELEASE_NAMESPACE, Stage
+from devbox_stage.kubectl import Kubectl
+from devbox_stage.stage import RELEASE_NAMESPACE, Stage
 
 
 def holds(outcome: Outcome) -> None:

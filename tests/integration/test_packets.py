@@ -16,8 +16,8 @@ from tests.probes.tightened import tightened
 from tests.probes.world import World, world
 from tests.support.workspace import Workspace
 
-from devbox_demo.kubectl import Kubectl
-from devbox_demo.upstream import Upstream
+from devbox_stage.kubectl import Kubectl
+from devbox_stage.upstream import Upstream
 
 
 @pytest.fixture(scope="module")

@@ -30,9 +30,9 @@ from tests.support.workspace import Workspace
 
 from devbox_cluster.paths import PROJECT
 from devbox_common.redacted import Redacted
-from devbox_demo.kubectl import Kubectl, Result, environment
-from devbox_demo.needles import PYTHON
-from devbox_demo.upstream import Upstream
+from devbox_stage.kubectl import Kubectl, Result, environment
+from devbox_stage.stage import PYTHON
+from devbox_stage.upstream import Upstream
 
 FOLDER: Final = "/tmp/clients"
 BINDINGS: Final = {

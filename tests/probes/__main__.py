@@ -15,9 +15,9 @@ from tests.support.workspace import Workspace
 
 from devbox_cluster import images
 from devbox_cluster.paths import kubeconfig
-from devbox_demo import stage, upstream
-from devbox_demo.kubectl import Kubectl
-from devbox_demo.upstream import Upstream
+from devbox_stage import stage, upstream
+from devbox_stage.kubectl import Kubectl
+from devbox_stage.upstream import Upstream
 
 from .names import OWN_RANGE
 from .parts import PARTS

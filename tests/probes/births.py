@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 
 from tests.support.workspace import IMAGE
 
-from devbox_demo.kubectl import Object
-from devbox_demo.stage import RELEASE_NAMESPACE
-from devbox_demo.waiting import NotYet, wait_for
+from devbox_stage.kubectl import Object
+from devbox_stage.stage import RELEASE_NAMESPACE
+from devbox_stage.waiting import NotYet, wait_for
 
 from . import pods
 from .counters import Packets, listed

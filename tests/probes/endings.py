@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 from tests.support.workspace import Workspace
 
 from devbox_api import names
-from devbox_demo.kubectl import Result
-from devbox_demo.stage import PROJECT, RELEASE, RELEASE_NAMESPACE
-from devbox_demo.waiting import NotYet, wait_for
+from devbox_stage.kubectl import Result
+from devbox_stage.stage import PROJECT, RELEASE, RELEASE_NAMESPACE
+from devbox_stage.waiting import NotYet, wait_for
 
 from .births import Counted, policy_like_ours
 from .counters import listed

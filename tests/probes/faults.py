@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from devbox_cluster.local import LocalCluster
-from devbox_demo.kubectl import environment
-from devbox_demo.stage import RELEASE_NAMESPACE
+from devbox_stage.kubectl import environment
+from devbox_stage.stage import RELEASE_NAMESPACE
 
 from . import pods
 from .counters import listed

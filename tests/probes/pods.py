@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from tests.support.workspace import IMAGE
 
-from devbox_demo.kubectl import Kubectl, Object
-from devbox_demo.waiting import NotYet, wait_for
+from devbox_stage.kubectl import Kubectl, Object
+from devbox_stage.waiting import NotYet, wait_for
 
 PYTHON: Final = "/opt/agent/bin/python"
 SCRIPT: Final = Path(__file__).with_name("inside.py").read_text(encoding="utf-8")

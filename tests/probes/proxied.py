@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from devbox_api import names as api
 from devbox_cluster import config
-from devbox_demo.stage import RELEASE_NAMESPACE
+from devbox_stage.stage import RELEASE_NAMESPACE
 
 from .counters import listed
 from .matrix import nothing_escaped

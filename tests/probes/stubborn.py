@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from devbox_demo.kubectl import Object
-from devbox_demo.waiting import NotYet, wait_for
+from devbox_stage.kubectl import Object
+from devbox_stage.waiting import NotYet, wait_for
 
 from . import pods
 from .counters import Packets

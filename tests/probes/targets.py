@@ -8,8 +8,8 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from devbox_cluster import config
-from devbox_demo import upstream as standin
-from devbox_demo.stage import RELEASE_NAMESPACE
+from devbox_stage import upstream as standin
+from devbox_stage.stage import RELEASE_NAMESPACE
 
 from .pods import PORT
 from .world import World

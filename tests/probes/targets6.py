@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from devbox_api import names as api
 from devbox_cluster import config
-from devbox_demo import upstream as standin
-from devbox_demo.stage import RELEASE_NAMESPACE
+from devbox_stage import upstream as standin
+from devbox_stage.stage import RELEASE_NAMESPACE
 
 from . import pods
 from .pods import PORT

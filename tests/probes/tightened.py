@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Final
 
-from devbox_demo.kubectl import environment
+from devbox_stage.kubectl import environment
 
 from . import pods
 from .counters import listed

@@ -13,9 +13,9 @@ from tests.support.workspace import Workspace
 
 from devbox_api import names as api
 from devbox_cluster import config
-from devbox_demo.kubectl import Kubectl
-from devbox_demo.stage import RELEASE_NAMESPACE
-from devbox_demo.waiting import NotYet, wait_for
+from devbox_stage.kubectl import Kubectl
+from devbox_stage.stage import RELEASE_NAMESPACE
+from devbox_stage.waiting import NotYet, wait_for
 
 from . import pods
 from .counters import Packets

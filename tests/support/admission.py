@@ -13,14 +13,14 @@ import yaml
 
 from devbox_api import names
 from devbox_api.route import EgressBinding
-from devbox_demo.kubectl import Kubectl, Object
-from devbox_demo.stage import RELEASE_NAMESPACE
-from devbox_demo.waiting import NotYet, wait_for
 from devbox_operator.attach import network, tokens
 from devbox_operator.devbox import pod as pods
 from devbox_operator.seen.pods import PodView
 from devbox_operator.seen.resources import DevboxView
 from devbox_operator.settings import Settings
+from devbox_stage.kubectl import Kubectl, Object
+from devbox_stage.stage import RELEASE_NAMESPACE
+from devbox_stage.waiting import NotYet, wait_for
 
 CREDENTIALS = f"{RELEASE_NAMESPACE}-credentials"
 OPERATOR = f"system:serviceaccount:{RELEASE_NAMESPACE}:devbox-operator"

@@ -10,8 +10,8 @@ from typing import Any, Final
 from tests.sdks.in_pod import PORT
 from tests.support.standins import hosts
 
-from devbox_demo.kubectl import Kubectl
-from devbox_demo.upstream import HOSTS, NAMESPACE, Upstream, gateway_values
+from devbox_stage.kubectl import Kubectl
+from devbox_stage.upstream import HOSTS, NAMESPACE, Upstream, gateway_values
 
 NAME: Final = "apis"
 SELECTED: Final = {"serves": NAME}

@@ -20,9 +20,9 @@ from typing import Any, Final
 import aiohttp
 import yaml
 
-from devbox_demo.credentials import Certificates, make_certificates
 from devbox_proxy.ports.open_files import shares
 from devbox_proxy.settings import Bounds, Egress
+from devbox_stage.credentials import Certificates, make_certificates
 
 from .cputime import cpu_seconds
 from .kube_api import NAMESPACE, Cluster

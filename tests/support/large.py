@@ -18,8 +18,8 @@ from tests.chaos.world import eventually
 
 from devbox_api import names
 from devbox_common.kube import MERGE_PATCH, ApiError, KubeApi, Object
-from devbox_demo.credentials import make_certificates
 from devbox_operator.kit import paths
+from devbox_stage.credentials import make_certificates
 
 from . import gateway_process
 from .control_plane import HOST

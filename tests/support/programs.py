@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import yaml
 
-from devbox_demo.credentials import make_certificates
+from devbox_stage.credentials import make_certificates
 
 from .gateway_process import FILES, HOST, settings, write_files
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from tests.support.apis_service import MORE
 
-from devbox_demo.kubectl import Kubectl, Object
-from devbox_demo.upstream import NAMESPACE, ready_pod
+from devbox_stage.kubectl import Kubectl, Object
+from devbox_stage.upstream import NAMESPACE, ready_pod
 
 NAME: Final = "registries"
 

@@ -16,8 +16,8 @@ from tests.support.apis_service import MORE, SELECTED
 
 from devbox_cluster.paths import PROJECT
 from devbox_common.redacted import Redacted
-from devbox_demo.kubectl import Kubectl, Object
-from devbox_demo.upstream import NAMESPACE, ready_pod
+from devbox_stage.kubectl import Kubectl, Object
+from devbox_stage.upstream import NAMESPACE, ready_pod
 
 NAME: Final = "sdks"
 _CODE: Final = (

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devbox_api import names
-from devbox_demo.credentials import Key, make_key
-from devbox_demo.kubectl import Kubectl, Object, Result
-from devbox_demo.stage import namespace_object, wait_for_devbox
-from devbox_demo.upstream import HOSTS, Upstream
-from devbox_demo.waiting import NotYet, wait_for
+from devbox_stage.credentials import Key, make_key
+from devbox_stage.kubectl import Kubectl, Object, Result
+from devbox_stage.stage import namespace_object, wait_for_devbox
+from devbox_stage.upstream import HOSTS, Upstream
+from devbox_stage.waiting import NotYet, wait_for
 
 IMAGE = "localhost/devbox-gateway-demo:examples"
 SECONDS = 60.0

@@ -26,8 +26,8 @@ from tests.support.netns import GATEWAY
 from tests.support.release import NAMESPACE, token_of, write_kubeconfig
 
 from devbox_common.kube import MERGE_PATCH, KubeApi, Object
-from devbox_demo.credentials import make_certificates
 from devbox_operator.kit import paths
+from devbox_stage.credentials import make_certificates
 
 ACCOUNT: Final = "devbox-gateway"
 READY_SECONDS: Final = 30.0

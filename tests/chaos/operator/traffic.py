@@ -30,8 +30,8 @@ from tests.support.release import CREDENTIALS, NAMESPACE
 
 from devbox_api import names
 from devbox_common.kube import Object
-from devbox_demo.credentials import make_certificates
 from devbox_operator.kit import paths
+from devbox_stage.credentials import make_certificates
 
 from .stage import Stage
 

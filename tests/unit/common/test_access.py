@@ -8,7 +8,7 @@ import pytest
 
 from devbox_common import access, clock
 from devbox_common.access import NoAccess, find, in_cluster
-from devbox_demo.credentials import make_certificates
+from devbox_stage.credentials import make_certificates
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from devbox_common.trust import check_ca_bundle
-from devbox_demo.credentials import make_certificates
+from devbox_stage.credentials import make_certificates
 
 
 def pem() -> str:

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from aiohttp import web
 
-from devbox_demo.credentials import Certificates, Key, key_document, make_certificates, make_key
+from devbox_stage.credentials import Certificates, Key, key_document, make_certificates, make_key
 from standin import anthropic_api, internal_api, openai_api
 from standin.keys import KeyRing
 from standin.record import Record, Seen

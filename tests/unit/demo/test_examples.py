@@ -12,8 +12,8 @@ from devbox_api.devbox import DevboxSpec
 from devbox_api.egresspolicy import EgressPolicySpec
 from devbox_api.gatewayconfig import GatewayConfigSpec
 from devbox_cluster.images import EXAMPLES_IMAGE
-from devbox_demo.stage import DEVBOXES, SECRETS
-from devbox_demo.upstream import HOSTS
+from devbox_stage.stage import DEVBOXES, SECRETS
+from devbox_stage.upstream import HOSTS
 
 FOLDER = Path(__file__).parents[3] / "examples"
 

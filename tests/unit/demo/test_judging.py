@@ -7,8 +7,8 @@ import pytest
 from devbox_demo.calls import lumped
 from devbox_demo.outcome import Outcome
 from devbox_demo.report import failures
-from devbox_demo.upstream import PACE_SECONDS, Received
-from devbox_demo.waiting import NotYet, TimedOut, wait_for
+from devbox_stage.upstream import PACE_SECONDS, Received
+from devbox_stage.waiting import NotYet, TimedOut, wait_for
 
 
 def test_events_that_come_one_by_one_pass() -> None:

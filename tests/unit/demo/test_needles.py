@@ -8,8 +8,8 @@ from urllib.parse import quote
 import pytest
 
 from devbox_common.redacted import Redacted
-from devbox_demo.credentials import make_key
 from devbox_demo.needles import ANCHOR, needles, windows
+from devbox_stage.credentials import make_key
 
 KEY = make_key("anthropic", "first-customer").value
 RAW = KEY.reveal()

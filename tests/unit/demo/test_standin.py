@@ -10,7 +10,7 @@ import anthropic
 import openai
 import pytest
 
-from devbox_demo.credentials import key_document, make_key
+from devbox_stage.credentials import key_document, make_key
 
 from .conftest import PACE, Upstream
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from tests.support.gateway_process import HOST, Process, running, server_tls, settings, write_files
 from tests.support.kube_api import Cluster, Devbox
 
-from devbox_demo.credentials import make_certificates
+from devbox_stage.credentials import make_certificates
 
 from .processes import own_address
 from .raw_api import answering, raw_api

@@ -10,7 +10,7 @@ import aiohttp
 from tests.support.gateway_process import HOST, running, server_tls, settings, write_files
 from tests.support.kube_api import Cluster
 
-from devbox_demo.credentials import make_certificates
+from devbox_stage.credentials import make_certificates
 
 from .processes import own_address, until_ready
 from .raw_api import raw_api

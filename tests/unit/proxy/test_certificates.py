@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from devbox_demo.credentials import Certificates, make_certificates
 from devbox_proxy.ports.certificates import Certificate
 from devbox_proxy.settings import Tls
+from devbox_stage.credentials import Certificates, make_certificates
 
 from .conftest import until
 

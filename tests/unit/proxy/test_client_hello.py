@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.gateway_process import write_files
 
-from devbox_demo.credentials import make_certificates
 from devbox_proxy.wire.client_hello import ANSWER_BYTES, MAX_HELLO, Hello, NotHello, asks_again, read
+from devbox_stage.credentials import make_certificates
 
 from .hellos import Server, client_hello, records, retry, server_hello, server_name, with_extensions
 

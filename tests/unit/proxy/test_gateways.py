@@ -7,10 +7,10 @@ import pytest
 
 from devbox_api.route import Gateway
 from devbox_common.redacted import Redacted
-from devbox_demo.credentials import make_certificates
 from devbox_proxy.known.apis import Api, compile_gateway
 from devbox_proxy.known.credentials import Credential
 from devbox_proxy.wire.messages import ApiTimeouts
+from devbox_stage.credentials import make_certificates
 
 PEM = make_certificates(["api.example"]).ca
 

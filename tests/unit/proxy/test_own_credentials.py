@@ -10,7 +10,7 @@ from tests.support.gateway_process import HOST, running, server_tls, settings, w
 from tests.support.kube_api import Cluster
 from yarl import URL
 
-from devbox_demo.credentials import make_certificates
+from devbox_stage.credentials import make_certificates
 
 from .processes import own_address, until_ready
 from .raw_api import answering, raw_api

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from tests.support.gateway_process import COMMAND, HOST, running, server_tls, settings, write_files
 from tests.support.kube_api import Cluster
 
-from devbox_demo.credentials import make_certificates
+from devbox_stage.credentials import make_certificates
 
 from .processes import own_address, readiness, until_ready
 from .raw_api import raw_api

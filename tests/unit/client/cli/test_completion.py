@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from devbox_demo.kubectl import tool_path
 from devbox_gateway.cli.table import VERBS
+from devbox_stage.kubectl import tool_path
 
 from .processes import NOWHERE, cli, kubeconfig
 from .standin import Standin, standin
