@@ -24,7 +24,7 @@ from devbox_common.kube import Object
 from devbox_common.mirror import Mirror
 from devbox_operator.kit import paths
 
-from .operator.endings import POLICY
+from .operator.deletion_orders import POLICY
 from .operator.stage import Stage, stage
 from .world import eventually
 

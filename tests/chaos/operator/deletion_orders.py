@@ -49,7 +49,7 @@ class Scenario:
     """Returns what hangs; nothing if nothing does."""
 
 
-async def endings(stage: Stage, long: bool) -> list[Row]:
+async def deletion_orders(stage: Stage, long: bool) -> list[Row]:
     """All of it."""
     rows: list[Row] = []
     async with FakeKubelet(stage.api, stage.node).working():

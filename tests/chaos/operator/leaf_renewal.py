@@ -63,7 +63,7 @@ class Volume:
         (self.folder / "..data" / name).write_bytes(base64.b64decode(secret["data"][name]))
 
 
-async def leaves(stage: Stage, long: bool) -> list[Row]:
+async def leaf_renewal(stage: Stage, long: bool) -> list[Row]:
     """Renewed again and again."""
     await stage.alone()
     space = await stage.namespace()

@@ -25,7 +25,7 @@ Deed = tuple[str, KubeApi, str, str, Object | None]
 _JUNK: Final = base64.b64encode(b"junk").decode()
 
 
-async def hands(stage: Stage, long: bool) -> list[Row]:
+async def manual_edits(stage: Stage, long: bool) -> list[Row]:
     """One after the other, on a Devbox that works."""
     await stage.alone()
     space = await stage.namespace()

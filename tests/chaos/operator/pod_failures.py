@@ -27,7 +27,7 @@ OOM: Final = "OOMKilled"
 LOST: Final[Mapping[str, str]] = {"reason": "NodeLost", "message": "Node node-1 which was running pod is unresponsive"}
 
 
-async def returns(stage: Stage, long: bool) -> list[Row]:
+async def pod_failures(stage: Stage, long: bool) -> list[Row]:
     """One after the other; the short form leaves out what differs from others by a word, and what takes a pause."""
     await stage.alone()
     async with traffic(stage) as cars:

@@ -83,7 +83,7 @@ def _now_and_then() -> bool:
     return not random.randrange(ONE_IN)  # noqa: S311 (by turns, the same one might be met again and again)
 
 
-async def twins(stage: Stage, long: bool) -> list[Row]:
+async def two_api_servers(stage: Stage, long: bool) -> list[Row]:
     """Devboxes begin, call, change and end; watches are cut meanwhile, and in the long form the operator is begun anew."""
     count, late = 20 if long else 4, LATE_SECONDS[long]
     fleet = Fleet(stage.api)

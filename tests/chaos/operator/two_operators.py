@@ -27,7 +27,7 @@ RESYNC_SECONDS: Final = 10
 """Both look at everything this often, so that what they don't agree on shows while they are watched."""
 
 
-async def strangers(stage: Stage, long: bool) -> list[Row]:
+async def two_operators(stage: Stage, long: bool) -> list[Row]:
     """Devboxes are made, changed, damaged by hand and deleted."""
     stage.stop()
     await stage.expire_lease()
