@@ -117,9 +117,13 @@ class Bench:
     """One pod and what the mirrors show of it."""
 
     def __init__(self, settings: Settings, gated: PodView) -> None:
-        self.api, self.pod, self.settings = Api(), gated, settings
+        self.api, self.pod = Api(), gated
+        self.begins(settings)
+
+    def begins(self, settings: Settings) -> None:
+        """An operator with these settings."""
         writer = Writer(self.api, lambda: True)  # type: ignore[arg-type]
-        self.attacher = Attacher(writer, settings, Denial(self.api, self.denial, writer))
+        self.settings, self.attacher = settings, Attacher(writer, settings, Denial(self.api, self.denial, writer))
 
     def denial(self, namespace: str) -> PolicyView | None:
         """As a mirror shows it that knows everything."""
@@ -466,8 +470,7 @@ async def test_what_the_agent_may_read_is_given_once_before_it_starts(bench: Ben
 @pytest.mark.parametrize("source_secrets", ["All", "Named"])
 async def test_a_token_secret_that_was_lost_is_whole_again(bench: Bench, source_secrets: str) -> None:
     await bench.attach(secret_env=encoded(PASSWORD="first"))
-    bench.settings = bench.settings.model_copy(update={"source_secrets": source_secrets})
-    bench.attacher._settings = bench.settings
+    bench.begins(bench.settings.model_copy(update={"source_secrets": source_secrets}))
     del bench.api.objects[SECRET]
     bench.api.now += timedelta(days=25)
     attached = await bench.attach(secret_env=encoded(PASSWORD="second"))

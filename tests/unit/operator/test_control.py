@@ -101,16 +101,19 @@ async def test_a_gateway_that_is_gone_says_nothing(world: World, port: int, nobo
     assert metrics.CANARIES.labels("silent")._value.get() == 1
 
 
-async def test_nor_does_one_that_dies_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nor_does_one_that_dies_meanwhile(world: World, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its data port answers, its canary does not, and then its data port does not either."""
-    said = iter([True, False, False, False, False])
+    said, real = iter([True, False, False, False, False]), asyncio.open_connection
 
-    async def answers(*_: object) -> bool:
-        return next(said)
+    async def call(host: str, _: int, **more: Any) -> Any:
+        if not next(said):
+            raise ConnectionRefusedError
+        return await real(host, port, **more)
 
-    monkeypatch.setattr(world.control, "_answers", answers)
+    monkeypatch.setattr(asyncio, "open_connection", call)
     world.add("a", 1, 2)
     await world.control.look()
+    assert next(said, None) is None, "all of it was asked"
     assert not world.control._looks.doubtful
 
 

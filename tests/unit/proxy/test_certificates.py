@@ -75,16 +75,17 @@ async def test_new_files_are_taken_and_a_pair_that_does_not_fit_is_not(tmp_path:
 async def test_files_that_change_while_they_are_read_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, third = (make_certificates((HOST,)) for _ in range(3))
     certificate = Certificate(files := write(tmp_path, first))
-    read = Certificate._read
+    read = Path.read_bytes
 
-    def read_and_change(self: Certificate) -> bytes:
-        pair = read(self)
-        monkeypatch.undo()
-        files.cert_file.write_text(third.certificate)  # half of the next
-        return pair
+    def read_and_change(self: Path) -> bytes:
+        data = read(self)
+        if self == files.cert_file:  # (the second of the two)
+            monkeypatch.undo()
+            files.cert_file.write_text(third.certificate)  # half of the next
+        return data
 
     async with serving(certificate) as port:
-        monkeypatch.setattr(Certificate, "_read", read_and_change)
+        monkeypatch.setattr(Path, "read_bytes", read_and_change)
         write(tmp_path, second)
         await until(lambda: files.cert_file.read_text() == third.certificate)
         await asyncio.sleep(0.1)
