@@ -10,6 +10,7 @@ from tests.support.release import Release
 
 from devbox_gateway import APIConnectionError, AsyncDevboxGateway, ExecLostError, NotReadyError
 from devbox_gateway.objects import pulling
+from devbox_gateway.objects.waiting import Progress
 from devbox_operator.kit import paths
 
 from .clients import ANTHROPIC, IMAGE, at_work, refused, wait_for
@@ -31,7 +32,7 @@ async def test_who_waits_after_a_restart_gets_the_new_pod(release: Release) -> N
         await devbox.restart()
         await devbox.restart()
         info = await devbox.await_running(timeout=30)
-        await asyncio.sleep(1)
+        await client.devboxes.create(name="later", **QUICK)  # (by then the operator has come to all that was asked for before)
         assert (await devbox.get_info()).pod == info.pod, "it was replaced once more"
 
 
@@ -111,8 +112,15 @@ async def test_one_that_is_made_before_its_gateway(release: Release) -> None:
         early = {"gateways": [{"name": "A", "gatewayRef": {"name": ANTHROPIC["name"]}, "secretRef": {"name": "key"}}]}
         devbox = await client.devboxes.create_async(name="agent", image=IMAGE, spec=early)
         await wait_for(lambda: has_reason(devbox, "GatewayNotFound"))
-        waiting = asyncio.create_task(devbox.await_running(timeout=60))
-        await asyncio.sleep(1)  # (it is seen to be stalled in this time, or the test shows less)
+        stalled = asyncio.Event()
+
+        def progress(what: Progress) -> None:
+            if what.reason == "GatewayNotFound":
+                stalled.set()
+
+        waiting = asyncio.create_task(devbox.await_running(timeout=60, progress=progress))
+        async with asyncio.timeout(10):
+            await stalled.wait()
         await client.gateway_configs.create(**ANTHROPIC)
         await wait_for(lambda: has_reason(devbox, "SecretNotFound"))
         await client.secrets.create(name="key", value="sk-ant-first", allowed_hosts=["api.anthropic.com"])

@@ -130,16 +130,21 @@ def test_a_gateway_that_comes_late(nobody: int) -> None:
         port = later.getsockname()[1]
     heard: list[Verdict] = []
     found: list[Verdict] = []
+    waits = threading.Event()
+
+    def say(verdict: Verdict) -> None:
+        heard.append(verdict)
+        waits.set()
 
     with asked("127.0.0.1", port, nobody) as ask:
 
         def watched() -> None:
             ports = Ports(ask, port, nobody)
-            found.append(probe.watch("127.0.0.1", ports, Judge(30), in_use=lambda: {V4: {"eth0"}}, say=heard.append))
+            found.append(probe.watch("127.0.0.1", ports, Judge(30), in_use=lambda: {V4: {"eth0"}}, say=say))
 
         thread = threading.Thread(target=watched, daemon=True)
         thread.start()
-        time.sleep(1)
+        assert waits.wait(10)
         assert not found
         with closing(listener(port)):
             thread.join(5)

@@ -325,7 +325,8 @@ async def test_nobody_is_asked_while_looks_are_in_vain(looked_at: tuple[Api, Kno
     await gone(api, known)
     api.away = False
     await asyncio.gather(reviewer.review(of_pod(1), BINDING), reviewer.review(of_pod(2), BINDING))
-    await asyncio.sleep(0.2)
+    looks = api.looks
+    await until(lambda: api.looks >= looks + 3)
     assert not api.asked
     api.look_error = None
     await until(lambda: len(known.reviews) == 2)
