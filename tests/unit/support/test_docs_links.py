@@ -43,3 +43,15 @@ def test_one_that_leads_nowhere_is_found(tmp_path: Path) -> None:
         "# One thing's *name*\n\n[a](#one-things-name) [b](#two) [c](three.md) [d](one.md#four) [e](https://x.example)\n"
     )
     assert broken(tmp_path / "one.md") == ["#two", "three.md", "one.md#four"]
+
+
+def test_the_index_has_every_page() -> None:
+    docs = PROJECT / "docs"
+    linked = {(docs / name).resolve() for name, _ in LINK.findall((docs / "README.md").read_text(encoding="utf-8")) if name}
+    assert {page for page in docs.glob("*.md") if page.name != "README.md"} <= linked
+    assert {docs / "decisions", docs / "results" / "README.md", docs / "results" / "lab" / "README.md"} <= linked
+    lab = docs / "results" / "lab"
+    assert {page.name for page in lab.glob("*.md")} == {
+        "README.md",
+        *(name for name, _ in LINK.findall((lab / "README.md").read_text()) if "/" not in name),
+    }
