@@ -1,5 +1,6 @@
 """The gateway: verifies a devbox's token with the cluster, puts the real credential in, and streams.
 
-One request reads in six files: server → guard → identity → credentials → relay → upstream. guard, tokens, identity and
-credentials are pure: bytes and a mirror in, a decision out; only server, relay and upstream touch the data path's sockets.
+A request comes in by `ports` and `requests` (a tunnel by `tunnels`), `wire` reads it, `decide` judges it by what is `known`, and it
+goes out by `upstreams`, with `accounting` at both ends. docs/architecture.md has the map of the wings, and
+docs/results/lab/files-passed.md the files in their order.
 """
