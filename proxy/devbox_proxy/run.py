@@ -100,7 +100,7 @@ def run(settings: Settings, files: int) -> None:
 
 
 def tell(files: Shares, settings: Settings) -> None:
-    """What may be open, and what the settings ask for in vain."""
+    """What may be open, and what the settings ask for beyond that."""
     log.info(
         "open_files",
         limit=files.limit,

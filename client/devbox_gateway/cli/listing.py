@@ -42,7 +42,7 @@ class Wanted:
 
 
 async def now(client: AsyncDevboxGateway, wanted: Wanted) -> list[AsyncDevbox]:
-    """Those that are there. Raises InvalidError for a selector that is none."""
+    """Those that are there. Raises InvalidError for an invalid selector."""
     try:
         found = await client._session.list(wanted.path(client), wanted.query())
     except InvalidError as error:

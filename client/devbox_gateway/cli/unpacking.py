@@ -41,7 +41,7 @@ class _Heads:
 
 
 def unpack(file: BinaryIO, folder: Path) -> None:
-    """All of it. Raises whatever a stream may bring about that is none."""
+    """All of it. Raises whatever the reading of a stream that is no archive may raise."""
     heads = _Heads(file)
     with tarfile.open(fileobj=heads, mode="r|") as archive:  # type: ignore[call-overload] # (it needs no more than `read`)
         for _ in range(MOST_MEMBERS):

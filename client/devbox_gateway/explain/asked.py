@@ -34,7 +34,7 @@ class Asked:
     """As it was written; empty where a variable stands for it."""
     port: int
     where: Target | None
-    """The host as it is compared; None for what is none."""
+    """The host as it is compared; None for an invalid one."""
     target: bytes
     """Path and query, as they would be sent."""
 
@@ -88,7 +88,7 @@ def _authority(text: str, port: int) -> tuple[str, int]:
         raise InvalidError("URL", "leave out the user and password before the '@'")
     found = _AUTHORITY.fullmatch(text)
     if found is None or not found[1] or int(found[2] or port) > 65535:
-        raise InvalidError("URL", "it names no host, or a port that is none; write e.g. https://api.example.com:8443/v1")
+        raise InvalidError("URL", "it names no host, or an invalid port; write e.g. https://api.example.com:8443/v1")
     return found[1], int(found[2] or port)
 
 

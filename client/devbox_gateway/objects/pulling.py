@@ -1,4 +1,4 @@
-"""Whether an image will ever come: a name that is none never does; a registry that says no has half a minute and a second try.
+"""Whether an image will ever come: an invalid name never does; a registry that says no has half a minute and a second try.
 
 Goes in: the condition PodReady, which has the kubelet's words, as often as it changes. Comes out: nothing, or NotReadyError. A pull that
 takes long is no trouble: the kubelet says nothing about it.

@@ -1,6 +1,6 @@
 """What a CONNECT asks for: `host:port`, read once and normalised once. What is decided, looked up, dialled and compared is this.
 
-Goes in: the request target's bytes. Comes out: a `Target`, or None for what is none. Pure.
+Goes in: the request target's bytes. Comes out: a `Target`, or None for an invalid one. Pure.
 """
 
 import re

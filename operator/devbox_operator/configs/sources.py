@@ -64,7 +64,7 @@ class SourceReconciler:
         return await self._write(key, wanted, kept, grant, used_names)
 
     def _found(self, used: list[Source], secret: SecretView, grant: str) -> tuple[dict[str, Object], dict[str, float]]:
-        """The credentials that a Secret holds, and the names and seconds of those whose new value is none. Nothing without a grant."""
+        """The credentials that a Secret holds, and the names and seconds of those whose new value is invalid. Nothing without a grant."""
         wanted: dict[str, Object] = {}
         kept: dict[str, float] = {}
         for source in used if grant else ():

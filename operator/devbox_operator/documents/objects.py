@@ -122,7 +122,7 @@ def gateway(config: GatewayConfig, namespace: str) -> Object:
 def egress_document(policy: EgressPolicy) -> Egress:
     """What the forward proxy needs to know of an EgressPolicy: lower case, sorted, each once, so that equal means equal.
 
-    Raises ValueError for a range that is none: it was stored before the rule existed that refuses it.
+    Raises ValueError for an invalid range: it was stored before the rule existed that refuses it.
     """
     spec = policy.spec
     return Egress(

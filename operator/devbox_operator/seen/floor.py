@@ -125,7 +125,7 @@ def _readable(texts: Iterable[str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=16384)
 def _address(text: str) -> str:
-    """The same, with a line in the log for one that is none. (Nodes report themselves every few minutes, and one that can't be read is told
+    """The same, with a line in the log for an invalid one. (Nodes report themselves every few minutes, and one that can't be read is told
     once.)"""
     address = written(text)
     if not address:
@@ -134,7 +134,7 @@ def _address(text: str) -> str:
 
 
 def written(text: str) -> str:
-    """As the gateway writes the address that it is about to dial, since it compares texts; empty if it is none.
+    """As the gateway writes the address that it is about to dial, since it compares texts; empty if it is invalid.
 
     A zone goes, rather than the address with it: it names a device of whoever wrote it, and without it the floor forbids more, not less.
     An IPv4-mapped address is that IPv4 address, which is what would be dialled.

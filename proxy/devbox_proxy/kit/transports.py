@@ -52,7 +52,7 @@ class Side(asyncio.Protocol):
             self.transport.write(data)
 
     def write_eof(self) -> None:
-        """The other side's last word."""
+        """The other side has sent EOF."""
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write_eof()
 

@@ -39,7 +39,7 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """The cluster's last word on a pod's token."""
+    """What the cluster said last of a pod's token."""
 
     at: float
     """clock.py's seconds."""

@@ -1,6 +1,6 @@
 """One request from its head to the end of its answer: a state machine without sockets.
 
-Goes in: what the client's connection and the API's tell, in any order. Comes out: calls on both. Nothing is collected, and a slow
+Goes in: what the client's connection and the API's tell, in any order. Comes out: calls on both. Nothing is buffered, and a slow
 reader slows its writer down. No coroutine and no task on the fast path: a task starts only where something must be waited for (a
 TokenReview, the mirror, a dial).
 """

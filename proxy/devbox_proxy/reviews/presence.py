@@ -58,7 +58,7 @@ class Presence:
 
     @property
     def silent(self) -> bool:
-        """The last look was in vain."""
+        """The last probe failed."""
         return self._in_vain > 0
 
     async def follow(self) -> None:

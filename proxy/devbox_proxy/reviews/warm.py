@@ -1,4 +1,4 @@
-"""Reviews that no request has asked for: of all live pods before the gateway is ready, then of those that it does not serve, at leisure.
+"""Reviews that no request has asked for: of all live pods before the gateway is ready, later, slowly, of those that it does not serve.
 
 Goes in: what is known of the cluster. Comes out: questions (reviewer.py), and whether the start is over.
 

@@ -2,7 +2,7 @@
 
 Goes in: what the devbox's connection and the far one tell, in any order. Comes out: calls on both. No byte of the devbox's reaches the
 far side before a whole ClientHello has been read and found to ask for the host that was allowed; then bytes pass as they are, nothing
-is collected, each side's end is passed on as such, and a slow reader slows its writer down.
+is buffered, each side's end is passed on as such, and a slow reader slows its writer down.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Stage(Enum):
     HELLO = "the devbox's first message is not whole"
     ANSWER = "the server has not answered it: it may ask for another one"
     OPEN = "bytes pass"
-    ENDING = "both have said their last word, and what they said is on its way"
+    ENDING = "both have sent EOF, and the last bytes are on their way"
     DONE = "over"
 
 
@@ -128,7 +128,7 @@ class Tunnel:
             self._hold_back()
 
     def client_eof(self) -> None:
-        """Its last word: the host hears it, and may go on."""
+        """Its EOF: the host hears it, and may go on."""
         self._client_ended = True
         if self.stage is Stage.HELLO:
             self._turn_away(Refusal.NOT_TLS)
@@ -169,7 +169,7 @@ class Tunnel:
             self._read_answer()
 
     def far_eof(self) -> None:
-        """Its last word: the devbox hears it, and may go on."""
+        """Its EOF: the devbox hears it, and may go on."""
         self._far_ended = True
         if self.stage is Stage.HELLO:
             self._far.abort_connection()

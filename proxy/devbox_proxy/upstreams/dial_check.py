@@ -55,7 +55,7 @@ class Policy:
 
     @classmethod
     def of(cls, settings: Upstreams) -> "Policy":
-        """Parsed settings. Raises ValueError for an address or range that is none."""
+        """Parsed settings. Raises ValueError for an invalid address or range."""
         return cls(networks(settings.allowed_cidrs), settings.allowed_hosts, _overrides(settings.address_overrides))
 
     @property
@@ -82,7 +82,7 @@ class WayOut:
 
     @classmethod
     def of(cls, settings: Egress) -> "WayOut":
-        """Parsed settings. Raises ValueError for an address or range that is none."""
+        """Parsed settings. Raises ValueError for an invalid address or range."""
         return cls(networks(settings.permitted_cidrs), _overrides(settings.address_overrides))
 
     @property

@@ -24,7 +24,7 @@ _REMOVED: Final = grammar.HOP_BY_HOP | grammar.NOT_RETURNED | {b"content-length"
 _BODYLESS: Final = frozenset({204, 304})
 """RFC 9112 6.3, beside 1xx and whatever answers HEAD."""
 _AS_IT_IS: Final = frozenset({b"", b"identity", b"none", b"7bit", b"8bit", b"binary", b"utf-8", b"aws-chunked"})
-"""Codings that are none: what some APIs say there all the same. S3 keeps the last one from an upload."""
+"""No codings, though some APIs name them as such. S3 keeps the last one from an upload."""
 _NOT_TAKEN: Final = frozenset({408, 411, 413, 417})
 """RFC 9110 15.5: answers about a request's body that is not waited for."""
 _STATUS_LINES: Final = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
