@@ -33,7 +33,7 @@ from devbox_proxy.ports.canary import canary
 from devbox_proxy.ports.certificates import Certificate
 from devbox_proxy.ports.open_files import Shares, needed, shares
 from devbox_proxy.ports.server import DataPort, EgressPort
-from devbox_proxy.requests.gateway import Gateway
+from devbox_proxy.requests.data_path import DataPath
 from devbox_proxy.reviews.reviewer import Reviewer
 from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.reviews.warm import Warmth
@@ -146,7 +146,7 @@ async def serve(settings: Settings, start: Start) -> None:
         reviewer = Reviewer(api, state.known, identity.reviews_per_second, files.questions)
         warmth = Warmth(state, reviewer, identity)
         waiting = Waiting(state, reviewer, identity.wait_seconds, identity.review_wait_seconds, bounds.requests)
-        gateway = Gateway(
+        gateway = DataPath(
             state,
             waiting,
             upstreams,

@@ -1,7 +1,7 @@
 """How much memory is left: new requests are refused while there is little, before the kernel ends the process with all of them.
 
 Goes in: this process's and its cgroup's figures. Comes out: whether there is room for one more. Looked at by server.py twice a
-second, asked by gateway.py for every request.
+second, asked by data_path.py for every request.
 """
 
 import contextlib

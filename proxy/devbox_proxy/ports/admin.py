@@ -8,7 +8,7 @@ from devbox_common.clock import now
 from devbox_proxy.kit import metrics
 from devbox_proxy.known.facts import LIVE
 from devbox_proxy.known.state import State
-from devbox_proxy.requests.gateway import Gateway
+from devbox_proxy.requests.data_path import DataPath
 from devbox_proxy.reviews.questions import Urgency
 from devbox_proxy.reviews.reviewer import Reviewer
 from devbox_proxy.reviews.warm import Warmth
@@ -18,7 +18,7 @@ from devbox_proxy.settings import Listen
 class AdminPort:
     """/healthz, /readyz, /metrics."""
 
-    def __init__(self, gateway: Gateway, state: State, reviewer: Reviewer, warmth: Warmth, listen: Listen) -> None:
+    def __init__(self, gateway: DataPath, state: State, reviewer: Reviewer, warmth: Warmth, listen: Listen) -> None:
         self._gateway = gateway
         self._state = state
         self._reviewer = reviewer

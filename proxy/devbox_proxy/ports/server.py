@@ -18,7 +18,7 @@ from devbox_proxy.kit import metrics
 from devbox_proxy.kit.pace import Pace
 from devbox_proxy.ports.open_files import SPARE
 from devbox_proxy.requests.connection import FAREWELL_SECONDS, Connection, TlsConnection
-from devbox_proxy.requests.gateway import Gateway
+from devbox_proxy.requests.data_path import DataPath
 from devbox_proxy.tunnels.client import ConnectConnection
 from devbox_proxy.tunnels.forwarder import Forwarder
 
@@ -52,7 +52,7 @@ class Port:
     def __init__(
         self,
         name: str,
-        gateway: Gateway,
+        gateway: DataPath,
         make: Callable[[Seat, Callable[[str], None]], Any],
         connections: Collection[Client],
         address: tuple[str, int],
@@ -175,7 +175,7 @@ class Port:
 class DataPort(Port):
     """Where APIs are asked."""
 
-    def __init__(self, gateway: Gateway, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, gateway: DataPath, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         kind: Any = Connection if tls is None else TlsConnection  # of no class of asyncio's, for speed
         super().__init__(
             "data",

@@ -16,8 +16,8 @@ import structlog
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.kit import metrics
 from devbox_proxy.kit.transports import BUFFER, Transport, buffered
+from devbox_proxy.requests.data_path import DataPath
 from devbox_proxy.requests.exchange import Exchange, new_request_id
-from devbox_proxy.requests.gateway import Gateway
 from devbox_proxy.upstreams.connection import where
 from devbox_proxy.wire import rendering
 from devbox_proxy.wire.reader import Begun, RequestReader
@@ -77,7 +77,7 @@ class Connection:
     )
 
     def __init__(
-        self, gateway: Gateway, peer: str, on_lost: Callable[[str], None], vouch: Callable[[], None] | None = None
+        self, gateway: DataPath, peer: str, on_lost: Callable[[str], None], vouch: Callable[[], None] | None = None
     ) -> None:
         """`vouch()`: told once, that a request on it was authenticated."""
         self.peer = peer

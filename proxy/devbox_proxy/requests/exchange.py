@@ -21,7 +21,7 @@ from devbox_proxy.decide.admission import Refuse, Wait
 from devbox_proxy.decide.caller import Caller
 from devbox_proxy.decide.identity import Decision, Forward
 from devbox_proxy.kit import metrics
-from devbox_proxy.requests.gateway import Gateway
+from devbox_proxy.requests.data_path import DataPath
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError, where
 from devbox_proxy.wire import rendering
 from devbox_proxy.wire.bodies import Answer, Upload
@@ -87,7 +87,7 @@ class Exchange:
         "state",
     )
 
-    def __init__(self, gateway: Gateway, client: "Connection", begun: Begun) -> None:
+    def __init__(self, gateway: DataPath, client: "Connection", begun: Begun) -> None:
         self.request_id = new_request_id()
         self.request_ended = False
         """The whole body has been read from the client."""

@@ -1,7 +1,7 @@
 """What all tunnels share: the decision, where they may lead, how many there may be, and the books.
 
 Goes in: CONNECTs and what became of them. Comes out: decisions, connections to checked addresses, audit lines, metrics. What it has in
-common with requests (memory, waiting, the audit log) is gateway.py's.
+common with requests (memory, waiting, the audit log) is data_path.py's.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from devbox_proxy.kit.dialling import Attempts, Pair, first
 from devbox_proxy.kit.turns import Turns
 from devbox_proxy.known.facts import Known, Limits
 from devbox_proxy.known.state import State
-from devbox_proxy.requests.gateway import Gateway
+from devbox_proxy.requests.data_path import DataPath
 from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.settings import Egress
 from devbox_proxy.tunnels.whereabouts import NOWHERE
@@ -45,7 +45,7 @@ class Forwarder:
 
     def __init__(
         self,
-        gateway: Gateway,
+        gateway: DataPath,
         state: State,
         waiting: Waiting,
         resolver: Resolver,

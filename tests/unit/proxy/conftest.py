@@ -20,7 +20,7 @@ from devbox_proxy.accounting.audit import AuditLog
 from devbox_proxy.known.facts import Limits
 from devbox_proxy.known.state import State
 from devbox_proxy.ports.server import DataPort
-from devbox_proxy.requests.gateway import Gateway
+from devbox_proxy.requests.data_path import DataPath
 from devbox_proxy.reviews.reviewer import Reviewer
 from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.settings import Timeouts
@@ -70,7 +70,7 @@ async def gateway(upstream: Upstream) -> AsyncIterator[Running]:
         audit = AuditLog(1000, drop=False, stream=output)
         dialled = Loopback(upstream.port)
         upstreams = Upstreams(dialled, Timeouts(first_byte_seconds=5), upstream.context)
-        gateway = Gateway(
+        gateway = DataPath(
             state,
             Waiting(state, Reviewer(api, state.known), 1.0),
             upstreams,

@@ -12,7 +12,7 @@ from devbox_proxy.accounting.audit import AuditLog
 from devbox_proxy.kit.rounds import Rounds
 from devbox_proxy.known.facts import Known, Limits
 from devbox_proxy.requests.connection import Connection
-from devbox_proxy.requests.gateway import Gateway
+from devbox_proxy.requests.data_path import DataPath
 from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.settings import Bounds, Timeouts
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
@@ -106,7 +106,7 @@ class Play:
         self.audit = io.BytesIO()
         self.audit_log = AuditLog(1000, drop=False, stream=self.audit)
         waiting = Waiting(cast(Any, None), cast(Any, SimpleNamespace(renew=lambda *_: None)), 1.0)
-        self.gateway = Gateway(
+        self.gateway = DataPath(
             cast(Any, SimpleNamespace(known=self.world)),
             waiting,
             cast(Any, self.pools),

@@ -18,7 +18,7 @@ from devbox_proxy.decide.admission import Refuse
 from devbox_proxy.decide.connect_decision import Grant
 from devbox_proxy.known.facts import Known, Limits, Review
 from devbox_proxy.known.floor import Floor
-from devbox_proxy.requests.gateway import Gateway
+from devbox_proxy.requests.data_path import DataPath
 from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.settings import Bounds, Egress
 from devbox_proxy.tunnels.client import CHALLENGES, ConnectConnection
@@ -65,7 +65,7 @@ class Play:
         state = cast(Any, SimpleNamespace(known=self.world))
         limits = Limits(review=1e12)
         bounds = Bounds(write_stall_seconds=100)
-        self.gateway = Gateway(state, waiting, cast(Any, None), self.log, limits=limits, public_url="https://g", bounds=bounds)
+        self.gateway = DataPath(state, waiting, cast(Any, None), self.log, limits=limits, public_url="https://g", bounds=bounds)
         resolver = Resolver(WayOut(), Floor)
         self.forwarder = Dials(
             self.gateway, state, waiting, resolver, limits=limits, settings=Egress(**settings), way_out=WayOut()

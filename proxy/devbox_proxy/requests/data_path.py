@@ -53,7 +53,7 @@ class Connections(Protocol):
         """Close what was at rest for too long."""
 
 
-class Gateway:
+class DataPath:
     """What requests share: the decision, what is known, the connections to APIs, the books."""
 
     def __init__(
