@@ -21,10 +21,12 @@ from devbox_common.clock import CLOCK
 from devbox_common.collector import settle
 from devbox_common.kube import KubeApi
 from devbox_proxy.accounting.audit import AuditLog
+from devbox_proxy.accounting.limits import Load
+from devbox_proxy.accounting.recorder import Recorder
 from devbox_proxy.kit import metrics
 from devbox_proxy.kit.dialling import Attempts
 from devbox_proxy.kit.lines import LineWriter, take_over_logging
-from devbox_proxy.kit.memory import keep_heaps_trimmable
+from devbox_proxy.kit.memory import Memory, keep_heaps_trimmable
 from devbox_proxy.known.facts import Limits
 from devbox_proxy.known.floor import Own
 from devbox_proxy.known.state import State
@@ -34,6 +36,7 @@ from devbox_proxy.ports.certificates import Certificate
 from devbox_proxy.ports.open_files import Shares, needed, shares
 from devbox_proxy.ports.server import DataPort, EgressPort
 from devbox_proxy.requests.data_path import DataPath
+from devbox_proxy.requests.decider import TokenDecider
 from devbox_proxy.reviews.reviewer import Reviewer
 from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.reviews.warm import Warmth
@@ -146,24 +149,34 @@ async def serve(settings: Settings, start: Start) -> None:
         reviewer = Reviewer(api, state.known, identity.reviews_per_second, files.questions)
         warmth = Warmth(state, reviewer, identity)
         waiting = Waiting(state, reviewer, identity.wait_seconds, identity.review_wait_seconds, bounds.requests)
-        gateway = DataPath(
-            state,
-            waiting,
-            upstreams,
-            audit,
-            limits=limits,
-            public_url=settings.public_url,
-            timeouts=settings.timeouts,
-            bounds=bounds,
+        recorder = Recorder(audit)
+        load = Load(
+            Memory(bounds.memory_percent),
+            requests=(bounds.requests, bounds.requests_per_devbox),
+            tunnels=(outward_bounds.tunnels, outward_bounds.tunnels_per_devbox),
         )
+        path = DataPath(upstreams, load, recorder, public_url=settings.public_url, timeouts=settings.timeouts, bounds=bounds)
         # Names of devboxes' choosing have threads of their own: they hold up no API.
         outward = Resolver(start.way_out, lambda: state.floor, own_host=start.own_host, threads=files.lookups)
         forwarder = Forwarder(
-            gateway, state, waiting, outward, limits=limits, settings=outward_bounds, way_out=start.way_out, attempts=attempts
+            load,
+            recorder,
+            state,
+            waiting,
+            outward,
+            limits=limits,
+            settings=outward_bounds,
+            bounds=bounds,
+            way_out=start.way_out,
+            attempts=attempts,
         )
-        admin = AdminPort(gateway, state, reviewer, warmth, settings.listen)
+        admin = AdminPort(load, waiting, state, reviewer, warmth, listen=settings.listen)
         data = DataPort(
-            gateway, settings.listen.host, settings.listen.data, start.certificate.context if start.certificate else None
+            path,
+            TokenDecider(state, waiting, load, limits),
+            upstreams,
+            (settings.listen.host, settings.listen.data),
+            start.certificate.context if start.certificate else None,
         )
         egress = EgressPort(forwarder, settings.listen.host, settings.listen.egress)
         running = (CLOCK.follow(), state.run(), reviewer.presence.follow(), warmth.follow())

@@ -1,1 +1,1 @@
-"""Who did what."""
+"""How much at a time, and who did what."""

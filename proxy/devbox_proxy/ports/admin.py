@@ -5,12 +5,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from devbox_common import adminport
 from devbox_common.clock import now
+from devbox_proxy.accounting.limits import Load
 from devbox_proxy.kit import metrics
 from devbox_proxy.known.facts import LIVE
 from devbox_proxy.known.state import State
-from devbox_proxy.requests.data_path import DataPath
 from devbox_proxy.reviews.questions import Urgency
 from devbox_proxy.reviews.reviewer import Reviewer
+from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.reviews.warm import Warmth
 from devbox_proxy.settings import Listen
 
@@ -18,8 +19,11 @@ from devbox_proxy.settings import Listen
 class AdminPort:
     """/healthz, /readyz, /metrics."""
 
-    def __init__(self, gateway: DataPath, state: State, reviewer: Reviewer, warmth: Warmth, listen: Listen) -> None:
-        self._gateway = gateway
+    def __init__(
+        self, load: Load, waiting: Waiting, state: State, reviewer: Reviewer, warmth: Warmth, *, listen: Listen
+    ) -> None:
+        self._load = load
+        self._waiting = waiting
         self._state = state
         self._reviewer = reviewer
         self._warmth = warmth
@@ -58,11 +62,11 @@ class AdminPort:
 
     def _write(self) -> bytes:
         known = self._state.known
-        metrics.IN_FLIGHT.set(self._gateway.requests)
-        metrics.CONNECTIONS.set(self._gateway.sockets)
-        metrics.TUNNELS.set(self._gateway.tunnels)
+        metrics.IN_FLIGHT.set(self._load.requests.total)
+        metrics.CONNECTIONS.set(self._load.sockets)
+        metrics.TUNNELS.set(self._load.tunnels.total)
         metrics.ROUTES.set(len(known.routes))
-        metrics.WAITING.set(self._gateway.waiting)
+        metrics.WAITING.set(self._waiting.count)
         metrics.AWAY.set(known.api_away_since is not None)
         metrics.AT_ONCE.set(self._reviewer.limiter.at_once)
         for urgency in Urgency:

@@ -6,7 +6,7 @@ Goes in: TCP connections of devboxes. Comes out: a connection object for each th
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from time import monotonic as now
 from typing import Any, Final, Protocol
 
@@ -14,13 +14,16 @@ import structlog
 
 from devbox_common.door import Door
 from devbox_common.seats import Seat, Seats
+from devbox_proxy.accounting.limits import Load
 from devbox_proxy.kit import metrics
 from devbox_proxy.kit.pace import Pace
 from devbox_proxy.ports.open_files import SPARE
 from devbox_proxy.requests.connection import FAREWELL_SECONDS, Connection, TlsConnection
 from devbox_proxy.requests.data_path import DataPath
+from devbox_proxy.requests.decider import Decider
 from devbox_proxy.tunnels.client import ConnectConnection
 from devbox_proxy.tunnels.forwarder import Forwarder
+from devbox_proxy.upstreams.pool import Upstreams
 
 SWEEP_SECONDS: Final = 0.5
 """How often every connection's deadlines are looked at: cheaper than a timer for each, and near enough."""
@@ -29,7 +32,7 @@ HANDSHAKE_SECONDS: Final = 5.0
 log = structlog.get_logger()
 
 
-class Client(Protocol):
+class Watched(Protocol):
     """One client's connection, as a port sees it."""
 
     @property
@@ -47,14 +50,13 @@ class Client(Protocol):
 
 
 class Port:
-    """A door and its connections, which put themselves into `connections`."""
+    """A door and its connections."""
 
     def __init__(
         self,
         name: str,
-        gateway: DataPath,
-        make: Callable[[Seat, Callable[[str], None]], Any],
-        connections: Collection[Client],
+        load: Load,
+        make: Callable[[Seat, Callable[[Any], None], Callable[[Any], None]], Any],
         address: tuple[str, int],
         *,
         most: int,
@@ -62,10 +64,11 @@ class Port:
         tls: ssl.SSLContext | None = None,
         handshakes: float = 1.0,
     ) -> None:
-        """`make`: a protocol for a place, which calls its second argument when it is gone; `handshakes`: TLS ones, a second and peer."""
-        self._gateway = gateway
+        """`make`: a protocol for a place, which calls its second argument with itself when there is a connection, its third when it is
+        gone; `handshakes`: TLS ones, a second and peer."""
+        self._load = load
         self._make = make
-        self._connections = connections
+        self._connections: set[Watched] = set()
         self._tls = tls
         self._pace = Pace(handshakes, most_per_peer)
         self._seats = Seats(most, most_per_peer)
@@ -82,11 +85,11 @@ class Port:
 
     def drain(self) -> None:
         """Serve on, but let every answer end its connection."""
-        self._gateway.draining = True
+        self._load.draining = True
 
     async def stop(self, seconds: float) -> None:
         """Take no new connection, close the idle ones, let requests end for `seconds`, then cut what is left."""
-        self._gateway.draining = True
+        self._load.draining = True
         connections = self._connections
         await self._door.close()
         deadline = now() + seconds
@@ -105,12 +108,12 @@ class Port:
 
     def _no_room(self) -> str:
         """Why not even a refusal can be said, besides the places; empty if it can. Before TLS, which costs more than anything later."""
-        return "" if self._gateway.memory.room_to_refuse(self._gateway.sockets) else "no_memory"
+        return "" if self._load.memory.room_to_refuse(self._load.sockets) else "no_memory"
 
     def _take(self, accepted: socket.socket, seat: Seat) -> None:
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._inside.add(seat)
-        self._gateway.sockets += 1
+        self._load.sockets += 1
         task = asyncio.create_task(self._receive(accepted, seat))
         seat.cut = task.cancel
         self._arriving.add(task)
@@ -121,7 +124,7 @@ class Port:
         if secure and (wait := self._pace.wait(seat.peer, now())):
             metrics.HELD_BACK.inc()
             await asyncio.sleep(wait)
-        client = self._make(seat, lambda _: self._lost(seat))
+        client = self._make(seat, self._connections.add, lambda gone: self._gone(gone, seat))
         # (It gives back a protocol, too: with TLS in uvloop its own.)
         await asyncio.get_running_loop().connect_accepted_socket(
             lambda: client,
@@ -148,11 +151,15 @@ class Port:
         if seat.gone and seat in self._inside:  # it gave way at this very moment
             client.abort()
 
+    def _gone(self, connection: Watched, seat: Seat) -> None:
+        self._connections.discard(connection)
+        self._lost(seat)
+
     def _lost(self, seat: Seat) -> None:
         """The connection is gone; said twice, it counts once."""
         if seat in self._inside:
             self._inside.discard(seat)
-            self._gateway.sockets -= 1
+            self._load.sockets -= 1
             seat.leave()
 
     async def _sweep(self) -> None:
@@ -175,25 +182,28 @@ class Port:
 class DataPort(Port):
     """Where APIs are asked."""
 
-    def __init__(self, gateway: DataPath, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, path: DataPath, decider: Decider, upstreams: Upstreams, address: tuple[str, int], tls: ssl.SSLContext | None
+    ) -> None:
         kind: Any = Connection if tls is None else TlsConnection  # of no class of asyncio's, for speed
         super().__init__(
             "data",
-            gateway,
-            lambda seat, lost: kind(gateway, seat.peer, lost, seat.vouch),
-            gateway.connections,
-            (host, port),
-            most=gateway.bounds.connections,
-            most_per_peer=gateway.bounds.connections_per_devbox,
+            path.load,
+            lambda seat, made, lost: kind(path, decider, seat.peer, on_made=made, on_lost=lost, vouch=seat.vouch),
+            address,
+            most=path.bounds.connections,
+            most_per_peer=path.bounds.connections_per_devbox,
             tls=tls,
-            handshakes=gateway.bounds.handshakes_per_devbox,
+            handshakes=path.bounds.handshakes_per_devbox,
         )
+        self._recorder = path.recorder
+        self._upstreams = upstreams
 
     def _look(self) -> None:
-        gateway = self._gateway
-        gateway.memory.look(gateway.under_way, gateway.sockets)
-        gateway.upstreams.sweep()
-        gateway.audit.tell_rest(now())
+        load = self._load
+        load.memory.look(load.under_way, load.sockets)
+        self._upstreams.sweep()
+        self._recorder.tell_rest(now())
 
 
 class EgressPort(Port):
@@ -203,9 +213,8 @@ class EgressPort(Port):
         settings = forwarder.settings
         super().__init__(
             "egress",
-            forwarder.gateway,
-            lambda seat, lost: ConnectConnection(forwarder, seat.peer, lost, seat.vouch),
-            forwarder.connections,
+            forwarder.load,
+            lambda seat, made, lost: ConnectConnection(forwarder, seat.peer, on_made=made, on_lost=lost, vouch=seat.vouch),
             (host, port),
             most=settings.tunnels + SPARE,
             most_per_peer=settings.tunnels_per_devbox + SPARE,

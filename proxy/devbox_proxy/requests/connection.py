@@ -15,10 +15,12 @@ import structlog
 
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.kit import metrics
+from devbox_proxy.kit.ids import new_request_id, where
 from devbox_proxy.kit.transports import BUFFER, Transport, buffered
+from devbox_proxy.requests.client import Client
 from devbox_proxy.requests.data_path import DataPath
-from devbox_proxy.requests.exchange import Exchange, new_request_id
-from devbox_proxy.upstreams.connection import where
+from devbox_proxy.requests.decider import Decider
+from devbox_proxy.requests.exchange import Exchange
 from devbox_proxy.wire import rendering
 from devbox_proxy.wire.reader import Begun, RequestReader
 
@@ -52,17 +54,19 @@ _END: Final = _End()
 log = structlog.get_logger()
 
 
-class Connection:
+class Connection(Client):
     """asyncio's callbacks on one side, llhttp's on the other, and the exchange between them."""
 
     __slots__ = (
         "_closing_at",
+        "_decider",
         "_early",
         "_exchange",
-        "_gateway",
         "_held",
         "_later",
         "_on_lost",
+        "_on_made",
+        "_path",
         "_pending",
         "_reader",
         "_since",
@@ -71,24 +75,29 @@ class Connection:
         "_vouch",
         "_waiting",
         "_written",
-        "peer",
-        "stalled_since",
         "transport",
     )
 
     def __init__(
-        self, gateway: DataPath, peer: str, on_lost: Callable[[str], None], vouch: Callable[[], None] | None = None
+        self,
+        path: DataPath,
+        decider: Decider,
+        peer: str,
+        *,
+        on_made: "Callable[[Connection], None]",
+        on_lost: "Callable[[Connection], None]",
+        vouch: Callable[[], None] | None = None,
     ) -> None:
-        """`vouch()`: told once, that a request on it was authenticated."""
-        self.peer = peer
-        """The IP address that the connection comes from."""
+        """`on_made`, `on_lost`: told when there is a connection, and when it is gone; `vouch()`: told once, that a request on it was
+        authenticated."""
+        super().__init__(peer)
         self.transport: Transport | None = None
-        self.stalled_since: float | None = None
-        """Since when the client takes no bytes, though some wait for it."""
-        self._gateway = gateway
+        self._path = path
+        self._decider = decider
+        self._on_made = on_made
         self._on_lost = on_lost
         self._vouch = vouch
-        self._reader = RequestReader(self, peer, gateway.heads, gateway.head_limits)
+        self._reader = RequestReader(self, peer, path.heads, path.head_limits)
         self._exchange: Exchange | None = None
         self._pending: deque[Begun | bytes | Refusal | _End] = deque()
         self._waiting = 0
@@ -109,8 +118,8 @@ class Connection:
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        self.transport.set_write_buffer_limits(high=self._gateway.bounds.write_buffer)
-        self._gateway.connections.add(self)
+        self.transport.set_write_buffer_limits(high=self._path.bounds.write_buffer)
+        self._on_made(self)
 
     def data_received(self, data: bytes) -> None:
         if self._later:
@@ -130,8 +139,7 @@ class Connection:
         self.transport = None
         self._reader.close()
         self._drop_pending()
-        self._gateway.connections.discard(self)
-        self._on_lost(self.peer)
+        self._on_lost(self)
         if self._exchange is not None:
             exchange, self._exchange = self._exchange, None
             exchange.client_gone()
@@ -208,7 +216,7 @@ class Connection:
 
     def check(self, present: float) -> None:
         """Look at the deadlines (monotonic seconds). Called about twice a second."""
-        bounds = self._gateway.bounds
+        bounds = self._path.bounds
         if self._closing_at is not None:
             self._check_closing(present, self._closing_at)
         elif self.stalled_since is not None and present - self.stalled_since > bounds.write_stall_seconds:
@@ -271,7 +279,7 @@ class Connection:
         """Refuse what never became a request."""
         self._reader.ended = True
         request_id = new_request_id()
-        self._gateway.refused(refusal, self.peer, request_id)
+        self._path.recorder.request_refused(refusal, self.peer, request_id)
         self.write(rendering.refusal(refusal, request_id))
         self._close()
 
@@ -307,7 +315,7 @@ class Connection:
         unsent = 0 if transport is None else transport.get_write_buffer_size()
         if unsent != self._unsent:
             self._unsent = unsent
-            self._closing_at = until = present + (self._gateway.bounds.write_stall_seconds if unsent else FAREWELL_SECONDS)
+            self._closing_at = until = present + (self._path.bounds.write_stall_seconds if unsent else FAREWELL_SECONDS)
         if present > until:
             self.abort()
         elif not unsent and transport is not None and not transport.can_write_eof() and not transport.is_closing():
@@ -316,7 +324,7 @@ class Connection:
     # requests, in their order
 
     def _begin(self, begun: Begun) -> None:
-        self._exchange = Exchange(self._gateway, self, begun)
+        self._exchange = Exchange(self._path, self._decider, self, begun)
         self._exchange.begin()
 
     def _serve_pending(self) -> None:

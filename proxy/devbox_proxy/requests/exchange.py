@@ -6,12 +6,10 @@ TokenReview, the mirror, a dial).
 """
 
 import asyncio
-import itertools
-import os
 from collections.abc import Coroutine
 from enum import Enum
 from time import monotonic as now
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import structlog
 
@@ -21,15 +19,15 @@ from devbox_proxy.decide.admission import Refuse, Wait
 from devbox_proxy.decide.caller import Caller
 from devbox_proxy.decide.identity import Decision, Forward
 from devbox_proxy.kit import metrics
+from devbox_proxy.kit.ids import new_request_id, where
+from devbox_proxy.requests.client import Client
 from devbox_proxy.requests.data_path import DataPath
-from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError, where
+from devbox_proxy.requests.decider import Decider
+from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
 from devbox_proxy.wire import rendering
 from devbox_proxy.wire.bodies import Answer, Upload
 from devbox_proxy.wire.reader import Begun
 from devbox_proxy.wire.rendering import Framing, ResponseHead
-
-if TYPE_CHECKING:
-    from devbox_proxy.requests.connection import Connection
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _THE_APIS: Final = (502, 504)
@@ -37,13 +35,6 @@ _THE_APIS: Final = (502, 504)
 LINGER_SECONDS: Final = 2.0
 """For how long the rest of a body is still read after the whole answer was sent: closing at once would make a reset of it."""
 log = structlog.get_logger()
-_prefix = os.urandom(10).hex()
-_numbers = itertools.count(1)
-
-
-def new_request_id() -> str:
-    """Unique in all replicas; not a secret."""
-    return f"req_{_prefix}{next(_numbers):012x}"
 
 
 class State(Enum):
@@ -68,11 +59,12 @@ class Exchange:
     __slots__ = (
         "_answer",
         "_client",
+        "_decider",
         "_forward",
-        "_gateway",
         "_keep_alive",
         "_length",
         "_mark",
+        "_path",
         "_progress_at",
         "_seen",
         "_started",
@@ -87,12 +79,13 @@ class Exchange:
         "state",
     )
 
-    def __init__(self, gateway: DataPath, client: "Connection", begun: Begun) -> None:
+    def __init__(self, path: DataPath, decider: Decider, client: Client, begun: Begun) -> None:
         self.request_id = new_request_id()
         self.request_ended = False
         """The whole body has been read from the client."""
         self.state = State.DECIDING
-        self._gateway = gateway
+        self._path = path
+        self._decider = decider
         self._client = client
         self.head, self._length, self._keep_alive, self._switching, self._seen = begun
         self._forward: Forward | None = None
@@ -110,7 +103,7 @@ class Exchange:
 
     def begin(self) -> None:
         """The head is there."""
-        self._decided(self._gateway.decide(self.head))
+        self._decided(self._decider.decide(self.head))
 
     def request_data(self, data: bytes) -> None:
         """A piece of the body, without framing."""
@@ -121,7 +114,7 @@ class Exchange:
             if self._upload.received - self._mark[1] > rendering.DISCARDED:
                 self._client.exchange_done(keep_alive=False)
             return
-        if self._forward is not None and self._gateway.too_long(self._forward.upstream, self._upload.received):
+        if self._forward is not None and self._path.too_long(self._forward.upstream, self._upload.received):
             self._fail(Refusal.BODY_TOO_LARGE)
             return
         if self._upstream is None:
@@ -185,7 +178,7 @@ class Exchange:
             self._fail(Refusal.INTERNAL)
 
     async def _wait(self, decision: Wait) -> None:
-        final = await self._gateway.wait(self.head, decision)
+        final = await self._decider.wait(self.head, decision)
         self._task = None
         self._decided(final)
         self.flush()
@@ -194,21 +187,21 @@ class Exchange:
         """The request may go: what is left to check is how much of it there may be."""
         self._forward = forward
         self._client.authenticated()
-        refusal = self._gateway.enter(forward.caller)
+        refusal = self._path.load.requests.enter(forward.caller)
         if refusal is None and self._switching != forward.upstream.websocket:
             refusal = Refusal.UPGRADE_UNSUPPORTED
-        if refusal is None and self._gateway.too_long(forward.upstream, max(self._upload.received, int(self._length or 0))):
+        if refusal is None and self._path.too_long(forward.upstream, max(self._upload.received, int(self._length or 0))):
             refusal = Refusal.BODY_TOO_LARGE
-        if refusal is None and not self._gateway.audit_start(self.request_id, forward):
+        if refusal is None and not self._path.recorder.request_starts(self.request_id, forward):
             refusal = Refusal.AUDIT_FULL
         if refusal is not None:
             self._forward = None
-            self._gateway.leave(forward.caller)
+            self._path.load.requests.leave(forward.caller)
             self._refuse(refusal, forward.caller)
             return
         if self._seen is not None and self._keep_alive and not self._switching:
-            self._gateway.heads.keep(self._seen, self.head)
-        idle = self._gateway.upstreams.idle(forward.pool)
+            self._path.heads.keep(self._seen, self.head)
+        idle = self._path.upstreams.idle(forward.pool)
         if idle is not None:
             self._connected(idle)
         else:
@@ -217,7 +210,7 @@ class Exchange:
 
     async def _dial(self, forward: Forward) -> None:
         try:
-            connection = await self._gateway.upstreams.dial(forward.pool, forward.upstream)
+            connection = await self._path.upstreams.dial(forward.pool, forward.upstream)
         except UpstreamError as error:
             self._task = None
             self.upstream_failed(error)
@@ -259,16 +252,16 @@ class Exchange:
         # The API answers half a request: it has read no more of it, and perhaps never will.
         self._upload.last = self._upload.last or not self._upload.all_sent
         # And for the client: the rest would have to be read first.
-        self._keep_alive = self._keep_alive and self.request_ended and not self._gateway.draining and not self._switching
+        self._keep_alive = self._keep_alive and self.request_ended and not self._path.load.draining and not self._switching
         self._answer.begin(
             head,
             forward.upstream,
-            public_url=self._gateway.public_url,
+            public_url=self._path.public_url,
             request_id=self.request_id,
             http10=self.head.version == (1, 0),
             close=not self._keep_alive,
         )
-        self._gateway.answered(forward.caller, now() - self._started)
+        self._path.recorder.request_answered(forward.caller, now() - self._started)
 
     def answer_data(self, data: bytes) -> None:
         """A piece of its body, without framing."""
@@ -281,7 +274,7 @@ class Exchange:
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             if reusable and not self._upload.last:
-                self._gateway.upstreams.release(upstream)
+                self._path.upstreams.release(upstream)
             else:
                 upstream.abort()
         self._keep_alive = self._keep_alive and self._answer.framing is not Framing.CLOSE
@@ -294,7 +287,7 @@ class Exchange:
         """Send what one read of the API brought, in one piece."""
         self._answer.flush(self._client)
         if self._answer.holds:
-            self._gateway.ticks.add(self)
+            self._path.ticks.add(self)
 
     def let_go(self) -> bool:
         """What was held back for the sake of the search has waited for long enough. Whether more is held."""
@@ -314,7 +307,7 @@ class Exchange:
             metrics.UNSEARCHED.inc()
         self.state = State.TUNNEL
         self._answer.status = head.status
-        self._gateway.answered(self._forward.caller, now() - self._started)
+        self._path.recorder.request_answered(self._forward.caller, now() - self._started)
         self._client.write(rendering.informational(head, self._forward.upstream))
         self._client.open_tunnel()
         if data:
@@ -352,23 +345,21 @@ class Exchange:
         if self.state is State.DONE:
             if present - self._mark[0] > LINGER_SECONDS:
                 self._client.exchange_done(keep_alive=False)
-        elif forward is not None and (why := self._forbidden(forward.caller.pod_uid)) is not None:
+        elif forward is not None and (why := self._forbidden(forward)) is not None:
             self._cut(why)
         elif self.state is State.SENDING and self._too_slow(present):
             self._cut(Refusal.REQUEST_TIMEOUT)
         elif forward is not None and self._upstream is not None and self._client.stalled_since is None:
-            patience = self._gateway.patience(forward.upstream.timeouts, answered=self.state is not State.SENDING)
+            patience = self._path.patience(forward.upstream.timeouts, answered=self.state is not State.SENDING)
             if present - self._progress_at > patience:
                 self._cut(Refusal.UPSTREAM_TIMEOUT)
 
-    def _forbidden(self, pod_uid: str) -> Refusal | None:
-        """Why it may not go on. An answer ends by itself, a WebSocket need not: it ends where nobody knows any more whether it may."""
-        why = self._gateway.ended(pod_uid)
-        return why or (self._gateway.blind() if self.state is State.TUNNEL else None)
+    def _forbidden(self, forward: Forward) -> Refusal | None:
+        return self._decider.forbidden(forward.caller.pod_uid, endless=self.state is State.TUNNEL)
 
     def _too_slow(self, present: float) -> bool:
         """The client sends its body below the minimum rate, and not because it was asked to wait."""
-        bounds = self._gateway.bounds
+        bounds = self._path.bounds
         since, received = self._mark
         if self.request_ended or self._throttled or present - since < bounds.body_window_seconds:
             return False
@@ -380,7 +371,7 @@ class Exchange:
     def _refuse(self, refusal: Refusal, caller: Caller | None) -> None:
         """No, before anything was sent anywhere."""
         self.state = State.DONE
-        self._gateway.refused(refusal, self._client.peer, self.request_id, caller, self.head.method)
+        self._path.recorder.request_refused(refusal, self._client.peer, self.request_id, caller, self.head.method)
         self._say(refusal)
 
     def _fail(self, refusal: Refusal) -> None:
@@ -399,7 +390,7 @@ class Exchange:
         self._fail(refusal)
 
     def _say(self, refusal: Refusal) -> None:
-        stays = self._keep_alive and not self._switching and not self._gateway.draining
+        stays = self._keep_alive and not self._switching and not self._path.load.draining
         stays = stays and rendering.outlives(refusal, self.head, self._length)
         self._client.write(rendering.refusal(refusal, self.request_id, to_head=self.head.method == "HEAD", close=not stays))
         if stays and not self.request_ended:
@@ -411,7 +402,7 @@ class Exchange:
     def _over(self, ended: str) -> None:
         """Let go of everything and write the last line. The client's connection is the caller's business."""
         self.state = State.DONE
-        self._gateway.ticks.drop(self)
+        self._path.ticks.drop(self)
         self._upload.drop()
         if self._task is not None:
             self._task.cancel()
@@ -421,6 +412,6 @@ class Exchange:
             upstream.abort()
         if self._forward is not None:
             forward, self._forward = self._forward, None
-            self._gateway.leave(forward.caller)
+            self._path.load.requests.leave(forward.caller)
             end = End(self._answer.status, ended, self._upload.received, self._answer.sent, now() - self._started)
-            self._gateway.audit_end(self.request_id, forward, end)
+            self._path.recorder.request_ended(self.request_id, forward, end)

@@ -14,14 +14,12 @@ import structlog
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.decide.admission import Refuse
 from devbox_proxy.decide.connect_decision import Grant
+from devbox_proxy.kit.ids import new_request_id, where
 from devbox_proxy.kit.transports import Side
-from devbox_proxy.requests.connection import LINGER_SECONDS
-from devbox_proxy.requests.exchange import new_request_id
 from devbox_proxy.tunnels import whereabouts
 from devbox_proxy.tunnels.far_side import FarSide
 from devbox_proxy.tunnels.forwarder import Forwarder
 from devbox_proxy.tunnels.tunnel import Stage, Tunnel
-from devbox_proxy.upstreams.connection import where
 from devbox_proxy.wire import connect_head
 from devbox_proxy.wire.connect_head import ConnectRequest, HeadReader
 
@@ -36,10 +34,10 @@ class ConnectConnection(Side):
 
     __slots__ = (
         "_challenges",
-        "_closing_at",
         "_early",
         "_forwarder",
         "_on_lost",
+        "_on_made",
         "_reader",
         "_request",
         "_request_id",
@@ -52,14 +50,22 @@ class ConnectConnection(Side):
     )
 
     def __init__(
-        self, forwarder: Forwarder, peer: str, on_lost: Callable[[str], None], vouch: Callable[[], None] | None = None
+        self,
+        forwarder: Forwarder,
+        peer: str,
+        *,
+        on_made: "Callable[[ConnectConnection], None]",
+        on_lost: "Callable[[ConnectConnection], None]",
+        vouch: Callable[[], None] | None = None,
     ) -> None:
-        """`vouch()`: told that a CONNECT on it was authenticated."""
+        """`on_made`, `on_lost`: told when there is a connection, and when it is gone; `vouch()`: told that a CONNECT on it was
+        authenticated."""
         super().__init__()
         self.peer = peer
         """The IP address that the connection comes from."""
         self.tunnel: Tunnel | None = None
         self._forwarder = forwarder
+        self._on_made = on_made
         self._on_lost = on_lost
         self._vouch = vouch
         self._reader = HeadReader(forwarder.settings.head_bytes)
@@ -72,17 +78,17 @@ class ConnectConnection(Side):
         self._request_id = ""
         self._started = self._since = now()
         """When the CONNECT was read; when the present wait for one began."""
-        self._closing_at: float | None = None
 
     # asyncio.Protocol
 
     def connection_made(self, transport: Any) -> None:
+        """A devbox is there."""
         self.transport = transport
-        transport.set_write_buffer_limits(high=self._forwarder.gateway.bounds.write_buffer)
-        self._forwarder.connections.add(self)
+        transport.set_write_buffer_limits(high=self._forwarder.write_buffer)
+        self._on_made(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._closing_at is not None:
+        if self.closing_at is not None:
             return
         if self.tunnel is not None:
             self.tunnel.from_client(data)
@@ -92,47 +98,26 @@ class ConnectConnection(Side):
             self._feed(data)
 
     def eof_received(self) -> bool:
-        if self.tunnel is None or self._closing_at is not None:
+        if self.tunnel is None or self.closing_at is not None:
             return False
         self.tunnel.client_eof()
         return True
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self.transport = None
-        self._forwarder.connections.discard(self)
-        self._on_lost(self.peer)
+    # Side
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._on_lost(self)
         if self._task is not None:
             self._task.cancel()
         if self.tunnel is not None:
             tunnel, self.tunnel = self.tunnel, None
             tunnel.client_lost()
 
-    def pause_writing(self) -> None:
-        self.stalled_since = now()
+    def writable(self, *, writable: bool) -> None:
+        """Backpressure from the devbox."""
         if self.tunnel is not None:
-            self.tunnel.client_writable(writable=False)
-
-    def resume_writing(self) -> None:
-        self.stalled_since = None
-        if self.tunnel is not None:
-            self.tunnel.client_writable(writable=True)
-
-    # for the tunnel
-
-    def close(self) -> None:
-        """Close once everything is sent: the host has sent EOF, and nobody takes one more of the devbox's."""
-        if self.transport is not None and self._closing_at is None:
-            self._closing_at = now() + self._forwarder.gateway.bounds.write_stall_seconds
-            self.transport.close()
-
-    def finish(self) -> None:
-        """Close once everything is sent, and give what is still on its way here a moment to arrive."""
-        transport = self.transport
-        if transport is None or transport.is_closing() or self._closing_at is not None:
-            return
-        self._closing_at = now() + LINGER_SECONDS
-        transport.resume_reading()
-        transport.write_eof()  # check() closes it
+            self.tunnel.client_writable(writable=writable)
 
     # for the port
 
@@ -142,7 +127,7 @@ class ConnectConnection(Side):
         it is no tunnel that counts (forwarder.leave), and would keep others' places as long as it likes."""
         if self.tunnel is not None:
             return self.tunnel.stage is not Stage.DONE
-        return self._request is not None and self._closing_at is None
+        return self._request is not None and self.closing_at is None
 
     def close_idle(self) -> None:
         """Close if nothing is under way: the gateway is going."""
@@ -157,8 +142,8 @@ class ConnectConnection(Side):
 
     def check(self, present: float) -> None:
         """Look at the deadlines (monotonic seconds). Called about twice a second."""
-        if self._closing_at is not None:
-            if present > self._closing_at:
+        if self.closing_at is not None:
+            if present > self.closing_at:
                 self.abort_connection()
         elif self.tunnel is not None:
             self.tunnel.check(present)
@@ -186,7 +171,7 @@ class ConnectConnection(Side):
                 self._begin(request)
                 return
             stays = request is Refusal.PROXY_TOKEN_MISSING and self._challenges < CHALLENGES
-            if not stays or self._forwarder.gateway.draining:
+            if not stays or self._forwarder.load.draining:
                 self._refuse(Refuse(request))
                 return
             self._challenges += 1
@@ -241,33 +226,36 @@ class ConnectConnection(Side):
         forwarder = self._forwarder
         if self._vouch is not None:
             self._vouch()
-        refusal = forwarder.enter(grant.caller)
+        tunnels = forwarder.load.tunnels
+        refusal = tunnels.enter(grant.caller)
         try:
-            tunnel = Refuse(refusal, grant.caller) if refusal is not None else await self._dial(request, grant)
+            outcome = Refuse(refusal, grant.caller) if refusal is not None else await self._dial(request, grant)
         except BaseException:
-            forwarder.leave(grant.caller)
+            tunnels.leave(grant.caller)
             raise
-        if isinstance(tunnel, Refuse):
-            forwarder.leave(grant.caller)
-            self._refuse(tunnel)
+        if isinstance(outcome, Refuse):
+            tunnels.leave(grant.caller)
+            self._refuse(outcome)
             return
+        tunnel, far = outcome
         self.tunnel = tunnel
         early, self._early = self._early, b""
         self.write(connect_head.ESTABLISHED)
         self.pause(paused=False)
+        far.attach(tunnel, forwarder.write_buffer)
         tunnel.begin(early)
 
-    async def _dial(self, request: ConnectRequest, grant: Grant) -> Tunnel | Refuse:
+    async def _dial(self, request: ConnectRequest, grant: Grant) -> tuple[Tunnel, FarSide] | Refuse:
         """A tunnel that has not begun, its first audit line written; or why there is none."""
         forwarder = self._forwarder
         outcome = await forwarder.dial(grant, FarSide)
         if isinstance(outcome, Refuse):
             return outcome
         far, address = outcome
-        if not forwarder.started(self._request_id, grant, address):
+        if not forwarder.recorder.tunnel_starts(self._request_id, grant, address):
             far.abort_connection()
             return Refuse(Refusal.AUDIT_FULL, grant.caller)
-        return Tunnel(
+        tunnel = Tunnel(
             forwarder,
             self,
             far,
@@ -277,6 +265,7 @@ class ConnectConnection(Side):
             request_id=self._request_id,
             started=self._started,
         )
+        return tunnel, far
 
     # no
 
@@ -288,5 +277,5 @@ class ConnectConnection(Side):
     def _say(self, refuse: Refuse, *, close: bool) -> None:
         request_id = self._request_id or new_request_id()
         target = self._request.target.text if self._request is not None else ""
-        self._forwarder.refused(refuse, request_id, self.peer, target)
+        self._forwarder.recorder.tunnel_refused(refuse, request_id, self.peer, target)
         self.write(connect_head.answer(refuse.refusal, request_id, said=refuse.said, close=close))

@@ -1,31 +1,45 @@
-"""A tunnel's connection to the host: asyncio's callbacks on one side, the `Tunnel` on the other.
+"""A tunnel's connection to the host: asyncio's callbacks on one side, the tunnel on the other.
 
 Goes in: bytes. Comes out: the same, to the tunnel; what comes before there is one waits.
 """
 
-from time import monotonic as now
-from typing import TYPE_CHECKING, Any
-
 from devbox_proxy.kit.transports import Side
 
-if TYPE_CHECKING:
-    from devbox_proxy.tunnels.tunnel import Tunnel
+
+class FarEvents:
+    """What a tunnel is told of the host's side."""
+
+    def from_far(self, data: bytes) -> None:
+        """Bytes."""
+        raise NotImplementedError
+
+    def far_eof(self) -> None:
+        """The host has sent EOF: the devbox hears it, and may go on."""
+        raise NotImplementedError
+
+    def far_lost(self) -> None:
+        """Its connection is gone. What came of it is still delivered."""
+        raise NotImplementedError
+
+    def far_writable(self, *, writable: bool) -> None:
+        """Backpressure."""
+        raise NotImplementedError
 
 
 class FarSide(Side):
     """The host's side."""
 
-    __slots__ = ("_early", "_eof", "tunnel")
+    __slots__ = ("_early", "_eof", "_tunnel")
 
     def __init__(self) -> None:
         super().__init__()
-        self.tunnel: Tunnel | None = None
+        self._tunnel: FarEvents | None = None
         self._early = b""
         self._eof = False
 
-    def attach(self, tunnel: "Tunnel", write_buffer: int) -> None:
+    def attach(self, tunnel: FarEvents, write_buffer: int) -> None:
         """From here on it is told everything."""
-        self.tunnel = tunnel
+        self._tunnel = tunnel
         if self.transport is None:
             tunnel.far_lost()
             return
@@ -37,42 +51,33 @@ class FarSide(Side):
         if self._eof:
             tunnel.far_eof()
 
-    def close(self) -> None:
-        """Close once everything is sent."""
-        if self.transport is not None:
-            self.transport.close()
-
     # asyncio.Protocol
 
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
     def data_received(self, data: bytes) -> None:
-        if self.tunnel is not None:
-            self.tunnel.from_far(data)
+        """Bytes of the host's."""
+        if self._tunnel is not None:
+            self._tunnel.from_far(data)
         else:
             self._early += data
             self.pause(paused=True)
 
     def eof_received(self) -> bool:
-        if self.tunnel is not None:
-            self.tunnel.far_eof()
+        """The host has sent EOF. The connection stays open the other way."""
+        if self._tunnel is not None:
+            self._tunnel.far_eof()
         else:
             self._eof = True
         return True
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self.transport = None
-        if self.tunnel is not None:
-            tunnel, self.tunnel = self.tunnel, None
+    # Side
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        if self._tunnel is not None:
+            tunnel, self._tunnel = self._tunnel, None
             tunnel.far_lost()
 
-    def pause_writing(self) -> None:
-        self.stalled_since = now()
-        if self.tunnel is not None:
-            self.tunnel.far_writable(writable=False)
-
-    def resume_writing(self) -> None:
-        self.stalled_since = None
-        if self.tunnel is not None:
-            self.tunnel.far_writable(writable=True)
+    def writable(self, *, writable: bool) -> None:
+        """Backpressure from the host."""
+        if self._tunnel is not None:
+            self._tunnel.far_writable(writable=writable)

@@ -9,7 +9,7 @@ import asyncio
 from enum import Enum
 from operator import is_
 from time import monotonic as now
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.accounting.audit import End
@@ -17,14 +17,12 @@ from devbox_proxy.decide import connect_decision
 from devbox_proxy.decide.admission import For, Refuse, Wait
 from devbox_proxy.decide.connect_decision import Grant
 from devbox_proxy.kit import metrics
-from devbox_proxy.tunnels.far_side import FarSide
+from devbox_proxy.kit.transports import Side
+from devbox_proxy.tunnels.far_side import FarEvents
 from devbox_proxy.tunnels.forwarder import Forwarder
 from devbox_proxy.wire import client_hello
 from devbox_proxy.wire.client_hello import NotHello
 from devbox_proxy.wire.connect_head import ConnectRequest
-
-if TYPE_CHECKING:
-    from devbox_proxy.tunnels.client import ConnectConnection
 
 HELD: Final = 64 * 1024
 """Bytes of the devbox's that may wait for the server's first ones."""
@@ -44,7 +42,7 @@ class Stage(Enum):
     DONE = "over"
 
 
-class Tunnel:
+class Tunnel(FarEvents):
     """Two connections and what passes between them."""
 
     __slots__ = (
@@ -73,8 +71,8 @@ class Tunnel:
     def __init__(
         self,
         forwarder: Forwarder,
-        client: "ConnectConnection",
-        far: FarSide,
+        client: Side,
+        far: Side,
         *,
         request: ConnectRequest,
         grant: Grant,
@@ -109,7 +107,6 @@ class Tunnel:
 
     def begin(self, early: bytes) -> None:
         """The 200 is on its way; `early` came with the CONNECT."""
-        self._far.attach(self, self._forwarder.gateway.bounds.write_buffer)
         if early:
             self.from_client(early)
 
@@ -143,7 +140,7 @@ class Tunnel:
             if self._far.transport is None:
                 self._over("complete")
             else:  # what it said is still on its way
-                seconds = self._forwarder.gateway.bounds.write_stall_seconds
+                seconds = self._forwarder.stall_seconds
                 asyncio.get_running_loop().call_later(seconds, self._far.abort_connection)
         elif self.stage is not Stage.DONE:
             self._far.abort_connection()
@@ -190,7 +187,7 @@ class Tunnel:
         elif self.stage is not Stage.DONE:
             if self._answer and self.stage is Stage.ANSWER:
                 self._client.write(self._answer)
-            self._client.close()
+            self._client.close(self._forwarder.stall_seconds)
             self._over("upstream_gone")
 
     def far_writable(self, *, writable: bool) -> None:
@@ -269,7 +266,7 @@ class Tunnel:
 
     def check(self, present: float) -> None:
         """Look at the deadlines and at whether it may go on (monotonic seconds). Called about twice a second."""
-        bounds, settings = self._forwarder.gateway.bounds, self._forwarder.settings
+        settings = self._forwarder.settings
         total = self.received + self.sent
         if total != self._mark[1]:
             self._mark = (present, total)
@@ -280,7 +277,7 @@ class Tunnel:
             self.cut(why.code)
         elif self.stage is Stage.HELLO and present - self._since > settings.hello_seconds:
             self._turn_away(Refusal.HELLO_TIMEOUT)
-        elif self._stuck(present, bounds.write_stall_seconds):
+        elif self._stuck(present, self._forwarder.stall_seconds):
             metrics.CUT.labels("stuck_reader").inc()
             self.cut("stuck_reader")
         elif present - self._mark[0] > settings.idle_seconds:
@@ -321,8 +318,8 @@ class Tunnel:
     def _end_if_both(self) -> None:
         if self._client_ended and self._far_ended:
             self.stage, self._since = Stage.ENDING, now()
-            self._far.close()
-            self._client.close()
+            self._far.close(self._forwarder.stall_seconds)
+            self._client.close(self._forwarder.stall_seconds)
 
     def _over(self, ended: str) -> None:
         """Let go of everything and write the last line. The devbox's connection is the caller's business."""
@@ -330,6 +327,6 @@ class Tunnel:
             return
         self.stage = Stage.DONE
         self._held, self._answer = bytearray(), b""
-        self._forwarder.leave(self._grant.caller)
+        self._forwarder.load.tunnels.leave(self._grant.caller)
         end = End(200, ended, self.received, self.sent, now() - self._started)
-        self._forwarder.ended(self.request_id, self._grant, self.address, end)
+        self._forwarder.recorder.tunnel_ended(self.request_id, self._grant, self.address, end)

@@ -10,6 +10,7 @@ import structlog
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from devbox_api.judge.refusals import Refusal
+from devbox_proxy.kit.ids import where
 from devbox_proxy.kit.rounds import Rounds
 from devbox_proxy.kit.transports import BUFFER, LARGE, SMALL, Transport, buffered
 from devbox_proxy.wire import grammar, rendering
@@ -21,14 +22,6 @@ MAX_HEAD: Final = 32 * 1024
 MAX_HEADERS: Final = 256
 MAX_INFORMATIONAL: Final = 16
 """1xx answers before the real one."""
-
-
-def where(error: BaseException) -> str:
-    """File and line that an error comes from. All that a log may hold of it besides its kind: its text may quote what was read."""
-    frames = error.__traceback__
-    while frames and frames.tb_next:
-        frames = frames.tb_next
-    return f"{frames.tb_frame.f_code.co_filename}:{frames.tb_lineno}" if frames else ""
 
 
 class UpstreamError(Exception):

@@ -17,13 +17,17 @@ from tests.unit.demo.conftest import Upstream, certificates, upstream
 from devbox_common.access import Access
 from devbox_common.kube import KubeApi
 from devbox_proxy.accounting.audit import AuditLog
+from devbox_proxy.accounting.limits import Load
+from devbox_proxy.accounting.recorder import Recorder
+from devbox_proxy.kit.memory import Memory
 from devbox_proxy.known.facts import Limits
 from devbox_proxy.known.state import State
 from devbox_proxy.ports.server import DataPort
 from devbox_proxy.requests.data_path import DataPath
+from devbox_proxy.requests.decider import TokenDecider
 from devbox_proxy.reviews.reviewer import Reviewer
 from devbox_proxy.reviews.waiting import Waiting
-from devbox_proxy.settings import Timeouts
+from devbox_proxy.settings import Bounds, Timeouts
 from devbox_proxy.upstreams.pool import Upstreams
 
 
@@ -70,16 +74,17 @@ async def gateway(upstream: Upstream) -> AsyncIterator[Running]:
         audit = AuditLog(1000, drop=False, stream=output)
         dialled = Loopback(upstream.port)
         upstreams = Upstreams(dialled, Timeouts(first_byte_seconds=5), upstream.context)
-        gateway = DataPath(
-            state,
-            Waiting(state, Reviewer(api, state.known), 1.0),
+        load = Load(Memory(85), requests=(1000, 64), tunnels=(10, 10))
+        path = DataPath(
             upstreams,
-            audit,
-            limits=Limits(),
+            load,
+            Recorder(audit),
             public_url=f"https://{HOST}",
             timeouts=Timeouts(first_byte_seconds=5),
+            bounds=Bounds(),
         )
-        data = DataPort(gateway, "127.0.0.1", 0, None)
+        decider = TokenDecider(state, Waiting(state, Reviewer(api, state.known), 1.0), load, Limits())
+        data = DataPort(path, decider, upstreams, ("127.0.0.1", 0), None)
         port = await data.start()
         cluster.pod()
         result = Running(port=port, cluster=cluster, api=upstream, audit=output, state=state, dialled=dialled)

@@ -12,6 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from devbox_api.judge.refusals import Refusal
+from devbox_proxy.accounting.limits import Load, UnderWay
+from devbox_proxy.decide.caller import Caller
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
 
 from .playbook import Play, Pool, Pools, Transport, request
@@ -138,25 +140,32 @@ def whole(sent: bytes) -> bool:
     return len(body) == int(length.partition(b"\r\n")[0] or 0)
 
 
+class Counted(UnderWay):
+    """Counts each call, whatever becomes of it."""
+
+    __slots__ = ("entered", "left")
+
+    def __init__(self, load: Load) -> None:
+        super().__init__(load, 1000, 1000, too_many=Refusal.TOO_MANY_REQUESTS)
+        self.entered = self.left = 0
+
+    def enter(self, caller: Caller) -> Refusal | None:
+        self.entered += 1
+        return super().enter(caller)
+
+    def leave(self, caller: Caller) -> None:
+        self.left += 1
+        super().leave(caller)
+
+
 class Stage(Play):
     """A play with many connections to the API."""
 
     def __init__(self, *, pending: bool) -> None:
         super().__init__(connected=False)
         self.crowd = Crowd(pending=pending)
-        self.gateway.upstreams = self.crowd  # type: ignore[assignment]
-        self.entered = self.left = 0
-        enter, leave = self.gateway.enter, self.gateway.leave
-
-        def count_enter(caller):  # type: ignore[no-untyped-def]
-            self.entered += 1
-            return enter(caller)
-
-        def count_leave(caller):  # type: ignore[no-untyped-def]
-            self.left += 1
-            leave(caller)
-
-        self.gateway.enter, self.gateway.leave = count_enter, count_leave  # type: ignore[method-assign]
+        self.path.upstreams = self.crowd
+        self.counted = self.load.requests = Counted(self.load)
 
     async def apply(self, event: str, data: bytes) -> None:
         """One event, where it can happen, and what follows of itself."""
@@ -171,7 +180,7 @@ class Stage(Play):
         elif event == "pod_goes":
             self.world.pods.clear()
         elif event == "drain":
-            self.gateway.draining = True
+            self.load.draining = True
             self.client.close_idle()
         if self.to_client.aborted and self.client.transport is not None:
             self.client.connection_lost(None)
@@ -247,11 +256,10 @@ async def _play(events: list[tuple[str, bytes]], *, pending: bool) -> None:
     for _ in range(3):
         await asyncio.sleep(0)
     assert not failures
-    assert stage.entered == stage.left
-    assert stage.gateway.requests == 0
-    assert not stage.gateway._under_way
-    assert not stage.gateway.connections
-    assert stage.lost == ["10.244.0.7"]
+    assert stage.counted.entered == stage.counted.left
+    assert stage.load.requests.total == 0
+    assert not stage.load.requests._by_pod
+    assert stage.made == stage.lost == [stage.client]
     open_ones = [one for one in stage.crowd.all if one.transport and not one.transport.is_closing()]
     assert open_ones == [one for one in open_ones if one in stage.crowd.at_rest], "neither released nor closed"
     lines = [orjson.loads(line) for line in stage.lines()]

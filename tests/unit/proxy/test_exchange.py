@@ -173,7 +173,7 @@ async def test_a_client_that_leaves_while_dialling_leaves_nothing_behind() -> No
     play.client.connection_lost(None)
     await play.dialled()
     assert play.to_api.take() == b""
-    assert play.gateway.requests == 0
+    assert play.load.requests.total == 0
     assert orjson.loads(play.lines()[-1])["ended"] == "client_gone"
 
 
@@ -183,7 +183,7 @@ async def test_a_client_that_leaves_ends_the_apis_work(play: Play) -> None:
     play.client.connection_lost(ConnectionResetError())
     assert play.to_api.aborted
     assert play.pools.released == []
-    assert (play.gateway.requests, play.lost) == (0, ["10.244.0.7"])
+    assert (play.load.requests.total, play.lost) == (0, [play.client])
 
 
 @pytest.mark.parametrize(
@@ -298,18 +298,18 @@ async def test_a_flood_of_chunk_extensions_ends(play: Play) -> None:
 
 async def test_more_requests_than_one_devbox_may_have_get_429() -> None:
     play = Play(requests_per_devbox=1)
-    play.gateway._under_way["uid-1"] = 1
+    play.load.requests._by_pod["uid-1"] = 1
     play.send(request())
     answer = play.to_client.take()
     assert b"Retry-After: 1" in answer
     assert code(answer) == "too_many_requests"
-    assert play.gateway._under_way["uid-1"] == 1
+    assert play.load.requests._by_pod["uid-1"] == 1
 
 
 @pytest.mark.parametrize("length", [0, 3, DISCARDED])
 async def test_too_many_requests_leave_the_connection_open(length: int) -> None:
     play = Play(requests_per_devbox=1)
-    play.gateway._under_way["uid-1"] = 1
+    play.load.requests._by_pod["uid-1"] = 1
     raw = request(body=b"x" * length)
     for at in (len(raw), len(raw) - length, 20):
         play.send(raw[:at])
@@ -320,7 +320,7 @@ async def test_too_many_requests_leave_the_connection_open(length: int) -> None:
         assert code(answer) == "too_many_requests"
         assert b"Connection:" not in answer
         assert not play.to_client.closing
-    del play.gateway._under_way["uid-1"]
+    del play.load.requests._by_pod["uid-1"]
     assert play.send(request(target="/free")).startswith(b"POST /free ")
 
 
@@ -335,7 +335,7 @@ async def test_too_many_requests_leave_the_connection_open(length: int) -> None:
 )
 async def test_too_many_requests_close_it_where_more_may_follow_than_is_read(header: str) -> None:
     play = Play(requests_per_devbox=1)
-    play.gateway._under_way["uid-1"] = 1
+    play.load.requests._by_pod["uid-1"] = 1
     play.send(request("POST", "/v1", header))
     answer = play.to_client.take()
     assert code(answer) == "too_many_requests"
@@ -345,7 +345,7 @@ async def test_too_many_requests_close_it_where_more_may_follow_than_is_read(hea
 
 async def test_too_many_requests_with_a_body_that_does_not_come() -> None:
     play = Play(requests_per_devbox=1)
-    play.gateway._under_way["uid-1"] = 1
+    play.load.requests._by_pod["uid-1"] = 1
     play.send(request("POST", "/v1", "Content-Length: 3"))
     assert not play.to_client.closing
     play.client.check(later(LINGER_SECONDS + 1))
@@ -355,11 +355,11 @@ async def test_too_many_requests_with_a_body_that_does_not_come() -> None:
 
 async def test_more_requests_than_the_gateway_may_have_and_little_memory_get_503() -> None:
     play = Play(requests=1)
-    play.gateway._total = 1
+    play.load.requests.total = 1
     play.send(request())
     assert code(play.to_client.take()) == "overloaded"
     play = Play()
-    play.gateway.memory._spare = 0.0
+    play.load.memory._spare = 0.0
     play.send(request())
     assert code(play.to_client.take()) == "overloaded"
 
@@ -535,6 +535,8 @@ async def test_connections_that_are_gone_leave_nothing_to_the_garbage_collector(
             lose.connection_lost(None)
         play.lines()
         play.pools.__init__()  # type: ignore[misc] # it remembers connections, which refer to it
+        play.made.clear()
+        play.lost.clear()
         del play, lose
         await asyncio.sleep(0)
         assert alive() == before

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -14,7 +13,7 @@ from devbox_proxy.decide.admission import Refuse
 from devbox_proxy.decide.connect_decision import Grant
 from devbox_proxy.kit.turns import Turns
 from devbox_proxy.known.facts import Limits
-from devbox_proxy.settings import Egress
+from devbox_proxy.settings import Bounds, Egress
 from devbox_proxy.tunnels.far_side import FarSide
 from devbox_proxy.tunnels.forwarder import Forwarder
 from devbox_proxy.upstreams.dial_check import Refused, Unready, WayOut
@@ -40,12 +39,14 @@ class Resolver:
 
 def forwarder(answer: Any, seconds: float = 5.0) -> Forwarder:
     return Forwarder(
-        cast(Any, SimpleNamespace()),
+        cast(Any, None),
+        cast(Any, None),
         cast(Any, None),
         cast(Any, None),
         cast(Any, Resolver(answer)),
         limits=Limits(),
         settings=Egress(connect_seconds=seconds),
+        bounds=Bounds(),
         way_out=WayOut(),
     )
 

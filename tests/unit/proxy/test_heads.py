@@ -25,7 +25,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def kept(play: Play) -> int:
-    return len(play.gateway.heads._kept)
+    return len(play.path.heads._kept)
 
 
 def ask(play: Play, raw: bytes) -> tuple[bytes, bytes]:
@@ -77,7 +77,7 @@ async def test_a_length_that_is_hidden_from_us_is_not_taken_for_none() -> None:
 
 async def test_a_head_counts_for_its_own_address_only() -> None:
     one, other = Play(), Play()
-    other.client._reader = RequestReader(other.client, "10.244.0.8", one.gateway.heads, one.gateway.head_limits)
+    other.client._reader = RequestReader(other.client, "10.244.0.8", one.path.heads, one.path.head_limits)
     assert ask(one, request())[0]
     sent, answer = ask(other, request())
     assert sent == b""
@@ -173,7 +173,7 @@ def test_with_heads_kept_and_without_the_api_gets_the_same(requests: list[bytes]
     async def run(*, keeping: bool) -> bytes:
         play = Play()
         if not keeping:
-            play.gateway.heads.keep = lambda read, head: None  # type: ignore[method-assign]
+            play.path.heads.keep = lambda read, head: None  # type: ignore[method-assign]
         got = b""
         for raw in requests * 2:
             cut = seed % len(raw)

@@ -52,10 +52,10 @@ async def test_a_piece_without_a_lines_end_goes_on_and_the_stream_is_then_at_res
     play = Play()
     play.send(request("GET", "/v1"))
     assert play.answer(HEAD + b"5\r\nHello\r\n").endswith(b"\r\n\r\n")
-    await rest(play.gateway.ticks)
+    await rest(play.path.ticks)
     assert play.to_client.take() == b"5\r\nHello\r\n"
     assert play.answer(b"2\r\n!\n\r\n") == b"2\r\n!\n\r\n"
-    assert play.gateway.ticks._timer is None, "nothing is held"
+    assert play.path.ticks._timer is None, "nothing is held"
 
 
 async def test_an_answer_that_has_ended_has_nothing_left_to_let_go() -> None:
@@ -63,7 +63,7 @@ async def test_an_answer_that_has_ended_has_nothing_left_to_let_go() -> None:
     play.send(request("GET", "/v1"))
     play.answer(HEAD + b"5\r\nHello\r\n")
     assert play.answer(b"0\r\n\r\n") == b"5\r\nHello\r\n0\r\n\r\n"
-    await rest(play.gateway.ticks)
+    await rest(play.path.ticks)
     assert play.to_client.take() == b""
 
 
@@ -72,7 +72,7 @@ async def test_for_a_reader_that_is_stuck_it_goes_on_waiting() -> None:
     play.send(request("GET", "/v1"))
     play.client.pause_writing()
     play.answer(HEAD + b"5\r\nHello\r\n")
-    await rest(play.gateway.ticks)
+    await rest(play.path.ticks)
     assert b"Hello" not in play.to_client.take()
     play.client.resume_writing()
     assert play.to_client.take().endswith(b"5\r\nHello\r\n")

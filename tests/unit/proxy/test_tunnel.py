@@ -14,11 +14,13 @@ from devbox_api.judge.policies import compile_egress
 from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
 from devbox_proxy.accounting.audit import AuditLog
+from devbox_proxy.accounting.limits import Load
+from devbox_proxy.accounting.recorder import Recorder
 from devbox_proxy.decide.admission import Refuse
 from devbox_proxy.decide.connect_decision import Grant
+from devbox_proxy.kit.memory import Memory
 from devbox_proxy.known.facts import Known, Limits, Review
 from devbox_proxy.known.floor import Floor
-from devbox_proxy.requests.data_path import DataPath
 from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.settings import Bounds, Egress
 from devbox_proxy.tunnels.client import CHALLENGES, ConnectConnection
@@ -64,15 +66,23 @@ class Play:
         waiting = Waiting(cast(Any, None), cast(Any, SimpleNamespace(renew=lambda *s: self.renewed.append(s))), 1.0)
         state = cast(Any, SimpleNamespace(known=self.world))
         limits = Limits(review=1e12)
-        bounds = Bounds(write_stall_seconds=100)
-        self.gateway = DataPath(state, waiting, cast(Any, None), self.log, limits=limits, public_url="https://g", bounds=bounds)
-        resolver = Resolver(WayOut(), Floor)
+        egress = Egress(**settings)
+        self.load = Load(Memory(85), requests=(10, 10), tunnels=(egress.tunnels, egress.tunnels_per_devbox))
         self.forwarder = Dials(
-            self.gateway, state, waiting, resolver, limits=limits, settings=Egress(**settings), way_out=WayOut()
+            self.load,
+            Recorder(self.log),
+            state,
+            waiting,
+            Resolver(WayOut(), Floor),
+            limits=limits,
+            settings=egress,
+            bounds=Bounds(write_stall_seconds=100),
+            way_out=WayOut(),
         )
         self.forwarder.outcome, self.forwarder.dialled = asyncio.get_running_loop().create_future(), []
-        self.lost: list[str] = []
-        self.client = ConnectConnection(self.forwarder, PEER, self.lost.append)
+        self.made: list[ConnectConnection] = []
+        self.lost: list[ConnectConnection] = []
+        self.client = ConnectConnection(self.forwarder, PEER, on_made=self.made.append, on_lost=self.lost.append)
         self.to_client, self.to_far = Transport(), Transport()
         self.client.connection_made(self.to_client)
         self.far = FarSide()
@@ -125,8 +135,8 @@ class Play:
 
     def ended(self) -> str:
         """Why, in the last line; nothing is left of it."""
-        assert not self.forwarder._open
-        assert self.gateway.tunnels == 0
+        assert not self.load.tunnels._by_pod
+        assert self.load.tunnels.total == 0
         return str(self.lines()[-1]["ended"])
 
 
@@ -149,7 +159,7 @@ async def test_bytes_pass_once_the_hello_was_read_and_answered() -> None:
     assert (end["audit"], end["ended"]) == ("end", "complete")
     assert (end["received"], end["sent"]) == (len(HELLO) + 2, len(server_hello()) + 12)
     assert play.ended() == "complete"
-    assert play.lost == [PEER]
+    assert play.made == play.lost == [play.client]
 
 
 async def test_the_host_may_say_its_last_word_first() -> None:
@@ -425,32 +435,32 @@ async def test_a_dial_that_fails_is_told() -> None:
     await asyncio.sleep(0)
     said = await play.dialled(Refuse(Refusal.UPSTREAM_UNREACHABLE, None, "api.github.com:443 can't be reached"))
     assert said.startswith(b"HTTP/1.1 502 upstream_unreachable: api.github.com:443 can't be reached\r\n")
-    assert play.gateway.tunnels == 0
+    assert play.load.tunnels.total == 0
 
 
 async def test_a_devbox_that_leaves_while_it_is_dialled_leaves_nothing() -> None:
     play = Play()
     play.send(connect())
     await asyncio.sleep(0)
-    assert play.gateway.tunnels == 1
+    assert play.load.tunnels.total == 1
     play.client.connection_lost(None)
     for _ in range(3):
         await asyncio.sleep(0)
-    assert play.gateway.tunnels == 0
-    assert not play.forwarder._open
+    assert play.load.tunnels.total == 0
+    assert not play.load.tunnels._by_pod
 
 
 async def test_so_many_tunnels_and_no_more() -> None:
     play = Play(tunnels_per_devbox=1)
-    play.forwarder._open["uid-1"] = 1
+    play.load.tunnels._by_pod["uid-1"] = 1
     play.send(connect())
     await asyncio.sleep(0)
     said = play.to_client.take()
     assert said.startswith(b"HTTP/1.1 429 ")
     assert b"Retry-After: 1\r\n" in said
-    assert play.forwarder._open == {"uid-1": 1}
+    assert play.load.tunnels._by_pod == {"uid-1": 1}
     full = Play(tunnels=1)
-    full.gateway.tunnels = 1
+    full.load.tunnels.total = 1
     full.send(connect())
     await asyncio.sleep(0)
     assert full.to_client.take().startswith(b"HTTP/1.1 503 ")
@@ -465,7 +475,7 @@ async def test_what_counts_as_no_tunnel_keeps_nobodys_place() -> None:
     open_one.far.eof_received()
     assert open_one.client.busy, "what was said last is on its way"
     refused = Play(tunnels_per_devbox=1)
-    refused.forwarder._open["uid-1"] = 1
+    refused.load.tunnels._by_pod["uid-1"] = 1
     refused.send(connect())
     assert refused.client.busy
     await asyncio.sleep(0)
@@ -494,7 +504,7 @@ async def test_there_is_no_tunnel_that_leaves_no_trace() -> None:
     await asyncio.sleep(0)
     assert (await play.dialled()).startswith(b"HTTP/1.1 503 audit_full")
     assert play.to_far.aborted
-    assert play.gateway.tunnels == 0
+    assert play.load.tunnels.total == 0
 
 
 def _full(line: bytes, pod_uid: str, *, shared: bool = True) -> None:

@@ -6,8 +6,9 @@ from typing import Any, cast
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.decide.admission import For, Refuse, Wait
 from devbox_proxy.known.facts import Limits
+from devbox_proxy.requests.decider import TokenDecider
 from devbox_proxy.reviews.waiting import Waiting
-from devbox_proxy.settings import Egress
+from devbox_proxy.settings import Bounds, Egress
 from devbox_proxy.tunnels.forwarder import Forwarder
 from devbox_proxy.upstreams.dial_check import WayOut
 
@@ -83,18 +84,21 @@ async def test_no_more_wait_than_there_is_room_for() -> None:
 
 
 async def test_while_memory_is_scarce_nobody_waits() -> None:
-    gateway = Play().gateway
+    load = Play().load
+    decider = TokenDecider(cast(Any, None), cast(Any, None), load, Limits())
     forwarder = Forwarder(
-        gateway,
+        load,
+        cast(Any, None),
         cast(Any, None),
         cast(Any, None),
         cast(Any, None),
         limits=Limits(),
         settings=Egress(),
+        bounds=Bounds(),
         way_out=WayOut(),
     )
-    gateway.memory._spare = -1.0
-    for port in (gateway, forwarder):
+    load.memory._spare = -1.0
+    for port in (decider, forwarder):
         refused = await port.wait(cast(Any, None), REVIEW)
         assert isinstance(refused, Refuse)
         assert refused.refusal is Refusal.OVERLOADED
