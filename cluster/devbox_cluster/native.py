@@ -28,7 +28,10 @@ WINGS: Final = (
 )
 """What a request, or a tunnel, passes through: a file that is new there is compiled without being named."""
 SINGLE: Final = (
-    *(f"proxy/devbox_proxy/kit/{module}.py" for module in ("dialling", "ids", "lines", "memory", "metrics", "ticks", "transports")),
+    *(
+        f"proxy/devbox_proxy/kit/{module}.py"
+        for module in ("dialling", "ids", "lines", "memory", "metrics", "ticks", "transports")
+    ),
     *(f"proxy/devbox_proxy/known/{module}.py" for module in ("apis", "credentials", "facts")),
     "proxy/devbox_proxy/reviews/waiting.py",
     "common/devbox_common/clock.py",

@@ -14,9 +14,8 @@ from devbox_api.route import Binding, Route
 from devbox_proxy.decide import admission
 from devbox_proxy.decide.admission import Case, Refuse, Subject, Wait
 from devbox_proxy.decide.caller import Caller, about, caller_of
-from devbox_proxy.decide.injection import prepare
 from devbox_proxy.known.apis import Api
-from devbox_proxy.known.credentials import Credential
+from devbox_proxy.known.credentials import Access, Credential
 from devbox_proxy.known.facts import LIVE, Known, Limits, Pod, Review
 from devbox_proxy.wire import grammar, guard, tokens
 from devbox_proxy.wire.guard import RequestHead
@@ -26,10 +25,12 @@ from devbox_proxy.wire.tokens import Found
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Send it."""
+    """Send it: to this API, with this credential. What is sent is rendered from it later (injection.py)."""
 
     caller: Caller
-    upstream: UpstreamRequest
+    access: Access
+    found: Found
+    """Where in the head the token is."""
     pool: tuple[str, ...]
     """Requests with the same key may share connections: origin, credential, its version, the caller's namespace."""
     about: bytes
@@ -57,6 +58,7 @@ class Led:
         "digest",
         "forward",
         "pod",
+        "request",
         "review",
         "reviewed_at",
         "token",
@@ -68,6 +70,8 @@ class Led:
         self.digest, self.uid = intern(digest), intern(forward.caller.pod_uid)
         self.api_key, self.credential_key = intern(binding.gateway), intern(binding.credential)
         self.forward = forward
+        self.request: UpstreamRequest | None = None
+        """What was rendered from it (injection.render)."""
         self.token: tuple[Route, Binding] | None = known.tokens.get(self.digest)
         self.pod: Pod | None = known.pods.get(self.uid)
         self.review: Review | None = known.reviews.get(self.uid)
@@ -143,7 +147,8 @@ def _lead(case: Case, head: RequestHead, found: Found, route: Route, binding: Bi
         return Refuse(Refusal.CREDENTIAL_GONE, caller)
     forward = Forward(
         caller,
-        prepare(head, found, access),
+        access,
+        found,
         access.pool_of(caller.namespace),
         about(caller, head.method, head.path),
         admission.refresh(case, route, binding),

@@ -1,11 +1,13 @@
 """The request as the API gets it: no token, no client's credential, the real credential exactly once, the path joined once.
 
-Goes in: the checked head, the token's carriers, an `Access`. Comes out: an `UpstreamRequest`. Pure.
+Goes in: the checked head, the token's carriers, an `Access`. Comes out: an `UpstreamRequest`. Pure. The decision comes before it: what it
+remembers depends on the head alone, what is sent may come to depend on more (the time, a body).
 """
 
 from typing import Final
 
 from devbox_api.judge import paths
+from devbox_proxy.decide.identity import Forward, Led
 from devbox_proxy.known.credentials import Access, Line
 from devbox_proxy.wire import grammar
 from devbox_proxy.wire.guard import Headers, RequestHead
@@ -15,6 +17,17 @@ from devbox_proxy.wire.tokens import Found
 _HANDSHAKE: Final = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
 """Hop-by-hop, so made anew; the Sec-WebSocket-… headers are the client's (RFC 6455 4.1)."""
 _IDENTITY: Final = (b"Accept-Encoding", b"identity")
+
+
+def render(head: RequestHead, forward: Forward) -> UpstreamRequest:
+    """What the API gets, of the head that was decided about; the same object for the same decision that was remembered."""
+    led: Led | None = head.memo.led
+    if led is None or led.forward is not forward:
+        return prepare(head, forward.found, forward.access)
+    request = led.request
+    if request is None:
+        request = led.request = prepare(head, forward.found, forward.access)
+    return request
 
 
 def prepare(head: RequestHead, found: Found, access: Access) -> UpstreamRequest:
@@ -45,11 +58,7 @@ def prepare(head: RequestHead, found: Found, access: Access) -> UpstreamRequest:
         headers=tuple(lines),
         redact=access.redact,
         redact_body=api.redact_body,
-        refuse_encoded=api.refuse_encoded,
         websocket=websocket,
-        timeouts=api.timeouts,
-        ca_bundle=api.ca_bundle,
-        max_body=api.max_body,
     )
 
 

@@ -10,10 +10,11 @@ from typing import Protocol
 from devbox_proxy.accounting.limits import Load
 from devbox_proxy.accounting.recorder import Recorder
 from devbox_proxy.kit.ticks import Ticks
+from devbox_proxy.known.apis import Api
 from devbox_proxy.settings import Bounds, Timeouts
 from devbox_proxy.upstreams.connection import UpstreamConnection
 from devbox_proxy.wire.head_cache import Heads
-from devbox_proxy.wire.messages import ApiTimeouts, UpstreamRequest
+from devbox_proxy.wire.messages import ApiTimeouts
 from devbox_proxy.wire.reader import HeadLimits
 
 
@@ -23,7 +24,7 @@ class Connections(Protocol):
     def idle(self, key: tuple[str, ...]) -> UpstreamConnection | None:
         """One that is at rest."""
 
-    def dial(self, key: tuple[str, ...], request: UpstreamRequest) -> Awaitable[UpstreamConnection]:
+    def dial(self, key: tuple[str, ...], api: Api) -> Awaitable[UpstreamConnection]:
         """A new one. Raises UpstreamError."""
 
     def release(self, connection: UpstreamConnection) -> None:
@@ -48,9 +49,9 @@ class DataPath:
         self._timeouts = timeouts
         self._body_limit = bounds.body_bytes or sys.maxsize
 
-    def too_long(self, request: UpstreamRequest, length: int) -> bool:
+    def too_long(self, api: Api, length: int) -> bool:
         """A body of so many bytes is more than the GatewayConfig or the settings allow."""
-        limit = self._body_limit if request.max_body is None else min(request.max_body, self._body_limit)
+        limit = self._body_limit if api.max_body is None else min(api.max_body, self._body_limit)
         return length > limit
 
     def patience(self, own: ApiTimeouts | None, *, answered: bool) -> float:

@@ -15,6 +15,7 @@ import structlog
 
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.accounting.audit import End
+from devbox_proxy.decide import injection
 from devbox_proxy.decide.admission import Refuse, Wait
 from devbox_proxy.decide.caller import Caller
 from devbox_proxy.decide.identity import Decision, Forward
@@ -26,6 +27,7 @@ from devbox_proxy.requests.decider import Decider
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
 from devbox_proxy.wire import rendering
 from devbox_proxy.wire.bodies import Answer, Upload
+from devbox_proxy.wire.messages import UpstreamRequest
 from devbox_proxy.wire.reader import Begun
 from devbox_proxy.wire.rendering import Framing, ResponseHead
 
@@ -66,6 +68,7 @@ class Exchange:
         "_mark",
         "_path",
         "_progress_at",
+        "_request",
         "_seen",
         "_started",
         "_switching",
@@ -89,6 +92,8 @@ class Exchange:
         self._client = client
         self.head, self._length, self._keep_alive, self._switching, self._seen = begun
         self._forward: Forward | None = None
+        self._request: UpstreamRequest | None = None
+        """What goes to the API, once there is a connection."""
         self._upstream: UpstreamConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._upload = Upload(self._length, chunked=self.head.chunked)
@@ -114,7 +119,7 @@ class Exchange:
             if self._upload.received - self._mark[1] > rendering.DISCARDED:
                 self._client.exchange_done(keep_alive=False)
             return
-        if self._forward is not None and self._path.too_long(self._forward.upstream, self._upload.received):
+        if self._forward is not None and self._path.too_long(self._forward.access.api, self._upload.received):
             self._fail(Refusal.BODY_TOO_LARGE)
             return
         if self._upstream is None:
@@ -188,9 +193,9 @@ class Exchange:
         self._forward = forward
         self._client.authenticated()
         refusal = self._path.load.requests.enter(forward.caller)
-        if refusal is None and self._switching != forward.upstream.websocket:
+        if refusal is None and self._switching != self.head.websocket:
             refusal = Refusal.UPGRADE_UNSUPPORTED
-        if refusal is None and self._path.too_long(forward.upstream, max(self._upload.received, int(self._length or 0))):
+        if refusal is None and self._path.too_long(forward.access.api, max(self._upload.received, int(self._length or 0))):
             refusal = Refusal.BODY_TOO_LARGE
         if refusal is None and not self._path.recorder.request_starts(self.request_id, forward):
             refusal = Refusal.AUDIT_FULL
@@ -210,7 +215,7 @@ class Exchange:
 
     async def _dial(self, forward: Forward) -> None:
         try:
-            connection = await self._path.upstreams.dial(forward.pool, forward.upstream)
+            connection = await self._path.upstreams.dial(forward.pool, forward.access.api)
         except UpstreamError as error:
             self._task = None
             self.upstream_failed(error)
@@ -221,7 +226,7 @@ class Exchange:
 
     def _connected(self, connection: UpstreamConnection) -> None:
         assert self._forward is not None  # noqa: S101 (for the type checker)
-        request = self._forward.upstream
+        request = self._request = injection.render(self.head, self._forward)
         self._upstream = connection
         self.state = State.SENDING
         self._progress_at = now()
@@ -238,14 +243,14 @@ class Exchange:
 
     def informed(self, head: ResponseHead) -> None:
         """A 1xx answer."""
-        if self._forward is not None and self.head.version == (1, 1):
-            self._client.write(rendering.informational(head, self._forward.upstream))
+        if self._request is not None and self.head.version == (1, 1):
+            self._client.write(rendering.informational(head, self._request))
 
     def answered(self, head: ResponseHead) -> None:
         """The answer's head."""
-        forward = self._forward
-        assert forward is not None  # noqa: S101 (for the type checker)
-        if forward.upstream.refuse_encoded and rendering.is_encoded(head):
+        forward, request = self._forward, self._request
+        assert forward is not None and request is not None  # noqa: S101, PT018 (for the type checker)
+        if forward.access.api.refuse_encoded and rendering.is_encoded(head):
             self._fail(Refusal.UPSTREAM_ENCODED)
             return
         self.state = State.ANSWERING
@@ -255,7 +260,7 @@ class Exchange:
         self._keep_alive = self._keep_alive and self.request_ended and not self._path.load.draining and not self._switching
         self._answer.begin(
             head,
-            forward.upstream,
+            request,
             public_url=self._path.public_url,
             request_id=self.request_id,
             http10=self.head.version == (1, 0),
@@ -299,16 +304,17 @@ class Exchange:
 
     def switched(self, head: ResponseHead, data: bytes) -> None:
         """101: from here on the bytes belong to the WebSocket; `data` are the first."""
-        assert self._forward is not None  # noqa: S101 (for the type checker)
+        forward, request = self._forward, self._request
+        assert forward is not None and request is not None  # noqa: S101, PT018 (for the type checker)
         if not rendering.accepts_websocket(head, self.head):
             self._fail(Refusal.UPSTREAM_INVALID)
             return
-        if self._forward.upstream.redact_body:
+        if request.redact_body:
             metrics.UNSEARCHED.inc()
         self.state = State.TUNNEL
         self._answer.status = head.status
-        self._path.recorder.request_answered(self._forward.caller, now() - self._started)
-        self._client.write(rendering.informational(head, self._forward.upstream))
+        self._path.recorder.request_answered(forward.caller, now() - self._started)
+        self._client.write(rendering.informational(head, request))
         self._client.open_tunnel()
         if data:
             self.tunnel_data(data)
@@ -350,7 +356,7 @@ class Exchange:
         elif self.state is State.SENDING and self._too_slow(present):
             self._cut(Refusal.REQUEST_TIMEOUT)
         elif forward is not None and self._upstream is not None and self._client.stalled_since is None:
-            patience = self._path.patience(forward.upstream.timeouts, answered=self.state is not State.SENDING)
+            patience = self._path.patience(forward.access.api.timeouts, answered=self.state is not State.SENDING)
             if present - self._progress_at > patience:
                 self._cut(Refusal.UPSTREAM_TIMEOUT)
 

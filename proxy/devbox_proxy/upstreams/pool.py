@@ -1,6 +1,6 @@
 """Connections to the APIs: dialled to checked addresses only, kept for a while, never shared between credentials.
 
-Goes in: a pool key and an endpoint. Comes out: an `UpstreamConnection`, idle or new, or an `UpstreamError` that names the refusal.
+Goes in: a pool key and an API. Comes out: an `UpstreamConnection`, idle or new, or an `UpstreamError` that names the refusal.
 Pooled connections with the same key may serve one another's requests; the key holds the origin, the TLS
 settings, the credential with its version, and the caller's namespace (identity.py).
 """
@@ -18,10 +18,10 @@ from devbox_api.judge.refusals import Refusal
 from devbox_common.clock import now
 from devbox_proxy.kit.dialling import Attempts, first
 from devbox_proxy.kit.rounds import Rounds
+from devbox_proxy.known.apis import Api
 from devbox_proxy.settings import Timeouts
 from devbox_proxy.upstreams.connection import BufferedUpstreamConnection, UpstreamConnection, UpstreamError
 from devbox_proxy.upstreams.dial_check import Refused, Unready
-from devbox_proxy.wire.messages import UpstreamRequest
 
 KEPT: Final = 4096
 """Idle connections; the one that was used longest ago goes first. (Fewer where there are few file descriptors: open_files.py.)"""
@@ -114,12 +114,12 @@ class Upstreams:
             self._take(connection)
             connection.abort()
 
-    async def dial(self, key: tuple[str, ...], request: UpstreamRequest) -> UpstreamConnection:
+    async def dial(self, key: tuple[str, ...], api: Api) -> UpstreamConnection:
         """A new connection, TLS and all, within the time-out. Raises UpstreamError."""
-        endpoint = request.endpoint
-        seconds = (request.timeouts and request.timeouts.connect) or self._timeouts.connect_seconds
-        trust = self._trusting(request.ca_bundle) if endpoint.scheme == "https" else None
-        buffered = trust is not None or request.redact_body
+        endpoint = api.endpoint
+        seconds = (api.timeouts and api.timeouts.connect) or self._timeouts.connect_seconds
+        trust = self._trusting(api.ca_bundle) if endpoint.scheme == "https" else None
+        buffered = trust is not None or api.redact_body
         try:
             async with asyncio.timeout(seconds):
                 # For the caller's namespace (the key's last part), whose GatewayConfigs name such hosts.

@@ -30,16 +30,8 @@ class UpstreamRequest:
     """Takes the credential out of what comes back."""
     redact_body: bool
     """Bodies too; else headers alone."""
-    refuse_encoded: bool = False
-    """A body that came encoded does not pass."""
     websocket: bool = False
     """A WebSocket handshake: a 101 opens a tunnel; any other status is an answer like every other."""
-    timeouts: ApiTimeouts | None = None
-    """The GatewayConfig's own; None: those of the gateway's settings."""
-    ca_bundle: str = ""
-    """PEM of the roots that alone count; empty: those of the gateway's settings."""
-    max_body: int | None = None
-    """Bytes that the body may have; None: any number."""
     wire: bytes = field(init=False, repr=False, compare=False)
     """Request line and headers as they are sent, but for the body's framing and the empty line."""
 

@@ -60,9 +60,12 @@ def known() -> Known:
     )
 
 
+def head(token: str = CURRENT, peer: str = "10.244.0.7") -> RequestHead:
+    return RequestHead("POST", b"/v1", (1, 1), ((b"Host", b"g"), (b"x-api-key", f"gws_{token}".encode())), peer)
+
+
 def ask(world: Known, token: str = CURRENT, peer: str = "10.244.0.7", now: float = NOW) -> Decision:
-    head = RequestHead("POST", b"/v1", (1, 1), ((b"Host", b"g"), (b"x-api-key", f"gws_{token}".encode())), peer)
-    return decide(head, world, now, LIMITS)
+    return decide(head(token, peer), world, now, LIMITS)
 
 
 def refused(decision: Decision) -> Refusal:

@@ -369,17 +369,19 @@ def test_a_grant_covers_its_hosts_alone() -> None:
 def test_the_request_says_how_it_is_to_be_treated() -> None:
     document = {"name": "g", "namespace": "n", "uid": "u", "endpoint": "https://api.openai.com", "auth": {"type": "Bearer"}}
     treated = document | {"timeouts": {"idle": 5}, "max_request_body": 1024, "redact_responses": "All"}
-    requests = []
+    apis, requests = [], []
     for fields in (document, treated):
         head = RequestHead("GET", b"/v1", (1, 1), ((b"Host", b"g"), KEY), "10.0.0.1")
         found = find(head)
         assert isinstance(found, Found)
         api = compile_gateway(Gateway.model_validate(fields))
+        apis.append(api)
         requests.append(prepare(head, found, Credential("c", "1", Redacted("k"), ("*",)).at(api)))
-    plain, special = requests
+    assert [request.redact_body for request in requests] == [False, True]
+    assert (b"Accept-Encoding", b"identity") in requests[1].headers
+    plain, special = apis
     assert (plain.timeouts, plain.max_body, plain.redact_body, plain.ca_bundle) == (None, None, False, "")
     assert (special.timeouts, special.max_body, special.redact_body) == (ApiTimeouts(idle=5), 1024, True)
-    assert (b"Accept-Encoding", b"identity") in special.headers
 
 
 def test_what_two_documents_lead_to_is_worked_out_once_and_anew_when_one_changes() -> None:

@@ -6,7 +6,6 @@ from devbox_api.judge.refusals import Refusal
 from devbox_proxy.decide.admission import Refuse
 from devbox_proxy.decide.caller import Caller, about
 from devbox_proxy.decide.identity import Decision, Forward
-from devbox_proxy.decide.injection import prepare
 from devbox_proxy.requests.decider import Decider
 from devbox_proxy.wire import tokens
 from devbox_proxy.wire.guard import RequestHead
@@ -36,8 +35,8 @@ class OneApi(Decider):
             return Refuse(Refusal.RULE_FORBIDS, self.caller)
         found = tokens.find(head)
         assert isinstance(found, Found)
-        sent = prepare(head, found, self.access)
-        return Forward(self.caller, sent, self.access.pool_of("team-a"), about(self.caller, head.method, head.path), None)
+        facts = about(self.caller, head.method, head.path)
+        return Forward(self.caller, self.access, found, self.access.pool_of("team-a"), facts, None)
 
     async def wait(self, head: RequestHead, decision: Decision) -> Decision:
         """Nothing is waited for."""

@@ -8,6 +8,7 @@ from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
 from devbox_api.route import Auth, Gateway, Rule
 from devbox_common.redacted import Redacted
+from devbox_proxy.decide import injection
 from devbox_proxy.decide.admission import For, Refuse, Wait
 from devbox_proxy.decide.identity import Decision, Forward, decide
 from devbox_proxy.known.apis import Api, compile_gateway
@@ -15,7 +16,7 @@ from devbox_proxy.known.credentials import Credential
 from devbox_proxy.known.facts import LIVE, Review
 from devbox_proxy.wire.guard import RequestHead
 
-from .identities import BINDING, CURRENT, LIMITS, NOW, OLD, POD, ROUTE, ask, jwt, known, refused
+from .identities import BINDING, CURRENT, LIMITS, NOW, OLD, POD, ROUTE, ask, head, jwt, known, refused
 
 
 def basic() -> Api:
@@ -26,11 +27,12 @@ def basic() -> Api:
 
 @pytest.mark.row("S3", "S28")
 def test_a_good_token_from_its_own_pod_passes() -> None:
-    decision = ask(known())
+    asked = head()
+    decision = decide(asked, known(), NOW, LIMITS)
     assert isinstance(decision, Forward)
     assert decision.caller.gateway == "agents/anthropic"
     assert decision.caller.credential_id == "JTI=1"
-    assert (b"Authorization", b"Bearer sk-real") in decision.upstream.headers
+    assert (b"Authorization", b"Bearer sk-real") in injection.render(asked, decision).headers
     assert decision.refresh is None
 
 

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
 from devbox_common.redacted import Redacted
+from devbox_proxy.decide import injection
 from devbox_proxy.decide.identity import Decision, Forward, decide
 from devbox_proxy.known.credentials import Credential
 from devbox_proxy.known.facts import LIVE, Known, Pod, Review
 from devbox_proxy.wire.guard import RequestHead
+from devbox_proxy.wire.messages import UpstreamRequest
 
-from .identities import CURRENT, LIMITS, NOW, POD, ROUTE, known, refused
+from .identities import CURRENT, LIMITS, NOW, POD, ROUTE, head, known, refused
 
 Change = Callable[[Known], Any]
 
@@ -78,40 +80,45 @@ CHANGES: Final[dict[str, Change]] = {
 }
 
 
-def head() -> RequestHead:
-    return RequestHead("POST", b"/v1", (1, 1), ((b"Host", b"g"), (b"x-api-key", f"gws_{CURRENT}".encode())), "10.244.0.7")
+def asked(head: RequestHead, world: Known, now: float) -> tuple[Decision, UpstreamRequest | None]:
+    """What is decided, and what would be sent."""
+    decision = decide(head, world, now, LIMITS)
+    return decision, injection.render(head, decision) if isinstance(decision, Forward) else None
 
 
-def same(one: Decision, other: Decision) -> bool:
+def same(one: tuple[Decision, UpstreamRequest | None], other: tuple[Decision, UpstreamRequest | None]) -> bool:
     """They lead to the same, with the same words."""
-    if isinstance(one, Forward) and isinstance(other, Forward):
-        ours, theirs = one.upstream, other.upstream
-        parts = (one.caller, one.pool, one.about, one.refresh, ours.wire, ours.endpoint, ours.max_body, ours.redact_body)
-        return parts == (
-            *(other.caller, other.pool, other.about, other.refresh, theirs.wire, theirs.endpoint),
-            *(theirs.max_body, theirs.redact_body),
+    (decision, ours), (another, theirs) = one, other
+    if isinstance(decision, Forward) and isinstance(another, Forward):
+        assert ours is not None
+        assert theirs is not None
+        parts = (decision.caller, decision.pool, decision.about, decision.refresh, ours.wire, ours.endpoint, ours.redact_body)
+        return decision.access is another.access and parts == (
+            *(another.caller, another.pool, another.about, another.refresh, theirs.wire, theirs.endpoint, theirs.redact_body),
         )
-    return one == other
+    return decision == another
 
 
 @settings(max_examples=300)
 @given(st.lists(st.tuples(st.sampled_from(sorted(CHANGES)), st.sampled_from([0.0, 5.0, 100.0, 300.0])), max_size=8))
 def test_whatever_has_changed(changes: list[tuple[str, float]]) -> None:
     world, before, now = known(), head(), NOW
-    decide(before, world, now, LIMITS)
+    asked(before, world, now)
     for name, seconds in changes:
         CHANGES[name](world)
         now += seconds
-        assert same(decide(before, world, now, LIMITS), decide(head(), world, now, LIMITS)), (name, now - NOW)
+        assert same(asked(before, world, now), asked(head(), world, now)), (name, now - NOW)
 
 
 @pytest.mark.parametrize("name", sorted(CHANGES))
 def test_each_change_alone(name: str) -> None:
     world, before = known(), head()
-    first = decide(before, world, NOW, LIMITS)
-    assert decide(before, world, NOW, LIMITS) is first, "it was remembered"
+    first, sent = asked(before, world, NOW)
+    again, same_bytes = asked(before, world, NOW)
+    assert again is first, "it was remembered"
+    assert same_bytes is sent, "and so was what is sent"
     CHANGES[name](world)
-    assert same(decide(before, world, NOW, LIMITS), decide(head(), world, NOW, LIMITS))
+    assert same(asked(before, world, NOW), asked(head(), world, NOW))
 
 
 def test_a_token_that_comes_to_belong_to_another_pod_leads_to_that_one() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devbox_api.route import Auth, Gateway
+from devbox_proxy.decide import injection
 from devbox_proxy.decide.admission import Refuse
 from devbox_proxy.decide.identity import Forward, decide
 from devbox_proxy.known.apis import compile_gateway
@@ -78,7 +79,7 @@ def test_one_credential_no_token_or_a_refusal(
     if isinstance(decision, Refuse):
         return
     assert isinstance(decision, Forward)
-    sent = decision.upstream
+    sent = injection.render(head, decision)
     names = [name.lower() for name, _ in sent.headers]
     basic = base64.b64encode(b"git:" + SECRET)
     places = [*(value for _, value in sent.headers), sent.target]

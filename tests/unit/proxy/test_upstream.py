@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from devbox_api.judge.endpoints import parse_endpoint
+from devbox_api.judge.endpoints import Endpoint, parse_endpoint
 from devbox_api.judge.policies import networks
 from devbox_api.judge.refusals import Refusal
+from devbox_api.route import Auth, Gateway
 from devbox_common.redacted import Redacted
+from devbox_proxy.known.apis import Api, compile_gateway
 from devbox_proxy.known.floor import Floor
 from devbox_proxy.settings import Timeouts
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
@@ -47,6 +49,14 @@ def request(url: str, method: str = "GET", **headers: bytes) -> UpstreamRequest:
     endpoint = parse_endpoint(url)
     lines = ((b"Host", endpoint.host.encode()), *((name.encode(), value) for name, value in headers.items()))
     return UpstreamRequest(endpoint, method, b"/v1", lines, Redactor(Redacted("")), False)
+
+
+def api(endpoint: Endpoint) -> Api:
+    """Of a GatewayConfig that says no more than this."""
+    document = Gateway(
+        name="g", namespace="n", uid="u", endpoint=endpoint.origin, auth=Auth(type="Bearer"), redact_responses="Headers"
+    )
+    return compile_gateway(document)
 
 
 class Answer:
@@ -87,7 +97,7 @@ class Answer:
 
 async def ask(pools: Upstreams, sent: UpstreamRequest, key: tuple[str, ...] = KEY) -> Answer:
     """One request and its whole answer. Raises UpstreamError."""
-    connection = pools.idle(key) or await pools.dial(key, sent)
+    connection = pools.idle(key) or await pools.dial(key, api(sent.endpoint))
     answer = Answer()
     connection.start(answer, sent.method, websocket=False)
     connection.write(rendering.request_head(sent, Framing.NONE, None))

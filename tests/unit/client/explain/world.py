@@ -19,7 +19,7 @@ from devbox_api.route import Binding, DevboxRef, EgressBinding, PodRef, Route
 from devbox_common.redacted import Redacted
 from devbox_gateway.explain.seen import Found, Missing, Seen
 from devbox_operator.documents.objects import egress_document, gateway_document
-from devbox_proxy.decide import connect_decision, identity
+from devbox_proxy.decide import connect_decision, identity, injection
 from devbox_proxy.decide.admission import Refuse
 from devbox_proxy.known.apis import compile_gateway
 from devbox_proxy.known.credentials import Credential
@@ -214,9 +214,10 @@ class Gateway:
     def asked(self, name: str, method: str, target: bytes) -> tuple[str, str]:
         """A request with this gateway's token: its code ("" for a yes), and where it leads, without the query."""
         headers = ((b"Host", b"gateway.system.svc"), (b"Authorization", f"Bearer gws_{self.tokens[name]}".encode()))
-        decision = identity.decide(RequestHead(method, target, (1, 1), headers, PEER), self.known, NOW, Limits())
+        head = RequestHead(method, target, (1, 1), headers, PEER)
+        decision = identity.decide(head, self.known, NOW, Limits())
         if isinstance(decision, identity.Forward):
-            upstream = decision.upstream
+            upstream = injection.render(head, decision)
             return "", upstream.endpoint.origin + upstream.target.partition(b"?")[0].decode("utf-8", "replace")
         assert isinstance(decision, Refuse)
         return decision.refusal.code, ""
