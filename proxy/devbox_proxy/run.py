@@ -27,9 +27,9 @@ from devbox_proxy.kit import metrics
 from devbox_proxy.kit.dialling import Attempts
 from devbox_proxy.kit.lines import LineWriter, take_over_logging
 from devbox_proxy.kit.memory import Memory, keep_heaps_trimmable
-from devbox_proxy.known.facts import Limits
+from devbox_proxy.known.facts import ReviewTimes
 from devbox_proxy.known.floor import Own
-from devbox_proxy.known.state import State
+from devbox_proxy.known.state import ClusterState
 from devbox_proxy.ports.admin import AdminPort
 from devbox_proxy.ports.canary import canary
 from devbox_proxy.ports.certificates import Certificate
@@ -43,7 +43,7 @@ from devbox_proxy.reviews.warm import Warmth
 from devbox_proxy.settings import Settings
 from devbox_proxy.tunnels.forwarder import Forwarder
 from devbox_proxy.tunnels.whereabouts import Whereabouts
-from devbox_proxy.upstreams.dial_check import Policy, Resolver, WayOut, cluster_domain
+from devbox_proxy.upstreams.dial_check import Resolver, UpstreamReach, WayOut, cluster_domain
 from devbox_proxy.upstreams.pool import Upstreams, tls_context
 
 log = structlog.get_logger()
@@ -57,7 +57,7 @@ class Start:
 
     def __init__(self, settings: Settings, files: int) -> None:
         """`files`: how many may be open."""
-        self.policy = Policy.of(settings.upstreams)
+        self.policy = UpstreamReach.of(settings.upstreams)
         self.way_out = WayOut.of(settings.egress)
         self.files = shares(files, settings.limits, settings.egress, len(settings.watch_namespaces))
         self.trust = _named("upstreams.caBundle", lambda: tls_context(settings.upstreams.ca_bundle))
@@ -132,12 +132,12 @@ async def serve(settings: Settings, start: Start) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     identity = settings.identity
     files = start.files
-    bounds, outward_bounds = files.bounds(settings.limits), files.egress(settings.egress)
+    limits, egress_limits = files.limits(settings.limits), files.egress(settings.egress)
     attempts = Attempts(files.attempts)
-    limits = Limits(identity.review_seconds, identity.not_live_seconds, identity.outage_seconds)
+    times = ReviewTimes(identity.review_seconds, identity.not_live_seconds, identity.outage_seconds)
     audit = AuditLog(settings.audit.queue, drop=settings.audit.on_overflow == "Drop")
     async with await KubeApi.connect() as api, asyncio.TaskGroup() as tasks:
-        state = State(api, settings.credentials_namespace, settings.watch_namespaces, start.own, identity.outage_seconds)
+        state = ClusterState(api, settings.credentials_namespace, settings.watch_namespaces, start.own, identity.outage_seconds)
         resolver = Resolver(
             start.policy,
             lambda: state.floor,
@@ -148,14 +148,14 @@ async def serve(settings: Settings, start: Start) -> None:
         upstreams = Upstreams(resolver, settings.timeouts, start.trust, kept=files.kept, attempts=attempts)
         reviewer = Reviewer(api, state.known, identity.reviews_per_second, files.questions)
         warmth = Warmth(state, reviewer, identity)
-        waiting = Waiting(state, reviewer, identity.wait_seconds, identity.review_wait_seconds, bounds.requests)
+        waiting = Waiting(state, reviewer, identity.wait_seconds, identity.review_wait_seconds, limits.requests)
         recorder = Recorder(audit)
         load = Load(
-            Memory(bounds.memory_percent),
-            requests=(bounds.requests, bounds.requests_per_devbox),
-            tunnels=(outward_bounds.tunnels, outward_bounds.tunnels_per_devbox),
+            Memory(limits.memory_percent),
+            requests=(limits.requests, limits.requests_per_devbox),
+            tunnels=(egress_limits.tunnels, egress_limits.tunnels_per_devbox),
         )
-        path = DataPath(upstreams, load, recorder, public_url=settings.public_url, timeouts=settings.timeouts, bounds=bounds)
+        path = DataPath(upstreams, load, recorder, public_url=settings.public_url, timeouts=settings.timeouts, limits=limits)
         # Names of devboxes' choosing have threads of their own: they hold up no API.
         outward = Resolver(start.way_out, lambda: state.floor, own_host=start.own_host, threads=files.lookups)
         forwarder = Forwarder(
@@ -164,16 +164,16 @@ async def serve(settings: Settings, start: Start) -> None:
             state,
             waiting,
             outward,
+            times=times,
+            settings=egress_limits,
             limits=limits,
-            settings=outward_bounds,
-            bounds=bounds,
             way_out=start.way_out,
             attempts=attempts,
         )
         admin = AdminPort(load, waiting, state, reviewer, warmth, listen=settings.listen)
         data = DataPort(
             path,
-            TokenDecider(state, waiting, load, limits),
+            TokenDecider(state, waiting, load, times),
             upstreams,
             (settings.listen.host, settings.listen.data),
             start.certificate.context if start.certificate else None,

@@ -35,7 +35,7 @@ class Listen(SettingsModel):
     """None: plain HTTP, as behind something else that does TLS; tokens then cross that way in clear."""
 
 
-class Upstreams(SettingsModel):
+class UpstreamSettings(SettingsModel):
     """Where the gateway may lead."""
 
     allowed_cidrs: tuple[str, ...] = Field(default=(), alias="allowedCIDRs")
@@ -46,7 +46,7 @@ class Upstreams(SettingsModel):
     """A PEM file that is trusted besides the public roots."""
 
 
-class Floor(SettingsModel):
+class FloorSettings(SettingsModel):
     """What nothing may lead to, besides what the operator finds."""
 
     extra_cidrs: tuple[str, ...] = Field(default=(), alias="extraCIDRs")
@@ -69,7 +69,7 @@ class Identity(SettingsModel):
     """A start waits so long for the reviews of all devboxes."""
 
 
-class Timeouts(SettingsModel):
+class UpstreamTimeouts(SettingsModel):
     """Towards the API."""
 
     connect_seconds: Seconds = 5
@@ -81,7 +81,7 @@ Count = Annotated[int, Field(ge=1)]
 Size = Annotated[int, Field(ge=2048, le=1 << 20)]
 
 
-class Bounds(SettingsModel):
+class Limits(SettingsModel):
     """How much there may be at a time, and how slow a client may be."""
 
     connections: Count = 20_000
@@ -115,7 +115,7 @@ class Bounds(SettingsModel):
     """Of the container's limit; above it new requests are refused."""
 
 
-class Egress(SettingsModel):
+class EgressSettings(SettingsModel):
     """The forward proxy. What devboxes may reach through it, their EgressPolicies say; this is how far these may go."""
 
     permitted_cidrs: tuple[str, ...] = Field(default=(), alias="permittedCIDRs")
@@ -157,14 +157,14 @@ class Settings(SettingsModel):
     public_url: str = Field(alias="publicURL")
     """What devboxes call: https://gateway.<release namespace>.svc."""
     listen: Listen = Listen()
-    upstreams: Upstreams = Upstreams()
-    floor: Floor = Floor()
+    upstreams: UpstreamSettings = UpstreamSettings()
+    floor: FloorSettings = FloorSettings()
     nat64_prefixes: tuple[str, ...] = ()
     """Of NAT64 in this network, besides 64:ff9b::/96: addresses of theirs are judged as the IPv4 ones that they lead to."""
     identity: Identity = Identity()
-    timeouts: Timeouts = Timeouts()
-    limits: Bounds = Bounds()
-    egress: Egress = Egress()
+    timeouts: UpstreamTimeouts = UpstreamTimeouts()
+    limits: Limits = Limits()
+    egress: EgressSettings = EgressSettings()
     audit: Audit = Audit()
     drain_seconds: Annotated[float, Field(ge=0)] = 5
     shutdown_seconds: Annotated[float, Field(ge=0)] = 120

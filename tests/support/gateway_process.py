@@ -21,7 +21,7 @@ import aiohttp
 import yaml
 
 from devbox_proxy.ports.open_files import shares
-from devbox_proxy.settings import Bounds, Egress
+from devbox_proxy.settings import EgressSettings, Limits
 from devbox_stage.credentials import Certificates, make_certificates
 
 from .cputime import cpu_seconds
@@ -44,8 +44,8 @@ def places(most: int) -> int:
     """Connections that such a gateway holds on this machine, some left free: `most`, if it may open so many files."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = sys.maxsize if hard == resource.RLIM_INFINITY else hard
-    bounds = Bounds(connections=4 * most)
-    return min(most, shares(files, bounds, Egress.model_validate(FEW_TUNNELS), 0).connections - 50)
+    limits = Limits(connections=4 * most)
+    return min(most, shares(files, limits, EgressSettings.model_validate(FEW_TUNNELS), 0).connections - 50)
 
 
 def settings(folder: Path, **change: Any) -> Path:

@@ -14,9 +14,9 @@ from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
 from devbox_api.route import Route
 from devbox_proxy.decide.caller import Caller, caller_of
-from devbox_proxy.known.facts import LIVE, Held, Known, Limits, Pod
+from devbox_proxy.known.facts import LIVE, Known, Pod, ReviewTimes, TokenOwner
 
-Subject = tuple[Route, Held]
+Subject = tuple[Route, TokenOwner]
 """Whom to ask the cluster about, for a review."""
 
 
@@ -52,16 +52,16 @@ class Case(NamedTuple):
     peer: str
     known: Known
     now: float
-    limits: Limits
+    times: ReviewTimes
 
 
-def blind(known: Known, now: float, limits: Limits) -> Refusal | None:
+def blind(known: Known, now: float, times: ReviewTimes) -> Refusal | None:
     """Why nothing can be decided: the first lists are not in yet, or nothing has been heard of what changed for too long. (Each watch by
     itself: what one of them does not say, a grant taken back or a pod that ended, no TokenReview tells.)"""
     if not known.synced:
         return Refusal.NOT_READY
     as_of = known.routes_as_of if known.routes_as_of < known.pods_as_of else known.pods_as_of
-    return Refusal.STATE_STALE if now - as_of > limits.outage else None
+    return Refusal.STATE_STALE if now - as_of > times.outage else None
 
 
 def unlisted(case: Case, claimed_uid: str | None) -> Refuse | Wait:
@@ -76,21 +76,21 @@ def unlisted(case: Case, claimed_uid: str | None) -> Refuse | Wait:
     return refuse
 
 
-def admit(case: Case, route: Route, held: Held) -> Refuse | Wait | None:
+def admit(case: Case, route: Route, owner: TokenOwner) -> Refuse | Wait | None:
     """A listed token: its Route can be honoured, its pod is the one that calls, nothing leads around us, and the cluster says yes."""
     if route.pod.uid in case.known.unsupported:
-        return Refuse(Refusal.ROUTE_UNSUPPORTED, caller_of(route, held))
-    if (elsewhere := _pod(case, route, held)) is not None:
+        return Refuse(Refusal.ROUTE_UNSUPPORTED, caller_of(route, owner))
+    if (elsewhere := _pod(case, route, owner)) is not None:
         return elsewhere
     if not route.confined:
-        return Refuse(Refusal.DEVBOX_NOT_CONFINED, caller_of(route, held))
-    return _review(case, route, held)
+        return Refuse(Refusal.DEVBOX_NOT_CONFINED, caller_of(route, owner))
+    return _review(case, route, owner)
 
 
-def refresh(case: Case, route: Route, held: Held) -> Subject | None:
+def refresh(case: Case, route: Route, owner: TokenOwner) -> Subject | None:
     """The review that admitted it is about to grow too old: to be renewed in the background."""
     review = case.known.reviews[route.pod.uid]
-    return (route, held) if case.now - review.at > case.limits.review * case.limits.refresh else None
+    return (route, owner) if case.now - review.at > case.times.review * case.times.refresh else None
 
 
 def ended(known: Known, pod_uid: str) -> Refusal | None:
@@ -103,47 +103,47 @@ def ended(known: Known, pod_uid: str) -> Refusal | None:
     return None if route.confined else Refusal.DEVBOX_NOT_CONFINED
 
 
-def _pod(case: Case, route: Route, held: Held) -> Refuse | Wait | None:
+def _pod(case: Case, route: Route, owner: TokenOwner) -> Refuse | Wait | None:
     """The pod is here, now, and it is the one that calls."""
     pod = case.known.pods.get(route.pod.uid)
     if pod is None or pod.deleting:
-        gone = Refuse(Refusal.POD_GONE, caller_of(route, held))
+        gone = Refuse(Refusal.POD_GONE, caller_of(route, owner))
         since = case.known.awaited.get(route.pod.uid) if pod is None else None
         return gone if since is None or not _may_come(case, since) else Wait(For.MIRROR, gone)
     if pod.phase not in ("Pending", "Running"):  # init containers call while it is Pending
-        return Refuse(Refusal.POD_FINISHED, caller_of(route, held))
+        return Refuse(Refusal.POD_FINISHED, caller_of(route, owner))
     if pod.host_network:
-        return Refuse(Refusal.POD_ON_HOST_NETWORK, caller_of(route, held))
+        return Refuse(Refusal.POD_ON_HOST_NETWORK, caller_of(route, owner))
     if pod.node and pod.ips and _same_address(case.peer, pod.ips):
         return None
-    elsewhere = Refuse(Refusal.TOKEN_ELSEWHERE, caller_of(route, held))
+    elsewhere = Refuse(Refusal.TOKEN_ELSEWHERE, caller_of(route, owner))
     if pod.node and pod.ips:
         return elsewhere
     # Its status lags behind its first packet.
     return Wait(For.MIRROR, elsewhere) if _may_wait(case, pod) else elsewhere
 
 
-def _review(case: Case, route: Route, held: Held) -> Refuse | Wait | None:
+def _review(case: Case, route: Route, owner: TokenOwner) -> Refuse | Wait | None:
     """The cluster says that the pod's token is good, and said so not too long ago."""
     review, known = case.known.reviews.get(route.pod.uid), case.known
     age = case.now - review.at if review else 0.0
-    if review and review.accepted and age <= (case.limits.review if known.pods_as_of == LIVE else case.limits.not_live):
+    if review and review.accepted and age <= (case.times.review if known.pods_as_of == LIVE else case.times.not_live):
         return None
-    caller = caller_of(route, held)
-    wait = Wait(For.REVIEW, Refuse(Refusal.REVIEW_UNAVAILABLE, caller), (route, held))
+    caller = caller_of(route, owner)
+    wait = Wait(For.REVIEW, Refuse(Refusal.REVIEW_UNAVAILABLE, caller), (route, owner))
     asked = wait if known.api_away_since is None else wait.otherwise
     if review is None:
         return asked
     if not review.accepted:
         # A token that was not refused yet, or a no that has grown old, is worth another question. (A pod with two tokens that asks with
         # one and the other in turn would else be asked about as fast as the cluster answers.)
-        digest = token_digest(held.token)
-        same = (digest == review.digest or digest in review.others) and age < case.limits.not_live
+        digest = token_digest(owner.token)
+        same = (digest == review.digest or digest in review.others) and age < case.times.not_live
         return Refuse(Refusal.TOKEN_REFUSED, caller) if same else asked
     if (since := known.api_away_since) is not None:
         # What was good when the API server went away stays good for a while; what had grown old by then does not.
-        good_then = review.at >= since - case.limits.review
-        return None if good_then and case.now - since <= case.limits.outage else wait.otherwise
+        good_then = review.at >= since - case.times.review
+        return None if good_then and case.now - since <= case.times.outage else wait.otherwise
     return wait
 
 
@@ -154,7 +154,7 @@ def _may_wait(case: Case, pod: Pod) -> bool:
 
 def _may_come(case: Case, since: float) -> bool:
     """What was missing then may still be on its way, and would arrive."""
-    return _live(case.known) and case.now - since < case.limits.young
+    return _live(case.known) and case.now - since < case.times.young
 
 
 def _live(known: Known) -> bool:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from devbox_api.route import Route
-from devbox_proxy.known.facts import Held
+from devbox_proxy.known.facts import TokenOwner
 
 LONGEST: Final = 256
 """Bytes of a path, or of a CONNECT's target, that are in a line; of a longer one its hash stands for the rest."""
@@ -27,10 +27,10 @@ class Caller(NamedTuple):
     credential_id: str = ""
 
 
-def caller_of(route: Route, held: Held, gateway: str = "", credential_id: str = "") -> Caller:
+def caller_of(route: Route, owner: TokenOwner, gateway: str = "", credential_id: str = "") -> Caller:
     """Who calls, as far as it is known."""
     pod = route.pod
-    return Caller(intern(pod.namespace), route.devbox.name, pod.name, intern(pod.uid), held.name, gateway, credential_id)
+    return Caller(intern(pod.namespace), route.devbox.name, pod.name, intern(pod.uid), owner.name, gateway, credential_id)
 
 
 def about(caller: Caller, method: str, path: bytes) -> bytes:

@@ -16,7 +16,7 @@ from devbox_api.route import EgressBinding, Route
 from devbox_proxy.decide import admission
 from devbox_proxy.decide.admission import Case, Refuse, Subject, Wait
 from devbox_proxy.decide.caller import Caller, caller_of
-from devbox_proxy.known.facts import Known, Limits
+from devbox_proxy.known.facts import Known, ReviewTimes
 from devbox_proxy.wire.client_hello import Hello
 from devbox_proxy.wire.connect_head import ConnectRequest
 
@@ -37,10 +37,10 @@ class Grant:
 Decision = Grant | Refuse | Wait
 
 
-def decide(request: ConnectRequest, known: Known, now: float, limits: Limits) -> Decision:
+def decide(request: ConnectRequest, known: Known, now: float, times: ReviewTimes) -> Decision:
     """One CONNECT, with what is known now (by the clock that counts pauses)."""
-    case = Case(request.peer, known, now, limits)
-    if (blind := admission.blind(known, now, limits)) is not None:
+    case = Case(request.peer, known, now, times)
+    if (blind := admission.blind(known, now, times)) is not None:
         return Refuse(blind)
     entry = known.egress_tokens.get(request.digest)
     if entry is None:

@@ -16,7 +16,7 @@ from devbox_proxy.decide.admission import Case, Refuse, Subject, Wait
 from devbox_proxy.decide.caller import Caller, about, caller_of
 from devbox_proxy.known.apis import Api
 from devbox_proxy.known.credentials import Access, Credential
-from devbox_proxy.known.facts import LIVE, Known, Limits, Pod, Review
+from devbox_proxy.known.facts import LIVE, Known, Pod, Review, ReviewTimes
 from devbox_proxy.wire import grammar, guard, tokens
 from devbox_proxy.wire.guard import RequestHead
 from devbox_proxy.wire.messages import UpstreamRequest
@@ -42,7 +42,7 @@ class Forward:
 Decision = Forward | Refuse | Wait
 
 
-class Led:
+class CachedDecision:
     """Where a head led, and all that this rested on besides the head and the time: what was known under which key.
 
     What is known is never changed, only replaced: as long as the same objects are known, the same head leads to the same. With thousands
@@ -79,15 +79,15 @@ class Led:
         self.api: Api | None = known.gateways.get(self.api_key)
         self.credential: Credential | None = known.credentials.get(self.credential_key)
 
-    def holds(self, known: Known, now: float, limits: Limits) -> bool:
+    def holds(self, known: Known, now: float, times: ReviewTimes) -> bool:
         """To decide anew would come to the same, with no review to be renewed."""
         age, uid = now - self.reviewed_at, self.uid
         return (
             known.synced
-            and age <= limits.review * limits.refresh
-            and now - known.routes_as_of <= limits.outage
-            and now - known.pods_as_of <= limits.outage
-            and (age <= limits.not_live or known.pods_as_of == LIVE)
+            and age <= times.review * times.refresh
+            and now - known.routes_as_of <= times.outage
+            and now - known.pods_as_of <= times.outage
+            and (age <= times.not_live or known.pods_as_of == LIVE)
             and uid not in known.unsupported
             and known.tokens.get(self.digest) is self.token
             and known.pods.get(uid) is self.pod
@@ -97,16 +97,16 @@ class Led:
         )
 
 
-def decide(head: RequestHead, known: Known, now: float, limits: Limits) -> Decision:
+def decide(head: RequestHead, known: Known, now: float, times: ReviewTimes) -> Decision:
     """One request, with what is known now (by the clock that counts pauses)."""
-    led: Led | None = head.memo.led
-    if led is not None and led.holds(known, now, limits):
-        return led.forward
+    cached: CachedDecision | None = head.memo.cached
+    if cached is not None and cached.holds(known, now, times):
+        return cached.forward
     found = examine(head)
     if isinstance(found, Refusal):
         return Refuse(found)
-    case = Case(head.peer, known, now, limits)
-    if (blind := admission.blind(known, now, limits)) is not None:
+    case = Case(head.peer, known, now, times)
+    if (blind := admission.blind(known, now, times)) is not None:
         return Refuse(blind)
     entry = known.tokens.get(found.digest)
     if entry is None:
@@ -153,7 +153,7 @@ def _lead(case: Case, head: RequestHead, found: Found, route: Route, binding: Bi
         about(caller, head.method, head.path),
         admission.refresh(case, route, binding),
     )
-    head.memo.led = Led(known, found.digest, binding, forward) if forward.refresh is None else None
+    head.memo.cached = CachedDecision(known, found.digest, binding, forward) if forward.refresh is None else None
     return forward
 
 

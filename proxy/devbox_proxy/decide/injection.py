@@ -7,7 +7,7 @@ remembers depends on the head alone, what is sent may come to depend on more (th
 from typing import Final
 
 from devbox_api.judge import paths
-from devbox_proxy.decide.identity import Forward, Led
+from devbox_proxy.decide.identity import CachedDecision, Forward
 from devbox_proxy.known.credentials import Access, Line
 from devbox_proxy.wire import grammar
 from devbox_proxy.wire.guard import Headers, RequestHead
@@ -21,12 +21,12 @@ _IDENTITY: Final = (b"Accept-Encoding", b"identity")
 
 def render(head: RequestHead, forward: Forward) -> UpstreamRequest:
     """What the API gets, of the head that was decided about; the same object for the same decision that was remembered."""
-    led: Led | None = head.memo.led
-    if led is None or led.forward is not forward:
+    cached: CachedDecision | None = head.memo.cached
+    if cached is None or cached.forward is not forward:
         return prepare(head, forward.found, forward.access)
-    request = led.request
+    request = cached.request
     if request is None:
-        request = led.request = prepare(head, forward.found, forward.access)
+        request = cached.request = prepare(head, forward.found, forward.access)
     return request
 
 

@@ -15,7 +15,7 @@ from devbox_proxy.known.credentials import Credential
 LIVE: Final = inf
 """A mirror's `as_of` while its watch is open: changes arrive as they happen."""
 
-Held = Binding | EgressBinding
+TokenOwner = Binding | EgressBinding
 """What a token belongs to: a gateway of a pod, or its way out."""
 
 
@@ -86,7 +86,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ReviewTimes:
     """Seconds; see settings.Identity. `outage`: also how old what is known may be."""
 
     review: float = 120.0

@@ -34,7 +34,7 @@ OPEN_SECONDS: Final = 1.0
 log = structlog.get_logger()
 
 
-class State:
+class ClusterState:
     """`known`, kept current by list+watch mirrors."""
 
     def __init__(

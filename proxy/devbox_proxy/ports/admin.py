@@ -8,7 +8,7 @@ from devbox_common.clock import now
 from devbox_proxy.accounting.limits import Load
 from devbox_proxy.kit import metrics
 from devbox_proxy.known.facts import LIVE
-from devbox_proxy.known.state import State
+from devbox_proxy.known.state import ClusterState
 from devbox_proxy.reviews.questions import Urgency
 from devbox_proxy.reviews.reviewer import Reviewer
 from devbox_proxy.reviews.waiting import Waiting
@@ -20,7 +20,7 @@ class AdminPort:
     """/healthz, /readyz, /metrics."""
 
     def __init__(
-        self, load: Load, waiting: Waiting, state: State, reviewer: Reviewer, warmth: Warmth, *, listen: Listen
+        self, load: Load, waiting: Waiting, state: ClusterState, reviewer: Reviewer, warmth: Warmth, *, listen: Listen
     ) -> None:
         self._load = load
         self._waiting = waiting

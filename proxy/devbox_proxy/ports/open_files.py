@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from devbox_common import adminport
 from devbox_proxy.kit.limiter import MOST, START
 from devbox_proxy.kit.lookups import THREADS
-from devbox_proxy.settings import Bounds, Egress
+from devbox_proxy.settings import EgressSettings, Limits
 from devbox_proxy.upstreams.pool import KEPT
 
 LEAST: Final = 512
@@ -61,7 +61,7 @@ class Shares(NamedTuple):
         """Places on the forward proxy's port."""
         return self.tunnels + self.spare
 
-    def bounds(self, settings: Bounds) -> Bounds:
+    def limits(self, settings: Limits) -> Limits:
         """What holds on the data port."""
         return settings.model_copy(
             update={
@@ -72,12 +72,12 @@ class Shares(NamedTuple):
             }
         )
 
-    def egress(self, settings: Egress) -> Egress:
+    def egress(self, settings: EgressSettings) -> EgressSettings:
         """And on the forward proxy's."""
         return settings.model_copy(update={"tunnels": self.tunnels, "tunnels_per_devbox": self.tunnels_per_devbox})
 
 
-def shares(limit: int, bounds: Bounds, egress: Egress, namespaces: int) -> Shares:
+def shares(limit: int, limits: Limits, egress: EgressSettings, namespaces: int) -> Shares:
     """`limit`: the process's; `namespaces`: so many are watched by themselves. Raises ValueError where it is too low to serve anybody."""
     if limit < LEAST:
         raise ValueError(
@@ -99,16 +99,16 @@ def shares(limit: int, bounds: Bounds, egress: Egress, namespaces: int) -> Share
             f"the limit of open files is {limit}, of which {reserve} are needed besides those for devboxes ({namespaces} watchNamespaces); "
             "raise it where the container runtime sets it, such as LimitNOFILE= of containerd.service, and restart the pod"
         )
-    wanted = bounds.connections + egress.tunnels
-    connections, tunnels = bounds.connections, egress.tunnels
+    wanted = limits.connections + egress.tunnels
+    connections, tunnels = limits.connections, egress.tunnels
     if wanted > pairs:
         tunnels = min(egress.tunnels, max(1, pairs * egress.tunnels // wanted))
-        connections = min(bounds.connections, pairs - tunnels)
+        connections = min(limits.connections, pairs - tunnels)
     found = {
-        "limits.connections": (bounds.connections, connections),
+        "limits.connections": (limits.connections, connections),
         "limits.connectionsPerDevbox": (
-            bounds.connections_per_devbox,
-            _part(bounds.connections, connections, bounds.connections_per_devbox),
+            limits.connections_per_devbox,
+            _part(limits.connections, connections, limits.connections_per_devbox),
         ),
         "egress.tunnels": (egress.tunnels, tunnels),
         "egress.tunnelsPerDevbox": (egress.tunnels_per_devbox, _part(egress.tunnels, tunnels, egress.tunnels_per_devbox)),
@@ -134,20 +134,20 @@ def _part(said: int, holds: int, per_devbox: int) -> int:
     return per_devbox if holds >= said else min(per_devbox, max(1, holds // OF_ALL))
 
 
-def needed(bounds: Bounds, egress: Egress, namespaces: int) -> int:
+def needed(limits: Limits, egress: EgressSettings, namespaces: int) -> int:
     """The limit from which the settings hold as they are."""
     low, high = LEAST, 1 << 40
     while low < high:
         middle = (low + high) // 2
-        if _fits(middle, bounds, egress, namespaces):
+        if _fits(middle, limits, egress, namespaces):
             high = middle
         else:
             low = middle + 1
     return low
 
 
-def _fits(limit: int, bounds: Bounds, egress: Egress, namespaces: int) -> bool:
+def _fits(limit: int, limits: Limits, egress: EgressSettings, namespaces: int) -> bool:
     try:
-        return not shares(limit, bounds, egress, namespaces).lowered
+        return not shares(limit, limits, egress, namespaces).lowered
     except ValueError:
         return False

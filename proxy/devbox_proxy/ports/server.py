@@ -191,10 +191,10 @@ class DataPort(Port):
             path.load,
             lambda seat, made, lost: kind(path, decider, seat.peer, on_made=made, on_lost=lost, vouch=seat.vouch),
             address,
-            most=path.bounds.connections,
-            most_per_peer=path.bounds.connections_per_devbox,
+            most=path.limits.connections,
+            most_per_peer=path.limits.connections_per_devbox,
             tls=tls,
-            handshakes=path.bounds.handshakes_per_devbox,
+            handshakes=path.limits.handshakes_per_devbox,
         )
         self._recorder = path.recorder
         self._upstreams = upstreams

@@ -118,7 +118,7 @@ class Connection(Client):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        self.transport.set_write_buffer_limits(high=self._path.bounds.write_buffer)
+        self.transport.set_write_buffer_limits(high=self._path.limits.write_buffer)
         self._on_made(self)
 
     def data_received(self, data: bytes) -> None:
@@ -216,21 +216,21 @@ class Connection(Client):
 
     def check(self, present: float) -> None:
         """Look at the deadlines (monotonic seconds). Called about twice a second."""
-        bounds = self._path.bounds
+        limits = self._path.limits
         if self._closing_at is not None:
             self._check_closing(present, self._closing_at)
-        elif self.stalled_since is not None and present - self.stalled_since > bounds.write_stall_seconds:
+        elif self.stalled_since is not None and present - self.stalled_since > limits.write_stall_seconds:
             metrics.CUT.labels("stuck_reader").inc()
             self._fail_exchange("stuck_reader")
         elif self._exchange is not None:
             self._exchange.check(present)
         elif self._reader.in_head:
-            if present - self._reader.since > bounds.head_seconds:
+            if present - self._reader.since > limits.head_seconds:
                 self._refuse(Refusal.REQUEST_TIMEOUT)
         elif self._reader.unused:
-            if present - self._since > bounds.head_seconds:
+            if present - self._since > limits.head_seconds:
                 self.abort()
-        elif present - self._since > bounds.keepalive_seconds:
+        elif present - self._since > limits.keepalive_seconds:
             self._close()
 
     def _hold(self, why: Hold) -> None:
@@ -315,7 +315,7 @@ class Connection(Client):
         unsent = 0 if transport is None else transport.get_write_buffer_size()
         if unsent != self._unsent:
             self._unsent = unsent
-            self._closing_at = until = present + (self._path.bounds.write_stall_seconds if unsent else FAREWELL_SECONDS)
+            self._closing_at = until = present + (self._path.limits.write_stall_seconds if unsent else FAREWELL_SECONDS)
         if present > until:
             self.abort()
         elif not unsent and transport is not None and not transport.can_write_eof() and not transport.is_closing():

@@ -11,7 +11,7 @@ from devbox_proxy.accounting.limits import Load
 from devbox_proxy.accounting.recorder import Recorder
 from devbox_proxy.kit.ticks import Ticks
 from devbox_proxy.known.apis import Api
-from devbox_proxy.settings import Bounds, Timeouts
+from devbox_proxy.settings import Limits, UpstreamTimeouts
 from devbox_proxy.upstreams.connection import UpstreamConnection
 from devbox_proxy.wire.head_cache import Heads
 from devbox_proxy.wire.messages import ApiTimeouts
@@ -35,19 +35,26 @@ class DataPath:
     """Of one process."""
 
     def __init__(
-        self, upstreams: Connections, load: Load, recorder: Recorder, *, public_url: str, timeouts: Timeouts, bounds: Bounds
+        self,
+        upstreams: Connections,
+        load: Load,
+        recorder: Recorder,
+        *,
+        public_url: str,
+        timeouts: UpstreamTimeouts,
+        limits: Limits,
     ) -> None:
         """`public_url`: what devboxes call, in place of the APIs' own URLs."""
         self.upstreams = upstreams
         self.load = load
         self.recorder = recorder
         self.public_url = public_url.rstrip("/").encode()
-        self.bounds = bounds
+        self.limits = limits
         self.heads = Heads()
-        self.head_limits = HeadLimits(bounds.target_bytes, bounds.header_bytes, bounds.headers, bounds.head_bytes)
+        self.head_limits = HeadLimits(limits.target_bytes, limits.header_bytes, limits.headers, limits.head_bytes)
         self.ticks = Ticks()
         self._timeouts = timeouts
-        self._body_limit = bounds.body_bytes or sys.maxsize
+        self._body_limit = limits.body_bytes or sys.maxsize
 
     def too_long(self, api: Api, length: int) -> bool:
         """A body of so many bytes is more than the GatewayConfig or the settings allow."""

@@ -9,8 +9,8 @@ from devbox_proxy.accounting.limits import Load
 from devbox_proxy.decide import admission, identity
 from devbox_proxy.decide.admission import Refuse, Wait
 from devbox_proxy.decide.identity import Decision, Forward
-from devbox_proxy.known.facts import Limits
-from devbox_proxy.known.state import State
+from devbox_proxy.known.facts import ReviewTimes
+from devbox_proxy.known.state import ClusterState
 from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.wire.guard import RequestHead
 
@@ -35,15 +35,15 @@ class Decider:
 class TokenDecider(Decider):
     """By the token in the head, and what is known of the cluster."""
 
-    def __init__(self, state: State, waiting: Waiting, load: Load, limits: Limits) -> None:
+    def __init__(self, state: ClusterState, waiting: Waiting, load: Load, times: ReviewTimes) -> None:
         self._state = state
         self._waiting = waiting
         self._load = load
-        self._limits = limits
+        self._times = times
 
     def decide(self, head: RequestHead) -> Decision:
         """Now, with what is known."""
-        decision = identity.decide(head, self._state.known, now(), self._limits)
+        decision = identity.decide(head, self._state.known, now(), self._times)
         if isinstance(decision, Forward) and decision.refresh is not None:
             self._waiting.renew(decision.refresh)
         return decision
@@ -57,4 +57,4 @@ class TokenDecider(Decider):
     def forbidden(self, pod_uid: str, *, endless: bool) -> Refusal | None:
         """Why a request that is under way may not go on: its pod, its Route or its confinement is gone."""
         why = admission.ended(self._state.known, pod_uid)
-        return why or (admission.blind(self._state.known, now(), self._limits) if endless else None)
+        return why or (admission.blind(self._state.known, now(), self._times) if endless else None)

@@ -39,7 +39,7 @@ LINGER_SECONDS: Final = 2.0
 log = structlog.get_logger()
 
 
-class State(Enum):
+class ExchangeState(Enum):
     """Where a request is."""
 
     DECIDING = "deciding"
@@ -86,7 +86,7 @@ class Exchange:
         self.request_id = new_request_id()
         self.request_ended = False
         """The whole body has been read from the client."""
-        self.state = State.DECIDING
+        self.state = ExchangeState.DECIDING
         self._path = path
         self._decider = decider
         self._client = client
@@ -114,7 +114,7 @@ class Exchange:
         """A piece of the body, without framing."""
         self._upload.add(data)
         self._progress_at = now()
-        if self.state is State.DONE:
+        if self.state is ExchangeState.DONE:
             self._upload.drop()
             if self._upload.received - self._mark[1] > rendering.DISCARDED:
                 self._client.exchange_done(keep_alive=False)
@@ -128,20 +128,20 @@ class Exchange:
     def end_request(self) -> None:
         """The body is whole."""
         self.request_ended = True
-        if self.state is State.DONE:
+        if self.state is ExchangeState.DONE:
             self._client.exchange_done(keep_alive=self._keep_alive)
 
     def request_broken(self, refusal: Refusal) -> None:
         """What came is not a body."""
-        if self.state is State.DONE:
+        if self.state is ExchangeState.DONE:
             self._client.exchange_done(keep_alive=False)
         else:
             self._fail(refusal)
 
     def client_gone(self, why: str = "client_gone") -> None:
         """Nobody is there for the answer: the API's work ends too."""
-        if self.state is not State.DONE:
-            self._over("complete" if self.state is State.TUNNEL and why == "client_gone" else why)
+        if self.state is not ExchangeState.DONE:
+            self._over("complete" if self.state is ExchangeState.TUNNEL and why == "client_gone" else why)
 
     def client_writable(self, *, writable: bool) -> None:
         """Backpressure from the client."""
@@ -210,7 +210,7 @@ class Exchange:
         if idle is not None:
             self._connected(idle)
         else:
-            self.state = State.DIALLING
+            self.state = ExchangeState.DIALLING
             self._start(self._dial(forward))
 
     async def _dial(self, forward: Forward) -> None:
@@ -228,7 +228,7 @@ class Exchange:
         assert self._forward is not None  # noqa: S101 (for the type checker)
         request = self._request = injection.render(self.head, self._forward)
         self._upstream = connection
-        self.state = State.SENDING
+        self.state = ExchangeState.SENDING
         self._progress_at = now()
         connection.start(self, request.method, websocket=request.websocket, gentle=request.redact_body)
         self._upload.begin(request, self._length)
@@ -253,7 +253,7 @@ class Exchange:
         if forward.access.api.refuse_encoded and rendering.is_encoded(head):
             self._fail(Refusal.UPSTREAM_ENCODED)
             return
-        self.state = State.ANSWERING
+        self.state = ExchangeState.ANSWERING
         # The API answers half a request: it has read no more of it, and perhaps never will.
         self._upload.last = self._upload.last or not self._upload.all_sent
         # And for the client: the rest would have to be read first.
@@ -296,7 +296,7 @@ class Exchange:
 
     def let_go(self) -> bool:
         """What was held back for the sake of the search has waited for long enough. Whether more is held."""
-        if self.state is not State.ANSWERING:
+        if self.state is not ExchangeState.ANSWERING:
             return False
         self._answer.let_go()
         self._answer.flush(self._client)
@@ -311,7 +311,7 @@ class Exchange:
             return
         if request.redact_body:
             metrics.UNSEARCHED.inc()
-        self.state = State.TUNNEL
+        self.state = ExchangeState.TUNNEL
         self._answer.status = head.status
         self._path.recorder.request_answered(forward.caller, now() - self._started)
         self._client.write(rendering.informational(head, request))
@@ -328,7 +328,7 @@ class Exchange:
     def upstream_failed(self, error: UpstreamError) -> None:
         """No (whole) answer will come."""
         self._upstream = None
-        if self.state is State.TUNNEL:
+        if self.state is ExchangeState.TUNNEL:
             self._over("complete")
             self._client.exchange_done(keep_alive=False)
             return
@@ -348,41 +348,41 @@ class Exchange:
     def check(self, present: float) -> None:
         """Look at the deadlines and at whether the caller may still call (monotonic seconds)."""
         forward = self._forward
-        if self.state is State.DONE:
+        if self.state is ExchangeState.DONE:
             if present - self._mark[0] > LINGER_SECONDS:
                 self._client.exchange_done(keep_alive=False)
         elif forward is not None and (why := self._forbidden(forward)) is not None:
             self._cut(why)
-        elif self.state is State.SENDING and self._too_slow(present):
+        elif self.state is ExchangeState.SENDING and self._too_slow(present):
             self._cut(Refusal.REQUEST_TIMEOUT)
         elif forward is not None and self._upstream is not None and self._client.stalled_since is None:
-            patience = self._path.patience(forward.access.api.timeouts, answered=self.state is not State.SENDING)
+            patience = self._path.patience(forward.access.api.timeouts, answered=self.state is not ExchangeState.SENDING)
             if present - self._progress_at > patience:
                 self._cut(Refusal.UPSTREAM_TIMEOUT)
 
     def _forbidden(self, forward: Forward) -> Refusal | None:
-        return self._decider.forbidden(forward.caller.pod_uid, endless=self.state is State.TUNNEL)
+        return self._decider.forbidden(forward.caller.pod_uid, endless=self.state is ExchangeState.TUNNEL)
 
     def _too_slow(self, present: float) -> bool:
         """The client sends its body below the minimum rate, and not because it was asked to wait."""
-        bounds = self._path.bounds
+        limits = self._path.limits
         since, received = self._mark
-        if self.request_ended or self._throttled or present - since < bounds.body_window_seconds:
+        if self.request_ended or self._throttled or present - since < limits.body_window_seconds:
             return False
         self._mark = (present, self._upload.received)
-        return self._upload.received - received < bounds.body_min_rate * bounds.body_window_seconds
+        return self._upload.received - received < limits.body_min_rate * limits.body_window_seconds
 
     # the end
 
     def _refuse(self, refusal: Refusal, caller: Caller | None) -> None:
         """No, before anything was sent anywhere."""
-        self.state = State.DONE
+        self.state = ExchangeState.DONE
         self._path.recorder.request_refused(refusal, self._client.peer, self.request_id, caller, self.head.method)
         self._say(refusal)
 
     def _fail(self, refusal: Refusal) -> None:
         """The exchange can't go on: say so if nothing was said yet, else cut, so that half an answer does not look whole."""
-        answering = self.state in (State.ANSWERING, State.TUNNEL)
+        answering = self.state in (ExchangeState.ANSWERING, ExchangeState.TUNNEL)
         self._answer.status = self._answer.status or refusal.status
         self._over("upstream_cut" if answering and refusal.status in _THE_APIS else refusal.code)
         if answering:
@@ -407,7 +407,7 @@ class Exchange:
 
     def _over(self, ended: str) -> None:
         """Let go of everything and write the last line. The client's connection is the caller's business."""
-        self.state = State.DONE
+        self.state = ExchangeState.DONE
         self._path.ticks.drop(self)
         self._upload.drop()
         if self._task is not None:

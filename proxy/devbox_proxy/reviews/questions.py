@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final
 
 from devbox_api.route import Route
-from devbox_proxy.known.facts import Held
+from devbox_proxy.known.facts import TokenOwner
 
 PATIENCE_SECONDS: Final = 0.1
 """Then a renewal takes its turn all the same: ten a second there always are, whatever waits."""
@@ -28,10 +28,10 @@ _ORDER: Final = tuple(Urgency)
 class Question:
     """Whether one pod's token is good."""
 
-    __slots__ = ("held", "queued_at", "route", "tries", "urgency", "waiting", "woken")
+    __slots__ = ("owner", "queued_at", "route", "tries", "urgency", "waiting", "woken")
 
-    def __init__(self, route: Route, held: Held, urgency: Urgency) -> None:
-        self.route, self.held, self.urgency = route, held, urgency
+    def __init__(self, route: Route, owner: TokenOwner, urgency: Urgency) -> None:
+        self.route, self.owner, self.urgency = route, owner, urgency
         self.queued_at = 0.0
         self.tries = 0
         """That failed."""

@@ -21,7 +21,7 @@ from devbox_common import clock
 from devbox_common.kube import ApiError, KubeApi
 from devbox_proxy.kit.limiter import MOST, Limiter
 from devbox_proxy.kit.metrics import TOKENREVIEW_SECONDS, TOKENREVIEWS
-from devbox_proxy.known.facts import Held, Known, Review
+from devbox_proxy.known.facts import Known, Review, TokenOwner
 from devbox_proxy.reviews import verdicts
 from devbox_proxy.reviews.presence import Presence
 from devbox_proxy.reviews.questions import Question, Queues, Urgency
@@ -68,9 +68,9 @@ class Reviewer:
         """There is a question about this pod."""
         return uid in self._questions
 
-    async def review(self, route: Route, held: Held) -> None:
+    async def review(self, route: Route, owner: TokenOwner) -> None:
         """Return once there is an answer for the pod, or none can be had."""
-        question = self._open(route, held, Urgency.REQUEST)
+        question = self._open(route, owner, Urgency.REQUEST)
         if self.presence.away:
             return
         question.waiting += 1
@@ -79,18 +79,18 @@ class Reviewer:
         finally:
             question.waiting -= 1
 
-    def renew(self, route: Route, held: Held) -> None:
+    def renew(self, route: Route, owner: TokenOwner) -> None:
         """Ask when no request waits."""
-        self._open(route, held, Urgency.RENEWAL)
+        self._open(route, owner, Urgency.RENEWAL)
 
-    def spare(self, route: Route, held: Held) -> None:
+    def spare(self, route: Route, owner: TokenOwner) -> None:
         """Ask when nobody else wants to."""
-        self._open(route, held, Urgency.SPARE)
+        self._open(route, owner, Urgency.SPARE)
 
-    def _open(self, route: Route, held: Held, urgency: Urgency) -> Question:
+    def _open(self, route: Route, owner: TokenOwner, urgency: Urgency) -> Question:
         question = self._questions.get(route.pod.uid)
         if question is None:
-            question = self._questions[route.pod.uid] = Question(route, held, urgency)
+            question = self._questions[route.pod.uid] = Question(route, owner, urgency)
             self._queue(question)
         else:
             self._queues.raise_to(question, urgency, time.monotonic())
@@ -144,11 +144,11 @@ class Reviewer:
 
     async def _ask(self, question: Question) -> None:
         """Put it; it is over then, or asked again later."""
-        route, held = question.route, question.held = self._present(question)
+        route, owner = question.route, question.owner = self._present(question)
         body = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",
-            "spec": {"token": held.token, "audiences": [held.audience]},
+            "spec": {"token": owner.token, "audiences": [owner.audience]},
         }
         asked, at = time.monotonic(), clock.now()
         try:
@@ -162,13 +162,13 @@ class Reviewer:
             self._failed(question, asked, ApiError(200, "BadAnswer", type(error).__name__))
             return
         self._heard(asked)
-        accepted, why, credential_id = verdicts.verdict(status, route, held)
+        accepted, why, credential_id = verdicts.verdict(status, route, owner)
         TOKENREVIEWS.labels(result="accepted" if accepted else "refused").inc()
         if not accepted:
             log.info("token_refused_by_cluster", pod=route.pod.name, namespace=route.pod.namespace, why=why)
         if route.pod.uid in self._known.pods:  # it may have gone meanwhile, and its review with it
             others = frozenset[str]() if accepted else self._refused(route)
-            review = Review(at, accepted, names.token_digest(held.token), credential_id, others)
+            review = Review(at, accepted, names.token_digest(owner.token), credential_id, others)
             self._known.reviews[intern(route.pod.uid)] = review
         self._over(question)
 
@@ -177,14 +177,14 @@ class Reviewer:
         before = self._known.reviews.get(route.pod.uid)
         if before is None or before.accepted:
             return frozenset()
-        return (before.others | {before.digest}) & {names.token_digest(held.token) for held in holders(route)}
+        return (before.others | {before.digest}) & {names.token_digest(owner.token) for owner in holders(route)}
 
-    def _present(self, question: Question) -> tuple[Route, Held]:
+    def _present(self, question: Question) -> tuple[Route, TokenOwner]:
         """The token as the Route has it by now: it may have been renewed since the question came up."""
         route = self._known.routes.get(question.uid)
         if route is None:
-            return question.route, question.held
-        return route, next((held for held in holders(route) if held.audience == question.held.audience), question.held)
+            return question.route, question.owner
+        return route, next((owner for owner in holders(route) if owner.audience == question.owner.audience), question.owner)
 
     def _over(self, question: Question) -> None:
         del self._questions[question.uid]
@@ -245,7 +245,7 @@ class Reviewer:
         self._go_on()
 
 
-def holders(route: Route) -> tuple[Held, ...]:
+def holders(route: Route) -> tuple[TokenOwner, ...]:
     """All that a pod has tokens for."""
     return (*route.bindings, *((route.egress,) if route.egress else ()))
 

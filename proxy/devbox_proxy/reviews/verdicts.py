@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from devbox_api import names
 from devbox_api.route import Route
 from devbox_common.kube import Object
-from devbox_proxy.known.facts import Held
+from devbox_proxy.known.facts import TokenOwner
 
 _POD, _CREDENTIAL = "authentication.kubernetes.io/pod-uid", "authentication.kubernetes.io/credential-id"
 """Facts that the API server adds (pkg/serviceaccount/util.go)."""
@@ -61,11 +61,11 @@ def read(answer: Object) -> Status:
     return _Answer.model_validate(answer).status
 
 
-def verdict(status: Status, route: Route, held: Held) -> Verdict:
+def verdict(status: Status, route: Route, owner: TokenOwner) -> Verdict:
     """Is it this pod's token, for this audience?"""
     if not status.authenticated:
         return Verdict(accepted=False, why="not authenticated")
-    if held.audience not in (status.audiences or ()):
+    if owner.audience not in (status.audiences or ()):
         return Verdict(accepted=False, why="another audience")
     if status.user.fact(_POD) != route.pod.uid:
         return Verdict(accepted=False, why="another pod")

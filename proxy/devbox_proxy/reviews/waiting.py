@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.decide.admission import For, Refuse, Subject, Wait
-from devbox_proxy.known.state import State
+from devbox_proxy.known.state import ClusterState
 from devbox_proxy.reviews.reviewer import Reviewer
 
 WAITERS_PER_PEER: Final = 64
@@ -31,7 +31,7 @@ class Waiting:
     """Who waits."""
 
     def __init__(
-        self, state: State, reviewer: Reviewer, seconds: float, review_seconds: float = REVIEW_SECONDS, most: int = MOST
+        self, state: ClusterState, reviewer: Reviewer, seconds: float, review_seconds: float = REVIEW_SECONDS, most: int = MOST
     ) -> None:
         """`seconds`: for the mirror; `review_seconds`: for a review; `most`: in all."""
         self._state = state

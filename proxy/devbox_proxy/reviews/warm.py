@@ -18,7 +18,7 @@ import structlog
 from devbox_common.clock import now
 from devbox_proxy.decide.admission import Subject
 from devbox_proxy.known.facts import Known
-from devbox_proxy.known.state import State
+from devbox_proxy.known.state import ClusterState
 from devbox_proxy.reviews.questions import Urgency
 from devbox_proxy.reviews.reviewer import Reviewer, holders
 from devbox_proxy.settings import Identity
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 class Warmth:
     """Which pods this gateway could serve at once."""
 
-    def __init__(self, state: State, reviewer: Reviewer, settings: Identity) -> None:
+    def __init__(self, state: ClusterState, reviewer: Reviewer, settings: Identity) -> None:
         self._state = state
         self._reviewer = reviewer
         self._settings = settings
@@ -62,9 +62,9 @@ class Warmth:
     async def _start(self) -> None:
         known, reviewer = self._state.known, self._reviewer
         began = time.monotonic()
-        for route, held in subjects(known, known.routes):
+        for route, owner in subjects(known, known.routes):
             self._left.add(route.pod.uid)
-            reviewer.spare(route, held)
+            reviewer.spare(route, owner)
         count = len(self._left)
         while self._left and time.monotonic() - began < self._settings.warm_seconds:
             await asyncio.sleep(LOOK_SECONDS)
@@ -79,8 +79,8 @@ class Warmth:
         age = self._settings.review_seconds * LEISURE
         if self._reviewer.queued(Urgency.SPARE):
             return
-        for route, held in oldest(self._state.known, now() - age, most):
-            self._reviewer.spare(route, held)
+        for route, owner in oldest(self._state.known, now() - age, most):
+            self._reviewer.spare(route, owner)
 
 
 def subjects(known: Known, uids: Iterable[str]) -> Iterator[Subject]:

@@ -20,12 +20,12 @@ from devbox_proxy.decide.admission import Refuse, Subject, Wait
 from devbox_proxy.decide.connect_decision import Decision, Grant
 from devbox_proxy.kit.dialling import Attempts, Pair, first
 from devbox_proxy.kit.turns import Turns
-from devbox_proxy.known.facts import Known, Limits
-from devbox_proxy.known.state import State
+from devbox_proxy.known.facts import Known, ReviewTimes
+from devbox_proxy.known.state import ClusterState
 from devbox_proxy.reviews.waiting import Waiting
-from devbox_proxy.settings import Bounds, Egress
+from devbox_proxy.settings import EgressSettings, Limits
 from devbox_proxy.tunnels.whereabouts import NOWHERE
-from devbox_proxy.upstreams.dial_check import Refused, Resolver, Unready, WayOut
+from devbox_proxy.upstreams.dial_check import AddressRefused, Resolver, Unready, WayOut
 from devbox_proxy.wire.connect_head import ConnectRequest
 
 DIALS_PER_DEVBOX: Final = 32
@@ -41,22 +41,22 @@ class Forwarder:
         self,
         load: Load,
         recorder: Recorder,
-        state: State,
+        state: ClusterState,
         waiting: Waiting,
         resolver: Resolver,
         *,
+        times: ReviewTimes,
+        settings: EgressSettings,
         limits: Limits,
-        settings: Egress,
-        bounds: Bounds,
         way_out: WayOut,
         attempts: Attempts | None = None,
     ) -> None:
         self.load = load
         self.recorder = recorder
         self.settings = settings
-        self.write_buffer = bounds.write_buffer
+        self.write_buffer = limits.write_buffer
         """Bytes that may wait for one side before the other is no longer read."""
-        self.stall_seconds = bounds.write_stall_seconds
+        self.stall_seconds = limits.write_stall_seconds
         """After which a side that takes nothing is taken for gone."""
         self.whereabouts = NOWHERE
         """Said to whoever asks; set when the ports are open."""
@@ -65,7 +65,7 @@ class Forwarder:
         self._state = state
         self._waiting = waiting
         self._resolver = resolver
-        self._limits = limits
+        self._times = times
         self._way_out = way_out
         self._turns = Turns(DIALS_PER_DEVBOX)
         self._attempts = attempts or Attempts()
@@ -79,7 +79,7 @@ class Forwarder:
 
     def decide(self, request: ConnectRequest) -> Decision:
         """Now, with what is known."""
-        decision = connect_decision.decide(request, self.known, now(), self._limits)
+        decision = connect_decision.decide(request, self.known, now(), self._times)
         if isinstance(decision, Grant) and decision.refresh is not None:
             self._waiting.renew(decision.refresh)
         return decision
@@ -115,7 +115,7 @@ class Forwarder:
                 return await first(pairs, seconds, connect, self._attempts, grant.caller.pod_uid)
         except Unready as unready:
             refuse, detail = Refuse(Refusal.NOT_READY, grant.caller), str(unready)
-        except Refused as refused:
+        except AddressRefused as refused:
             said = f"{target.host}; it is, or leads to, an address that may not be dialled"
             refuse, detail = Refuse(Refusal.ADDRESS_NOT_ALLOWED, grant.caller, said), str(refused)
         except TimeoutError:

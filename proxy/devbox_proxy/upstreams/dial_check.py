@@ -16,14 +16,14 @@ from devbox_common.addresses import embedded, never, numeric, translated
 from devbox_common.ranges import Address, Network
 from devbox_proxy.kit.lookups import THREADS, Lookups
 from devbox_proxy.known.floor import Floor
-from devbox_proxy.settings import Egress, Upstreams
+from devbox_proxy.settings import EgressSettings, UpstreamSettings
 
 
-class Refused(Exception):
+class AddressRefused(Exception):
     """The host may not be dialled; the text is for the log, and holds addresses."""
 
 
-class Unready(Refused):
+class Unready(AddressRefused):
     """Nor may any other, yet: what must never be dialled is not known."""
 
 
@@ -46,7 +46,7 @@ Overrides = tuple[tuple[str, str, int | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class UpstreamReach:
     """The chart's `upstreams` settings: a Reach for GatewayConfigs."""
 
     allowed_cidrs: tuple[Network, ...] = ()
@@ -54,7 +54,7 @@ class Policy:
     overrides: Overrides = ()
 
     @classmethod
-    def of(cls, settings: Upstreams) -> "Policy":
+    def of(cls, settings: UpstreamSettings) -> "UpstreamReach":
         """Parsed settings. Raises ValueError for an invalid address or range."""
         return cls(networks(settings.allowed_cidrs), settings.allowed_hosts, _overrides(settings.address_overrides))
 
@@ -81,7 +81,7 @@ class WayOut:
     policy: EgressPolicy | None = None
 
     @classmethod
-    def of(cls, settings: Egress) -> "WayOut":
+    def of(cls, settings: EgressSettings) -> "WayOut":
         """Parsed settings. Raises ValueError for an invalid address or range."""
         return cls(networks(settings.permitted_cidrs), _overrides(settings.address_overrides))
 
@@ -100,17 +100,17 @@ class WayOut:
 
 
 def permitted(host: str, addresses: Iterable[str], reach: Reach, floor: Floor) -> list[str]:
-    """The addresses as they may be dialled. Raises Refused if there is none or if a single one may not be."""
+    """The addresses as they may be dialled. Raises AddressRefused if there is none or if a single one may not be."""
     checked = []
     for text in addresses:
         address = ip_address(text.partition("%")[0])
         if why := _below_floor(address, floor):
-            raise Refused(f"{host} has the address {address}: {why}")
+            raise AddressRefused(f"{host} has the address {address}: {why}")
         if (whose := _not_public(address, floor)) and not _lifted(host, address, reach, floor):
-            raise Refused(f"{host} has {whose} {address}; name it in {reach.advice}")
+            raise AddressRefused(f"{host} has {whose} {address}; name it in {reach.advice}")
         checked.append(text)
     if not checked:
-        raise Refused(f"{host} has no address")
+        raise AddressRefused(f"{host} has no address")
     return checked
 
 
@@ -151,11 +151,11 @@ def _lifted(host: str, address: Address, reach: Reach, floor: Floor) -> bool:
 def absolute(host: str, cluster_domain: str = "") -> str:
     """The name as DNS is asked for it: with a dot at its end, so that no search list stands behind it. Kubernetes gives every pod one, and
     has it tried first for names of few dots (ndots 5): whoever may make a namespace called `com` would answer for every host in .com. A
-    Service's short name (`models.team-a.svc`) is completed here, as there is no top-level domain of that name. Raises Refused for what is
-    neither a name nor an address as it is written today."""
+    Service's short name (`models.team-a.svc`) is completed here, as there is no top-level domain of that name. Raises AddressRefused for
+    what is neither a name nor an address as it is written today."""
     name = host.rstrip(".").lower()
     if numeric(name):
-        raise Refused(f"{host} is no name; an IPv4 address is four decimal numbers")
+        raise AddressRefused(f"{host} is no name; an IPv4 address is four decimal numbers")
     if cluster_domain and name.endswith(".svc") and name.count(".") >= 2:
         name = f"{name}.{cluster_domain}"
     return f"{name}."
@@ -219,8 +219,8 @@ class Resolver:
         self._lookups = Lookups(threads)
 
     async def resolve(self, host: str, port: int, owner: str) -> list[tuple[str, int]]:
-        """Address and port pairs to try in turn. `owner`: whose lookup it is (lookups.py). Raises Refused, or OSError where DNS has no
-        answer."""
+        """Address and port pairs to try in turn. `owner`: whose lookup it is (lookups.py). Raises AddressRefused, or OSError where DNS
+        has no answer."""
         if is_address(host):
             return [(address, port) for address in permitted(host, [host], self._reach, self._known_floor())]
         return await self._resolve(host, absolute(host, self._cluster_domain), port, self._reach, owner)
@@ -239,22 +239,22 @@ class Resolver:
             if way_out.override(target.host) is not None:
                 return _below_floor(ip_address(address), floor) is None
             permitted(target.host, [address], way_out, floor)
-        except Refused:
+        except AddressRefused:
             return False
         return True
 
     async def _resolve(self, host: str, asked: str, port: int, reach: Reach, owner: str) -> list[tuple[str, int]]:
         floor = self._known_floor()
         if host.rstrip(".") == self._own_host:
-            raise Refused(f"{host} is the gateway itself")
+            raise AddressRefused(f"{host} is the gateway itself")
         if host.rstrip(".").rpartition(".")[2] == "localhost":
-            raise Refused(f"{host} is loopback")
+            raise AddressRefused(f"{host} is loopback")
         override = reach.override(host)
         if override is not None:
             # The administrator named this very address; only the floor stands above that.
             address, other_port = override
             if why := _below_floor(ip_address(address), floor):
-                raise Refused(f"the address override of {host}, {address}: {why}")
+                raise AddressRefused(f"the address override of {host}, {address}: {why}")
             return [(address, other_port or port)]
         addresses = await self._lookups.addresses(asked, owner)
         return [(address, port) for address in permitted(host, addresses, reach, floor)]

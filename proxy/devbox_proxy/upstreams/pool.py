@@ -19,9 +19,9 @@ from devbox_common.clock import now
 from devbox_proxy.kit.dialling import Attempts, first
 from devbox_proxy.kit.rounds import Rounds
 from devbox_proxy.known.apis import Api
-from devbox_proxy.settings import Timeouts
+from devbox_proxy.settings import UpstreamTimeouts
 from devbox_proxy.upstreams.connection import BufferedUpstreamConnection, UpstreamConnection, UpstreamError
-from devbox_proxy.upstreams.dial_check import Refused, Unready
+from devbox_proxy.upstreams.dial_check import AddressRefused, Unready
 
 KEPT: Final = 4096
 """Idle connections; the one that was used longest ago goes first. (Fewer where there are few file descriptors: open_files.py.)"""
@@ -48,7 +48,7 @@ class Upstreams:
     def __init__(
         self,
         resolver: Names,
-        timeouts: Timeouts,
+        timeouts: UpstreamTimeouts,
         trust: ssl.SSLContext,
         *,
         kept: int = KEPT,
@@ -128,7 +128,7 @@ class Upstreams:
                 return await first(pairs, seconds, connect, self._attempts, key[-1])
         except Unready as unready:
             raise UpstreamError(Refusal.NOT_READY, str(unready)) from None
-        except Refused as refused:
+        except AddressRefused as refused:
             raise UpstreamError(Refusal.ENDPOINT_REFUSED, str(refused)) from None
         except ssl.SSLError as error:
             raise UpstreamError(Refusal.UPSTREAM_TLS, type(error).__name__) from None

@@ -18,13 +18,13 @@ Headers = tuple[tuple[bytes, bytes], ...]
 class Memo:
     """What was concluded from a head, by whoever concluded it: a client repeats its heads (head_cache.py)."""
 
-    __slots__ = ("examined", "led")
+    __slots__ = ("cached", "examined")
 
     def __init__(self) -> None:
         self.examined: Any = None
         """What the head alone tells (identity.examine)."""
-        self.led: Any = None
-        """Where it led (identity.Led)."""
+        self.cached: Any = None
+        """Where it led (identity.CachedDecision)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ _LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,18})\r\n")
 Key = tuple[str, bool, bytes]
 
 
-class Cut(NamedTuple):
+class SplitRead(NamedTuple):
     """A read, taken apart without judging it."""
 
     key: "Key"
@@ -37,7 +37,7 @@ class Cut(NamedTuple):
     """Where the body begins."""
 
 
-def cut(peer: str, data: bytes) -> Cut | None:
+def split(peer: str, data: bytes) -> SplitRead | None:
     """Take a read apart that begins with a head; None if the head is not whole, or too long to be kept."""
     end = data.find(_END, 0, LONGEST)
     if end < 0 or not data[:1].isalpha():  # empty lines before a request are skipped by llhttp, and would end the head here
@@ -45,9 +45,9 @@ def cut(peer: str, data: bytes) -> Cut | None:
     body_at = end + len(_END)
     found = _LENGTH.search(data, 0, end + 2)
     if found is None:
-        return Cut((peer, False, data[:body_at]), None, body_at)
+        return SplitRead((peer, False, data[:body_at]), None, body_at)
     start, stop = found.span(1)
-    return Cut((peer, True, data[:start] + data[stop:body_at]), found[1], body_at)
+    return SplitRead((peer, True, data[:start] + data[stop:body_at]), found[1], body_at)
 
 
 class Heads:
@@ -60,13 +60,13 @@ class Heads:
         self._bytes = 0
         """Of memory, as far as it is counted."""
 
-    def known(self, read: Cut, data: bytes) -> RequestHead | None:
+    def known(self, read: SplitRead, data: bytes) -> RequestHead | None:
         """The head of a request that is whole in `data`, with nothing behind it, if it was read before."""
         length = 0 if read.length is None else int(read.length)
         return self._kept.get(read.key) if len(data) - read.body_at == length else None
 
-    def keep(self, read: Cut, head: RequestHead) -> None:
-        """Remember what llhttp made of it, where the body's framing is the one that `cut` saw, and nothing depends on more."""
+    def keep(self, read: SplitRead, head: RequestHead) -> None:
+        """Remember what llhttp made of it, where the body's framing is the one that `split` saw, and nothing depends on more."""
         lengths = [] if read.length is None else [read.length]
         raw = read.key[2]
         if (

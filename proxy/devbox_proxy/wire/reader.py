@@ -13,7 +13,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.wire import grammar, head_cache
 from devbox_proxy.wire.guard import RequestHead
-from devbox_proxy.wire.head_cache import Cut, Heads
+from devbox_proxy.wire.head_cache import Heads, SplitRead
 
 OVERHEAD: Final = (512 * 1024, 32)
 """Bytes besides the body itself, in chunk framing and trailers: so many (two reads), and so many times the body's length. One-byte
@@ -44,7 +44,7 @@ class Begun(NamedTuple):
     keep_alive: bool
     switching: bool
     """It asks for another protocol."""
-    cut: Cut | None
+    split: SplitRead | None
     """For head_cache.py to know it again; None if it did not come in one piece, or was known."""
 
 
@@ -73,7 +73,6 @@ class RequestReader:
     __slots__ = (
         "_body",
         "_chunked",
-        "_cut",
         "_headers",
         "_left",
         "_limits",
@@ -82,6 +81,7 @@ class RequestReader:
         "_peer",
         "_raw",
         "_sink",
+        "_split",
         "_store",
         "_tail",
         "_target",
@@ -113,7 +113,7 @@ class RequestReader:
         """The request line so far; None once it is whole."""
         self._tail = b""
         """The last bytes of an earlier read of the open head or chunked body: its end may be cut in two."""
-        self._cut: Cut | None = None
+        self._split: SplitRead | None = None
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._raw = self._body = 0
@@ -150,13 +150,13 @@ class RequestReader:
 
     def _again(self, data: bytes) -> bool:
         """The whole of this read is one request, whose head was read before."""
-        self._cut = head_cache.cut(self._peer, data)
-        head = self._store.known(self._cut, data) if self._cut else None
-        if head is None or self._cut is None:
+        self._split = head_cache.split(self._peer, data)
+        head = self._store.known(self._split, data) if self._split else None
+        if head is None or self._split is None:
             return False
-        self._sink.head_read(Begun(head, self._cut.length, keep_alive=True, switching=False, cut=None))
-        if self._cut.body_at < len(data):
-            self._sink.body_read(data[self._cut.body_at :])
+        self._sink.head_read(Begun(head, self._split.length, keep_alive=True, switching=False, split=None))
+        if self._split.body_at < len(data):
+            self._sink.body_read(data[self._split.body_at :])
         self._sink.end_read()
         return True
 
@@ -165,7 +165,7 @@ class RequestReader:
         end = (self._tail + data).find(_END)
         if end < 0:
             self._tail = (self._tail + data)[-3:]
-            self._cut = None
+            self._split = None
             return data, b""
         at = end + len(_END) - len(self._tail)
         self._tail = b""
@@ -248,7 +248,7 @@ class RequestReader:
         length = lengths[0] if lengths else None
         # To HTTP/1.0 it would have to be promised, and it is not: such a client waits for the end of the connection.
         keep_alive = parser.should_keep_alive() and version == (1, 1)
-        self._sink.head_read(Begun(head, length, keep_alive, parser.should_upgrade(), self._cut))
+        self._sink.head_read(Begun(head, length, keep_alive, parser.should_upgrade(), self._split))
 
     def on_body(self, data: bytes) -> None:
         self._left = max(0, self._left - len(data))

@@ -10,7 +10,7 @@ from tests.probes.report import Verdict, failed
 from tests.probes.world import in_cluster, is_allowed, is_canary
 
 from devbox_proxy.known.floor import Floor
-from devbox_proxy.upstreams.dial_check import Policy, permitted
+from devbox_proxy.upstreams.dial_check import UpstreamReach, permitted
 
 GATEWAYS = {"10.244.0.9"}
 
@@ -67,7 +67,7 @@ def test_what_leaves_the_cluster_needs_a_proof() -> None:
 
 
 def test_the_dial_check_takes_the_allowed_hosts_for_public() -> None:
-    assert permitted("allowed", [PUBLIC, KEPT_PUBLIC, OTHER_PUBLIC, PUBLIC6], Policy(), Floor())
+    assert permitted("allowed", [PUBLIC, KEPT_PUBLIC, OTHER_PUBLIC, PUBLIC6], UpstreamReach(), Floor())
 
 
 @pytest.mark.parametrize(

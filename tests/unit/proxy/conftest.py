@@ -20,14 +20,14 @@ from devbox_proxy.accounting.audit import AuditLog
 from devbox_proxy.accounting.limits import Load
 from devbox_proxy.accounting.recorder import Recorder
 from devbox_proxy.kit.memory import Memory
-from devbox_proxy.known.facts import Limits
-from devbox_proxy.known.state import State
+from devbox_proxy.known.facts import ReviewTimes
+from devbox_proxy.known.state import ClusterState
 from devbox_proxy.ports.server import DataPort
 from devbox_proxy.requests.data_path import DataPath
 from devbox_proxy.requests.decider import TokenDecider
 from devbox_proxy.reviews.reviewer import Reviewer
 from devbox_proxy.reviews.waiting import Waiting
-from devbox_proxy.settings import Bounds, Timeouts
+from devbox_proxy.settings import Limits, UpstreamTimeouts
 from devbox_proxy.upstreams.pool import Upstreams
 
 
@@ -45,7 +45,7 @@ class Running:
     """The gateway and what is around it."""
 
     def __init__(
-        self, *, port: int, cluster: Cluster, api: Upstream, audit: io.BytesIO, state: State, dialled: Loopback
+        self, *, port: int, cluster: Cluster, api: Upstream, audit: io.BytesIO, state: ClusterState, dialled: Loopback
     ) -> None:
         self.port, self.cluster, self.api, self.audit, self.state, self._dialled = port, cluster, api, audit, state, dialled
         self.tokens: dict[str, str] = {}
@@ -68,22 +68,22 @@ async def gateway(upstream: Upstream) -> AsyncIterator[Running]:
     server = TestServer(cluster.app())
     await server.start_server()
     async with KubeApi(Access(str(server.make_url("")).rstrip("/"))) as api:
-        state = State(api, NAMESPACE, ())
+        state = ClusterState(api, NAMESPACE, ())
         running = asyncio.create_task(state.run())
         output = io.BytesIO()
         audit = AuditLog(1000, drop=False, stream=output)
         dialled = Loopback(upstream.port)
-        upstreams = Upstreams(dialled, Timeouts(first_byte_seconds=5), upstream.context)
+        upstreams = Upstreams(dialled, UpstreamTimeouts(first_byte_seconds=5), upstream.context)
         load = Load(Memory(85), requests=(1000, 64), tunnels=(10, 10))
         path = DataPath(
             upstreams,
             load,
             Recorder(audit),
             public_url=f"https://{HOST}",
-            timeouts=Timeouts(first_byte_seconds=5),
-            bounds=Bounds(),
+            timeouts=UpstreamTimeouts(first_byte_seconds=5),
+            limits=Limits(),
         )
-        decider = TokenDecider(state, Waiting(state, Reviewer(api, state.known), 1.0), load, Limits())
+        decider = TokenDecider(state, Waiting(state, Reviewer(api, state.known), 1.0), load, ReviewTimes())
         data = DataPort(path, decider, upstreams, ("127.0.0.1", 0), None)
         port = await data.start()
         cluster.pod()

@@ -8,7 +8,7 @@ from devbox_proxy.decide.connect_decision import Decision, decide
 from devbox_proxy.known.facts import Known
 from devbox_proxy.wire.connect_head import ConnectRequest
 
-from .identities import LIMITS, NOW, ROUTE, jwt, known
+from .identities import NOW, ROUTE, TIMES, jwt, known
 
 WAY_OUT = EgressBinding(policy="egress-p", token=jwt(7), digests=(token_digest(jwt(6)), token_digest(jwt(7))))
 DOCUMENT = Egress(
@@ -37,4 +37,4 @@ def ask(
     parsed = parse(target.encode())
     assert parsed is not None
     token = token or jwt(6)
-    return decide(ConnectRequest(parsed, token_digest(token), "uid-1", peer), what, now, LIMITS)
+    return decide(ConnectRequest(parsed, token_digest(token), "uid-1", peer), what, now, TIMES)

@@ -12,10 +12,10 @@ from devbox_proxy.decide.admission import Refuse
 from devbox_proxy.decide.identity import Decision, decide
 from devbox_proxy.known.apis import compile_gateway
 from devbox_proxy.known.credentials import Credential
-from devbox_proxy.known.facts import LIVE, Known, Limits, Pod, Review
+from devbox_proxy.known.facts import LIVE, Known, Pod, Review, ReviewTimes
 from devbox_proxy.wire.guard import RequestHead
 
-LIMITS = Limits()
+TIMES = ReviewTimes()
 NOW = 10_000.0
 
 
@@ -65,7 +65,7 @@ def head(token: str = CURRENT, peer: str = "10.244.0.7") -> RequestHead:
 
 
 def ask(world: Known, token: str = CURRENT, peer: str = "10.244.0.7", now: float = NOW) -> Decision:
-    return decide(head(token, peer), world, now, LIMITS)
+    return decide(head(token, peer), world, now, TIMES)
 
 
 def refused(decision: Decision) -> Refusal:

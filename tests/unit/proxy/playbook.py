@@ -13,12 +13,12 @@ from devbox_proxy.accounting.limits import Load
 from devbox_proxy.accounting.recorder import Recorder
 from devbox_proxy.kit.memory import Memory
 from devbox_proxy.kit.rounds import Rounds
-from devbox_proxy.known.facts import Known, Limits
+from devbox_proxy.known.facts import Known, ReviewTimes
 from devbox_proxy.requests.connection import Connection
 from devbox_proxy.requests.data_path import DataPath
 from devbox_proxy.requests.decider import Decider, TokenDecider
 from devbox_proxy.reviews.waiting import Waiting
-from devbox_proxy.settings import Bounds, Timeouts
+from devbox_proxy.settings import Limits, UpstreamTimeouts
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
 from devbox_proxy.wire.messages import UpstreamRequest
 
@@ -105,27 +105,27 @@ class Play:
     """One client's connection and one API's."""
 
     def __init__(
-        self, world: Known | None = None, *, connected: bool = True, decider: Decider | None = None, **limits: Any
+        self, world: Known | None = None, *, connected: bool = True, decider: Decider | None = None, **changed: Any
     ) -> None:
-        """`decider`: in place of the one that asks for a token; `limits`: of settings.Bounds."""
+        """`decider`: in place of the one that asks for a token; `changed`: of settings.Limits."""
         self.world = world or known()
         self.pools = Pools()
         self.audit = io.BytesIO()
         self.audit_log = AuditLog(1000, drop=False, stream=self.audit)
-        bounds = Bounds(**limits)
+        limits = Limits(**changed)
         self.load = Load(
-            Memory(bounds.memory_percent), requests=(bounds.requests, bounds.requests_per_devbox), tunnels=(10, 10)
+            Memory(limits.memory_percent), requests=(limits.requests, limits.requests_per_devbox), tunnels=(10, 10)
         )
         self.path = DataPath(
             cast(Any, self.pools),
             self.load,
             Recorder(self.audit_log),
             public_url="https://gateway.system.svc",
-            timeouts=Timeouts(first_byte_seconds=10, idle_seconds=5),
-            bounds=bounds,
+            timeouts=UpstreamTimeouts(first_byte_seconds=10, idle_seconds=5),
+            limits=limits,
         )
         waiting = Waiting(cast(Any, None), cast(Any, SimpleNamespace(renew=lambda *_: None)), 1.0)
-        asks = TokenDecider(cast(Any, SimpleNamespace(known=self.world)), waiting, self.load, Limits(review=1e12))
+        asks = TokenDecider(cast(Any, SimpleNamespace(known=self.world)), waiting, self.load, ReviewTimes(review=1e12))
         self.made: list[Connection] = []
         self.lost: list[Connection] = []
         self.client = Connection(self.path, decider or asks, PEER, on_made=self.made.append, on_lost=self.lost.append)

@@ -12,19 +12,18 @@ from devbox_api.route import Egress
 from devbox_common.addresses import nat64_prefix
 from devbox_proxy.known.floor import Floor, Own, compile_floor
 from devbox_proxy.run import own_addresses
-from devbox_proxy.settings import Egress as EgressSettings
-from devbox_proxy.settings import Upstreams
-from devbox_proxy.upstreams.dial_check import Policy, Refused, Resolver, WayOut, cluster_domain, permitted
+from devbox_proxy.settings import EgressSettings, UpstreamSettings
+from devbox_proxy.upstreams.dial_check import AddressRefused, Resolver, UpstreamReach, WayOut, cluster_domain, permitted
 
 FLOOR = Floor(frozenset({"10.99.0.1", "203.0.113.9"}))
 OWN = compile_floor(route.Floor(addresses=("34.118.224.1",), ranges=("34.118.224.0/20", "2600:1f14:1::/56", "172.20.0.0/16")))
 """Of a cluster whose pods and Services have public addresses."""
-OPEN = Policy(networks(("0.0.0.0/0", "::/0")), allowed_hosts=("*.example",))
+OPEN = UpstreamReach(networks(("0.0.0.0/0", "::/0")), allowed_hosts=("*.example",))
 
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111"])
 def test_public_addresses_may_be_dialled(address: str) -> None:
-    assert permitted("api.example.com", [address], Policy(), FLOOR) == [address]
+    assert permitted("api.example.com", [address], UpstreamReach(), FLOOR) == [address]
 
 
 @pytest.mark.parametrize(
@@ -45,10 +44,10 @@ def test_public_addresses_may_be_dialled(address: str) -> None:
     ],
 )
 def test_private_addresses_need_a_name_in_the_settings(address: str) -> None:
-    with pytest.raises(Refused, match=r"upstreams\.allowedHosts or allowedCIDRs"):
-        permitted("models.example", [address], Policy(), FLOOR)
-    assert permitted("models.example", [address], Policy(allowed_hosts=("models.example",)), FLOOR)
-    assert permitted("models.example", [address], Policy(networks((address,))), FLOOR)
+    with pytest.raises(AddressRefused, match=r"upstreams\.allowedHosts or allowedCIDRs"):
+        permitted("models.example", [address], UpstreamReach(), FLOOR)
+    assert permitted("models.example", [address], UpstreamReach(allowed_hosts=("models.example",)), FLOOR)
+    assert permitted("models.example", [address], UpstreamReach(networks((address,))), FLOOR)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_private_addresses_need_a_name_in_the_settings(address: str) -> None:
     ],
 )
 def test_nothing_lifts_the_floor(address: str) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         permitted("a.example", [address], OPEN, FLOOR)
 
 
@@ -98,7 +97,7 @@ CLOSED = compile_floor(
     ["198.51.100.7", "::ffff:198.51.100.7", "64:ff9b::c633:6407", "64:ff9b:1::c633:6407", "2002:c633:6407::", "2600:1f14:9::1"],
 )
 def test_nothing_lifts_what_the_settings_close(address: str) -> None:
-    with pytest.raises(Refused, match=r"floor\.extraCIDRs"):
+    with pytest.raises(AddressRefused, match=r"floor\.extraCIDRs"):
         permitted("a.example", [address], OPEN, CLOSED)
 
 
@@ -107,7 +106,7 @@ def test_nothing_lifts_what_the_settings_close(address: str) -> None:
     ["10.244.1.0", "10.244.1.1", "::ffff:10.244.1.1", "64:ff9b::af4:101", "fd00:244:1::", "fd00:244:1::1", "34.118.225.1"],
 )
 def test_nothing_lifts_where_a_node_is_in_the_range_of_its_pods(address: str) -> None:
-    with pytest.raises(Refused, match="a node"):
+    with pytest.raises(AddressRefused, match="a node"):
         permitted("a.example", [address], OPEN, CLOSED)
     assert permitted("a.example", ["10.244.1.2", "fd00:244:1::2", "34.118.225.2"], OPEN, CLOSED)
 
@@ -123,44 +122,46 @@ def test_nothing_lifts_where_a_node_is_in_the_range_of_its_pods(address: str) ->
     ],
 )
 def test_nothing_lifts_the_floor_behind_a_nat64_of_the_clusters_own(address: str, words: str) -> None:
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(AddressRefused, match=words):
         permitted("a.example", [address], OPEN, CLOSED)
 
 
 @pytest.mark.parametrize("address", ["64:ff9b:1::5db8:d822", "2600:1f14:8:0:5d:b8d8:2200::", "64:ff9b::5db8:d822"])
 def test_a_public_address_behind_a_nat64_is_a_public_address(address: str) -> None:
-    assert permitted("api.example", [address], Policy(), CLOSED) == [address]
+    assert permitted("api.example", [address], UpstreamReach(), CLOSED) == [address]
 
 
 @pytest.mark.parametrize("address", ["64:ff9b:1::a01:1", "2600:1f14:8:0:a:100:100::", "64:ff9b::a01:1"])
 def test_a_private_address_behind_a_nat64_is_lifted_by_its_own_range(address: str) -> None:
-    for closed, lifting in ((Policy(), Policy(networks(("10.1.0.0/16",)))), (way_out(cidrs=()), way_out())):
-        with pytest.raises(Refused, match="has the private address"):
+    for closed, lifting in ((UpstreamReach(), UpstreamReach(networks(("10.1.0.0/16",)))), (way_out(cidrs=()), way_out())):
+        with pytest.raises(AddressRefused, match="has the private address"):
             permitted("db.example", [address], closed, CLOSED)
         assert permitted("db.example", [address], lifting, CLOSED) == [address]
-    with pytest.raises(Refused, match="the cluster's own"):
-        permitted("pod.example", ["64:ff9b:1::2276:e002"], Policy(), CLOSED)
+    with pytest.raises(AddressRefused, match="the cluster's own"):
+        permitted("pod.example", ["64:ff9b:1::2276:e002"], UpstreamReach(), CLOSED)
 
 
 def test_one_bad_address_among_good_ones_refuses_the_host() -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         permitted("a.example", ["93.184.216.34", "127.0.0.1"], OPEN, FLOOR)
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         permitted("a.example", [], OPEN, FLOOR)
 
 
 async def test_an_override_is_dialled_but_not_below_the_floor() -> None:
-    policy = Policy.of(Upstreams(address_overrides={"api.anthropic.com": "10.96.1.2:8443", "a.example": "10.99.0.1"}))
+    policy = UpstreamReach.of(
+        UpstreamSettings(address_overrides={"api.anthropic.com": "10.96.1.2:8443", "a.example": "10.99.0.1"})
+    )
     resolver = Resolver(policy, lambda: FLOOR)
     assert await resolver.resolve("api.anthropic.com", 443, "n") == [("10.96.1.2", 8443)]
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         await resolver.resolve("a.example", 443, "n")
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1:x", "example.com", "10.0.0.300", ""])
 def test_an_override_that_is_no_address_is_refused_at_start(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        Policy.of(Upstreams(address_overrides={"a.example": text}))
+        UpstreamReach.of(UpstreamSettings(address_overrides={"a.example": text}))
 
 
 KUBELET = "search gw.svc.cluster.local svc.cluster.local cluster.local corp.example\nnameserver 10.96.0.10\noptions ndots:5\n"
@@ -192,7 +193,7 @@ def test_the_clusters_domain_is_what_the_kubelet_writes(resolv_conf: str, domain
     ],
 )
 async def test_no_search_list_stands_behind_a_name(host: str, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    resolver = Resolver(Policy(), lambda: FLOOR, cluster_domain="cluster.local")
+    resolver = Resolver(UpstreamReach(), lambda: FLOOR, cluster_domain="cluster.local")
     names: list[str] = []
 
     async def addresses(name: str, owner: str) -> list[str]:
@@ -211,16 +212,16 @@ async def test_what_the_c_library_would_take_for_an_address_is_never_looked_up(
 ) -> None:
     resolver = Resolver(OPEN, lambda: FLOOR)
     monkeypatch.setattr(resolver._lookups, "addresses", None)
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         await resolver.resolve(host, 443, "n")
     resolver.close()
 
 
 async def test_an_endpoint_that_is_an_address_is_looked_up_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    resolver = Resolver(Policy(), lambda: FLOOR)
+    resolver = Resolver(UpstreamReach(), lambda: FLOOR)
     monkeypatch.setattr(resolver._lookups, "addresses", None)
     assert await resolver.resolve("2606:4700::1111", 443, "n") == [("2606:4700::1111", 443)]
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         await resolver.resolve("10.0.0.1", 443, "n")
     resolver.close()
 
@@ -233,7 +234,7 @@ def way_out(permitted_cidrs: tuple[str, ...] = ("10.0.0.0/8",), cidrs: tuple[str
 def test_a_private_address_takes_the_policy_and_the_settings() -> None:
     assert permitted("db.example", ["10.1.0.1", "93.184.216.34"], way_out(), FLOOR)
     for other in (way_out(permitted_cidrs=()), way_out(cidrs=()), way_out(cidrs=("10.2.0.0/16",)), way_out(("10.2.0.0/16",))):
-        with pytest.raises(Refused, match=r"egress\.permittedCIDRs"):
+        with pytest.raises(AddressRefused, match=r"egress\.permittedCIDRs"):
             permitted("db.example", ["93.184.216.34", "10.1.0.1"], other, FLOOR)
     everything = way_out(("0.0.0.0/0", "::/0"), ("0.0.0.0/0", "::/0"))
     for address in (
@@ -245,12 +246,12 @@ def test_a_private_address_takes_the_policy_and_the_settings() -> None:
         "64:ff9b::a9fe:a9fe",
         "224.0.0.1",
     ):
-        with pytest.raises(Refused):
+        with pytest.raises(AddressRefused):
             permitted("db.example", [address], everything, FLOOR)
 
 
 async def test_the_forward_proxy_looks_up_the_very_name_and_an_address_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    resolver = Resolver(Policy(), lambda: FLOOR, own_host="gateway.system.svc")
+    resolver = Resolver(UpstreamReach(), lambda: FLOOR, own_host="gateway.system.svc")
     asked: list[str] = []
 
     async def addresses(host: str, owner: str) -> list[str]:
@@ -262,7 +263,7 @@ async def test_the_forward_proxy_looks_up_the_very_name_and_an_address_not_at_al
     assert name and literal and own  # noqa: PT018
     assert await resolver.target(name, way_out(), "pod") == [("93.184.216.34", 443), ("10.1.0.1", 443)]
     assert await resolver.target(literal, way_out(), "pod") == [("10.1.0.1", 443)]
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         await resolver.target(own, way_out(("0.0.0.0/0",), ("0.0.0.0/0",)), "pod")
     assert asked == ["db.example."]
     assert resolver.permits(name, "10.1.0.1", way_out())
@@ -281,13 +282,13 @@ OWN_ADDRESSES = [
 def test_a_public_address_of_a_pod_or_service_counts_as_private(address: str) -> None:
     lifted = networks((address,))
     for closed, lifting in (
-        (Policy(), Policy(allowed_hosts=("pod.example",))),
-        (Policy(networks(("34.0.0.0/20", "2600:1f14:2::/48"))), Policy(lifted)),
+        (UpstreamReach(), UpstreamReach(allowed_hosts=("pod.example",))),
+        (UpstreamReach(networks(("34.0.0.0/20", "2600:1f14:2::/48"))), UpstreamReach(lifted)),
         (way_out(), way_out(*(tuple(map(str, lifted)),) * 2)),
         (way_out(permitted_cidrs=(address,)), way_out((address,), (address,))),
         (way_out(cidrs=(address,)), way_out((address,), (address,))),
     ):
-        with pytest.raises(Refused, match=f"has the cluster's own address .*; name it in {closed.advice}"):
+        with pytest.raises(AddressRefused, match=f"has the cluster's own address .*; name it in {closed.advice}"):
             permitted("pod.example", ["93.184.216.34", address], closed, OWN)
         assert permitted("pod.example", [address], lifting, OWN) == [address]
 
@@ -296,12 +297,12 @@ def test_a_public_address_of_a_pod_or_service_counts_as_private(address: str) ->
     "address", ["34.118.223.255", "34.118.240.0", "2600:1f14:0:ffff::1", "2600:1f14:1:100::", "2002:2276:f000::"]
 )
 def test_what_lies_beside_the_clusters_ranges_is_as_public_as_before(address: str) -> None:
-    assert permitted("api.example", [address], Policy(), OWN) == [address]
+    assert permitted("api.example", [address], UpstreamReach(), OWN) == [address]
     assert permitted("api.example", [address], way_out(), OWN) == [address]
 
 
 def test_whoever_lifts_the_clusters_ranges_lifts_no_floor() -> None:
-    with pytest.raises(Refused, match="a node, the API server or the gateway itself"):
+    with pytest.raises(AddressRefused, match="a node, the API server or the gateway itself"):
         permitted("a.example", ["34.118.224.1"], OPEN, OWN)
 
 
@@ -309,7 +310,7 @@ async def test_no_name_leads_to_the_clusters_own_and_what_is_open_ends_when_a_ra
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     floor = Floor()
-    resolver = Resolver(Policy(), lambda: floor)
+    resolver = Resolver(UpstreamReach(), lambda: floor)
 
     async def addresses(host: str, owner: str) -> list[str]:
         return ["34.118.224.2"]
@@ -324,20 +325,20 @@ async def test_no_name_leads_to_the_clusters_own_and_what_is_open_ends_when_a_ra
     assert await resolver.resolve("pod.example", 443, "n") == [("34.118.224.2", 443)]
     floor = OWN
     for target in (name, literal):
-        with pytest.raises(Refused):
+        with pytest.raises(AddressRefused):
             await resolver.target(target, everything, "pod")
         assert not resolver.permits(target, "34.118.224.2", everything)
         assert resolver.permits(target, "34.118.224.2", way_out(("34.118.224.0/20",), ("34.118.224.0/20",)))
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         await resolver.resolve("pod.example", 443, "n")
     resolver.close()
 
 
 async def test_an_override_may_lead_to_the_clusters_own() -> None:
     overrides = {"api.example": "34.118.224.2:8443", "node.example": "34.118.224.1"}
-    resolver = Resolver(Policy.of(Upstreams(address_overrides=overrides)), lambda: OWN)
+    resolver = Resolver(UpstreamReach.of(UpstreamSettings(address_overrides=overrides)), lambda: OWN)
     assert await resolver.resolve("api.example", 443, "n") == [("34.118.224.2", 8443)]
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         await resolver.resolve("node.example", 443, "n")
     resolver.close()
 

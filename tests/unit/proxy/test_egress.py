@@ -9,7 +9,7 @@ from devbox_api.judge.refusals import Refusal
 from devbox_api.route import Route
 from devbox_proxy.decide.admission import For, Refuse, Wait
 from devbox_proxy.decide.connect_decision import Decision, Grant, wrong_hello
-from devbox_proxy.known.facts import Limits
+from devbox_proxy.known.facts import ReviewTimes
 from devbox_proxy.wire.client_hello import Hello
 
 from .egress_world import DOCUMENT, WAY_OUT, ask, world
@@ -125,7 +125,7 @@ def test_a_review_of_any_token_of_the_pod_counts_and_is_renewed() -> None:
     assert decision.what is For.REVIEW
     assert decision.subject == (unreviewed.routes["uid-1"], WAY_OUT)
     assert WAY_OUT.audience == "devbox-gateway.io/egress"
-    soon = ask(world(), now=NOW + Limits().review * 0.95)
+    soon = ask(world(), now=NOW + ReviewTimes().review * 0.95)
     assert isinstance(soon, Grant)
     assert soon.refresh is not None
 

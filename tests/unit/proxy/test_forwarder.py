@@ -12,11 +12,11 @@ from devbox_api.judge.targets import Target
 from devbox_proxy.decide.admission import Refuse
 from devbox_proxy.decide.connect_decision import Grant
 from devbox_proxy.kit.turns import Turns
-from devbox_proxy.known.facts import Limits
-from devbox_proxy.settings import Bounds, Egress
+from devbox_proxy.known.facts import ReviewTimes
+from devbox_proxy.settings import EgressSettings, Limits
 from devbox_proxy.tunnels.far_side import FarSide
 from devbox_proxy.tunnels.forwarder import Forwarder
-from devbox_proxy.upstreams.dial_check import Refused, Unready, WayOut
+from devbox_proxy.upstreams.dial_check import AddressRefused, Unready, WayOut
 
 from .egress_world import ask, world
 
@@ -44,9 +44,9 @@ def forwarder(answer: Any, seconds: float = 5.0) -> Forwarder:
         cast(Any, None),
         cast(Any, None),
         cast(Any, Resolver(answer)),
+        times=ReviewTimes(),
+        settings=EgressSettings(connect_seconds=seconds),
         limits=Limits(),
-        settings=Egress(connect_seconds=seconds),
-        bounds=Bounds(),
         way_out=WayOut(),
     )
 
@@ -86,7 +86,7 @@ async def test_the_first_address_that_answers_is_the_one() -> None:
     ("answer", "refusal"),
     [
         (Unready("no floor"), Refusal.NOT_READY),
-        (Refused("it has the private address 10.0.0.1"), Refusal.ADDRESS_NOT_ALLOWED),
+        (AddressRefused("it has the private address 10.0.0.1"), Refusal.ADDRESS_NOT_ALLOWED),
         (OSError("NXDOMAIN"), Refusal.UPSTREAM_UNREACHABLE),
         ([("127.0.0.1", 1)], Refusal.UPSTREAM_UNREACHABLE),
         ([], Refusal.UPSTREAM_UNREACHABLE),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from devbox_common.redacted import Redacted
 from devbox_proxy.decide.identity import Forward, decide
 from devbox_proxy.known.credentials import Credential
-from devbox_proxy.known.facts import Limits
+from devbox_proxy.known.facts import ReviewTimes
 from devbox_proxy.wire import head_cache
 from devbox_proxy.wire.guard import RequestHead
 from devbox_proxy.wire.head_cache import LONGEST, Heads
@@ -111,10 +111,10 @@ async def test_an_empty_length_is_not_taken_for_one_whose_digits_were_left_out()
     assert b"malformed_request" in answer
 
 
-def head_of(number: int, lines: int) -> tuple[head_cache.Cut, RequestHead]:
+def head_of(number: int, lines: int) -> tuple[head_cache.SplitRead, RequestHead]:
     headers = [(b"x%d" % at, b"v%d" % at) for at in range(lines)]
     raw = b"GET /%d HTTP/1.1\r\n%b\r\n" % (number, b"".join(b"%b: %b\r\n" % line for line in headers))
-    read = head_cache.cut(PEER, raw)
+    read = head_cache.split(PEER, raw)
     assert read is not None
     return read, RequestHead("GET", b"/%d" % number, (1, 1), tuple(headers), PEER)
 
@@ -139,10 +139,10 @@ def test_what_is_kept_costs_what_is_counted(lines: int) -> None:
     for number in range(100):
         headers = (token, *[(b"x%d" % at, b"v%d" % at) for at in range(lines)], (b"Host", b"g"))
         raw = b"GET /%d HTTP/1.1\r\n%b\r\n" % (number, b"".join(b"%b: %b\r\n" % line for line in headers))
-        read = head_cache.cut(PEER, raw)
+        read = head_cache.split(PEER, raw)
         assert read is not None
         store.keep(read, RequestHead("GET", b"/%d" % number, (1, 1), headers, PEER))
-        assert isinstance(decide(store._kept[read.key], world, NOW, Limits(review=1e12)), Forward)
+        assert isinstance(decide(store._kept[read.key], world, NOW, ReviewTimes(review=1e12)), Forward)
     used = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert used < 1.3 * store._bytes

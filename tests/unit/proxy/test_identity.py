@@ -16,7 +16,7 @@ from devbox_proxy.known.credentials import Credential
 from devbox_proxy.known.facts import LIVE, Review
 from devbox_proxy.wire.guard import RequestHead
 
-from .identities import BINDING, CURRENT, LIMITS, NOW, OLD, POD, ROUTE, ask, head, jwt, known, refused
+from .identities import BINDING, CURRENT, NOW, OLD, POD, ROUTE, TIMES, ask, head, jwt, known, refused
 
 
 def basic() -> Api:
@@ -28,7 +28,7 @@ def basic() -> Api:
 @pytest.mark.row("S3", "S28")
 def test_a_good_token_from_its_own_pod_passes() -> None:
     asked = head()
-    decision = decide(asked, known(), NOW, LIMITS)
+    decision = decide(asked, known(), NOW, TIMES)
     assert isinstance(decision, Forward)
     assert decision.caller.gateway == "agents/anthropic"
     assert decision.caller.credential_id == "JTI=1"
@@ -246,7 +246,7 @@ def test_rules_look_at_the_path_behind_the_base_path() -> None:
 
     def asked(method: str, target: bytes, *more: tuple[bytes, bytes]) -> Decision:
         headers = ((b"Host", b"g"), (b"x-api-key", f"gws_{CURRENT}".encode()), *more)
-        return decide(RequestHead(method, target, (1, 1), headers, "10.244.0.7"), world, NOW, LIMITS)
+        return decide(RequestHead(method, target, (1, 1), headers, "10.244.0.7"), world, NOW, TIMES)
 
     assert isinstance(asked("POST", b"/chat/completions?stream=1"), Forward)
     assert isinstance(asked("POST", b"/v1/chat/completions"), Forward)

@@ -14,7 +14,7 @@ from devbox_proxy.known.apis import compile_gateway
 from devbox_proxy.wire import grammar
 from devbox_proxy.wire.guard import RequestHead
 
-from .identities import CURRENT, LIMITS, NOW, OLD, jwt, known
+from .identities import CURRENT, NOW, OLD, TIMES, jwt, known
 
 TOKENS = [f"gws_{text}" for text in (CURRENT, OLD, jwt(99), "half", "eyJ.a.b")]
 token = st.sampled_from(TOKENS)
@@ -75,7 +75,7 @@ def test_one_credential_no_token_or_a_refusal(
     world.gateways["gateway-g"] = compile_gateway(document)
     lines = ((b"Host", b"g"), (b"x-api-key", TOKENS[0].encode()), *headers, *(HANDSHAKE if handshake else ()))
     head = RequestHead("GET", path, (1, 1), lines, "10.244.0.7")
-    decision = decide(head, world, NOW, LIMITS)
+    decision = decide(head, world, NOW, TIMES)
     if isinstance(decision, Refuse):
         return
     assert isinstance(decision, Forward)

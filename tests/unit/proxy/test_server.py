@@ -9,7 +9,7 @@ import pytest
 
 from devbox_api import names
 from devbox_proxy.reviews.waiting import WAITERS_PER_PEER
-from devbox_proxy.settings import Bounds
+from devbox_proxy.settings import Limits
 
 from .conftest import Running, until
 from .identities import jwt
@@ -150,7 +150,7 @@ async def test_many_first_requests_of_a_known_pod_all_pass(gateway: Running) -> 
             async with http.get(gateway.url, headers={"x-api-key": token}) as response:
                 return response.status
 
-        many = Bounds().requests_per_devbox
+        many = Limits().requests_per_devbox
         assert await asyncio.gather(*(ask() for _ in range(many))) == [200] * many
     assert len(gateway.cluster.reviews) == 1
 

@@ -17,7 +17,7 @@ from devbox_operator.documents.credentials import usable
 from devbox_proxy.known import state as state_module
 from devbox_proxy.known.facts import Pod
 from devbox_proxy.known.floor import Floor, Own, compile_floor
-from devbox_proxy.known.state import Seen, State, pod_of
+from devbox_proxy.known.state import ClusterState, Seen, pod_of
 
 from .identities import BINDING, ROUTE
 
@@ -32,11 +32,11 @@ GATEWAY = {
 
 
 @pytest.fixture
-async def state() -> State:
+async def state() -> ClusterState:
     """One that follows nothing: the tests call what the mirrors would."""
     api = KubeApi(Access("http://127.0.0.1:1"))
     await api.close()
-    return State(api, "credentials", ())
+    return ClusterState(api, "credentials", ())
 
 
 def secret(kind: str, key: str, value: bytes, *, version: str = "1", grant: str | None = None) -> dict[str, Any]:
@@ -56,11 +56,11 @@ def gateway(**change: Any) -> dict[str, Any]:
     return secret(names.GATEWAY_TYPE, names.GATEWAY_KEY, orjson.dumps(GATEWAY | change))
 
 
-def put(state: State, name: str, new: dict[str, Any] | None, old: dict[str, Any] | None = None) -> None:
+def put(state: ClusterState, name: str, new: dict[str, Any] | None, old: dict[str, Any] | None = None) -> None:
     state._on_document(("credentials", name), Seen(old) if old else None, Seen(new) if new else None)
 
 
-async def test_every_listed_token_leads_to_its_route_and_goes_with_it(state: State) -> None:
+async def test_every_listed_token_leads_to_its_route_and_goes_with_it(state: ClusterState) -> None:
     put(state, "route-uid-1", route())
     assert set(state.known.tokens) == set(BINDING.digests)
     renewed = route(bindings=[BINDING.model_dump(mode="json") | {"digests": ["d" * 64]}])
@@ -74,7 +74,9 @@ async def test_every_listed_token_leads_to_its_route_and_goes_with_it(state: Sta
 @pytest.mark.parametrize(
     "broken", [route(requires=["quota"]), route(version=2), route(pod=None), secret(names.ROUTE_TYPE, "other", b"{}")]
 )
-async def test_a_route_that_cannot_be_honoured_is_not_served_by_the_one_before(state: State, broken: dict[str, Any]) -> None:
+async def test_a_route_that_cannot_be_honoured_is_not_served_by_the_one_before(
+    state: ClusterState, broken: dict[str, Any]
+) -> None:
     put(state, "route-uid-1", route())
     put(state, "route-uid-1", broken, route())
     assert state.known.unsupported == {"uid-1"}
@@ -83,7 +85,7 @@ async def test_a_route_that_cannot_be_honoured_is_not_served_by_the_one_before(s
     assert state.known.tokens
 
 
-async def test_fields_of_a_newer_operator_are_ignored(state: State) -> None:
+async def test_fields_of_a_newer_operator_are_ignored(state: ClusterState) -> None:
     put(state, "route-uid-1", route(comment="newer"))
     put(state, "gateway-g", gateway(comment="newer", timeouts={"total": 5}))
     assert state.known.tokens
@@ -103,7 +105,7 @@ async def test_fields_of_a_newer_operator_are_ignored(state: State) -> None:
         {"auth": {}},
     ],
 )
-async def test_a_gateway_that_cannot_be_honoured_leads_nowhere(state: State, change: dict[str, Any]) -> None:
+async def test_a_gateway_that_cannot_be_honoured_leads_nowhere(state: ClusterState, change: dict[str, Any]) -> None:
     put(state, "gateway-g", gateway())
     put(state, "gateway-g", gateway(**change), gateway())
     assert state.known.gateways == {"gateway-g": None}
@@ -111,7 +113,7 @@ async def test_a_gateway_that_cannot_be_honoured_leads_nowhere(state: State, cha
     assert state.known.gateways == {}
 
 
-async def test_a_gateway_with_restrictions_that_are_known_is_served(state: State) -> None:
+async def test_a_gateway_with_restrictions_that_are_known_is_served(state: ClusterState) -> None:
     known = ["rules", "maxRequestBody", "redactResponses"]
     put(state, "gateway-g", gateway(requires=known, rules=[{"paths": ["/v1"]}], max_request_body=1024, redact_responses="All"))
     api = state.known.gateways["gateway-g"]
@@ -123,7 +125,7 @@ def credential(value: bytes, grant: str | None = "api.example, *.corp.example") 
     return secret(names.CREDENTIAL_TYPE, names.CREDENTIAL_KEY, value, version="7", grant=grant)
 
 
-async def test_a_credential_is_taken_as_it_is_but_for_the_newline_at_its_end(state: State) -> None:
+async def test_a_credential_is_taken_as_it_is_but_for_the_newline_at_its_end(state: ClusterState) -> None:
     put(state, "credential-1", credential(b"sk-real\n"))
     known = state.known.credentials["credential-1"]
     assert (known.value.reveal(), known.version, known.allowed_hosts) == ("sk-real", "7", ("api.example", "*.corp.example"))
@@ -134,7 +136,7 @@ async def test_a_credential_is_taken_as_it_is_but_for_the_newline_at_its_end(sta
     "value",
     [b"", b"\n", b"sk\nreal", b"sk\r\nX-Injected: 1", b"sk\0", b"sk\x7f", b"\xff\xfe", b"sk\t", b"\tsk", b"sk ", b"s" * 8193],
 )
-async def test_a_credential_that_is_no_header_value_is_none(state: State, value: bytes) -> None:
+async def test_a_credential_that_is_no_header_value_is_none(state: ClusterState, value: bytes) -> None:
     put(state, "credential-1", credential(b"sk-before"))
     put(state, "credential-1", credential(value), credential(b"sk-before"))
     assert not state.known.credentials
@@ -145,7 +147,7 @@ async def test_a_credential_that_is_no_header_value_is_none(state: State, value:
     [b"sk-1", b"sk-1\n", b"sk\t1", b"sk-1\t", b" sk-1", b"sk\x7f", b"sk\xa0", "pässwort".encode(), "\u200bsk".encode()],
     ids=repr,
 )
-async def test_operator_and_gateway_judge_alike(state: State, value: bytes) -> None:
+async def test_operator_and_gateway_judge_alike(state: ClusterState, value: bytes) -> None:
     put(state, "credential-1", credential(value))
     taken = state.known.credentials.get("credential-1")
     assert (taken.value if taken else None) == (judged if isinstance(judged := operators_judgement(value), Redacted) else None)
@@ -156,7 +158,7 @@ def operators_judgement(value: bytes) -> object:
 
 
 async def test_no_error_quotes_a_secret(
-    state: State, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    state: ClusterState, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     put(state, "credential-1", credential(b"sk-very\nsecret"))
     put(state, "route-uid-1", route(bindings=[{"name": "A", "token": "eyJ-very-secret"}]))
@@ -166,7 +168,7 @@ async def test_no_error_quotes_a_secret(
     assert "secret" not in told
 
 
-async def test_without_a_grant_a_credential_goes_nowhere(state: State) -> None:
+async def test_without_a_grant_a_credential_goes_nowhere(state: ClusterState) -> None:
     for grant in (None, "", "*", " , "):
         put(state, "credential-1", credential(b"sk", grant))
         assert not state.known.credentials["credential-1"].granted_to("api.example")
@@ -176,7 +178,7 @@ def floor(*addresses: str, **fields: Any) -> dict[str, Any]:
     return secret(names.FLOOR_TYPE, names.FLOOR_KEY, orjson.dumps({"version": 1, "addresses": addresses, **fields}))
 
 
-async def test_the_floor_is_unknown_until_it_is_written(state: State) -> None:
+async def test_the_floor_is_unknown_until_it_is_written(state: ClusterState) -> None:
     assert state.floor is None
     put(state, "floor", floor("10.0.0.1", "FD00:0::1"))
     known = Floor(frozenset({"10.0.0.1", "fd00::1"}))
@@ -192,7 +194,7 @@ async def test_the_floor_is_unknown_until_it_is_written(state: State) -> None:
 
 @pytest.mark.parametrize("new", [None, floor("no address"), floor("10.0.0.1", version=2)], ids=["gone", "broken", "newer"])
 async def test_a_floor_that_is_lost_counts_for_a_while_and_then_nothing_is_dialled(
-    state: State, new: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
+    state: ClusterState, new: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     present = clock.now()
     monkeypatch.setattr(state_module, "now", lambda: present)
@@ -213,7 +215,7 @@ async def test_a_floor_that_is_lost_counts_for_a_while_and_then_nothing_is_diall
 async def test_the_floor_has_the_clusters_ranges_and_where_this_pod_is() -> None:
     api = KubeApi(Access("http://127.0.0.1:1"))
     await api.close()
-    state = State(api, "credentials", (), Own(frozenset({"10.0.0.9"})))
+    state = ClusterState(api, "credentials", (), Own(frozenset({"10.0.0.9"})))
     put(state, "floor", floor("10.0.0.1", ranges=["34.118.224.0/20", "2600:1F14:1:0::/56"], newer="ignored"))
     assert state.floor is not None
     assert state.floor.addresses == {"10.0.0.1", "10.0.0.9"}
@@ -227,7 +229,7 @@ def pod(uid: str, **status: Any) -> Pod:
     return pod_of({"metadata": {"uid": uid, "name": "agent-x", "namespace": "agents"}, "spec": {}, "status": status})
 
 
-async def test_a_pod_of_the_same_name_is_another_pod(state: State) -> None:
+async def test_a_pod_of_the_same_name_is_another_pod(state: ClusterState) -> None:
     key = ("agents", "agent-x")
     state._on_pod(key, None, pod("u1"))
     since = state.known.pods["u1"].seen_at
@@ -240,7 +242,7 @@ async def test_a_pod_of_the_same_name_is_another_pod(state: State) -> None:
     assert not state.known.pods
 
 
-async def test_a_route_may_come_before_its_pod_and_goes_with_or_without_it(state: State) -> None:
+async def test_a_route_may_come_before_its_pod_and_goes_with_or_without_it(state: ClusterState) -> None:
     key = ("agents", "agent-x")
     put(state, "route-uid-1", route())
     assert set(state.known.awaited) == {"uid-1"}
@@ -283,7 +285,7 @@ def egress(**change: Any) -> dict[str, Any]:
     return secret(names.EGRESS_TYPE, names.EGRESS_KEY, orjson.dumps(EGRESS | change))
 
 
-async def test_a_policy_is_known_at_once_and_gone_with_its_document(state: State) -> None:
+async def test_a_policy_is_known_at_once_and_gone_with_its_document(state: ClusterState) -> None:
     put(state, "egress-p", egress())
     policy = state.known.egress["egress-p"]
     assert policy is not None
@@ -297,13 +299,15 @@ async def test_a_policy_is_known_at_once_and_gone_with_its_document(state: State
 @pytest.mark.parametrize(
     "broken", [egress(requires=["new"]), egress(version=2), egress(cidrs=["10.0.0.1/8"]), egress(name=None)]
 )
-async def test_a_policy_that_cannot_be_honoured_is_not_served_by_the_one_before(state: State, broken: dict[str, Any]) -> None:
+async def test_a_policy_that_cannot_be_honoured_is_not_served_by_the_one_before(
+    state: ClusterState, broken: dict[str, Any]
+) -> None:
     put(state, "egress-p", egress())
     put(state, "egress-p", broken, egress())
     assert state.known.egress == {"egress-p": None}
 
 
-async def test_tokens_of_the_forward_proxy_are_listed_by_themselves(state: State) -> None:
+async def test_tokens_of_the_forward_proxy_are_listed_by_themselves(state: ClusterState) -> None:
     bound = {"policy": "egress-p", "token": "t", "digests": ["e" * 64]}
     put(state, "route-uid-1", route(egress=bound, confined=False, requires=["confined"]))
     assert set(state.known.egress_tokens) == {"e" * 64}

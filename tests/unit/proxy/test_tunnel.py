@@ -19,10 +19,10 @@ from devbox_proxy.accounting.recorder import Recorder
 from devbox_proxy.decide.admission import Refuse
 from devbox_proxy.decide.connect_decision import Grant
 from devbox_proxy.kit.memory import Memory
-from devbox_proxy.known.facts import Known, Limits, Review
+from devbox_proxy.known.facts import Known, Review, ReviewTimes
 from devbox_proxy.known.floor import Floor
 from devbox_proxy.reviews.waiting import Waiting
-from devbox_proxy.settings import Bounds, Egress
+from devbox_proxy.settings import EgressSettings, Limits
 from devbox_proxy.tunnels.client import CHALLENGES, ConnectConnection
 from devbox_proxy.tunnels.far_side import FarSide
 from devbox_proxy.tunnels.forwarder import Forwarder
@@ -65,8 +65,8 @@ class Play:
         self.renewed: list[Any] = []
         waiting = Waiting(cast(Any, None), cast(Any, SimpleNamespace(renew=lambda *s: self.renewed.append(s))), 1.0)
         state = cast(Any, SimpleNamespace(known=self.world))
-        limits = Limits(review=1e12)
-        egress = Egress(**settings)
+        times = ReviewTimes(review=1e12)
+        egress = EgressSettings(**settings)
         self.load = Load(Memory(85), requests=(10, 10), tunnels=(egress.tunnels, egress.tunnels_per_devbox))
         self.forwarder = Dials(
             self.load,
@@ -74,9 +74,9 @@ class Play:
             state,
             waiting,
             Resolver(WayOut(), Floor),
-            limits=limits,
+            times=times,
             settings=egress,
-            bounds=Bounds(write_stall_seconds=100),
+            limits=Limits(write_stall_seconds=100),
             way_out=WayOut(),
         )
         self.forwarder.outcome, self.forwarder.dialled = asyncio.get_running_loop().create_future(), []

@@ -13,9 +13,9 @@ from devbox_api.route import Auth, Gateway
 from devbox_common.redacted import Redacted
 from devbox_proxy.known.apis import Api, compile_gateway
 from devbox_proxy.known.floor import Floor
-from devbox_proxy.settings import Timeouts
+from devbox_proxy.settings import UpstreamTimeouts
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
-from devbox_proxy.upstreams.dial_check import Policy, Resolver
+from devbox_proxy.upstreams.dial_check import Resolver, UpstreamReach
 from devbox_proxy.upstreams.pool import IDLE_SECONDS, Upstreams, tls_context
 from devbox_proxy.wire import rendering
 from devbox_proxy.wire.messages import UpstreamRequest
@@ -38,7 +38,7 @@ class Anywhere:
 
 @contextlib.asynccontextmanager
 async def upstreams(resolver: object | None = None, **timeouts: float) -> AsyncIterator[Upstreams]:
-    result = Upstreams(resolver or Anywhere(), Timeouts(**timeouts), tls_context(""))  # type: ignore[arg-type]
+    result = Upstreams(resolver or Anywhere(), UpstreamTimeouts(**timeouts), tls_context(""))  # type: ignore[arg-type]
     try:
         yield result
     finally:
@@ -115,18 +115,18 @@ replying = answering(b"200 OK\r\nContent-Length: 2", b"ok")
 @pytest.mark.parametrize(
     ("host", "policy"),
     [
-        ("127.0.0.1", Policy(networks(("0.0.0.0/0",)), allowed_hosts=("127.0.0.1",))),
-        ("127.0.0.1", Policy()),
-        ("[::ffff:127.0.0.1]", Policy(networks(("::/0",)))),
-        ("localhost", Policy(allowed_hosts=("localhost",))),
-        ("2130706433", Policy()),
-        ("127.1", Policy()),
-        ("0", Policy()),
-        ("0x7f000001", Policy()),
-        ("0177.0.0.1", Policy()),
+        ("127.0.0.1", UpstreamReach(networks(("0.0.0.0/0",)), allowed_hosts=("127.0.0.1",))),
+        ("127.0.0.1", UpstreamReach()),
+        ("[::ffff:127.0.0.1]", UpstreamReach(networks(("::/0",)))),
+        ("localhost", UpstreamReach(allowed_hosts=("localhost",))),
+        ("2130706433", UpstreamReach()),
+        ("127.1", UpstreamReach()),
+        ("0", UpstreamReach()),
+        ("0x7f000001", UpstreamReach()),
+        ("0177.0.0.1", UpstreamReach()),
     ],
 )
-async def test_an_endpoint_that_is_an_address_is_checked_like_a_name(host: str, policy: Policy) -> None:
+async def test_an_endpoint_that_is_an_address_is_checked_like_a_name(host: str, policy: UpstreamReach) -> None:
     async with raw_api(replying) as server, upstreams(Resolver(policy, Floor)) as pools:
         with pytest.raises(UpstreamError) as caught:
             await ask(pools, request(f"http://{host}:{server.port}"))
@@ -135,7 +135,7 @@ async def test_an_endpoint_that_is_an_address_is_checked_like_a_name(host: str, 
 
 
 async def test_a_lookup_is_the_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
-    resolver = Resolver(Policy(), Floor)
+    resolver = Resolver(UpstreamReach(), Floor)
     owners: list[str] = []
 
     async def addresses(host: str, owner: str) -> list[str]:
@@ -321,6 +321,6 @@ async def test_what_is_idle_for_too_long_is_closed() -> None:
 
 
 def test_a_connection_that_was_never_made_is_harmless() -> None:
-    connection = UpstreamConnection(KEY, Upstreams(Anywhere(), Timeouts(), tls_context("")))
+    connection = UpstreamConnection(KEY, Upstreams(Anywhere(), UpstreamTimeouts(), tls_context("")))
     connection.write(b"x")
     connection.abort()

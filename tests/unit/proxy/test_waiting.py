@@ -5,10 +5,10 @@ from typing import Any, cast
 
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.decide.admission import For, Refuse, Wait
-from devbox_proxy.known.facts import Limits
+from devbox_proxy.known.facts import ReviewTimes
 from devbox_proxy.requests.decider import TokenDecider
 from devbox_proxy.reviews.waiting import Waiting
-from devbox_proxy.settings import Bounds, Egress
+from devbox_proxy.settings import EgressSettings, Limits
 from devbox_proxy.tunnels.forwarder import Forwarder
 from devbox_proxy.upstreams.dial_check import WayOut
 
@@ -22,7 +22,7 @@ MIRROR: Wait = Wait(For.MIRROR, Refuse(Refusal.TOKEN_UNKNOWN))
 
 
 class World:
-    """In place of State and Reviewer: waits until it is told."""
+    """In place of ClusterState and Reviewer: waits until it is told."""
 
     def __init__(self) -> None:
         self.told = asyncio.Event()
@@ -85,16 +85,16 @@ async def test_no_more_wait_than_there_is_room_for() -> None:
 
 async def test_while_memory_is_scarce_nobody_waits() -> None:
     load = Play().load
-    decider = TokenDecider(cast(Any, None), cast(Any, None), load, Limits())
+    decider = TokenDecider(cast(Any, None), cast(Any, None), load, ReviewTimes())
     forwarder = Forwarder(
         load,
         cast(Any, None),
         cast(Any, None),
         cast(Any, None),
         cast(Any, None),
+        times=ReviewTimes(),
+        settings=EgressSettings(),
         limits=Limits(),
-        settings=Egress(),
-        bounds=Bounds(),
         way_out=WayOut(),
     )
     load.memory._spare = -1.0

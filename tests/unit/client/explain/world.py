@@ -23,7 +23,7 @@ from devbox_proxy.decide import connect_decision, identity, injection
 from devbox_proxy.decide.admission import Refuse
 from devbox_proxy.known.apis import compile_gateway
 from devbox_proxy.known.credentials import Credential
-from devbox_proxy.known.facts import LIVE, Known, Limits, Pod, Review
+from devbox_proxy.known.facts import LIVE, Known, Pod, Review, ReviewTimes
 from devbox_proxy.wire.connect_head import ConnectRequest
 from devbox_proxy.wire.guard import RequestHead
 
@@ -215,7 +215,7 @@ class Gateway:
         """A request with this gateway's token: its code ("" for a yes), and where it leads, without the query."""
         headers = ((b"Host", b"gateway.system.svc"), (b"Authorization", f"Bearer gws_{self.tokens[name]}".encode()))
         head = RequestHead(method, target, (1, 1), headers, PEER)
-        decision = identity.decide(head, self.known, NOW, Limits())
+        decision = identity.decide(head, self.known, NOW, ReviewTimes())
         if isinstance(decision, identity.Forward):
             upstream = injection.render(head, decision)
             return "", upstream.endpoint.origin + upstream.target.partition(b"?")[0].decode("utf-8", "replace")
@@ -228,7 +228,7 @@ class Gateway:
         if target is None:
             return "connect_target_invalid", ""
         request = ConnectRequest(target, token_digest(self.egress_token), "uid-1", PEER)
-        decision = connect_decision.decide(request, self.known, NOW, Limits())
+        decision = connect_decision.decide(request, self.known, NOW, ReviewTimes())
         if isinstance(decision, connect_decision.Grant):
             return "", decision.target.text
         assert isinstance(decision, Refuse)

@@ -18,7 +18,7 @@ from devbox_proxy.known.facts import LIVE, Known, Pod, Review
 from devbox_proxy.wire.guard import RequestHead
 from devbox_proxy.wire.messages import UpstreamRequest
 
-from .identities import CURRENT, LIMITS, NOW, POD, ROUTE, head, known, refused
+from .identities import CURRENT, NOW, POD, ROUTE, TIMES, head, known, refused
 
 Change = Callable[[Known], Any]
 
@@ -82,7 +82,7 @@ CHANGES: Final[dict[str, Change]] = {
 
 def asked(head: RequestHead, world: Known, now: float) -> tuple[Decision, UpstreamRequest | None]:
     """What is decided, and what would be sent."""
-    decision = decide(head, world, now, LIMITS)
+    decision = decide(head, world, now, TIMES)
     return decision, injection.render(head, decision) if isinstance(decision, Forward) else None
 
 
@@ -123,8 +123,8 @@ def test_each_change_alone(name: str) -> None:
 
 def test_a_token_that_comes_to_belong_to_another_pod_leads_to_that_one() -> None:
     world, before = known(), head()
-    decide(before, world, NOW, LIMITS)
+    decide(before, world, NOW, TIMES)
     other = ROUTE.model_copy(update={"pod": ROUTE.pod.model_copy(update={"uid": "uid-2"})})
     world.tokens.update(dict.fromkeys(other.bindings[0].digests, (other, other.bindings[0])))
     world.pods["uid-2"] = Pod("uid-2", "agent-y", "agents", "Running", "node-1", ("10.244.0.9",), False, False, seen_at=0.0)
-    assert refused(decide(before, world, NOW, LIMITS)) is Refusal.TOKEN_ELSEWHERE
+    assert refused(decide(before, world, NOW, TIMES)) is Refusal.TOKEN_ELSEWHERE
