@@ -2,6 +2,13 @@
 
 Goes in: bytes. Comes out: calls on the current exchange (a head, pieces of a body, an end), and the exchange's bytes back. Requests that
 are pipelined behind it wait here, parsed, within bounds. Its deadlines are looked at from outside (`check`).
+
+    from      to        when
+    REQUESTS  SWITCH    a request to switch protocols was read
+    REQUESTS  CLOSING   the last answer was given, or a refusal that ends it; it is idle for too long; the gateway goes
+    SWITCH    TUNNEL    the API has agreed
+    SWITCH    CLOSING   another answer was given
+    TUNNEL    CLOSING   the API's side has ended
 """
 
 import asyncio
@@ -16,7 +23,7 @@ import structlog
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.kit import metrics
 from devbox_proxy.kit.ids import new_request_id, where
-from devbox_proxy.kit.transports import BUFFER, Transport, buffered
+from devbox_proxy.kit.transports import BUFFER, LINGER_SECONDS, Transport, buffered
 from devbox_proxy.requests.client import Client
 from devbox_proxy.requests.data_path import DataPath
 from devbox_proxy.requests.decider import Decider
@@ -28,8 +35,6 @@ MAX_PIPELINED: Final = 64
 """Heads that may wait behind the request that is being answered."""
 TURN: Final = 16 * 1024
 """Bytes that are parsed before other connections have their turn."""
-LINGER_SECONDS: Final = 1.0
-"""For what a client has on its way when it is refused: closing before it arrives would make a reset of our answer."""
 FAREWELL_SECONDS: Final = 30.0
 """For an answer's last bytes, where the transport does not say that they are gone: what TLS has encrypted can't be seen."""
 AT_ONCE: Final = 64 * 1024
@@ -43,6 +48,15 @@ class Hold(Enum):
     PIPELINE = "requests wait for their turn"
     SWITCH = "the API has not agreed to switch protocols"
     TURN = "what was read is not worked through"
+
+
+class Phase(Enum):
+    """What is done with bytes that are read."""
+
+    REQUESTS = "llhttp gets them"
+    SWITCH = "they wait for the API's answer to a request to switch protocols"
+    TUNNEL = "they are passed on as they are"
+    CLOSING = "they are dropped: all that is to be sent is on its way, and then it is closed"
 
 
 class _End:
@@ -68,9 +82,9 @@ class Connection(Client):
         "_on_made",
         "_path",
         "_pending",
+        "_phase",
         "_reader",
         "_since",
-        "_tunnel",
         "_unsent",
         "_vouch",
         "_waiting",
@@ -105,13 +119,13 @@ class Connection(Client):
         self._held: set[Hold] = set()
         self._later: deque[bytes] = deque()
         """What was read and not yet looked at."""
-        self._early: list[bytes] | None = None
-        """What came behind a request to switch protocols; None if there was none."""
-        self._tunnel = False
+        self._early: list[bytes] = []
+        """What came behind a request to switch protocols."""
+        self._phase = Phase.REQUESTS
         self._since = now()
         """When the present rest began."""
         self._closing_at: float | None = None
-        """When it is cut, if it has not ended by then; None while it serves."""
+        """When it is cut, if it is CLOSING and has not ended by then."""
         self._unsent = 0
         """Bytes that had not been sent at the last look, since it has been closing."""
         self._written = 0
@@ -124,7 +138,7 @@ class Connection(Client):
     def data_received(self, data: bytes) -> None:
         if self._later:
             self._later.append(data)
-        elif len(data) <= TURN or self._tunnel or (self._reader.expects_length):
+        elif len(data) <= TURN or self._phase is not Phase.REQUESTS or self._reader.expects_length:
             self._take(data)
         else:
             self._later.append(data)
@@ -196,8 +210,8 @@ class Connection(Client):
 
     def open_tunnel(self) -> None:
         """From here on bytes are passed on as they are."""
-        self._tunnel = True
-        early, self._early = self._early or [], None
+        self._phase = Phase.TUNNEL
+        early, self._early = self._early, []
         if early and self._exchange is not None:
             self._exchange.tunnel_up(b"".join(early))
         self._let_go(Hold.SWITCH)
@@ -260,20 +274,18 @@ class Connection(Client):
             self._let_go(Hold.TURN)
 
     def _take(self, data: bytes) -> None:
-        if self._closing_at is not None:
-            return
-        if self._tunnel:
-            if self._exchange is not None:
-                self._exchange.tunnel_up(data)
-        elif self._early is not None:
-            self._early.append(data)
-        else:
+        if self._phase is Phase.REQUESTS:
             try:
                 self._reader.feed(data)
                 if self._exchange is not None:
                     self._exchange.flush()
             except Exception as error:
                 self._internal_error(error)
+        elif self._phase is Phase.TUNNEL:
+            if self._exchange is not None:
+                self._exchange.tunnel_up(data)
+        elif self._phase is Phase.SWITCH:
+            self._early.append(data)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Refuse what never became a request."""
@@ -298,8 +310,9 @@ class Connection(Client):
         """Close once everything is sent, and give what is still on its way here a moment to arrive: so many seconds from then on."""
         self._reader.ended = True
         transport = self.transport
-        if transport is None or self._closing_at is not None:
+        if transport is None or self._phase is Phase.CLOSING:
             return
+        self._phase = Phase.CLOSING
         self._closing_at = now() + seconds
         self._held.clear()
         if not transport.is_closing():
@@ -329,7 +342,7 @@ class Connection(Client):
 
     def _serve_pending(self) -> None:
         """Hand on what was parsed while another request was under way."""
-        while self._pending and self._closing_at is None:
+        while self._pending and self._phase is not Phase.CLOSING:
             item, exchange = self._pending[0], self._exchange
             if exchange is not None and exchange.request_ended:
                 break
@@ -396,7 +409,9 @@ class Connection(Client):
 
     def switch_read(self, rest: bytes) -> None:
         """What follows a request to switch protocols."""
-        self._early = [rest] if rest else []
+        self._phase = Phase.SWITCH
+        if rest:
+            self._early.append(rest)
         self._hold(Hold.SWITCH)
 
 

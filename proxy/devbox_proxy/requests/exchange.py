@@ -3,6 +3,18 @@
 Goes in: what the client's connection and the API's tell, in any order. Comes out: calls on both. Nothing is buffered, and a slow
 reader slows its writer down. No coroutine and no task on the fast path: a task starts only where something must be waited for (a
 TokenReview, the mirror, a dial).
+
+    from       to         when
+    DECIDING   DIALLING   it may go; no connection to the API is at rest
+    DECIDING   SENDING    it may go, on a connection that was at rest
+    DECIDING   DONE       it is refused, or the client is gone
+    DIALLING   SENDING    there is a connection
+    DIALLING   DONE       there will be none, it may not go on, or the client is gone
+    SENDING    ANSWERING  the answer's head is there
+    SENDING    TUNNEL     the API switches to a WebSocket
+    SENDING    DONE       no answer will come, it may not go on, or the client is gone
+    ANSWERING  DONE       the answer is whole, or was cut on one side
+    TUNNEL     DONE       one side has ended it, or it may not go on
 """
 
 import asyncio

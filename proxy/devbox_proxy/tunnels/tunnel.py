@@ -3,6 +3,16 @@
 Goes in: what the devbox's connection and the far one tell, in any order. Comes out: calls on both. No byte of the devbox's reaches the
 far side before a whole ClientHello has been read and found to ask for the host that was allowed; then bytes pass as they are, nothing
 is buffered, each side's end is passed on as such, and a slow reader slows its writer down.
+
+    from    to      when
+    HELLO   ANSWER  a whole ClientHello names the host that was allowed
+    HELLO   DONE    it names another one, is none, or does not come; one side is gone; it may not go on
+    ANSWER  HELLO   the server asks for another ClientHello (RFC 8446 4.1.4)
+    ANSWER  OPEN    the server answers anything else, or has sent EOF
+    ANSWER  DONE    one side is gone, or it may not go on
+    OPEN    ENDING  both have sent EOF
+    OPEN    DONE    one side is gone, reads nothing, or it may not go on
+    ENDING  DONE    what was said is delivered
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
@@ -29,6 +29,8 @@ from devbox_proxy.reviews.reviewer import Reviewer
 from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.settings import Limits, UpstreamTimeouts
 from devbox_proxy.upstreams.pool import Upstreams
+
+from .transitions import COMPILED, recorded, table
 
 
 class Loopback:
@@ -111,6 +113,18 @@ async def until(condition: Any, seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 (conditions of several kinds)
             await asyncio.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def transitions() -> Iterator[None]:
+    """Whatever a test does, no state machine leaves its table."""
+    if COMPILED:
+        yield
+        return
+    with recorded() as found:
+        yield
+    for name, seen in found.items():
+        assert seen <= table(name), f"{name}: {sorted(seen - table(name))} stand in no row of its docstring's table"
 
 
 @pytest.fixture
