@@ -1,6 +1,7 @@
 """What tests of a gateway process share."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 import pytest
@@ -25,3 +26,13 @@ async def until_ready(http: aiohttp.ClientSession, gateway: Process, status: int
     async with asyncio.timeout(10):
         while await readiness(http, gateway) != status:  # noqa: ASYNC110 (another process)
             await asyncio.sleep(0.02)
+
+
+async def until_refused(call: Callable[[], Awaitable[object]], error: type[Exception]) -> None:
+    """Nobody listens any more."""
+    while True:
+        try:
+            await call()
+        except error:
+            return
+        await asyncio.sleep(0.05)

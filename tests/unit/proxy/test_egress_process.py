@@ -20,6 +20,7 @@ from devbox_api.names import EGRESS_NAME
 
 from .conftest import until
 from .hellos import client_hello
+from .processes import until_refused
 
 NAME = "files.example"
 TUNNELS = 8
@@ -183,9 +184,9 @@ async def test_a_refused_dial_is_over_and_written_down_once(proxied: Proxied) ->
 
 async def test_tokens_are_good_for_their_own_port(proxied: Proxied) -> None:
     api = proxied.gateway.cluster.bind("API", "https://api.example", "sk-process-credential", {"type": "Bearer"})
-    async with asyncio.timeout(5):
-        while not (await proxied.refused(proxied.head(token=api))).startswith(b"HTTP/1.1 403 token_for_gateway"):
-            await asyncio.sleep(0.05)  # (the Route with the new token has not been read)
+    async with asyncio.timeout(5):  # (until the Route with the new token has been read)
+        while not (await proxied.refused(proxied.head(token=api))).startswith(b"HTTP/1.1 403 token_for_gateway"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", proxied.gateway.port, ssl=proxied.gateway.trust, server_hostname="gateway.system.svc"
     )
@@ -286,10 +287,7 @@ async def test_tunnels_have_time_to_end_when_the_gateway_goes(proxied: Proxied) 
     proxied.gateway.process.process.send_signal(signal.SIGTERM)
     async with asyncio.timeout(3):
         assert await idle.read() == b""
-        with pytest.raises(OSError, match=r"Connect call failed|refused"):  # drainSeconds is 1: then there are no new ones
-            while True:
-                (await proxied.dial())[1].close()
-                await asyncio.sleep(0.05)
+        await until_refused(proxied.dial, OSError)  # drainSeconds is 1: then there are no new ones
     idle_writer.close()
     writer.write(b"still")
     assert await reader.readexactly(5) == b"still"

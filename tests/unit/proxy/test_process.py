@@ -15,10 +15,15 @@ from tests.support.kube_api import Cluster
 
 from devbox_stage.credentials import make_certificates
 
-from .processes import own_address, readiness, until_ready
+from .processes import own_address, readiness, until_ready, until_refused
 from .raw_api import raw_api
 
 SECRET = "sk-process-credential-1"
+
+
+async def status(http: aiohttp.ClientSession, url: str, trust: ssl.SSLContext) -> int:
+    async with http.get(url, ssl=trust, server_hostname=HOST) as answer:
+        return answer.status
 
 
 async def test_from_start_to_the_end_of_the_last_stream(tmp_path: Path, http: aiohttp.ClientSession) -> None:
@@ -61,10 +66,7 @@ async def test_from_start_to_the_end_of_the_last_stream(tmp_path: Path, http: ai
                     assert late.status == 401, "still served, for whoever has not heard of it"
                     assert late.headers["Connection"] == "close"
                 async with asyncio.timeout(1.5):  # drainSeconds is 1: then the listener is closed
-                    with pytest.raises(aiohttp.ClientConnectionError):
-                        while True:
-                            async with http.get(url, ssl=trust, server_hostname=HOST):
-                                await asyncio.sleep(0.05)
+                    await until_refused(lambda: status(http, url, trust), aiohttp.ClientConnectionError)
                 go_on.set()
                 assert await response.content.read() == b"data: 2\n\n"
             assert await gateway.end() == 0
