@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import yaml
@@ -18,12 +18,6 @@ from .rendering import CHART, NAMESPACE, Object, helm, one, render
 Render = Callable[..., list[Object]]
 PEM = "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n"
 DIGEST = "sha256:" + "0" * 64
-
-
-@pytest.fixture(scope="module")
-def plain() -> list[Object]:
-    """The chart with nothing but the image."""
-    return render()
 
 
 BAD = [
@@ -225,115 +219,6 @@ def test_crds_are_the_generated_ones(plain: list[Object]) -> None:
 
 def test_nothing_is_a_hook(plain: list[Object]) -> None:
     assert not [each for each in plain if "helm.sh/hook" in each["metadata"].get("annotations", {})]
-
-
-def _rules(objects: list[Object], kinds: set[str], account: str) -> Iterator[tuple[str, str, Object]]:
-    """Kind, namespace and rule of every role that is bound to `account`."""
-    bound = {
-        (each["roleRef"]["kind"], each["metadata"].get("namespace"), each["roleRef"]["name"])
-        for each in objects
-        if each["kind"] in {"ClusterRoleBinding", "RoleBinding"} and each["subjects"][0]["name"] == account
-    }
-    for each in objects:
-        where = each["metadata"].get("namespace")
-        if each["kind"] in kinds and (each["kind"], where, each["metadata"]["name"]) in bound:
-            for rule in each["rules"]:
-                yield each["kind"], where or "", rule
-
-
-class TestRights:
-    def test_the_gateways_are_three(self, plain: list[Object]) -> None:
-        rules = [
-            (namespace, rule["resources"], rule["verbs"])
-            for _, namespace, rule in _rules(plain, {"ClusterRole", "Role"}, "devbox-gateway")
-        ]
-        assert rules == [
-            ("", ["tokenreviews"], ["create"]),
-            ("", ["pods"], ["get", "list", "watch"]),
-            (f"{NAMESPACE}-credentials", ["secrets"], ["get", "list", "watch"]),
-        ]
-
-    def test_watched_namespaces_leave_the_cluster_three_reads_and_the_token_review(self) -> None:
-        objects = render({"watchNamespaces": ["team-a", "team-b"]})
-        for account, expected in (
-            ("devbox-gateway", [(["tokenreviews"], ["create"])]),
-            (
-                "devbox-operator",
-                [
-                    (["namespaces"], ["get", "list", "watch"]),
-                    (["nodes"], ["list", "watch"]),
-                    (["servicecidrs"], ["list", "watch"]),
-                ],
-            ),
-        ):
-            cluster_wide = [(rule["resources"], rule["verbs"]) for _, _, rule in _rules(objects, {"ClusterRole"}, account)]
-            assert cluster_wide == expected
-            namespaces = {namespace for _, namespace, _ in _rules(objects, {"Role"}, account)}
-            assert {"team-a", "team-b"} <= namespaces
-
-    @pytest.mark.parametrize("values", [{}, {"watchNamespaces": ["team-a"]}], ids=["all namespaces", "one namespace"])
-    def test_named_source_secrets_are_not_read(self, values: Object) -> None:
-        objects = render({**values, "rbac": {"sourceSecrets": "Named"}})
-        own = {NAMESPACE, f"{NAMESPACE}-credentials"}
-        verbs = {
-            verb
-            for _, namespace, rule in _rules(objects, {"ClusterRole", "Role"}, "devbox-operator")
-            if "secrets" in rule["resources"] and namespace not in own
-            for verb in rule["verbs"]
-        }
-        assert verbs == {"create", "patch"}
-
-    def test_tokens_of_one_service_account(self, plain: list[Object]) -> None:
-        rules = [rule for _, _, rule in _rules(plain, {"ClusterRole", "Role"}, "devbox-operator")]
-        (tokens,) = (rule for rule in rules if "serviceaccounts/token" in rule["resources"])
-        assert tokens["resourceNames"] == ["devbox-agent"]
-
-    def test_nothing_dangerous(self, plain: list[Object]) -> None:
-        for account in ("devbox-operator", "devbox-gateway"):
-            for _, _, rule in _rules(plain, {"ClusterRole", "Role"}, account):
-                assert not {"*", "escalate", "bind", "impersonate"} & {*rule["verbs"], *rule["resources"], *rule["apiGroups"]}
-                assert not {"pods/exec", "pods/attach", "pods/portforward", "pods/log", "pods/ephemeralcontainers"} & {
-                    *rule["resources"]
-                }
-
-    def test_people_edit_devboxes_and_admins_what_opens_them(self, plain: list[Object]) -> None:
-        """Whoever may edit a Devbox must not be able to widen what it reaches."""
-        writes = {"create", "update", "patch", "delete", "deletecollection"}
-        for role, resources, verbs in (
-            ("view", ["devboxes", "egresspolicies", "gatewayconfigs"], {"get", "list", "watch"}),
-            ("edit", ["devboxes"], writes),
-            ("admin", ["egresspolicies", "gatewayconfigs"], writes),
-        ):
-            each = one(plain, "ClusterRole", f"{NAMESPACE}-devbox-gateway-{role}")
-            assert each["metadata"]["labels"][f"rbac.authorization.k8s.io/aggregate-to-{role}"] == "true"
-            assert [rule["resources"] for rule in each["rules"]] == [resources]
-            assert {*each["rules"][0]["verbs"]} == verbs
-
-
-def test_two_releases_share_no_cluster_scoped_name() -> None:
-    def names(namespace: str) -> set[tuple[str, str]]:
-        objects = render({"crds": {"install": False}}, namespace)
-        return {
-            (each["kind"], each["metadata"]["name"])
-            for each in objects
-            if each["metadata"].get("namespace") in (None, "default")
-        }
-
-    assert not names("first") & names("second")
-
-
-def test_policies_fail_closed_and_match_narrowly(plain: list[Object]) -> None:
-    policies = [each for each in plain if each["kind"] == "ValidatingAdmissionPolicy"]
-    assert len(policies) == 16
-    for policy in policies:
-        binding = one(plain, "ValidatingAdmissionPolicyBinding", policy["metadata"]["name"])
-        assert binding["spec"]["validationActions"] == ["Deny"]
-        # Those that have Devboxes as parameters must never hold a namespace in Terminating.
-        kind = policy["spec"].get("paramKind", {}).get("kind")
-        assert policy["spec"]["failurePolicy"] == ("Ignore" if kind == "Devbox" else "Fail")
-        assert policy["spec"]["matchConditions"]
-        for rule in policy["spec"]["matchConstraints"]["resourceRules"]:
-            assert "*" not in rule["resources"] + rule["apiGroups"] + rule["operations"]
 
 
 def test_podmonitors_only_when_asked(plain: list[Object]) -> None:
