@@ -54,6 +54,12 @@ def test_what_is_not_well_formed_is_told(tmp_path: Path) -> None:
     assert not problem(tmp_path / "+right.fixed.md")
 
 
+def test_the_changelog_itself_tells_of_releases_alone() -> None:
+    sections = re.findall(r"^## (.*)$", (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    unreleased = [name for name in sections if not re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", name)]
+    assert not unreleased, "an entry is a file of its own: changelog.d/README.md"
+
+
 def test_a_release_has_all_of_them_and_leaves_none(tmp_path: Path) -> None:
     shutil.copytree(FOLDER, tmp_path / FOLDER.name)
     for name in ("pyproject.toml", "CHANGELOG.md"):
