@@ -55,3 +55,33 @@ def test_the_index_has_every_page() -> None:
         "README.md",
         *(name for name, _ in LINK.findall((lab / "README.md").read_text()) if "/" not in name),
     }
+
+
+FILES = {
+    Path(name).name
+    for name in subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "*.py"], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    if (PROJECT / name).is_file()
+}
+SOMEBODYS = {"agent.py", "main.py"}
+"""Programs of readers'."""
+HOUSES = ("proxy", "operator", "common", "crds", "init", "client", "cluster", "demo", "bench")
+
+
+def named(text: str) -> set[str]:
+    """Files of Python that a text names, without their folders."""
+    return set(re.findall(r"(?<![\w*<-])([a-z_]\w*\.py)\b", text))
+
+
+def test_files_that_pages_and_code_name_are_there() -> None:
+    texts = [*PAGES, *(path for house in HOUSES for path in sorted((PROJECT / house).rglob("*.py")))]
+    history = {PROJECT / "CHANGELOG.md"}  # (says what was)
+    gone = {
+        f"{path.relative_to(PROJECT)}: {name}"
+        for path in texts
+        if path not in history and "results" not in path.parts and ".cluster" not in path.parts
+        for name in named(path.read_text(encoding="utf-8")) - FILES - SOMEBODYS
+    }
+    assert not gone
+    assert named("see wire/reader.py, not *.py") == {"reader.py"}
