@@ -1,7 +1,7 @@
 """`python -m tests.probes [PART…]`: the packet-level tests in full; the status is 1 if anything leaked.
 
-Prints the tables of docs/confinement.md, and writes them to .bench/probes.json. `--installed`: with the release that
-is there, whatever it is. Needs root, the local cluster and the images.
+Prints the tables of docs/confinement.md and docs/results/lab/confinement-matrix.md, and writes them to .bench/probes.json.
+`--installed`: with the release that is there, whatever it is. Needs root, the local cluster and the images.
 """
 
 import base64
