@@ -85,3 +85,24 @@ def test_files_that_pages_and_code_name_are_there() -> None:
     }
     assert not gone
     assert named("see wire/reader.py, not *.py") == {"reader.py"}
+
+
+def test_commands_and_faults_that_pages_name_are_there() -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    faults = "".join(
+        (PROJECT / "tests" / "chaos" / name).read_text(encoding="utf-8") for name in ("cases.py", "operator/cases.py")
+    )
+    named_targets, named_faults = set(), set()
+    for page in PAGES:
+        if page.name == "CHANGELOG.md":  # (says what was)
+            continue
+        text = page.read_text(encoding="utf-8")
+        named_targets |= {word for line in re.findall(r"`make ([a-z0-9 -]+)", text) for word in line.split()}
+        named_faults |= {
+            name
+            for line in re.findall(r"chaos (`[a-z-]+`(?:(?:,| and| to) `[a-z-]+`)*)", text)
+            for name in re.findall(r"`(.+?)`", line)
+        }
+    assert named_targets - targets == set()
+    assert len(named_faults) > 10
+    assert {name for name in named_faults if f'"{name}":' not in faults} == set()
