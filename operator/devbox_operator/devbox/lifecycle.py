@@ -3,6 +3,31 @@
 Goes in: the Devbox (with its status), its pods, the time. Comes out: one `Step`. Pure. The rules:
 an incarnation is written into the status before its pod is posted, and in the same pass; who finds an incarnation without its
 pod takes the next one, unless the API server is known to have refused it. So a pod's name is never used twice.
+
+What there is, and what follows; `n` is the last number that was announced, or the newest pod's if the status was lost. The first row that
+applies counts, and of the last two, which look at what came out, both:
+
+| what there is | the step |
+|---|---|
+| the Devbox is being deleted | Leave |
+| no pod, and none was ever announced | Create 1 |
+| no pod: it was announced, and nothing is known of it | Create n+1 |
+| no pod: the API server refused it | Create n |
+| no pod: it ended as restartPolicy asks | Leave |
+| no pod: its end was seen, and the pause began | Later, Create n+1 |
+| no pod: it had not started, or was taken away | Create n+1 |
+| no pod: it ran | Later, Create n+1 |
+| a pod that is being deleted | Keep |
+| a pod that is being deleted, on a node that is lost for too long | Create n+1 |
+| a pod whose number is not its name's | Replace |
+| a pod that ended, and a restart is asked for | Create n+1 |
+| a pod that ended as restartPolicy asks | Keep |
+| a pod that ended | Later, Create n+1 |
+| a pod that runs, and a restart is asked for | Replace |
+| a pod whose agent never ran, made for another spec or release | Replace |
+| a pod | Keep |
+| Create, and an older pod may write to what the next one mounts | Keep |
+| Replace of one that runs, and no pod can be made of the spec | Keep |
 """
 
 from collections.abc import Iterable
