@@ -87,6 +87,8 @@ PROXY_VARIABLES: Final = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_prox
 variable a client would find out no more than that the name does not resolve."""
 NO_PROXY_VARIABLES: Final = ("NO_PROXY", "no_proxy")
 NODE_PROXY_VARIABLE: Final = "NODE_USE_ENV_PROXY"
+PROXY_USER: Final = "devbox"
+"""In the forward proxy's URL, before the token: the gateway takes any."""
 PROXY_KEY: Final = PROXY_VARIABLES[0]
 """In the token Secret."""
 

@@ -21,6 +21,7 @@ from devbox_api.route import CONFINED, Binding, DevboxRef, PodRef, Route
 from devbox_common.kube import ApiError, Object
 from devbox_common.redacted import Redacted
 from devbox_operator.attach import network, secretenv, tokens
+from devbox_operator.attach.bearer import Bearer
 from devbox_operator.attach.denial import Denial
 from devbox_operator.attach.listing import Listed, listing
 from devbox_operator.attach.wanted import Attached, Wanted
@@ -29,7 +30,6 @@ from devbox_operator.kit import metrics, paths
 from devbox_operator.kit.writer import Writer
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.namespaced import PolicyView
-from devbox_operator.seen.pods import PodView
 from devbox_operator.seen.secrets import SecretView, StoredRoute, StoredView
 from devbox_operator.settings import Settings
 
@@ -44,8 +44,8 @@ class Attacher:
 
     async def attach(
         self,
-        pod: PodView,
-        devbox_uid: str,
+        pod: Bearer,
+        owner_uid: str,
         wanted: Wanted,
         *,
         policies: Sequence[PolicyView],
@@ -66,7 +66,7 @@ class Attacher:
             return Attached(confined=True, issued=False, opened=False, expires={}, renew_at=None)
         stored = await self._stored(pod, route)
         try:
-            listed = await self._tokens(pod, devbox_uid, wanted, stored, service_account=service_account, now=now)
+            listed = await self._tokens(pod, owner_uid, wanted, stored, service_account=service_account, now=now)
         except ApiError as error:
             if error.transient or error.not_found or error.conflict:
                 raise
@@ -86,7 +86,7 @@ class Attacher:
         changed = secretenv.changed(pod.uid, given, wanted.secret_env)
         return self._attached(pod, listed, service_account, {binding.name for binding in wanted.bindings}, changed)
 
-    async def _policy(self, pod: PodView, policies: Sequence[PolicyView]) -> None:
+    async def _policy(self, pod: Bearer, policies: Sequence[PolicyView]) -> None:
         """The pod's NetworkPolicy, saying what ours says and nothing else."""
         if network.in_place(pod, policies, self._settings.release_namespace):
             return
@@ -109,7 +109,7 @@ class Attacher:
                 raise  # (A conflict: the mirror has not seen it yet.)
         return await self._writer.apply(paths.networkpolicies(namespace, name), body)
 
-    async def _stored(self, pod: PodView, found: StoredView | None) -> StoredRoute | None:
+    async def _stored(self, pod: Bearer, found: StoredView | None) -> StoredRoute | None:
         try:
             return documents.stored_route(found) if found else None
         except ValueError:
@@ -121,8 +121,8 @@ class Attacher:
 
     async def _tokens(
         self,
-        pod: PodView,
-        devbox_uid: str,
+        pod: Bearer,
+        owner_uid: str,
         wanted: Wanted,
         stored: StoredRoute | None,
         *,
@@ -146,7 +146,7 @@ class Attacher:
         document = Route(
             requires=() if wanted.served else (CONFINED,),
             pod=PodRef(uid=pod.uid, name=pod.name, namespace=pod.namespace),
-            devbox=DevboxRef(name=pod.devbox, uid=devbox_uid),
+            devbox=DevboxRef(name=pod.owner_name, uid=owner_uid),
             bindings=listed.bindings,
             egress=listed.egress,
             confined=wanted.served,
@@ -158,11 +158,11 @@ class Attacher:
             await self._write_route(document, stored, content, given)
         return listed
 
-    def _secret(self, pod: PodView, listed: Listed) -> Object:
+    def _secret(self, pod: Bearer, listed: Listed) -> Object:
         host = names.gateway_host(self._settings.release_namespace)
         return tokens.secret(pod, listed.bindings, listed.egress, host)
 
-    async def _issue(self, pod: PodView, name: str) -> Redacted:
+    async def _issue(self, pod: Bearer, name: str) -> Redacted:
         path = f"{paths.core('serviceaccounts', pod.namespace, names.AGENT_SERVICE_ACCOUNT)}/token"
         body = tokens.request(pod, names.audience(name), self._settings.tokens.expiration_seconds)
         answer = await self._writer.create(path, body)
@@ -184,7 +184,7 @@ class Attacher:
 
     async def _token_secret(
         self,
-        pod: PodView,
+        pod: Bearer,
         listed: Listed,
         stored: StoredRoute | None,
         found: SecretView | None,
@@ -207,7 +207,7 @@ class Attacher:
         if missing:
             await self._writer.merge(path, {"data": missing}, kind="Secret")
 
-    async def _open(self, pod: PodView) -> None:
+    async def _open(self, pod: Bearer) -> None:
         index = pod.gates.index(names.SCHEDULING_GATE)
         operations = [
             {"op": "test", "path": "/metadata/uid", "value": pod.uid},
@@ -218,7 +218,7 @@ class Attacher:
         await self._writer.patch(paths.pods(pod.namespace, pod.name), operations, kind="Pod")
         log.info("gate_opened", pod=pod.name, namespace=pod.namespace)
 
-    def _attached(self, pod: PodView, listed: Listed, account: str, wanted: set[str], changed: tuple[str, ...]) -> Attached:
+    def _attached(self, pod: Bearer, listed: Listed, account: str, wanted: set[str], changed: tuple[str, ...]) -> Attached:
         found = {name: tokens.claims(token) for name, token in listed.tokens.items()}
         fraction = self._settings.tokens.renew_fraction
         renewals = [tokens.renewal(token, pod.uid, account, fraction) for token in listed.tokens.values()]
@@ -232,7 +232,7 @@ class Attacher:
         )
 
 
-def _still_ours(pod: PodView) -> list[Object]:
+def _still_ours(pod: Bearer) -> list[Object]:
     """What was looked at is what starts: the mirror may be behind."""
     if pod.init is None:
         return []

@@ -18,10 +18,10 @@ from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_api.judge.shown import command
 from devbox_operator.attach import init, network
+from devbox_operator.attach.bearer import LABEL, Bearer
 from devbox_operator.report.conditions import Finding, bad, good, unknown
 from devbox_operator.seen.initview import InitView
 from devbox_operator.seen.namespaced import PolicyView
-from devbox_operator.seen.pods import PodView
 from devbox_operator.seen.visibility import AWAY_SECONDS, SEEN, Sight, Visibility
 from devbox_operator.settings import Settings
 
@@ -42,19 +42,19 @@ class Confinement:
     """The Devbox is not Ready while the finding is not True."""
 
 
-def foreign(pod: PodView, policies: Iterable[PolicyView], settings: Settings) -> list[str]:
+def foreign(pod: Bearer, policies: Iterable[PolicyView], settings: Settings) -> list[str]:
     """Names of policies that may open a way around the gateway, less those that the chart's values trust."""
     found = network.foreign(pod, policies, settings.release_namespace)
     return [name for name in found if name not in settings.egress.trusted_policies]
 
 
-def served(pod: PodView, policies: Iterable[PolicyView], settings: Settings) -> bool:
+def served(pod: Bearer, policies: Iterable[PolicyView], settings: Settings) -> bool:
     """The gateway may serve the pod, and a new one may start."""
     return settings.egress.foreign_policies == "Warn" or not foreign(pod, policies, settings)
 
 
 def confinement(
-    pod: PodView | None,
+    pod: Bearer | None,
     policies: Sequence[PolicyView],
     settings: Settings,
     *,
@@ -92,12 +92,12 @@ def relied_upon(visibility: Visibility, settings: Settings) -> bool:
     return visibility.seen or not settings.egress.require_enforcement
 
 
-def believed(pod: PodView, settings: Settings) -> bool:
+def believed(pod: Bearer, settings: Settings) -> bool:
     """Its `devbox-init` is of the release's image. (A pod of the first version has none, and says nothing.)"""
     return pod.init is None or settings.image.admits(pod.init.image)
 
 
-def _not_ours(pod: PodView, settings: Settings) -> Confinement:
+def _not_ours(pod: Bearer, settings: Settings) -> Confinement:
     image = _NO_IMAGE.sub("?", pod.init.image)[:IMAGE] if pod.init else ""
     found = f"{names.INIT_CONTAINER} of pod {pod.name} has the image {image}, which is not of {settings.image.reference}"
     if not pod.gated and pod.init_hash != init.digest(settings):
@@ -143,18 +143,18 @@ def _not_visible(visibility: Visibility, settings: Settings) -> Finding:
     )
 
 
-def _foreign(pod: PodView, others: Sequence[str], settings: Settings) -> Finding:
+def _foreign(pod: Bearer, others: Sequence[str], settings: Settings) -> Finding:
     listed = ", ".join(f"{pod.namespace}/{name}" for name in others)
     refuses = settings.egress.foreign_policies == "Refuse"
     return bad(
         Reason.FOREIGN_POLICY,
         f"policies add up, and {listed} also apply to the pod and allow something; delete them, or exclude pods "
-        f"with the label {names.DEVBOX_LABEL} from their podSelector"
+        f"with the label {LABEL} from their podSelector"
         + ("; until then the gateway serves this devbox nothing" if refuses else ""),
     )
 
 
-def _not_enforced(pod: PodView, init: InitView) -> Finding:
+def _not_enforced(pod: Bearer, init: InitView) -> Finding:
     """In the container's own words, which name the address family; its image is the release's."""
     words = init.words or f"{names.INIT_CONTAINER} did not see NetworkPolicies work, and left no word on why"
     return bad(Reason.NOT_ENFORCED, f"pod {pod.name}: {words}")

@@ -10,17 +10,17 @@ from devbox_api import names
 from devbox_api.judge.namespaces import selects
 from devbox_api.shared import LabelSelector
 from devbox_common.kube import Object
+from devbox_operator.attach.bearer import LABEL, Bearer, mark
 from devbox_operator.seen.namespaced import PolicyView
-from devbox_operator.seen.pods import PodView
 
 GATEWAY_PODS: Final = {"app.kubernetes.io/name": "devbox-gateway", "app.kubernetes.io/component": "gateway"}
 
 
-def policy_spec(devbox: str, release_namespace: str) -> dict[str, Any]:
+def policy_spec(owner_name: str, release_namespace: str) -> dict[str, Any]:
     """Nothing in; out to two ports of the gateway's pods, by whatever address family. Complete, with the API server's defaults,
     so that equal means equal."""
     return {
-        "podSelector": {"matchLabels": {names.DEVBOX_LABEL: devbox}},
+        "podSelector": {"matchLabels": mark(owner_name)},
         "policyTypes": ["Ingress", "Egress"],
         "egress": [
             {
@@ -37,7 +37,7 @@ def policy_spec(devbox: str, release_namespace: str) -> dict[str, Any]:
     }
 
 
-def policy(pod: PodView, release_namespace: str) -> Object:
+def policy(pod: Bearer, release_namespace: str) -> Object:
     """The pod's own policy: what it allows. Owned by the pod, and gone with the first word of the pod's deletion; from then on the
     namespace's own (`denial`) is what holds."""
     return {
@@ -46,15 +46,15 @@ def policy(pod: PodView, release_namespace: str) -> Object:
         "metadata": {
             "name": pod.name,
             "namespace": pod.namespace,
-            "labels": {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.DEVBOX_LABEL: pod.devbox},
+            "labels": {names.MANAGED_BY_LABEL: names.MANAGED_BY, **mark(pod.owner_name)},
             "ownerReferences": [owner_reference(pod)],
         },
-        "spec": policy_spec(pod.devbox, release_namespace),
+        "spec": policy_spec(pod.owner_name, release_namespace),
     }
 
 
 DENIAL: Final[Mapping[str, Any]] = {
-    "podSelector": {"matchExpressions": [{"key": names.DEVBOX_LABEL, "operator": "Exists"}]},
+    "podSelector": {"matchExpressions": [{"key": LABEL, "operator": "Exists"}]},
     "policyTypes": ["Ingress", "Egress"],
 }
 """Selects every devbox of its namespace, and allows nothing. Complete, with the API server's defaults."""
@@ -102,26 +102,26 @@ def repairs(item: Object) -> list[Object]:
     return [*flaws(item), *([{"op": "remove", "path": path}] if marked(item) else [])]
 
 
-def in_place(pod: PodView, policies: Iterable[PolicyView], release_namespace: str) -> bool:
+def in_place(pod: Bearer, policies: Iterable[PolicyView], release_namespace: str) -> bool:
     """The pod's policy is there, and as it should be."""
-    wanted = policy_spec(pod.devbox, release_namespace)
+    wanted = policy_spec(pod.owner_name, release_namespace)
     return any(p.name == pod.name and pod.uid in p.owners and dict(p.spec) == wanted for p in policies)
 
 
-def devbox_of(view: PolicyView | None, release_namespace: str) -> str:
-    """The Devbox, if the policy says exactly what ours says; else empty."""
+def owner_of(view: PolicyView | None, release_namespace: str) -> str:
+    """The owner's name, if the policy says exactly what ours says of its pods; else empty."""
     labels = ((view.spec if view else {}).get("podSelector") or {}).get("matchLabels") or {}
-    devbox: str = labels.get(names.DEVBOX_LABEL, "")
-    return devbox if devbox and view and dict(view.spec) == policy_spec(devbox, release_namespace) else ""
+    owner_name: str = labels.get(LABEL, "")
+    return owner_name if owner_name and view and dict(view.spec) == policy_spec(owner_name, release_namespace) else ""
 
 
-def foreign(pod: PodView, policies: Iterable[PolicyView], release_namespace: str) -> list[str]:
+def foreign(pod: Bearer, policies: Iterable[PolicyView], release_namespace: str) -> list[str]:
     """Names of policies that are not ours, select the pod, and allow something. (A policy with no rule only closes.)
 
     Ours is what says exactly what ours says: labels and names can be copied. The pod's own one and the namespace's do not count,
     whatever they say: attaching.py and denial.py put them right before anything else.
     """
-    ours = policy_spec(pod.devbox, release_namespace)
+    ours = policy_spec(pod.owner_name, release_namespace)
     return sorted(
         other.name
         for other in policies
@@ -133,7 +133,7 @@ def foreign(pod: PodView, policies: Iterable[PolicyView], release_namespace: str
     )
 
 
-def owner_reference(pod: PodView) -> Object:
+def owner_reference(pod: Bearer) -> Object:
     """For what has to go with the pod."""
     return {"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}
 

@@ -17,9 +17,9 @@ from devbox_api import names
 from devbox_api.route import Binding, EgressBinding
 from devbox_common.kube import Object
 from devbox_common.redacted import Redacted
+from devbox_operator.attach.bearer import Bearer, mark
 from devbox_operator.attach.network import owner_reference
 from devbox_operator.kit.encoding import content_hash
-from devbox_operator.seen.pods import PodView
 
 MOST_DIGESTS: Final = 4096
 ENV_FILE: Final = "env.sh"
@@ -87,7 +87,7 @@ def due(
     return result
 
 
-def request(pod: PodView, audience: str, seconds: int) -> Object:
+def request(pod: Bearer, audience: str, seconds: int) -> Object:
     """The TokenRequest: bound to the pod's UID, good for that one audience."""
     return {
         "apiVersion": "authentication.k8s.io/v1",
@@ -107,7 +107,7 @@ def grown(digests: Iterable[str], jwt: str) -> tuple[str, ...]:
 
 def proxy_url(token: str, host: str) -> Redacted:
     """What a client finds the forward proxy by, and shows its token to it with."""
-    return Redacted(f"http://{names.CONTAINER}:{names.TOKEN_PREFIX}{token}@{host}:{names.EGRESS_PORT}")
+    return Redacted(f"http://{names.PROXY_USER}:{names.TOKEN_PREFIX}{token}@{host}:{names.EGRESS_PORT}")
 
 
 def secret_data(bindings: Iterable[Binding], egress: EgressBinding, host: str) -> dict[str, Redacted]:
@@ -119,7 +119,7 @@ def secret_data(bindings: Iterable[Binding], egress: EgressBinding, host: str) -
     return {**values, names.PROXY_KEY: proxy, ENV_FILE: Redacted(lines)}
 
 
-def secret(pod: PodView, bindings: Iterable[Binding], egress: EgressBinding, host: str) -> Object:
+def secret(pod: Bearer, bindings: Iterable[Binding], egress: EgressBinding, host: str) -> Object:
     """The token Secret, named as the pod."""
     return {
         "apiVersion": "v1",
@@ -127,7 +127,7 @@ def secret(pod: PodView, bindings: Iterable[Binding], egress: EgressBinding, hos
         "metadata": {
             "name": pod.name,
             "namespace": pod.namespace,
-            "labels": {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.DEVBOX_LABEL: pod.devbox},
+            "labels": {names.MANAGED_BY_LABEL: names.MANAGED_BY, **mark(pod.owner_name)},
             "ownerReferences": [owner_reference(pod)],
         },
         "type": names.TOKENS_TYPE,

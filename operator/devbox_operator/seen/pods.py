@@ -66,6 +66,11 @@ class PodView:
     """PersistentVolumeClaims that it mounts. None: too many to be kept, so that it may mount any."""
 
     @property
+    def owner_name(self) -> str:
+        """What the label says, whoever controls it."""
+        return self.devbox
+
+    @property
     def held(self) -> bool:
         """The agent has never run: `devbox-init` has not let it."""
         return self.init is not None and not self.init.finished and self.started is None

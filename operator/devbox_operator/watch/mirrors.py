@@ -102,7 +102,7 @@ class Watches:
             paths.networkpolicies,
             _policy,
             wake.policy,
-            group=lambda key, view: (key[0], network.devbox_of(view, settings.release_namespace)),
+            group=lambda key, view: (key[0], network.owner_of(view, settings.release_namespace)),
         )
         self.accounts = self._scoped(_core("serviceaccounts"), _shared, wake.shared, names.MANAGED_SELECTOR)
         self.bundles = self._scoped(_core("configmaps"), _shared, wake.shared, names.MANAGED_SELECTOR)

@@ -117,8 +117,8 @@ class Wake:
                 owners = {(key[0], pod.devbox) for pod in self._pods() if pod.namespace == key[0]}
                 self.devboxes(sorted({*self._index.devboxes_in(key[0]), *owners}))
             return
-        devbox = network.devbox_of(new or old, self._release_namespace)
-        if not devbox or (new and old and not network.devbox_of(old, self._release_namespace)):
+        devbox = network.owner_of(new or old, self._release_namespace)
+        if not devbox or (new and old and not network.owner_of(old, self._release_namespace)):
             # Somebody else's may select any pod of the namespace.
             self.devboxes(self._index.devboxes_in(key[0]))
         elif old is not None:

@@ -1,7 +1,7 @@
 """What is done to a pod, against an API server in memory: the order, the interruptions, and that digests are never lost."""
 
 import base64
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -113,10 +113,28 @@ class Api:
         return {"status": {"token": jwt, "expirationTimestamp": expires.isoformat()}}
 
 
+@dataclass(frozen=True)
+class Job:
+    """A pod that belongs to no Devbox."""
+
+    namespace: str = "team-a"
+    name: str = "agent-1"
+    uid: str = "pod-1"
+    owner_name: str = "agent"
+    labels: dict[str, str] | None = None
+    gates: tuple[str, ...] = (names.SCHEDULING_GATE,)
+    init: None = None
+    init_hash: str = ""
+
+    @property
+    def gated(self) -> bool:
+        return bool(self.gates)
+
+
 class Bench:
     """One pod and what the mirrors show of it."""
 
-    def __init__(self, settings: Settings, gated: PodView) -> None:
+    def __init__(self, settings: Settings, gated: PodView | Job) -> None:
         self.api, self.pod = Api(), gated
         self.begins(settings)
 
@@ -169,6 +187,17 @@ async def test_the_order_policy_tokens_route_secret_gate_and_then_nothing(bench:
     bench.api.writes.clear()
     await bench.attach()
     assert bench.api.writes == [], "the steady state writes nothing"
+
+
+async def test_a_pod_of_another_owner_is_given_gateways_all_the_same(bench: Bench, settings: Settings) -> None:
+    other = Bench(settings, Job())
+    for each in (bench, other):
+        await each.attach()
+    assert other.api.writes == bench.api.writes
+    policy = "/apis/networking.k8s.io/v1/namespaces/team-a/networkpolicies/agent-1"
+    assert other.api.objects[policy]["spec"] == bench.api.objects[policy]["spec"]
+    assert other.secret_values().keys() == bench.secret_values().keys()
+    assert [binding.name for binding in other.route().bindings] == ["A", "B"]
 
 
 async def test_what_is_not_resolved_keeps_the_gate_closed_but_confined(bench: Bench) -> None:
