@@ -115,7 +115,7 @@ class Rule(_Part):
     paths: tuple[str, ...]
 
 
-class Timeouts(_Part):
+class DocumentTimeouts(_Part):
     """Seconds; None: as the gateway's settings say."""
 
     connect: float | None = Field(default=None, gt=0)
@@ -131,7 +131,7 @@ USER_IN_SECRET: Final = "userInSecret"  # noqa: S105 (a word)
 """In `requires`, too: an older one would take user and password for the password, and not find it alone in an answer."""
 
 
-class Gateway(Document):
+class GatewayDocument(Document):
     """One GatewayConfig, as the gateway needs it."""
 
     name: str
@@ -144,14 +144,14 @@ class Gateway(Document):
     """None: everything may be asked for."""
     max_request_body: int | None = Field(default=None, gt=0)
     """Bytes."""
-    timeouts: Timeouts = Timeouts()
+    timeouts: DocumentTimeouts = DocumentTimeouts()
     ca_bundle: str = ""
     """PEM; empty: the roots of the gateway's settings."""
     redact_responses: Literal["Headers", "All"] | None = None
     """None: as the provider table says."""
 
 
-class Egress(Document):
+class EgressDocument(Document):
     """One EgressPolicy, as the forward proxy needs it. Nothing in it lifts the floor."""
 
     name: str
@@ -167,7 +167,7 @@ class Egress(Document):
     gateway's settings permit."""
 
 
-class Floor(Document):
+class FloorDocument(Document):
     """What the dial check has to know of the cluster."""
 
     addresses: tuple[str, ...]

@@ -52,7 +52,7 @@ class Upstreams(SettingsModel):
     address_overrides: dict[str, str] = Field(default={})
 
 
-class Floor(SettingsModel):
+class FloorSettings(SettingsModel):
     """What nothing may lead to, besides what is found. The gateway enforces it; the operator shows it as a condition."""
 
     extra_cidrs: tuple[Network, ...] = Field(default=(), alias="extraCIDRs")
@@ -93,7 +93,7 @@ class Devboxes(SettingsModel):
     """Empty: none, and one without an image is not accepted."""
 
 
-class Egress(SettingsModel):
+class EgressSettings(SettingsModel):
     """What is done about ways around the gateway."""
 
     foreign_policies: Literal["Refuse", "Warn"] = "Refuse"
@@ -139,7 +139,7 @@ class Settings(SettingsModel):
     """Empty: all."""
     cluster_cidrs: tuple[Network, ...] = Field(default=(), alias="clusterCIDRs")
     """Ranges of pods and Services, besides those that Nodes and ServiceCIDRs say. They reach the gateway with the floor document."""
-    floor: Floor = Floor()
+    floor: FloorSettings = FloorSettings()
     nat64_prefixes: tuple[Nat64Prefix, ...] = ()
     """Of NAT64 in this network, besides 64:ff9b::/96."""
     tokens: Tokens = Tokens()
@@ -149,7 +149,7 @@ class Settings(SettingsModel):
     source_secrets: Literal["All", "Named"] = "All"
     image: Image
     devboxes: Devboxes = Devboxes()
-    egress: Egress = Egress()
+    egress: EgressSettings = EgressSettings()
     lease: Lease = Lease()
     keeping: Keeping = Keeping()
     admin_port: int = Field(default=names.ADMIN_PORT, ge=0, le=65535)

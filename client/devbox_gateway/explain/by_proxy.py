@@ -6,7 +6,7 @@ Goes in: `Seen`, the request. Comes out: a `Way`. Pure.
 from dataclasses import dataclass
 from typing import Final
 
-from devbox_api.judge.policies import EgressPolicy, compile_egress, denied, within, without_policy
+from devbox_api.judge.policies import CompiledPolicy, compile_egress, denied, within, without_policy
 from devbox_api.judge.refusals import Refusal
 from devbox_api.judge.targets import Target
 
@@ -69,7 +69,7 @@ def _no(refusal: Refusal, decided: str) -> Way:
     return Way(Verdict.NO, BY, decided, refusal.code, refusal.message)
 
 
-def compile_policy(found: Object) -> EgressPolicy:
+def compile_policy(found: Object) -> CompiledPolicy:
     """As the gateway has it. Raises ValueError."""
     spec, metadata = found["spec"], found["metadata"]
     return compile_egress(
@@ -84,7 +84,7 @@ def compile_policy(found: Object) -> EgressPolicy:
     )
 
 
-def _line(found: Object, policy: EgressPolicy, target: Target) -> str:
+def _line(found: Object, policy: CompiledPolicy, target: Target) -> str:
     """Which line of the policy lets it through."""
     if target.address is not None:
         ranges = dict(zip(found["spec"].get("allowedCIDRs") or (), policy.cidrs, strict=True))

@@ -1,6 +1,6 @@
 """An egress document, compiled: what an EgressPolicy allows, worked out once, when the document is learned.
 
-Goes in: a policy's document. Comes out: an `EgressPolicy`, or a ValueError for a document that can't be used. Pure.
+Goes in: a policy's document. Comes out: a `CompiledPolicy`, or a ValueError for a document that can't be used. Pure.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Document(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EgressPolicy:
+class CompiledPolicy:
     """One policy. Compared by identity: a changed document is another one."""
 
     name: str
@@ -65,10 +65,10 @@ class EgressPolicy:
         return within(address, self.cidrs)
 
 
-def compile_egress(document: Document) -> EgressPolicy:
+def compile_egress(document: Document) -> CompiledPolicy:
     """Everything that CONNECTs need. Raises ValueError."""
     hosts = [host.lower().rstrip(".") for host in document.hostnames]
-    return EgressPolicy(
+    return CompiledPolicy(
         name=f"{document.namespace}/{document.name}",
         allow_all=document.allow_all,
         exact=frozenset(host for host in hosts if host and "*" not in host),
@@ -91,7 +91,7 @@ def without_policy(target: Target) -> Denied:
     return Denied(Refusal.HOST_NOT_ALLOWED, f"{target.host}; set spec.egressPolicyRef")
 
 
-def denied(policy: EgressPolicy, target: Target) -> Denied | None:
+def denied(policy: CompiledPolicy, target: Target) -> Denied | None:
     """What the policy says; None: it lets the tunnel through, if where the host leads is nothing that is closed."""
     if target.disguised:
         return Denied(Refusal.ADDRESS_NOT_ALLOWED, f"{target.host}; an IPv4 address is written as four decimal numbers")

@@ -1,6 +1,6 @@
 """What is done to a pod so that it can use gateways: policy, tokens, Route, token Secret, and then its gate is opened.
 
-Goes in: a gated (or running) pod with the devbox label, its bindings and its EgressPolicy. Comes out: `Attached`. This module knows
+Goes in: a gated (or running) pod with the devbox label, its bindings and its EgressPolicy. Comes out: `Attachment`. This module knows
 pods, not Devboxes: any pod that carries the label and the gate could be given gateways this way.
 
 The order is what makes it safe to be interrupted anywhere. The Route comes before the token Secret, so that no process ever
@@ -23,8 +23,8 @@ from devbox_common.redacted import Redacted
 from devbox_operator.attach import network, secretenv, tokens
 from devbox_operator.attach.bearer import Bearer
 from devbox_operator.attach.denial import Denial
-from devbox_operator.attach.listing import Listed, listing
-from devbox_operator.attach.wanted import Attached, Wanted
+from devbox_operator.attach.listing import Listing, listing
+from devbox_operator.attach.wanted import Attachment, AttachmentSpec
 from devbox_operator.documents import objects as documents
 from devbox_operator.kit import metrics, paths
 from devbox_operator.kit.writer import Writer
@@ -46,14 +46,14 @@ class Attacher:
         self,
         pod: Bearer,
         owner_uid: str,
-        wanted: Wanted,
+        wanted: AttachmentSpec,
         *,
         policies: Sequence[PolicyView],
         route: StoredView | None,
         token_secret: SecretView | None,
         service_account: str,
         now: datetime,
-    ) -> Attached:
+    ) -> Attachment:
         """Do what is still to do. Raises `ApiError`; everything can be done again."""
         try:
             await self._denial.ensure(pod.namespace)
@@ -63,7 +63,7 @@ class Attacher:
             # (One that runs loses what it may use no more all the same. reconcile.py has tried, too, and tries again.)
         await self._policy(pod, policies)
         if pod.gated and not (wanted.complete and wanted.served):
-            return Attached(confined=True, issued=False, opened=False, expires={}, renew_at=None)
+            return Attachment(confined=True, issued=False, opened=False, expires={}, renew_at=None)
         stored = await self._stored(pod, route)
         try:
             listed = await self._tokens(pod, owner_uid, wanted, stored, service_account=service_account, now=now)
@@ -71,7 +71,7 @@ class Attacher:
             if error.transient or error.not_found or error.conflict:
                 raise
             problem = Problem(Reason.TOKEN_REFUSED, error.message)
-            return Attached(confined=True, issued=False, opened=not pod.gated, expires={}, renew_at=None, problem=problem)
+            return Attachment(confined=True, issued=False, opened=not pod.gated, expires={}, renew_at=None, problem=problem)
         await self._token_secret(pod, listed, stored, token_secret, wanted.secret_env)
         try:
             if pod.gated:
@@ -81,7 +81,7 @@ class Attacher:
             if not error.denied:
                 raise
             refused = Problem(Reason.POD_REFUSED, f"the gate of pod {pod.name} can't be opened: {error.message}")
-            return Attached(confined=True, issued=True, opened=False, expires={}, renew_at=None, refused=refused)
+            return Attachment(confined=True, issued=True, opened=False, expires={}, renew_at=None, refused=refused)
         given = stored.secret_env if stored and not pod.gated else ""
         changed = secretenv.changed(pod.uid, given, wanted.secret_env)
         return self._attached(pod, listed, service_account, {binding.name for binding in wanted.bindings}, changed)
@@ -123,12 +123,12 @@ class Attacher:
         self,
         pod: Bearer,
         owner_uid: str,
-        wanted: Wanted,
+        wanted: AttachmentSpec,
         stored: StoredRoute | None,
         *,
         service_account: str,
         now: datetime,
-    ) -> Listed:
+    ) -> Listing:
         """The Route's bindings, with tokens as fresh as they have to be, written."""
         current: dict[str, Binding] = {binding.name: binding for binding in stored.route.bindings} if stored else {}
         before = stored.route.egress if stored else None
@@ -158,7 +158,7 @@ class Attacher:
             await self._write_route(document, stored, content, given)
         return listed
 
-    def _secret(self, pod: Bearer, listed: Listed) -> Object:
+    def _secret(self, pod: Bearer, listed: Listing) -> Object:
         host = names.gateway_host(self._settings.release_namespace)
         return tokens.secret(pod, listed.bindings, listed.egress, host)
 
@@ -185,7 +185,7 @@ class Attacher:
     async def _token_secret(
         self,
         pod: Bearer,
-        listed: Listed,
+        listed: Listing,
         stored: StoredRoute | None,
         found: SecretView | None,
         secret_env: Mapping[str, Redacted],
@@ -218,11 +218,11 @@ class Attacher:
         await self._writer.patch(paths.pods(pod.namespace, pod.name), operations, kind="Pod")
         log.info("gate_opened", pod=pod.name, namespace=pod.namespace)
 
-    def _attached(self, pod: Bearer, listed: Listed, account: str, wanted: set[str], changed: tuple[str, ...]) -> Attached:
+    def _attached(self, pod: Bearer, listed: Listing, account: str, wanted: set[str], changed: tuple[str, ...]) -> Attachment:
         found = {name: tokens.claims(token) for name, token in listed.tokens.items()}
         fraction = self._settings.tokens.renew_fraction
         renewals = [tokens.renewal(token, pod.uid, account, fraction) for token in listed.tokens.values()]
-        return Attached(
+        return Attachment(
             confined=True,
             issued=wanted <= set(found),
             opened=True,

@@ -14,7 +14,7 @@ from devbox_operator.attach.wanted import PodBinding
 
 
 @dataclass(frozen=True)
-class Listed:
+class Listing:
     """What the Route lists, with tokens."""
 
     bindings: tuple[Binding, ...]
@@ -32,10 +32,10 @@ def listing(
     current: Mapping[str, Binding],
     before: EgressBinding | None,
     issued: Mapping[str, Redacted],
-) -> Listed:
+) -> Listing:
     """`policy`: the document of the EgressPolicy; `current` and `before`: what is listed of gateways and of the way out; `issued`: new
     tokens, by name."""
-    return Listed(
+    return Listing(
         tuple(_binding(binding, current.get(binding.name), issued.get(binding.name)) for binding in wanted),
         _egress(policy, before, issued.get(names.EGRESS_NAME)),
     )

@@ -20,7 +20,7 @@ class PodBinding:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AttachmentSpec:
     """What the pod is to have."""
 
     bindings: Sequence[PodBinding]
@@ -35,7 +35,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Attached:
+class Attachment:
     """How far it got."""
 
     confined: bool

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from devbox_api import names
 from devbox_api.conditions import Reason
-from devbox_api.route import Egress
+from devbox_api.route import EgressDocument
 from devbox_common.ranges import Network
 from devbox_operator.configs.reconciler import ConfigReconciler, Verdict
 from devbox_operator.documents import endpoints
@@ -40,14 +40,14 @@ class EgressReconciler(ConfigReconciler[EgressView]):
         )
 
 
-def _document(view: EgressView) -> Egress | None:
+def _document(view: EgressView) -> EgressDocument | None:
     try:
         return documents.egress_document(view.policy)
     except ValueError:
         return None
 
 
-def accepted(document: Egress | None, settings: Settings, ranges: Iterable[Network]) -> Finding:
+def accepted(document: EgressDocument | None, settings: Settings, ranges: Iterable[Network]) -> Finding:
     """The condition Accepted. `ranges`: the cluster's own. A range that the gateway does not lead to takes nothing from the rest."""
     if document is None:
         return bad(Reason.INVALID, "spec.allowedCIDRs holds what is no range of addresses; write e.g. 203.0.113.0/24")

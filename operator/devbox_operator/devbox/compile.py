@@ -1,6 +1,6 @@
 """From a snapshot to what should be: the heart of the operator, pure.
 
-Goes in: a `Snapshot`. Comes out: `Desired`: problems that keep the pod gated or unmade, the bindings of its Route, the pod to post,
+Goes in: a `Snapshot`. Comes out: `DesiredState`: problems that keep the pod gated or unmade, the bindings of its Route, the pod to post,
 and the next step of its life.
 """
 
@@ -38,7 +38,7 @@ class WantedBinding:
 
 
 @dataclass(frozen=True)
-class Desired:
+class DesiredState:
     """What should be."""
 
     bindings: tuple[WantedBinding, ...]
@@ -68,7 +68,7 @@ class Desired:
         return not self.problems and not self.missing and self.egress_problem is None
 
 
-def compile_devbox(snapshot: Snapshot, settings: Settings) -> Desired:
+def compile_devbox(snapshot: Snapshot, settings: Settings) -> DesiredState:
     """The whole of it."""
     box = snapshot.devbox.box
     spec_hash = pod.spec_hash(snapshot.devbox, settings, snapshot.system.service_ips)
@@ -79,7 +79,7 @@ def compile_devbox(snapshot: Snapshot, settings: Settings) -> Desired:
     documents |= {document} if document else set()
     endings = lingering.endings(snapshot, settings)
     refused = _namespace(snapshot, settings) or _image(snapshot, settings) or _volumes(snapshot)
-    return Desired(
+    return DesiredState(
         bindings=bindings,
         refused=refused,
         missing=tuple(sorted(name for name in documents if name not in snapshot.documents)),

@@ -23,7 +23,7 @@ TOGETHER_SECONDS: Final = 0.25
 _OURS: Final = {names.MANAGED_BY_LABEL: names.MANAGED_BY}
 
 
-class Shared:
+class SharedObjects:
     """Makes them."""
 
     def __init__(self, observer: Observer, writer: Writer) -> None:

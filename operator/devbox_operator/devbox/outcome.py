@@ -5,7 +5,7 @@ Goes in: nothing. Comes out: one of six cases, each with the numbers that the st
 
 from dataclasses import dataclass
 
-from devbox_operator.attach.wanted import Attached
+from devbox_operator.attach.wanted import Attachment
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.pods import PodView
 
@@ -37,7 +37,7 @@ class PodRefused(_Numbers):
 
 
 @dataclass(frozen=True)
-class Postponed(_Numbers):
+class PodPostponed(_Numbers):
     """The pod failed, or is gone (None), and the next one waits for its time."""
 
     pod: PodView | None
@@ -45,7 +45,7 @@ class Postponed(_Numbers):
 
 
 @dataclass(frozen=True)
-class Replaced(_Numbers):
+class PodReplaced(_Numbers):
     """The pod's deletion has begun, and another one follows."""
 
     pod: PodView
@@ -53,7 +53,7 @@ class Replaced(_Numbers):
 
 
 @dataclass(frozen=True)
-class LeftAlone(_Numbers):
+class PodLeft(_Numbers):
     """No pod is to be made any more; there may be one that ends."""
 
     pod: PodView | None
@@ -65,11 +65,11 @@ class HasPod(_Numbers):
     """There is one, made now or before."""
 
     pod: PodView
-    attached: Attached | None = None
+    attached: Attachment | None = None
     """None: nothing was done for it. It ends, or nothing may be made where it is."""
 
 
-Outcome = NoPod | PodRefused | Postponed | Replaced | LeftAlone | HasPod
+Outcome = NoPod | PodRefused | PodPostponed | PodReplaced | PodLeft | HasPod
 
 
 def pod_of(outcome: Outcome) -> PodView | None:
@@ -77,7 +77,7 @@ def pod_of(outcome: Outcome) -> PodView | None:
     return None if isinstance(outcome, NoPod | PodRefused) else outcome.pod
 
 
-def attached_of(outcome: Outcome) -> Attached | None:
+def attached_of(outcome: Outcome) -> Attachment | None:
     """How far the pod got, if anything was done for it."""
     return outcome.attached if isinstance(outcome, HasPod) else None
 

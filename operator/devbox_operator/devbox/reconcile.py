@@ -17,7 +17,7 @@ from devbox_operator.attach.attaching import Attacher
 from devbox_operator.attach.denial import Denial
 from devbox_operator.devbox import lifecycle
 from devbox_operator.devbox.announce import Announcements
-from devbox_operator.devbox.compile import Desired, compile_devbox
+from devbox_operator.devbox.compile import DesiredState, compile_devbox
 from devbox_operator.devbox.incarnation import own, strays
 from devbox_operator.devbox.lingering import endings
 from devbox_operator.devbox.outcome import NoPod, Outcome, attached_of, pod_of, refusal_of
@@ -165,7 +165,7 @@ class DevboxReconciler:
         for source in (old.sources | new.sources) if changed or missing else (old.sources ^ new.sources):
             self._queue.add(WorkKey(Kind.SOURCE, *source.secret), delay)
 
-    def _due(self, snapshot: Snapshot, desired: Desired, outcome: Outcome) -> float | None:
+    def _due(self, snapshot: Snapshot, desired: DesiredState, outcome: Outcome) -> float | None:
         if isinstance(outcome, NoPod) and outcome.again is not None:
             return outcome.again
         times, attached, pod = [], attached_of(outcome), pod_of(outcome)

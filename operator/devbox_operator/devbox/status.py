@@ -13,18 +13,18 @@ from devbox_api.devbox import DevboxGatewayStatus, DevboxSpec, DevboxStatus
 from devbox_api.judge.shown import command
 from devbox_api.names import INIT_CONTAINER, RESTARTED_AT_ANNOTATION
 from devbox_operator.attach.confinement import Confinement, confinement
-from devbox_operator.attach.wanted import Attached
+from devbox_operator.attach.wanted import Attachment
 from devbox_operator.devbox import lifecycle
-from devbox_operator.devbox.compile import Desired
+from devbox_operator.devbox.compile import DesiredState
 from devbox_operator.devbox.lingering import Ending, endings, silence
 from devbox_operator.devbox.outcome import (
     HasPod,
-    LeftAlone,
     NoPod,
     Outcome,
+    PodLeft,
+    PodPostponed,
     PodRefused,
-    Postponed,
-    Replaced,
+    PodReplaced,
     attached_of,
     pod_of,
 )
@@ -45,12 +45,12 @@ _SOMEBODYS: Final = frozenset({Reason.FOREIGN_POLICY, Reason.NOT_ENFORCED, Reaso
 """Reasons of EgressConfined for which somebody has to do something."""
 
 
-def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, settings: Settings) -> DevboxStatus:
+def devbox_status(snapshot: Snapshot, desired: DesiredState, outcome: Outcome, settings: Settings) -> DevboxStatus:
     """The whole status."""
     box, pod, attached = snapshot.devbox.box, pod_of(outcome), attached_of(outcome)
     in_force = attached is not None and attached.confined
     confined = confinement(pod, snapshot.policies, settings, in_force=in_force, visibility=snapshot.system.visibility)
-    last = outcome.why if isinstance(outcome, LeftAlone) else ""
+    last = outcome.why if isinstance(outcome, PodLeft) else ""
     end = endings(snapshot, settings, last).of(pod, snapshot.now) if pod is not None and pod.deleting else None
     refused = [problem for problem in (desired.refused, desired.egress_problem) if problem]
     findings: dict[ConditionType, Finding] = {
@@ -77,7 +77,7 @@ def devbox_status(snapshot: Snapshot, desired: Desired, outcome: Outcome, settin
         observed_generation=box.generation,
         phase=_phase(snapshot, findings, outcome),
         incarnation=outcome.incarnation or None,
-        pod_name=pod.name if pod else (box.status.pod_name if isinstance(outcome, Postponed) else None),
+        pod_name=pod.name if pod else (box.status.pod_name if isinstance(outcome, PodPostponed) else None),
         pod_uid=pod.uid if pod else None,
         pod_ips=pod.ips if pod else (),
         failures=outcome.failures or None,
@@ -116,24 +116,24 @@ def _tokens(outcome: Outcome) -> Finding:
     return good(Reason.ISSUED)
 
 
-def _pod_ready(snapshot: Snapshot, desired: Desired, outcome: Outcome, end: Ending | None) -> Finding:
+def _pod_ready(snapshot: Snapshot, desired: DesiredState, outcome: Outcome, end: Ending | None) -> Finding:
     match outcome:
         case PodRefused(problem=refused):
             return bad(refused.reason, refused.message)
-        case Postponed(pod=pod, why=why):
+        case PodPostponed(pod=pod, why=why):
             return (unknown if pod is None else bad)(Reason.POD_FAILED, why)
-        case NoPod(why=why) | LeftAlone(pod=None, why=why):
+        case NoPod(why=why) | PodLeft(pod=None, why=why):
             return bad(Reason.WAITING, why or "see the other conditions")
-        case Replaced(why=why) if end is not None:
+        case PodReplaced(why=why) if end is not None:
             return bad(end.reason, f"{why}: {end.message}")
-        case HasPod(attached=Attached(refused=Problem() as refused)):
+        case HasPod(attached=Attachment(refused=Problem() as refused)):
             return bad(refused.reason, refused.message)
-        case Replaced(pod=pod) | LeftAlone(pod=pod) | HasPod(pod=pod):
+        case PodReplaced(pod=pod) | PodLeft(pod=pod) | HasPod(pod=pod):
             assert pod is not None  # noqa: S101 (LeftAlone's, above)
             return bad(end.reason, end.message) if end else _of_pod(snapshot, desired, pod, attached_of(outcome))
 
 
-def _of_pod(snapshot: Snapshot, desired: Desired, pod: PodView, attached: Attached | None) -> Finding:
+def _of_pod(snapshot: Snapshot, desired: DesiredState, pod: PodView, attached: Attachment | None) -> Finding:
     """PodReady of one that is not being deleted."""
     if pod.phase == "Succeeded":
         return bad(Reason.POD_SUCCEEDED, f"the command of pod {pod.name} ended, and restartPolicy says that this is the end")
@@ -168,7 +168,7 @@ def ended_quickly(snapshot: Snapshot, pod: PodView) -> bool:
     return not pod.ready or pod.started is None or snapshot.now - pod.started < QUICK
 
 
-def _restart(snapshot: Snapshot, desired: Desired, pod: PodView | None, secret_env: Sequence[str]) -> Finding:
+def _restart(snapshot: Snapshot, desired: DesiredState, pod: PodView | None, secret_env: Sequence[str]) -> Finding:
     box = snapshot.devbox.box
     if pod is None or pod.gated or pod.ended or pod.deleting:
         return bad(Reason.UP_TO_DATE, "")
@@ -194,7 +194,7 @@ def _restart(snapshot: Snapshot, desired: Desired, pod: PodView | None, secret_e
     return good(Reason.SPEC_CHANGED, f"{what}{annotate}")
 
 
-def _stalled(desired: Desired, findings: dict[ConditionType, Finding], confined: Confinement) -> bool:
+def _stalled(desired: DesiredState, findings: dict[ConditionType, Finding], confined: Confinement) -> bool:
     user = {Reason.POD_REFUSED, Reason.COMMAND_ENDED, Reason.TOKEN_REFUSED}
     if desired.refused or desired.problems or desired.egress_problem:
         return True
@@ -208,7 +208,7 @@ def _over(snapshot: Snapshot, outcome: Outcome) -> bool:
     view, pod = snapshot.devbox, pod_of(outcome)
     if view.deleting:
         return False
-    return isinstance(outcome, LeftAlone) or (pod is not None and pod.ended and lifecycle.final(view, pod))
+    return isinstance(outcome, PodLeft) or (pod is not None and pod.ended and lifecycle.final(view, pod))
 
 
 def _phase(snapshot: Snapshot, findings: dict[ConditionType, Finding], outcome: Outcome) -> Any:
@@ -216,7 +216,7 @@ def _phase(snapshot: Snapshot, findings: dict[ConditionType, Finding], outcome: 
     if snapshot.devbox.deleting or (pod and pod.deleting):
         return "Terminating"
     if pod is None:
-        return snapshot.devbox.box.status.phase if isinstance(outcome, LeftAlone) else "Pending"
+        return snapshot.devbox.box.status.phase if isinstance(outcome, PodLeft) else "Pending"
     if pod.ended:
         done = lifecycle.final(snapshot.devbox, pod)
         return pod.phase if done else "Pending"

@@ -13,13 +13,13 @@ from devbox_api.conditions import Reason
 from devbox_common.kube import ApiError
 from devbox_operator.attach.attaching import Attacher
 from devbox_operator.attach.confinement import believed, relied_upon, served
-from devbox_operator.attach.wanted import Attached, PodBinding, Wanted
+from devbox_operator.attach.wanted import Attachment, AttachmentSpec, PodBinding
 from devbox_operator.devbox import lifecycle
 from devbox_operator.devbox.announce import Announcements
-from devbox_operator.devbox.compile import Desired, new_pod
+from devbox_operator.devbox.compile import DesiredState, new_pod
 from devbox_operator.devbox.incarnation import own
-from devbox_operator.devbox.namespaced import Shared
-from devbox_operator.devbox.outcome import HasPod, LeftAlone, NoPod, Outcome, PodRefused, Postponed, Replaced
+from devbox_operator.devbox.namespaced import SharedObjects
+from devbox_operator.devbox.outcome import HasPod, NoPod, Outcome, PodLeft, PodPostponed, PodRefused, PodReplaced
 from devbox_operator.kit import paths
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.pods import PodView
@@ -37,24 +37,24 @@ class Steps:
         self._observer, self._watches, self._index = tools.observer, tools.watches, tools.index
         self._writer, self._settings = tools.writer, tools.settings
         self._attacher, self._announcements = attacher, announcements
-        self._shared = Shared(tools.observer, tools.writer)
+        self._shared = SharedObjects(tools.observer, tools.writer)
 
-    async def take(self, snapshot: Snapshot, desired: Desired) -> tuple[Outcome, DevboxView]:
+    async def take(self, snapshot: Snapshot, desired: DesiredState) -> tuple[Outcome, DevboxView]:
         """Do the step."""
         view, step = snapshot.devbox, desired.step
         incarnation, failures = view.box.status.incarnation or 0, view.box.status.failures or 0
         match step:
             case lifecycle.Leave(message):
                 newest = next(iter(own(view, snapshot.pods)), None)
-                return LeftAlone(incarnation, failures, newest, message), view
+                return PodLeft(incarnation, failures, newest, message), view
             case lifecycle.Later(_, failed, message):
                 ended = next((p for p in own(view, snapshot.pods) if p.ended), None)
-                return Postponed(incarnation, failed, ended, message), view
+                return PodPostponed(incarnation, failed, ended, message), view
             case lifecycle.Replace(old, why):
                 log.info("pod_replaced", pod=old.name, namespace=old.namespace, why=why)
                 await self._delete(old)
                 ends = snapshot.now + timedelta(seconds=old.grace)
-                return Replaced(max(incarnation, old.incarnation), 0, replace(old, deleting=True, ends=ends), why), view
+                return PodReplaced(max(incarnation, old.incarnation), 0, replace(old, deleting=True, ends=ends), why), view
             case lifecycle.Create(number, failed):
                 return await self._create(snapshot, desired, number, failed)
             case lifecycle.Keep(kept):
@@ -73,7 +73,9 @@ class Steps:
             log.warning("stray_pod_deleted", pod=stray.name, namespace=stray.namespace, owner=stray.owner)
             await self._delete(stray)
 
-    async def _create(self, snapshot: Snapshot, desired: Desired, number: int, failures: int) -> tuple[Outcome, DevboxView]:
+    async def _create(
+        self, snapshot: Snapshot, desired: DesiredState, number: int, failures: int
+    ) -> tuple[Outcome, DevboxView]:
         view, box = snapshot.devbox, snapshot.devbox.box
         none = NoPod(box.status.incarnation or 0, box.status.failures or 0)
         if box.namespace in self._index.ending:
@@ -102,8 +104,8 @@ class Steps:
         await self._delete_stale(snapshot, made)
         return HasPod(number, failures, made, await self._attach(snapshot, desired, made, account)), announced
 
-    async def _attach(self, snapshot: Snapshot, desired: Desired, target: PodView, account: str) -> Attached:
-        wanted = Wanted(
+    async def _attach(self, snapshot: Snapshot, desired: DesiredState, target: PodView, account: str) -> Attachment:
+        wanted = AttachmentSpec(
             bindings=[PodBinding(one.name, one.gateway, one.credential, one.kept) for one in desired.bindings],
             egress_policy=desired.egress,
             complete=desired.complete

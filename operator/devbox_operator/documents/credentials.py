@@ -1,6 +1,6 @@
 """From references to credentials: does each one exist, is it allowed, granted, usable?
 
-Goes in: a reference and what was observed. Comes out: a `Resolved`, or a `Problem` whose message says what to do. Pure. No value
+Goes in: a reference and what was observed. Comes out: a `ResolvedCredential`, or a `Problem` whose message says what to do. Pure. No value
 of a Secret is ever part of a message.
 """
 
@@ -30,7 +30,7 @@ from devbox_operator.seen.snapshot import FORBIDDEN, NOT_FOUND, UNREADABLE, Miss
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedCredential:
     """A credential that may be used."""
 
     source: Source
@@ -81,7 +81,7 @@ def source_for(binding: DevboxGateway, namespace: str, gateway: GatewayView) -> 
 
 def resolve(
     source: Source, secrets: Mapping[Key, SecretView | Missing], spec: GatewayConfigSpec, release_namespace: str
-) -> Resolved | Problem:
+) -> ResolvedCredential | Problem:
     """The credential, if the Secret exists, is granted to the endpoint's host, and holds a value that this API can be given.
 
     The grant comes first: of a Secret that its owner did not give away nothing is told, not even what its keys are called."""
@@ -98,7 +98,11 @@ def resolve(
     if not hosts.any_matches(hosts.parse_grant(secret.allowed_hosts), host):
         return Problem(Reason.SECRET_NOT_GRANTED, not_granted(source.secret, secret.allowed_hosts, host))
     resolved = in_secret(source, secret)
-    if isinstance(resolved, Resolved) and spec.auth_mechanism.user_in_secret and credential.pair(resolved.value) is None:
+    if (
+        isinstance(resolved, ResolvedCredential)
+        and spec.auth_mechanism.user_in_secret
+        and credential.pair(resolved.value) is None
+    ):
         # (What was there before is not kept: the same key may be whole for another GatewayConfig.)
         return Problem(
             Reason.SECRET_INVALID,
@@ -133,7 +137,7 @@ def key_in(source: Source, secret: SecretView) -> str | Problem:
     return source.key
 
 
-def in_secret(source: Source, secret: SecretView) -> Resolved | Problem:
+def in_secret(source: Source, secret: SecretView) -> ResolvedCredential | Problem:
     """The credential in a Secret that is granted to somebody, whoever that is."""
     key = key_in(source, secret)
     if isinstance(key, Problem):
@@ -143,7 +147,7 @@ def in_secret(source: Source, secret: SecretView) -> Resolved | Problem:
         # An empty one is no mistake: its owner took the credential away.
         said = f"Secret {source.namespace}/{source.name}, key {key}: {value.value}"
         return Problem(Reason.SECRET_INVALID, said, keeps=value is not Flaw.EMPTY)
-    return Resolved(Source(source.namespace, source.name, key), value)
+    return ResolvedCredential(Source(source.namespace, source.name, key), value)
 
 
 def not_granted(secret: Key, grant: str | None, host: str) -> str:

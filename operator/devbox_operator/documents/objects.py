@@ -18,18 +18,18 @@ from devbox_api.route import (
     USER_IN_SECRET,
     Auth,
     Document,
-    Egress,
-    Floor,
-    Gateway,
+    DocumentTimeouts,
+    EgressDocument,
+    FloorDocument,
+    GatewayDocument,
     Route,
     Rule,
-    Timeouts,
 )
 from devbox_api.traffic import seconds, whole
 from devbox_common.kube import Object
 from devbox_common.ranges import Network
 from devbox_common.redacted import Redacted
-from devbox_operator.documents.credentials import Resolved
+from devbox_operator.documents.credentials import ResolvedCredential
 from devbox_operator.kit.encoding import content_hash
 from devbox_operator.seen.secrets import StoredRoute, StoredView
 
@@ -72,7 +72,7 @@ def stored_route(view: StoredView) -> StoredRoute:
     return StoredRoute(Route.model_validate_json(raw), view.version, content, secret_env)
 
 
-def gateway_document(config: GatewayConfig) -> Gateway:
+def gateway_document(config: GatewayConfig) -> GatewayDocument:
     """What the gateway needs to know of a GatewayConfig; restrictions that an older one would not enforce are in `requires`."""
     spec, auth = config.spec, config.spec.auth_mechanism
     restrictions = {
@@ -81,7 +81,7 @@ def gateway_document(config: GatewayConfig) -> Gateway:
         REDACT_RESPONSES: spec.redact_responses == "All",
         USER_IN_SECRET: auth.user_in_secret,
     }
-    return Gateway(
+    return GatewayDocument(
         requires=tuple(word for word, used in restrictions.items() if used),
         name=config.name,
         namespace=config.namespace,
@@ -103,13 +103,13 @@ def gateway_document(config: GatewayConfig) -> Gateway:
     )
 
 
-def _timeouts(wanted: traffic.Timeouts | None) -> Timeouts:
+def _timeouts(wanted: traffic.Timeouts | None) -> DocumentTimeouts:
     if wanted is None:
-        return Timeouts()
+        return DocumentTimeouts()
     connect, first_byte, idle = (
         seconds(duration) if duration else None for duration in (wanted.connect, wanted.first_byte, wanted.idle)
     )
-    return Timeouts(connect=connect, first_byte=first_byte, idle=idle)
+    return DocumentTimeouts(connect=connect, first_byte=first_byte, idle=idle)
 
 
 def gateway(config: GatewayConfig, namespace: str) -> Object:
@@ -119,13 +119,13 @@ def gateway(config: GatewayConfig, namespace: str) -> Object:
     return _made_from(body, config.namespace, config.name)
 
 
-def egress_document(policy: EgressPolicy) -> Egress:
+def egress_document(policy: EgressPolicy) -> EgressDocument:
     """What the forward proxy needs to know of an EgressPolicy: lower case, sorted, each once, so that equal means equal.
 
     Raises ValueError for an invalid range: it was stored before the rule existed that refuses it.
     """
     spec = policy.spec
-    return Egress(
+    return EgressDocument(
         name=policy.name,
         namespace=policy.namespace,
         uid=policy.uid,
@@ -136,7 +136,7 @@ def egress_document(policy: EgressPolicy) -> Egress:
     )
 
 
-def egress(document: Egress, namespace: str) -> Object:
+def egress(document: EgressDocument, namespace: str) -> Object:
     """`egress-<EgressPolicy UID>`."""
     body = _secret(namespace, egress_name(document.uid), names.EGRESS_TYPE, (names.EGRESS_KEY, _json(document)))
     return _made_from(body, document.namespace, document.name)
@@ -163,7 +163,7 @@ def devbox_of(view: StoredView) -> tuple[str, str]:
     return view.labels.get(NAMESPACE_LABEL, ""), view.labels.get(names.DEVBOX_LABEL, "")
 
 
-def credential(resolved: Resolved, version: str, allowed_hosts: str, namespace: str) -> Object:
+def credential(resolved: ResolvedCredential, version: str, allowed_hosts: str, namespace: str) -> Object:
     """`credential-<hash of source>`; `version` is the source Secret's resourceVersion."""
     body = _secret(namespace, resolved.name, names.CREDENTIAL_TYPE, (names.CREDENTIAL_KEY, resolved.value))
     body["metadata"]["annotations"] = {
@@ -178,7 +178,9 @@ def credential(resolved: Resolved, version: str, allowed_hosts: str, namespace: 
 
 def floor(addresses: Iterable[str], ranges: Iterable[Network], bridges: Iterable[Network], namespace: str) -> Object:
     """`floor`: addresses and ranges that nothing may lead to, and the cluster's own ranges (floor.py has them sorted)."""
-    document = Floor(addresses=tuple(sorted(set(addresses))), ranges=tuple(map(str, ranges)), bridges=tuple(map(str, bridges)))
+    document = FloorDocument(
+        addresses=tuple(sorted(set(addresses))), ranges=tuple(map(str, ranges)), bridges=tuple(map(str, bridges))
+    )
     return _secret(namespace, names.FLOOR_NAME, names.FLOOR_TYPE, (names.FLOOR_KEY, _json(document)))
 
 

@@ -9,7 +9,7 @@ as its tunnel is open.
 from dataclasses import dataclass
 
 from devbox_api.judge import policies, targets
-from devbox_api.judge.policies import EgressPolicy
+from devbox_api.judge.policies import CompiledPolicy
 from devbox_api.judge.refusals import Refusal
 from devbox_api.judge.targets import Target
 from devbox_api.route import EgressBinding, Route
@@ -27,7 +27,7 @@ class Grant:
 
     caller: Caller
     target: Target
-    policy: EgressPolicy
+    policy: CompiledPolicy
     refresh: Subject | None
     """A review that is about to grow too old: to be renewed in the background."""
     because: tuple[object, ...]

@@ -11,7 +11,7 @@ from devbox_api import route
 from devbox_api.judge.endpoints import Endpoint, base_path, parse_endpoint
 from devbox_api.judge.providers import NONE, Provider, provider
 from devbox_api.judge.rules import Rules, compile_rules
-from devbox_api.route import Auth, Gateway
+from devbox_api.route import Auth, GatewayDocument
 from devbox_common.trust import check_ca_bundle
 from devbox_proxy.wire import grammar
 from devbox_proxy.wire.messages import ApiTimeouts
@@ -57,7 +57,7 @@ class Api:
     """A body that can't be searched, since it came encoded, does not pass: the GatewayConfig says that all are searched."""
 
 
-def compile_gateway(document: Gateway) -> Api:
+def compile_gateway(document: GatewayDocument) -> Api:
     """Everything that requests need. Raises ValueError."""
     endpoint, auth = parse_endpoint(document.endpoint), document.auth
     row = provider(endpoint.host)
@@ -89,7 +89,7 @@ def compile_gateway(document: Gateway) -> Api:
     )
 
 
-def _timeouts(wanted: route.Timeouts) -> ApiTimeouts | None:
+def _timeouts(wanted: route.DocumentTimeouts) -> ApiTimeouts | None:
     own = ApiTimeouts(wanted.connect, wanted.first_byte, wanted.idle)
     return None if own == ApiTimeouts() else own
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
-from devbox_api.judge.policies import EgressPolicy
+from devbox_api.judge.policies import CompiledPolicy
 from devbox_api.route import Binding, EgressBinding, Route
 from devbox_proxy.known.apis import Api
 from devbox_proxy.known.credentials import Credential
@@ -66,7 +66,7 @@ class Known:
     """Pod UIDs whose Route this gateway can't read."""
     gateways: dict[str, Api | None] = field(default_factory=dict)
     """By the Secret's name; None for a document that this gateway can't read or use."""
-    egress: dict[str, EgressPolicy | None] = field(default_factory=dict)
+    egress: dict[str, CompiledPolicy | None] = field(default_factory=dict)
     """EgressPolicies, by the Secret's name; None for one that this gateway can't read or use."""
     credentials: dict[str, Credential] = field(default_factory=dict)
     pods: dict[str, Pod] = field(default_factory=dict)

@@ -38,7 +38,7 @@ class Floor:
     """The cluster's NAT64 prefixes: their addresses are judged as the IPv4 ones that they lead to."""
 
 
-def compile_floor(document: route.Floor, own: Own = Own()) -> Floor:  # noqa: B008 (frozen)
+def compile_floor(document: route.FloorDocument, own: Own = Own()) -> Floor:  # noqa: B008 (frozen)
     """Everything that dials need; addresses are compared as such, not as text. Raises ValueError."""
     addresses = frozenset(str(ip_address(address)) for address in document.addresses)
     return Floor(

@@ -16,7 +16,17 @@ from pydantic import ValidationError
 from devbox_api import names
 from devbox_api.judge.hosts import parse_grant
 from devbox_api.judge.policies import compile_egress
-from devbox_api.route import CONFINED, MAX_REQUEST_BODY, REDACT_RESPONSES, RULES, USER_IN_SECRET, Egress, Floor, Gateway, Route
+from devbox_api.route import (
+    CONFINED,
+    MAX_REQUEST_BODY,
+    REDACT_RESPONSES,
+    RULES,
+    USER_IN_SECRET,
+    EgressDocument,
+    FloorDocument,
+    GatewayDocument,
+    Route,
+)
 from devbox_common.clock import CLOCK, now
 from devbox_common.credential import Flaw, judge
 from devbox_common.kube import KubeApi, Object
@@ -148,10 +158,10 @@ class ClusterState:
             if not set(route.requires) <= SUPPORTED:
                 self._mark_unreadable(name)
         elif kind == names.GATEWAY_TYPE:
-            gateway = Gateway.model_validate_json(_data(secret, names.GATEWAY_KEY))
+            gateway = GatewayDocument.model_validate_json(_data(secret, names.GATEWAY_KEY))
             self.known.gateways[name] = compile_gateway(gateway) if set(gateway.requires) <= SUPPORTED else None
         elif kind == names.EGRESS_TYPE:
-            egress = Egress.model_validate_json(_data(secret, names.EGRESS_KEY))
+            egress = EgressDocument.model_validate_json(_data(secret, names.EGRESS_KEY))
             self.known.egress[name] = compile_egress(egress) if set(egress.requires) <= SUPPORTED else None
         elif kind == names.CREDENTIAL_TYPE:
             metadata = secret["metadata"]
@@ -161,7 +171,7 @@ class ClusterState:
                 raise ValueError(value.name)
             self.known.credentials[name] = Credential(name, metadata["resourceVersion"], value, parse_grant(grant))
         elif kind == names.FLOOR_TYPE:
-            document = Floor.model_validate_json(_data(secret, names.FLOOR_KEY))
+            document = FloorDocument.model_validate_json(_data(secret, names.FLOOR_KEY))
             self._floor, self._floor_lost = floor.compile_floor(document, self._own), None
 
     def _forget(self, name: str) -> None:

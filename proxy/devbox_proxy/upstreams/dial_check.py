@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from devbox_api.judge.hosts import any_matches
-from devbox_api.judge.policies import EgressPolicy, networks, within
+from devbox_api.judge.policies import CompiledPolicy, networks, within
 from devbox_api.judge.targets import Target
 from devbox_common.addresses import embedded, never, numeric, translated
 from devbox_common.ranges import Address, Network
@@ -78,7 +78,7 @@ class WayOut:
 
     permitted_cidrs: tuple[Network, ...] = ()
     overrides: Overrides = ()
-    policy: EgressPolicy | None = None
+    policy: CompiledPolicy | None = None
 
     @classmethod
     def of(cls, settings: EgressSettings) -> "WayOut":

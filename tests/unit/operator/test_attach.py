@@ -15,7 +15,7 @@ from devbox_common.redacted import Redacted
 from devbox_operator.attach import network
 from devbox_operator.attach.attaching import Attacher
 from devbox_operator.attach.denial import Denial
-from devbox_operator.attach.wanted import Attached, PodBinding, Wanted
+from devbox_operator.attach.wanted import Attachment, AttachmentSpec, PodBinding
 from devbox_operator.documents.objects import stored_route
 from devbox_operator.kit.writer import Writer
 from devbox_operator.seen.namespaced import PolicyView
@@ -148,14 +148,14 @@ class Bench:
         item = self.api.objects.get(DENIAL)
         return replace(PolicyView.of(item), intact=not network.flaws(item)) if item else None
 
-    async def attach(self, *, bindings: Any = BINDINGS, account: str = "sa-1", **wanted: Any) -> Attached:
+    async def attach(self, *, bindings: Any = BINDINGS, account: str = "sa-1", **wanted: Any) -> Attachment:
         policy = f"/apis/networking.k8s.io/v1/namespaces/team-a/networkpolicies/{self.pod.name}" in self.api.objects
         spec = network.policy_spec("agent", "rel")
         secret = self.api.objects.get(SECRET)
         attached = await self.attacher.attach(
             self.pod,
             "devbox-uid",
-            Wanted(bindings, **wanted),
+            AttachmentSpec(bindings, **wanted),
             policies=[PolicyView("team-a", self.pod.name, (self.pod.uid,), spec)] if policy else [],
             route=StoredView.of(self.api.objects[ROUTE]) if ROUTE in self.api.objects else None,
             token_secret=SecretView.of(secret) if secret and self.settings.source_secrets == "All" else None,

@@ -11,11 +11,11 @@ from devbox_api.conditions import REASONS, Reason
 from devbox_api.devbox import DevboxStatus
 from devbox_common.redacted import Redacted
 from devbox_operator.attach import network
-from devbox_operator.attach.wanted import Attached
+from devbox_operator.attach.wanted import Attachment
 from devbox_operator.devbox import lifecycle
 from devbox_operator.devbox.compile import compile_devbox, new_pod
 from devbox_operator.devbox.lifecycle import Create, Keep
-from devbox_operator.devbox.outcome import HasPod, NoPod, Outcome, PodRefused, Postponed
+from devbox_operator.devbox.outcome import HasPod, NoPod, Outcome, PodPostponed, PodRefused
 from devbox_operator.devbox.status import devbox_status
 from devbox_operator.report.conditions import Regarding, events, merge
 from devbox_operator.report.problem import Problem
@@ -26,7 +26,7 @@ from devbox_operator.seen.snapshot import FORBIDDEN, INVALID, NOT_FOUND, UNREADA
 from devbox_operator.settings import Devboxes, Settings
 
 CREDENTIAL = names.credential_name("team-a", "anthropic", "api-key")
-DONE = Attached(confined=True, issued=True, opened=True, expires={}, renew_at=None)
+DONE = Attachment(confined=True, issued=True, opened=True, expires={}, renew_at=None)
 WAITS = replace(DONE, issued=False, opened=False)
 
 
@@ -341,7 +341,7 @@ def test_conditions_carry_only_reasons_of_their_type(snapshot: Any, pod: Any, de
         NoPod(0, 0),
         HasPod(1, 0, pod(view), DONE),
         HasPod(1, 0, pod(view), WAITS),
-        Postponed(1, 1, None, "x"),
+        PodPostponed(1, 1, None, "x"),
     ]
     for outcome in outcomes:
         shot = snapshot(view)

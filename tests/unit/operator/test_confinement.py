@@ -12,7 +12,7 @@ from devbox_operator.seen.namespaced import PolicyView
 from devbox_operator.seen.pods import PodView
 from devbox_operator.seen.visibility import NOT_YET, Sight, Visibility
 from devbox_operator.seen.visibility import SEEN as VISIBLE
-from devbox_operator.settings import Egress, Settings
+from devbox_operator.settings import EgressSettings, Settings
 
 OPEN = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]}
 ENDED: dict[str, Any] = {"exitCode": 0, "message": "confined: the gateway answers, and …"}
@@ -73,7 +73,7 @@ def test_a_pod_of_an_older_version_has_none() -> None:
 
 
 def with_egress(settings: Settings, **values: Any) -> Settings:
-    return settings.model_copy(update={"egress": Egress(**values)})
+    return settings.model_copy(update={"egress": EgressSettings(**values)})
 
 
 def look(pod: PodView, settings: Settings, *foreign: str, in_force: bool = True) -> tuple[str, str, bool]:

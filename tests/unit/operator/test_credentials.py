@@ -9,7 +9,7 @@ from devbox_api.conditions import Reason
 from devbox_api.gatewayconfig import AllowedNamespaces, AuthMechanism, GatewayConfigSpec
 from devbox_api.judge.namespaces import allows
 from devbox_operator.documents import credentials
-from devbox_operator.documents.credentials import Resolved
+from devbox_operator.documents.credentials import ResolvedCredential
 from devbox_operator.documents.endpoints import host_of
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.index import Source
@@ -22,14 +22,16 @@ SOURCE = Source("team-a", "anthropic", None)
 BEARER = AuthMechanism(type="Bearer")
 
 
-def resolve(secret: Any, source: Source = SOURCE, endpoint: str = ENDPOINT, auth: AuthMechanism = BEARER) -> Resolved | Problem:
+def resolve(
+    secret: Any, source: Source = SOURCE, endpoint: str = ENDPOINT, auth: AuthMechanism = BEARER
+) -> ResolvedCredential | Problem:
     spec = GatewayConfigSpec(endpoint=endpoint, auth_mechanism=auth)
     return credentials.resolve(source, {source.secret: secret}, spec, "rel")
 
 
 def test_a_granted_secret_with_one_key_resolves(secret: Any) -> None:
     resolved = resolve(secret())
-    assert isinstance(resolved, Resolved)
+    assert isinstance(resolved, ResolvedCredential)
     assert resolved.value.reveal() == "sk-ant-api-0000"
     assert resolved.source == Source("team-a", "anthropic", "api-key")
     assert resolved.name.startswith("credential-")
@@ -38,7 +40,7 @@ def test_a_granted_secret_with_one_key_resolves(secret: Any) -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
 def test_newlines_at_the_end_are_trimmed(secret: Any, end: str) -> None:
     resolved = resolve(secret({"api-key": f"sk-1{end}"}))
-    assert isinstance(resolved, Resolved)
+    assert isinstance(resolved, ResolvedCredential)
     assert resolved.value.reveal() == "sk-1"
 
 
@@ -63,8 +65,8 @@ def test_a_value_that_is_no_pair_is_a_problem_where_user_and_password_are_asked_
     assert "authMechanism.username" in problem.message
     assert "hunter2" not in problem.message
     assert not problem.keeps, "what the gateway has is the new value"
-    assert isinstance(resolve(secret({"api-key": "me:hunter2"}), auth=both), Resolved)
-    assert isinstance(resolve(secret({"api-key": value}), auth=AuthMechanism(type="Basic", username="me")), Resolved)
+    assert isinstance(resolve(secret({"api-key": "me:hunter2"}), auth=both), ResolvedCredential)
+    assert isinstance(resolve(secret({"api-key": value}), auth=AuthMechanism(type="Basic", username="me")), ResolvedCredential)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_of_a_secret_that_is_not_granted_no_key_is_named(secret: Any, grant: str
 
 @pytest.mark.parametrize("grant", ["api.anthropic.com", "x.example, API.Anthropic.com", "*.anthropic.com"])
 def test_a_grant_covers_the_host(secret: Any, grant: str) -> None:
-    assert isinstance(resolve(secret(grant=grant)), Resolved)
+    assert isinstance(resolve(secret(grant=grant)), ResolvedCredential)
 
 
 def test_values_of_secrets_that_nobody_granted_are_not_kept(secret: Any) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from devbox_api import names
-from devbox_api.route import Binding, DevboxRef, Egress, Floor, Gateway, PodRef, Route, Timeouts
+from devbox_api.route import Binding, DevboxRef, DocumentTimeouts, EgressDocument, FloorDocument, GatewayDocument, PodRef, Route
 from devbox_operator.documents import objects as documents
-from devbox_operator.documents.credentials import Resolved, in_secret
+from devbox_operator.documents.credentials import ResolvedCredential, in_secret
 from devbox_operator.seen.floor import collapsed
 from devbox_operator.seen.index import Source
 from devbox_operator.seen.secrets import StoredView
@@ -43,7 +43,7 @@ def test_a_route_comes_back_as_it_went() -> None:
 def test_a_gateway_document_holds_what_the_gateway_needs(gateway: Any) -> None:
     view = gateway(spec={"authMechanism": {"type": "Bearer", "acceptedKeyHeaders": ["Api-Key"]}})
     body = documents.gateway(view.config, "creds")
-    document = Gateway.model_validate_json(text(body, "gateway.json"))
+    document = GatewayDocument.model_validate_json(text(body, "gateway.json"))
     assert body["metadata"]["name"] == "gateway-gw-1"
     assert document.endpoint == "https://api.anthropic.com"
     assert document.auth.accepted_key_headers == ("api-key",)
@@ -85,12 +85,12 @@ def test_time_outs_sizes_and_roots_are_in_the_document(gateway: Any) -> None:
     assert document.ca_bundle == "PEM"
     assert document.redact_responses is None
     plain = documents.gateway_document(gateway(spec={"tls": {}, "timeouts": {}}).config)
-    assert (plain.ca_bundle, plain.timeouts, plain.max_request_body) == ("", Timeouts(), None)
+    assert (plain.ca_bundle, plain.timeouts, plain.max_request_body) == ("", DocumentTimeouts(), None)
 
 
 def credential(secret: Any, value: str = "k") -> dict[str, Any]:
     resolved = in_secret(Source("team-a", "anthropic", None), secret({"api-key": value}))
-    assert isinstance(resolved, Resolved)
+    assert isinstance(resolved, ResolvedCredential)
     return documents.credential(resolved, "3", "api.anthropic.com", "creds")
 
 
@@ -124,7 +124,7 @@ def test_the_floor_is_sorted_so_that_it_is_stable() -> None:
     ranges = collapsed(frozenset({"2600:1f14:1::/56", "10.244.1.0/24", "10.244.0.0/24"}))
     bridges = collapsed(frozenset({"10.244.1.0/31", "10.244.0.0/31"}))
     body = documents.floor(["10.0.0.2", "10.0.0.1", "10.0.0.2"], ranges, bridges, "creds")
-    document = Floor.model_validate_json(text(body, "floor.json"))
+    document = FloorDocument.model_validate_json(text(body, "floor.json"))
     assert document.addresses == ("10.0.0.1", "10.0.0.2")
     assert document.ranges == ("10.244.0.0/23", "2600:1f14:1::/56")
     assert document.bridges == ("10.244.0.0/31", "10.244.1.0/31")
@@ -141,7 +141,7 @@ def test_an_egress_document_is_normalised(egress: Any) -> None:
     assert documents.egress_document(again.policy) == document, "another order is no change"
     body = documents.egress(document, "creds")
     assert (body["metadata"]["name"], body["type"]) == ("egress-eg-1", names.EGRESS_TYPE)
-    assert Egress.model_validate_json(text(body, "egress.json")) == document
+    assert EgressDocument.model_validate_json(text(body, "egress.json")) == document
     assert documents.source_of(stored(body)) == ("team-a", "web")
 
 

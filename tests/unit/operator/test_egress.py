@@ -15,7 +15,7 @@ from devbox_operator.kit.writer import Writer
 from devbox_operator.seen.index import Index, references
 from devbox_operator.seen.keys import Kind, WorkKey
 from devbox_operator.seen.secrets import StoredView
-from devbox_operator.settings import Egress, Settings
+from devbox_operator.settings import EgressSettings, Settings
 from devbox_operator.watch.tools import Tools
 
 PLACE = "/apis/devbox-gateway.io/v1alpha1/namespaces/team-a/egresspolicies/web"
@@ -142,7 +142,7 @@ def test_a_private_range_is_told_and_takes_nothing_from_the_rest(egress: Any, se
     finding = accepted(document, settings, ())
     assert (finding.status, finding.reason) == ("False", Reason.RANGE_NOT_PERMITTED)
     assert "egress.permittedCIDRs: [10.20.0.0/16]" in finding.message
-    permitted = Egress.model_validate({"permittedCIDRs": ["10.0.0.0/8"]})
+    permitted = EgressSettings.model_validate({"permittedCIDRs": ["10.0.0.0/8"]})
     assert accepted(document, settings.model_copy(update={"egress": permitted}), ()).status == "True"
 
 

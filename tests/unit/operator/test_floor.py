@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from devbox_api.route import Floor
+from devbox_api.route import FloorDocument
 from devbox_operator.documents import objects as documents
 from devbox_operator.seen.floor import (
     NodeView,
@@ -155,7 +155,7 @@ def test_what_is_no_address_keeps_no_gateway_from_the_others(read: Callable[...,
     assert found == ("10.0.0.1", "2001:db8::1")
     told = [line["address"] for line in lines if line["event"] == "address_unreadable"]
     assert told.count(name) == 1, "each is told once, not with every look"
-    assert compile_floor(Floor(addresses=found)).addresses == set(found), "gateway and operator write an address alike"
+    assert compile_floor(FloorDocument(addresses=found)).addresses == set(found), "gateway and operator write an address alike"
 
 
 @pytest.mark.parametrize(

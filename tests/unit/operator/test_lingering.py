@@ -11,7 +11,7 @@ from devbox_operator.devbox import lifecycle
 from devbox_operator.devbox.compile import compile_devbox
 from devbox_operator.devbox.lifecycle import Create, Keep, Leave
 from devbox_operator.devbox.lingering import Endings
-from devbox_operator.devbox.outcome import HasPod, LeftAlone
+from devbox_operator.devbox.outcome import HasPod, PodLeft
 from devbox_operator.devbox.status import devbox_status
 from devbox_operator.seen.bounds import MOST_VOLUMES
 from devbox_operator.seen.nodes import node
@@ -165,7 +165,7 @@ def test_a_devbox_that_is_being_deleted_says_what_that_waits_for(
     seen = snapshot(view, pods=(current,), silent=silent)
     desired = compile_devbox(seen, settings)
     assert isinstance(desired.step, Leave)
-    outcome = LeftAlone(incarnation=4, failures=0, pod=current, why=desired.step.message)
+    outcome = PodLeft(incarnation=4, failures=0, pod=current, why=desired.step.message)
     message = next(one.message for one in devbox_status(seen, desired, outcome, settings).conditions if one.type == "PodReady")
     assert "a new one follows" not in message
     assert ("kubectl delete node node-1" if silent else f"describe pod {current.name}") in message

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from devbox_common.kube import ApiError
-from devbox_operator.devbox.namespaced import Shared
+from devbox_operator.devbox.namespaced import SharedObjects
 from devbox_operator.seen.namespaced import SharedView
 from devbox_operator.seen.resources import DevboxView
 
@@ -56,11 +56,11 @@ def world() -> World:
 
 
 @pytest.fixture
-def shared(world: World) -> Shared:
-    return Shared(world, world)  # type: ignore[arg-type]
+def shared(world: World) -> SharedObjects:
+    return SharedObjects(world, world)  # type: ignore[arg-type]
 
 
-async def test_many_devboxes_that_come_together_share_writes(world: World, shared: Shared, devbox: Make) -> None:
+async def test_many_devboxes_that_come_together_share_writes(world: World, shared: SharedObjects, devbox: Make) -> None:
     first, *others = (devbox(name=f"box-{number}") for number in range(50))
     await shared.ensure(first, "")
     world.go.clear()
@@ -73,19 +73,19 @@ async def test_many_devboxes_that_come_together_share_writes(world: World, share
     assert len(world.writes) <= 3
 
 
-async def test_the_bundle_goes_with_the_service_account(world: World, shared: Shared, devbox: Make) -> None:
+async def test_the_bundle_goes_with_the_service_account(world: World, shared: SharedObjects, devbox: Make) -> None:
     await shared.ensure(devbox(), "PEM")
     assert world.owners("ConfigMap") == {"ServiceAccount-1"}
 
 
-async def test_one_that_was_made_without_our_label_becomes_ours(world: World, shared: Shared, devbox: Make) -> None:
+async def test_one_that_was_made_without_our_label_becomes_ours(world: World, shared: SharedObjects, devbox: Make) -> None:
     world.hidden["ServiceAccount"] = SharedView("ServiceAccount-1", frozenset({"other"}), "")
     box: DevboxView = devbox()
     assert await shared.ensure(box, "") == "ServiceAccount-1"
     assert world.owners("ServiceAccount") == {"other", box.box.uid}
 
 
-async def test_a_write_that_fails_is_done_by_the_next(world: World, shared: Shared, devbox: Make) -> None:
+async def test_a_write_that_fails_is_done_by_the_next(world: World, shared: SharedObjects, devbox: Make) -> None:
     async def refuse(_: str, __: dict[str, Any]) -> dict[str, Any]:
         raise ApiError(500, "InternalError", "no")
 

@@ -15,10 +15,10 @@ import pytest
 
 from devbox_api.conditions import Reason
 from devbox_api.judge.shown import visible
-from devbox_operator.attach.wanted import Attached
+from devbox_operator.attach.wanted import Attachment
 from devbox_operator.devbox.compile import compile_devbox
 from devbox_operator.devbox.lifecycle import Keep
-from devbox_operator.devbox.outcome import HasPod, NoPod, Outcome, PodRefused, Postponed, pod_of
+from devbox_operator.devbox.outcome import HasPod, NoPod, Outcome, PodPostponed, PodRefused, pod_of
 from devbox_operator.devbox.status import devbox_status
 from devbox_operator.report.conditions import Regarding, events
 from devbox_operator.report.problem import Problem
@@ -131,7 +131,7 @@ def situations(make: dict[str, Any], text: str) -> Iterator[tuple[Snapshot, Outc
     ):
         yield (
             snapshot(view, gateways=gateways, secrets={(text, "anthropic"): secret(namespace=text)}),
-            HasPod(1, 0, state, Attached(confined=True, issued=True, opened=True, expires={}, renew_at=None)),
+            HasPod(1, 0, state, Attachment(confined=True, issued=True, opened=True, expires={}, renew_at=None)),
         )
     for silent in ({}, {text: None}, {text: snapshot().now}):
         lasts = replace(runs, deleting=True, ends=snapshot().now - timedelta(hours=1), node=text, claims=None)
@@ -213,8 +213,8 @@ def test_words_of_others_begin_no_line(snapshot: Any, devbox: Any, pod: Any, set
     # (lifecycle.Later: the next pod waits for its time, and says why.)
     for outcome in (
         HasPod(1, 0, pod=waits),
-        Postponed(1, 0, pod=ended, why=words),
-        Postponed(1, 0, None, words),
+        PodPostponed(1, 0, pod=ended, why=words),
+        PodPostponed(1, 0, None, words),
     ):
         status = devbox_status(snapshot(view), compile_devbox(snapshot(view), settings), outcome, settings)
         (found,) = [condition for condition in status.conditions if condition.type == "PodReady"]

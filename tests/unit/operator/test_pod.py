@@ -8,7 +8,7 @@ from devbox_api import names
 from devbox_operator.attach import init
 from devbox_operator.devbox import pod
 from devbox_operator.devbox.incarnation import pod_name
-from devbox_operator.settings import Devboxes, Egress, Image, Settings
+from devbox_operator.settings import Devboxes, EgressSettings, Image, Settings
 
 IPS = ("10.96.0.9", "fd00::9")
 SETTINGS = Settings(release_namespace="rel", credentials_namespace="rel-credentials", image=Image(reference="r.example/gw:1"))
@@ -100,7 +100,7 @@ def test_the_init_container_is_given_nothing(devbox: Any) -> None:
 def test_another_release_is_news_for_pods_that_wait_and_for_no_other(devbox: Any) -> None:
     """Else every upgrade would ask every devbox for a restart."""
     newer = SETTINGS.model_copy(
-        update={"image": Image(reference="r.example/gw:2"), "egress": Egress(require_enforcement=False)}
+        update={"image": Image(reference="r.example/gw:2"), "egress": EgressSettings(require_enforcement=False)}
     )
     before, after = (pod.pod(devbox(), 1, one, IPS)["metadata"]["annotations"] for one in (SETTINGS, newer))
     assert before[names.SPEC_HASH_ANNOTATION] == after[names.SPEC_HASH_ANNOTATION]

@@ -3,7 +3,7 @@
 from devbox_api.judge.policies import compile_egress
 from devbox_api.judge.targets import parse
 from devbox_api.names import token_digest
-from devbox_api.route import Egress, EgressBinding
+from devbox_api.route import EgressBinding, EgressDocument
 from devbox_proxy.decide.connect_decision import Decision, decide
 from devbox_proxy.known.facts import Known
 from devbox_proxy.wire.connect_head import ConnectRequest
@@ -11,7 +11,7 @@ from devbox_proxy.wire.connect_head import ConnectRequest
 from .identities import NOW, ROUTE, TIMES, jwt, known
 
 WAY_OUT = EgressBinding(policy="egress-p", token=jwt(7), digests=(token_digest(jwt(6)), token_digest(jwt(7))))
-DOCUMENT = Egress(
+DOCUMENT = EgressDocument(
     name="p",
     namespace="agents",
     uid="p",
@@ -20,7 +20,7 @@ DOCUMENT = Egress(
 )
 
 
-def world(document: Egress | None = DOCUMENT, **route: object) -> Known:
+def world(document: EgressDocument | None = DOCUMENT, **route: object) -> Known:
     """Everything in place."""
     result = known()
     routed = ROUTE.model_copy(update={"egress": WAY_OUT} | route)

@@ -6,7 +6,7 @@ import orjson
 
 from devbox_api.judge.refusals import Refusal
 from devbox_api.names import audience, token_digest
-from devbox_api.route import Auth, Binding, DevboxRef, Gateway, PodRef, Route
+from devbox_api.route import Auth, Binding, DevboxRef, GatewayDocument, PodRef, Route
 from devbox_common.redacted import Redacted
 from devbox_proxy.decide.admission import Refuse
 from devbox_proxy.decide.identity import Decision, decide
@@ -48,7 +48,9 @@ def known() -> Known:
         routes={"uid-1": ROUTE},
         gateways={
             "gateway-g": compile_gateway(
-                Gateway(name="anthropic", namespace="agents", uid="g", endpoint="https://api.example", auth=Auth(type="Bearer"))
+                GatewayDocument(
+                    name="anthropic", namespace="agents", uid="g", endpoint="https://api.example", auth=Auth(type="Bearer")
+                )
             )
         },
         credentials={"credential-c": Credential("credential-c", "7", Redacted("sk-real"), ("api.example",))},

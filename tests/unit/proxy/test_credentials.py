@@ -7,7 +7,7 @@ import pytest
 
 from devbox_api.judge.paths import join
 from devbox_api.names import token_digest
-from devbox_api.route import Auth, Gateway
+from devbox_api.route import Auth, GatewayDocument
 from devbox_common.redacted import Redacted
 from devbox_proxy.decide.injection import prepare
 from devbox_proxy.known.apis import compile_gateway
@@ -32,7 +32,7 @@ def prepared(
     head = RequestHead("POST", target, (1, 1), ((b"Host", b"gateway.system.svc"), *headers), "10.0.0.1")
     found = find(head)
     assert isinstance(found, Found)
-    api = compile_gateway(Gateway(name="g", namespace="n", uid="u", endpoint=endpoint, auth=auth))
+    api = compile_gateway(GatewayDocument(name="g", namespace="n", uid="u", endpoint=endpoint, auth=auth))
     request = prepare(head, found, Credential("credential-1", "1", Redacted(secret), ("*",)).at(api))
     assert secret not in repr(request)
     result: dict[bytes, list[bytes]] = {}
@@ -119,7 +119,7 @@ def sent(auth: Auth, secret: str, *headers: tuple[bytes, bytes], target: bytes =
     head = RequestHead("GET", target, (1, 1), ((b"Host", b"g"), *headers), "10.0.0.1")
     found = find(head)
     assert isinstance(found, Found)
-    api = compile_gateway(Gateway(name="g", namespace="n", uid="u", endpoint="https://api.example", auth=auth))
+    api = compile_gateway(GatewayDocument(name="g", namespace="n", uid="u", endpoint="https://api.example", auth=auth))
     return prepare(head, found, Credential("c", "1", Redacted(secret), ("*",)).at(api))
 
 
@@ -260,7 +260,7 @@ def test_a_credential_that_was_sent_in_the_query_is_found_in_an_answer() -> None
 )
 def test_a_credential_without_a_place_is_no_gateway(auth: Auth) -> None:
     with pytest.raises(ValueError, match="no name"):
-        compile_gateway(Gateway(name="g", namespace="n", uid="u", endpoint="https://api.example", auth=auth))
+        compile_gateway(GatewayDocument(name="g", namespace="n", uid="u", endpoint="https://api.example", auth=auth))
 
 
 def test_what_is_stripped() -> None:
@@ -374,7 +374,7 @@ def test_the_request_says_how_it_is_to_be_treated() -> None:
         head = RequestHead("GET", b"/v1", (1, 1), ((b"Host", b"g"), KEY), "10.0.0.1")
         found = find(head)
         assert isinstance(found, Found)
-        api = compile_gateway(Gateway.model_validate(fields))
+        api = compile_gateway(GatewayDocument.model_validate(fields))
         apis.append(api)
         requests.append(prepare(head, found, Credential("c", "1", Redacted("k"), ("*",)).at(api)))
     assert [request.redact_body for request in requests] == [False, True]
@@ -385,7 +385,7 @@ def test_the_request_says_how_it_is_to_be_treated() -> None:
 
 
 def test_what_two_documents_lead_to_is_worked_out_once_and_anew_when_one_changes() -> None:
-    document = Gateway(name="g", namespace="n", uid="u", endpoint="https://api.example", auth=BEARER)
+    document = GatewayDocument(name="g", namespace="n", uid="u", endpoint="https://api.example", auth=BEARER)
     credential, api = Credential("c", "1", Redacted("k-1"), ("api.example",)), compile_gateway(document)
     access = credential.at(api)
     assert credential.at(api) is access

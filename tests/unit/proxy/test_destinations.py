@@ -8,7 +8,7 @@ import pytest
 from devbox_api import route
 from devbox_api.judge.policies import compile_egress, networks
 from devbox_api.judge.targets import parse
-from devbox_api.route import Egress
+from devbox_api.route import EgressDocument
 from devbox_common.addresses import nat64_prefix
 from devbox_proxy.known.floor import Floor, Own, compile_floor
 from devbox_proxy.run import own_addresses
@@ -16,7 +16,9 @@ from devbox_proxy.settings import EgressSettings, UpstreamSettings
 from devbox_proxy.upstreams.dial_check import AddressRefused, Resolver, UpstreamReach, WayOut, cluster_domain, permitted
 
 FLOOR = Floor(frozenset({"10.99.0.1", "203.0.113.9"}))
-OWN = compile_floor(route.Floor(addresses=("34.118.224.1",), ranges=("34.118.224.0/20", "2600:1f14:1::/56", "172.20.0.0/16")))
+OWN = compile_floor(
+    route.FloorDocument(addresses=("34.118.224.1",), ranges=("34.118.224.0/20", "2600:1f14:1::/56", "172.20.0.0/16"))
+)
 """Of a cluster whose pods and Services have public addresses."""
 OPEN = UpstreamReach(networks(("0.0.0.0/0", "::/0")), allowed_hosts=("*.example",))
 
@@ -79,7 +81,7 @@ def test_nothing_lifts_the_floor(address: str) -> None:
 
 
 CLOSED = compile_floor(
-    route.Floor(
+    route.FloorDocument(
         addresses=("203.0.113.9",),
         ranges=("34.118.224.0/20",),
         bridges=("10.244.1.0/31", "fd00:244:1::/127", "34.118.225.0/31"),
@@ -227,7 +229,7 @@ async def test_an_endpoint_that_is_an_address_is_looked_up_nowhere(monkeypatch: 
 
 
 def way_out(permitted_cidrs: tuple[str, ...] = ("10.0.0.0/8",), cidrs: tuple[str, ...] = ("10.1.0.0/16",)) -> WayOut:
-    policy = compile_egress(Egress(name="p", namespace="n", uid="p", cidrs=cidrs))
+    policy = compile_egress(EgressDocument(name="p", namespace="n", uid="p", cidrs=cidrs))
     return replace(WayOut.of(EgressSettings(permitted_cidrs=permitted_cidrs)), policy=policy)
 
 

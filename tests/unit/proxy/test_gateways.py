@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from devbox_api.route import Gateway
+from devbox_api.route import GatewayDocument
 from devbox_common.redacted import Redacted
 from devbox_proxy.known.apis import Api, compile_gateway
 from devbox_proxy.known.credentials import Credential
@@ -17,7 +17,7 @@ PEM = make_certificates(["api.example"]).ca
 
 def api(endpoint: str = "https://api.example", **fields: Any) -> Api:
     document = {"name": "g", "namespace": "n", "uid": "u", "endpoint": endpoint, "auth": {"type": "Bearer"}, **fields}
-    return compile_gateway(Gateway.model_validate(document))
+    return compile_gateway(GatewayDocument.model_validate(document))
 
 
 @pytest.mark.parametrize(

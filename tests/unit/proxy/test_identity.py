@@ -6,7 +6,7 @@ import pytest
 
 from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
-from devbox_api.route import Auth, Gateway, Rule
+from devbox_api.route import Auth, GatewayDocument, Rule
 from devbox_common.redacted import Redacted
 from devbox_proxy.decide import injection
 from devbox_proxy.decide.admission import For, Refuse, Wait
@@ -22,7 +22,7 @@ from .identities import BINDING, CURRENT, NOW, OLD, POD, ROUTE, TIMES, ask, head
 def basic() -> Api:
     """An API whose credential is to be user:password."""
     auth = Auth(type="Basic", user_in_secret=True)
-    return compile_gateway(Gateway(name="git", namespace="agents", uid="g", endpoint="https://api.example", auth=auth))
+    return compile_gateway(GatewayDocument(name="git", namespace="agents", uid="g", endpoint="https://api.example", auth=auth))
 
 
 @pytest.mark.row("S3", "S28")
@@ -234,7 +234,7 @@ def test_what_is_missing_fails_closed(spoil, refusal: Refusal) -> None:  # type:
 def test_rules_look_at_the_path_behind_the_base_path() -> None:
     world = known()
     world.gateways["gateway-g"] = compile_gateway(
-        Gateway(
+        GatewayDocument(
             name="openai",
             namespace="agents",
             uid="g",

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, quote, unquote_to_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devbox_api.route import Auth, Gateway
+from devbox_api.route import Auth, GatewayDocument
 from devbox_proxy.decide import injection
 from devbox_proxy.decide.admission import Refuse
 from devbox_proxy.decide.identity import Forward, decide
@@ -71,7 +71,7 @@ def test_one_credential_no_token_or_a_refusal(
     headers: list[tuple[bytes, bytes]], path: bytes, mechanism: Auth, handshake: bool
 ) -> None:
     world = known()
-    document = Gateway(name="g", namespace="n", uid="g", endpoint="https://api.example", auth=mechanism)
+    document = GatewayDocument(name="g", namespace="n", uid="g", endpoint="https://api.example", auth=mechanism)
     world.gateways["gateway-g"] = compile_gateway(document)
     lines = ((b"Host", b"g"), (b"x-api-key", TOKENS[0].encode()), *headers, *(HANDSHAKE if handshake else ()))
     head = RequestHead("GET", path, (1, 1), lines, "10.244.0.7")

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from devbox_api.route import Auth, Gateway
+from devbox_api.route import Auth, GatewayDocument
 from devbox_common.redacted import Redacted
 from devbox_proxy.kit import metrics
 from devbox_proxy.known.apis import compile_gateway
@@ -21,7 +21,7 @@ HIDDEN = b"*" * len(SECRET)
 
 def play(said: Literal["Headers", "All"] | None = None) -> Play:
     world = known()
-    document = Gateway(
+    document = GatewayDocument(
         name="api", namespace="agents", uid="g", endpoint="https://api.example", auth=Auth(type="Bearer"), redact_responses=said
     )
     world.gateways["gateway-g"] = compile_gateway(document)

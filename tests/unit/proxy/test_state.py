@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from devbox_api import names
-from devbox_api.route import Floor as Document
+from devbox_api.route import FloorDocument as Document
 from devbox_common import clock
 from devbox_common.access import Access
 from devbox_common.kube import KubeApi

@@ -9,7 +9,7 @@ import pytest
 from devbox_api.judge.endpoints import Endpoint, parse_endpoint
 from devbox_api.judge.policies import networks
 from devbox_api.judge.refusals import Refusal
-from devbox_api.route import Auth, Gateway
+from devbox_api.route import Auth, GatewayDocument
 from devbox_common.redacted import Redacted
 from devbox_proxy.known.apis import Api, compile_gateway
 from devbox_proxy.known.floor import Floor
@@ -53,7 +53,7 @@ def request(url: str, method: str = "GET", **headers: bytes) -> UpstreamRequest:
 
 def api(endpoint: Endpoint) -> Api:
     """Of a GatewayConfig that says no more than this."""
-    document = Gateway(
+    document = GatewayDocument(
         name="g", namespace="n", uid="u", endpoint=endpoint.origin, auth=Auth(type="Bearer"), redact_responses="Headers"
     )
     return compile_gateway(document)
