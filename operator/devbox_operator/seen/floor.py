@@ -41,7 +41,7 @@ ANNOTATIONS: Final = frozenset(
 what else stands in annotations may be anybody's address."""
 
 
-class NodeView(NamedTuple):
+class NodePlace(NamedTuple):
     """A Node."""
 
     addresses: tuple[str, ...]
@@ -67,7 +67,7 @@ class SliceView(NamedTuple):
     """Those that the Service leads to. None for a Service without a canary (of the first release)."""
 
 
-def node(item: Object) -> NodeView:
+def node(item: Object) -> NodePlace:
     """A Node, as far as it counts here."""
     addresses = (item.get("status") or {}).get("addresses") or ()
     spec = item.get("spec") or {}
@@ -78,7 +78,7 @@ def node(item: Object) -> NodeView:
     annotations = (item.get("metadata") or {}).get("annotations") or {}
     names += [word for key in ANNOTATIONS & annotations.keys() for word in _BETWEEN.split(annotations[key])]
     more = {written(name.partition("/")[0]) for name in names} - {""}
-    return NodeView((*told, *sorted(more.difference(told))), tuple(sorted(cidrs)))
+    return NodePlace((*told, *sorted(more.difference(told))), tuple(sorted(cidrs)))
 
 
 def bridges(pod_cidrs: Iterable[str]) -> frozenset[str]:

@@ -17,7 +17,7 @@ from devbox_operator.seen import floor
 class NodeView(NamedTuple):
     """A Node."""
 
-    place: floor.NodeView
+    place: floor.NodePlace
     silent_since: datetime | None
     """Its kubelet is not heard, or says that it can't do its work; None: it is fine, or nobody has said anything yet."""
 

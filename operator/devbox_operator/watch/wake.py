@@ -27,6 +27,11 @@ class Wake:
     ) -> None:
         """`add(key, seconds)`: into the queue; `pods()`: all that are mirrored."""
         self._index, self._add, self._pods, self._release_namespace = index, add, pods, release_namespace
+        self._configs = {
+            names.GATEWAY_TYPE: (Kind.GATEWAY, index.users_of_gateway),
+            names.EGRESS_TYPE: (Kind.EGRESS, index.users_of_egress),
+        }
+        """Documents that are made of what Devboxes use, and who does."""
 
     def devboxes(self, boxes: Iterable[Key]) -> None:
         """Devboxes, by their keys."""
@@ -80,12 +85,10 @@ class Wake:
                 self.devboxes(self._index.users_of_secret(secret))
                 for gateway in self._index.gateways_of_secret(secret) if old is not None else ():
                     self._add(WorkKey(Kind.GATEWAY, *gateway))
-        if view.type == names.GATEWAY_TYPE:
-            gateway = documents.source_of(view)
-            self.devboxes(self._index.users_of_gateway(gateway)) if old is None else self._add(WorkKey(Kind.GATEWAY, *gateway))
-        if view.type == names.EGRESS_TYPE:
-            policy = documents.source_of(view)
-            self.devboxes(self._index.users_of_egress(policy)) if old is None else self._add(WorkKey(Kind.EGRESS, *policy))
+        if view.type in self._configs:
+            kind, users = self._configs[view.type]
+            made_from = documents.source_of(view)
+            self.devboxes(users(made_from)) if old is None else self._add(WorkKey(kind, *made_from))
 
     def pod(self, key: Key, old: PodView | None, new: PodView | None) -> None:
         """A pod with the devbox label."""

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from devbox_api.route import FloorDocument
 from devbox_operator.documents import objects as documents
 from devbox_operator.seen.floor import (
-    NodeView,
+    NodePlace,
     Place,
     bridges,
     cluster_ips,
@@ -30,7 +30,7 @@ def test_a_node_has_addresses_and_the_ranges_of_its_pods() -> None:
         {"type": "Hostname", "address": "node-1"},
     ]
     both = {"podCIDR": "34.118.1.0/24", "podCIDRs": ["34.118.1.0/24", "2600:1f14:1::/80"]}
-    assert node({"spec": both, "status": {"addresses": addresses}}) == NodeView(
+    assert node({"spec": both, "status": {"addresses": addresses}}) == NodePlace(
         ("10.0.0.1", "203.0.113.9"), ("2600:1f14:1::/80", "34.118.1.0/24")
     )
 
@@ -104,7 +104,7 @@ def test_the_document_of_a_large_cluster_fits_into_a_secret() -> None:
     ],
 )
 def test_a_node_may_say_less(spec: Any, cidrs: tuple[str, ...]) -> None:
-    assert node({"spec": spec}) == NodeView((), cidrs)
+    assert node({"spec": spec}) == NodePlace((), cidrs)
 
 
 def test_services_slices_and_their_ranges() -> None:
