@@ -5,12 +5,14 @@
 
 import asyncio
 import io
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 from devbox_proxy.accounting.audit import AuditLog
 from devbox_proxy.accounting.limits import Load
 from devbox_proxy.accounting.recorder import Recorder
+from devbox_proxy.decide.caller import Caller
 from devbox_proxy.kit.memory import Memory
 from devbox_proxy.kit.rounds import Rounds
 from devbox_proxy.known.facts import Known, ReviewTimes
@@ -26,6 +28,8 @@ from .identities import CURRENT, NOW, known
 
 TOKEN = f"gws_{CURRENT}"
 PEER = "10.244.0.7"
+CALLER = Caller("team-a", "agent", "agent-1", "uid-1", "ANTHROPIC")
+"""Whose pod it is."""
 Pool = tuple[str, ...]
 
 
@@ -101,13 +105,30 @@ class Pools:
         self.forgotten.append(connection)
 
 
+def scarce(folder: Path) -> Memory:
+    """Memory that is used up, as the kernel would say it in `folder`."""
+    (folder / "memory.max").write_text("1000")
+    (folder / "memory.current").write_text("2000")
+    memory = Memory(85, folder)
+    memory.look(0, 0)
+    return memory
+
+
 class Play:
     """One client's connection and one API's."""
 
     def __init__(
-        self, world: Known | None = None, *, connected: bool = True, decider: Decider | None = None, **changed: Any
+        self,
+        world: Known | None = None,
+        *,
+        connected: bool = True,
+        decider: Decider | None = None,
+        peer: str = PEER,
+        path: DataPath | None = None,
+        **changed: Any,
     ) -> None:
-        """`decider`: in place of the one that asks for a token; `changed`: of settings.Limits."""
+        """`decider`: in place of the one that asks for a token; `path`: another's, whose connection it is, too; `changed`: of
+        settings.Limits."""
         self.world = world or known()
         self.pools = Pools()
         self.audit = io.BytesIO()
@@ -116,7 +137,7 @@ class Play:
         self.load = Load(
             Memory(limits.memory_percent), requests=(limits.requests, limits.requests_per_devbox), tunnels=(10, 10)
         )
-        self.path = DataPath(
+        self.path = path or DataPath(
             cast(Any, self.pools),
             self.load,
             Recorder(self.audit_log),
@@ -128,7 +149,7 @@ class Play:
         asks = TokenDecider(cast(Any, SimpleNamespace(known=self.world)), waiting, self.load, ReviewTimes(review=1e12))
         self.made: list[Connection] = []
         self.lost: list[Connection] = []
-        self.client = Connection(self.path, decider or asks, PEER, on_made=self.made.append, on_lost=self.lost.append)
+        self.client = Connection(self.path, decider or asks, peer, on_made=self.made.append, on_lost=self.lost.append)
         self.to_client = Transport()
         self.client.connection_made(self.to_client)
         self.api = UpstreamConnection(("pool",), self.pools)

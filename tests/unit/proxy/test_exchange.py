@@ -4,6 +4,7 @@ import asyncio
 import gc
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import orjson
 import pytest
@@ -16,7 +17,7 @@ from devbox_proxy.wire.reader import RequestReader
 from devbox_proxy.wire.rendering import DISCARDED
 
 from .identities import POD, known
-from .playbook import Play, request
+from .playbook import CALLER, Play, request, scarce
 from .websockets import ACCEPT, HANDSHAKE, SWITCH, code
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -298,7 +299,7 @@ async def test_a_flood_of_chunk_extensions_ends(play: Play) -> None:
 
 async def test_more_requests_than_one_devbox_may_have_get_429() -> None:
     play = Play(requests_per_devbox=1)
-    play.load.requests._by_pod["uid-1"] = 1
+    play.load.requests.enter(CALLER)
     play.send(request())
     answer = play.to_client.take()
     assert b"Retry-After: 1" in answer
@@ -309,7 +310,7 @@ async def test_more_requests_than_one_devbox_may_have_get_429() -> None:
 @pytest.mark.parametrize("length", [0, 3, DISCARDED])
 async def test_too_many_requests_leave_the_connection_open(length: int) -> None:
     play = Play(requests_per_devbox=1)
-    play.load.requests._by_pod["uid-1"] = 1
+    play.load.requests.enter(CALLER)
     raw = request(body=b"x" * length)
     for at in (len(raw), len(raw) - length, 20):
         play.send(raw[:at])
@@ -320,7 +321,7 @@ async def test_too_many_requests_leave_the_connection_open(length: int) -> None:
         assert code(answer) == "too_many_requests"
         assert b"Connection:" not in answer
         assert not play.to_client.closing
-    del play.load.requests._by_pod["uid-1"]
+    play.load.requests.leave(CALLER)
     assert play.send(request(target="/free")).startswith(b"POST /free ")
 
 
@@ -335,7 +336,7 @@ async def test_too_many_requests_leave_the_connection_open(length: int) -> None:
 )
 async def test_too_many_requests_close_it_where_more_may_follow_than_is_read(header: str) -> None:
     play = Play(requests_per_devbox=1)
-    play.load.requests._by_pod["uid-1"] = 1
+    play.load.requests.enter(CALLER)
     play.send(request("POST", "/v1", header))
     answer = play.to_client.take()
     assert code(answer) == "too_many_requests"
@@ -345,7 +346,7 @@ async def test_too_many_requests_close_it_where_more_may_follow_than_is_read(hea
 
 async def test_too_many_requests_with_a_body_that_does_not_come() -> None:
     play = Play(requests_per_devbox=1)
-    play.load.requests._by_pod["uid-1"] = 1
+    play.load.requests.enter(CALLER)
     play.send(request("POST", "/v1", "Content-Length: 3"))
     assert not play.to_client.closing
     play.client.check(later(LINGER_SECONDS + 1))
@@ -353,13 +354,13 @@ async def test_too_many_requests_with_a_body_that_does_not_come() -> None:
     assert play.to_client.closing or play.to_client.aborted
 
 
-async def test_more_requests_than_the_gateway_may_have_and_little_memory_get_503() -> None:
+async def test_more_requests_than_the_gateway_may_have_and_little_memory_get_503(tmp_path: Path) -> None:
     play = Play(requests=1)
     play.load.requests.total = 1
     play.send(request())
     assert code(play.to_client.take()) == "overloaded"
     play = Play()
-    play.load.memory._spare = 0.0
+    play.load.memory = scarce(tmp_path)
     play.send(request())
     assert code(play.to_client.take()) == "overloaded"
 

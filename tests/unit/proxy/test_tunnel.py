@@ -9,6 +9,7 @@ import pytest
 from devbox_api.judge.policies import compile_egress
 from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
+from devbox_proxy.accounting.audit import AuditFull
 from devbox_proxy.decide.admission import Refuse
 from devbox_proxy.known.facts import Known, Review
 from devbox_proxy.tunnels.client import CHALLENGES
@@ -18,6 +19,7 @@ from devbox_proxy.wire.client_hello import alert
 from .egress_world import DOCUMENT, world
 from .hellos import client_hello, retry, server_hello, with_extensions
 from .identities import NOW, POD, jwt
+from .playbook import CALLER
 from .tunnel_playbook import HELLO, Play, connect
 
 
@@ -333,7 +335,7 @@ async def test_a_devbox_that_leaves_while_it_is_dialled_leaves_nothing() -> None
 
 async def test_so_many_tunnels_and_no_more() -> None:
     play = Play(tunnels_per_devbox=1)
-    play.load.tunnels._by_pod["uid-1"] = 1
+    play.load.tunnels.enter(CALLER)
     play.send(connect())
     await asyncio.sleep(0)
     said = play.to_client.take()
@@ -356,7 +358,7 @@ async def test_what_counts_as_no_tunnel_keeps_nobodys_place() -> None:
     open_one.far.eof_received()
     assert open_one.client.busy, "what was said last is on its way"
     refused = Play(tunnels_per_devbox=1)
-    refused.load.tunnels._by_pod["uid-1"] = 1
+    refused.load.tunnels.enter(CALLER)
     refused.send(connect())
     assert refused.client.busy
     await asyncio.sleep(0)
@@ -378,9 +380,9 @@ async def test_what_counts_as_no_tunnel_keeps_nobodys_place() -> None:
         assert play.to_client.aborted
 
 
-async def test_there_is_no_tunnel_that_leaves_no_trace() -> None:
+async def test_there_is_no_tunnel_that_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     play = Play(drop=False, queue=1)
-    play.log._put = _full  # type: ignore[method-assign]
+    monkeypatch.setattr(play.log, "tunnel_start", _full)
     play.send(connect())
     await asyncio.sleep(0)
     assert (await play.dialled()).startswith(b"HTTP/1.1 503 audit_full")
@@ -388,9 +390,7 @@ async def test_there_is_no_tunnel_that_leaves_no_trace() -> None:
     assert play.load.tunnels.total == 0
 
 
-def _full(line: bytes, pod_uid: str, *, shared: bool = True) -> None:
-    from devbox_proxy.accounting.audit import AuditFull
-
+def _full(*_: object) -> None:
     raise AuditFull
 
 

@@ -1,6 +1,7 @@
 """Who waits, for how long, and how many."""
 
 import asyncio
+from pathlib import Path
 from typing import Any, cast
 
 from devbox_api.judge.refusals import Refusal
@@ -14,7 +15,7 @@ from devbox_proxy.upstreams.dial_check import WayOut
 
 from .conftest import until
 from .identities import BINDING, ROUTE
-from .playbook import Play
+from .playbook import Play, scarce
 
 UNAVAILABLE = Refuse(Refusal.REVIEW_UNAVAILABLE)
 REVIEW: Wait = Wait(For.REVIEW, UNAVAILABLE, (ROUTE, BINDING))
@@ -83,7 +84,7 @@ async def test_no_more_wait_than_there_is_room_for() -> None:
     assert subject.count == 0
 
 
-async def test_while_memory_is_scarce_nobody_waits() -> None:
+async def test_while_memory_is_scarce_nobody_waits(tmp_path: Path) -> None:
     load = Play().load
     decider = TokenDecider(cast(Any, None), cast(Any, None), load, ReviewTimes())
     forwarder = Forwarder(
@@ -97,7 +98,7 @@ async def test_while_memory_is_scarce_nobody_waits() -> None:
         limits=Limits(),
         way_out=WayOut(),
     )
-    load.memory._spare = -1.0
+    load.memory = scarce(tmp_path)
     for port in (decider, forwarder):
         refused = await port.wait(cast(Any, None), REVIEW)
         assert isinstance(refused, Refuse)
