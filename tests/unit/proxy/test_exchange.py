@@ -3,22 +3,19 @@
 import asyncio
 import gc
 import time
-from dataclasses import replace
-from pathlib import Path
 
 import orjson
 import pytest
 
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.requests.connection import FAREWELL_SECONDS, Connection
-from devbox_proxy.requests.exchange import LINGER_SECONDS, Exchange
+from devbox_proxy.requests.exchange import Exchange
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
 from devbox_proxy.wire.reader import RequestReader
 from devbox_proxy.wire.rendering import DISCARDED
 
-from .identities import POD, known
-from .playbook import CALLER, Play, request, scarce
-from .websockets import ACCEPT, HANDSHAKE, SWITCH, code
+from .playbook import Play, request
+from .websockets import code
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -292,222 +289,6 @@ async def test_a_flood_of_chunk_extensions_ends(play: Play) -> None:
         await play.settled()
     assert code(play.to_client.take()) == "framing_invalid"
     assert play.to_api.aborted
-
-
-# How much at a time, and how slowly.
-
-
-async def test_more_requests_than_one_devbox_may_have_get_429() -> None:
-    play = Play(requests_per_devbox=1)
-    play.load.requests.enter(CALLER)
-    play.send(request())
-    answer = play.to_client.take()
-    assert b"Retry-After: 1" in answer
-    assert code(answer) == "too_many_requests"
-    assert play.load.requests._by_pod["uid-1"] == 1
-
-
-@pytest.mark.parametrize("length", [0, 3, DISCARDED])
-async def test_too_many_requests_leave_the_connection_open(length: int) -> None:
-    play = Play(requests_per_devbox=1)
-    play.load.requests.enter(CALLER)
-    raw = request(body=b"x" * length)
-    for at in (len(raw), len(raw) - length, 20):
-        play.send(raw[:at])
-        play.send(raw[at:])
-        for _ in range(20):
-            await asyncio.sleep(0)  # a long read is taken in turns
-        answer = play.to_client.take()
-        assert code(answer) == "too_many_requests"
-        assert b"Connection:" not in answer
-        assert not play.to_client.closing
-    play.load.requests.leave(CALLER)
-    assert play.send(request(target="/free")).startswith(b"POST /free ")
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        f"Content-Length: {DISCARDED + 1}",
-        "Transfer-Encoding: chunked",
-        "Content-Length: 3\r\nExpect: 100-continue",
-        "Connection: close",
-    ],
-)
-async def test_too_many_requests_close_it_where_more_may_follow_than_is_read(header: str) -> None:
-    play = Play(requests_per_devbox=1)
-    play.load.requests.enter(CALLER)
-    play.send(request("POST", "/v1", header))
-    answer = play.to_client.take()
-    assert code(answer) == "too_many_requests"
-    assert b"\r\nConnection: close" in answer
-    assert play.to_client.closing or play.to_client.eof
-
-
-async def test_too_many_requests_with_a_body_that_does_not_come() -> None:
-    play = Play(requests_per_devbox=1)
-    play.load.requests.enter(CALLER)
-    play.send(request("POST", "/v1", "Content-Length: 3"))
-    assert not play.to_client.closing
-    play.client.check(later(LINGER_SECONDS + 1))
-    play.client.check(later(2 * LINGER_SECONDS + 2))
-    assert play.to_client.closing or play.to_client.aborted
-
-
-async def test_more_requests_than_the_gateway_may_have_and_little_memory_get_503(tmp_path: Path) -> None:
-    play = Play(requests=1)
-    play.load.requests.total = 1
-    play.send(request())
-    assert code(play.to_client.take()) == "overloaded"
-    play = Play()
-    play.load.memory = scarce(tmp_path)
-    play.send(request())
-    assert code(play.to_client.take()) == "overloaded"
-
-
-async def test_a_head_that_does_not_come_and_one_that_does_not_end(play: Play) -> None:
-    play.client.check(later(19))
-    assert not play.to_client.closing
-    play.client.check(later(21))
-    assert play.to_client.aborted
-    play = Play()
-    play.send(b"GET / HTTP/1.1\r\nHo")
-    play.client.check(later(21))
-    assert code(play.to_client.take()) == "request_timeout"
-
-
-async def test_an_idle_connection_is_kept_for_a_while(play: Play) -> None:
-    play.send(request())
-    play.answer(OK)
-    play.client.check(later(74))
-    assert not play.to_client.eof
-    play.client.check(later(76))
-    assert play.to_client.eof
-    play.client.check(later(80))
-    assert play.to_client.aborted
-
-
-async def test_a_body_below_the_minimum_rate_ends(play: Play) -> None:
-    play.send(request("POST", "/v1", "Content-Length: 100000") + b"x" * 10)
-    play.client.check(later(0))
-    play.send(b"x")
-    play.client.check(later(31))
-    assert code(play.to_client.take()) == "request_timeout"
-    assert play.to_api.aborted
-
-
-async def test_a_body_that_the_api_does_not_take_is_not_slow(play: Play) -> None:
-    play.send(request("POST", "/v1", "Content-Length: 100000") + b"x" * 10)
-    play.api.pause_writing()
-    play.client.check(later(9))
-    assert play.to_client.take() == b""
-
-
-@pytest.mark.parametrize(
-    ("answer", "seconds", "ended"), [(b"", 11, "upstream_timeout"), (b"HTTP/1.1 200 OK\r\n\r\nx", 6, "upstream_cut")]
-)
-async def test_an_api_that_falls_silent(play: Play, answer: bytes, seconds: float, ended: str) -> None:
-    play.send(request())
-    play.answer(answer)
-    play.client.check(later(seconds - 2))
-    assert not play.to_api.aborted
-    play.client.check(later(seconds))
-    assert play.to_api.aborted
-    assert orjson.loads(play.lines()[-1])["ended"] == ended
-    assert play.to_client.aborted == bool(answer)
-
-
-async def test_a_client_that_reads_nothing_is_cut_and_the_silence_is_not_the_apis(play: Play) -> None:
-    play.send(request())
-    play.answer(b"HTTP/1.1 200 OK\r\n\r\nx")
-    play.client.pause_writing()
-    play.client.check(later(299))
-    assert not play.to_client.aborted
-    play.client.check(later(301))
-    assert play.to_client.aborted
-    assert play.to_api.aborted
-
-
-@pytest.mark.row("S4")
-async def test_a_stream_ends_with_its_pod() -> None:
-    play = Play(known())
-    play.send(request())
-    play.answer(b"HTTP/1.1 200 OK\r\n\r\nx")
-    play.client.check(later(0))
-    assert not play.to_client.aborted
-    play.world.pods["uid-1"] = replace(POD, deleting=True)
-    play.client.check(later(0))
-    assert play.to_client.aborted
-    assert play.to_api.aborted
-    assert orjson.loads(play.lines()[-1])["ended"] == "pod_gone"
-
-
-# WebSockets.
-
-
-async def test_a_websocket_is_a_tunnel_once_the_api_agrees(play: Play) -> None:
-    extension = "Sec-WebSocket-Extensions: permessage-deflate"
-    sent = play.send(request("GET", "/v1/realtime?model=x", *HANDSHAKE, extension) + b"early")
-    assert sent.count(b"Connection: Upgrade\r\n") == sent.count(b"Upgrade: websocket\r\n") == 1
-    assert extension.encode() in sent
-    assert b"early" not in sent
-    got = play.answer(SWITCH % ACCEPT + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n\x81\x02hi")
-    assert got.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
-    assert b"permessage-deflate" in got
-    assert got.endswith(b"\r\n\r\n\x81\x02hi")
-    assert play.to_api.take() == b"early"
-    assert play.send(b"\x81\x80GET / HTTP/1.1") == b"\x81\x80GET / HTTP/1.1"
-    assert play.answer(b"\x88\x00") == b"\x88\x00"
-    play.api_lost()
-    assert play.to_client.eof
-    end = orjson.loads(play.lines()[-1])
-    assert (end["status"], end["ended"], end["sent"]) == (101, "complete", 6)
-
-
-@pytest.mark.parametrize("watch", ["routes_as_of", "pods_as_of"])
-async def test_a_websocket_ends_where_nobody_knows_any_more_whether_it_may_go_on(watch: str) -> None:
-    play, answering = Play(known()), Play(known())
-    play.send(request("GET", "/v1/realtime", *HANDSHAKE))
-    play.answer(SWITCH % ACCEPT + b"\r\n")
-    answering.send(request())
-    answering.answer(b"HTTP/1.1 200 OK\r\n\r\nx")
-    for one in (play, answering):
-        setattr(one.world, watch, time.monotonic() - 290)
-        one.client.check(later(0))
-        assert not one.to_client.aborted
-        setattr(one.world, watch, time.monotonic() - 301)
-        one.client.check(later(0))
-    assert play.to_client.aborted
-    assert play.to_api.aborted
-    assert orjson.loads(play.lines()[-1])["ended"] == "state_stale"
-    assert not answering.to_client.aborted, "an answer ends by itself"
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        SWITCH % b"d3Jvbmc=" + b"\r\n",
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-        + ACCEPT
-        + b"\r\n\r\n",
-        b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: " + ACCEPT + b"\r\n\r\n",
-    ],
-)
-async def test_a_switch_that_is_not_the_one_asked_for_opens_nothing(play: Play, answer: bytes) -> None:
-    play.send(request("GET", "/v1/realtime", *HANDSHAKE))
-    assert code(play.answer(answer)) == "upstream_invalid"
-    assert play.to_api.aborted
-    assert play.send(b"raw") == b""
-
-
-async def test_a_refused_handshake_is_an_answer_like_any_other_and_the_last(play: Play) -> None:
-    play.send(request("GET", "/v1/realtime", *HANDSHAKE) + b"\x81\x80frames")
-    got = play.answer(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
-    assert got.startswith(b"HTTP/1.1 401 ")
-    assert b"Connection: close" in got
-    assert play.to_api.take() == b""
-    assert play.to_client.eof
-    assert play.to_api.aborted, "what stands between may wait for frames on it"
 
 
 async def test_everything_in_one_loop_leaves_no_task(play: Play) -> None:
