@@ -47,9 +47,18 @@ class Running:
     """The gateway and what is around it."""
 
     def __init__(
-        self, *, port: int, cluster: Cluster, api: Upstream, audit: io.BytesIO, state: ClusterState, dialled: Loopback
+        self,
+        *,
+        port: int,
+        cluster: Cluster,
+        api: Upstream,
+        audit: io.BytesIO,
+        state: ClusterState,
+        dialled: Loopback,
+        waiting: Waiting,
     ) -> None:
         self.port, self.cluster, self.api, self.audit, self.state, self._dialled = port, cluster, api, audit, state, dialled
+        self.waiting = waiting
         self.tokens: dict[str, str] = {}
 
     @property
@@ -85,11 +94,12 @@ async def gateway(upstream: Upstream) -> AsyncIterator[Running]:
             timeouts=UpstreamTimeouts(first_byte_seconds=5),
             limits=Limits(),
         )
-        decider = TokenDecider(state, Waiting(state, Reviewer(api, state.known), 1.0), load, ReviewTimes())
+        waiting = Waiting(state, Reviewer(api, state.known), 1.0)
+        decider = TokenDecider(state, waiting, load, ReviewTimes())
         data = DataPort(path, decider, upstreams, ("127.0.0.1", 0), None)
         port = await data.start()
         cluster.pod()
-        result = Running(port=port, cluster=cluster, api=upstream, audit=output, state=state, dialled=dialled)
+        result = Running(port=port, cluster=cluster, api=upstream, audit=output, state=state, dialled=dialled, waiting=waiting)
         for name, endpoint, key, auth in (
             ("ANTHROPIC", "https://api.anthropic.com", upstream.anthropic, {"type": "Bearer"}),
             ("OPENAI", "https://api.openai.com", upstream.openai, {"type": "Bearer"}),

@@ -133,7 +133,7 @@ async def test_a_first_request_waits_for_the_pods_address(gateway: Running) -> N
     await until(lambda: gateway.state.known.pods["uid-1"].ips == ())
     async with claude(gateway) as client:
         request = asyncio.create_task(client.messages.create(**MESSAGE))
-        await asyncio.sleep(0.2)
+        await until(lambda: gateway.waiting.count == 1)
         assert not request.done()
         gateway.cluster.pod()
         assert (await request).content
