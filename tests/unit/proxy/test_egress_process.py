@@ -22,7 +22,7 @@ from .conftest import until
 from .hellos import client_hello
 from .processes import until_refused
 
-NAME = "files.example"
+NAME, OTHER = "files.example", "more-files.example"
 TUNNELS = 8
 """That a devbox may have."""
 
@@ -85,12 +85,12 @@ async def proxied() -> AsyncIterator[Proxied]:
     cluster = Cluster()
     cluster.pod()
     cluster.floor(ranges=["34.118.224.0/20"])
-    policy = cluster.policy(hostnames=[NAME, "nowhere.invalid"], cidrs=["10.0.0.0/8", "34.0.0.0/8", "127.0.0.0/8"])
+    policy = cluster.policy(hostnames=[NAME, OTHER, "nowhere.invalid"], cidrs=["10.0.0.0/8", "34.0.0.0/8", "127.0.0.0/8"])
     token = cluster.agent.bind_egress(policy)
     with socket.socket() as probe:
         probe.bind((own_address(), 0))
         port = probe.getsockname()[1]
-    overrides = {NAME: f"{own_address()}:{port}"}
+    overrides = dict.fromkeys((NAME, OTHER), f"{own_address()}:{port}")
     egress = {"addressOverrides": overrides, "permittedCIDRs": ["127.0.0.0/8"], "tunnelsPerDevbox": TUNNELS}
     async with stage(cluster, hosts=(NAME,), shutdownSeconds=3, egress=egress) as gateway:
         result = Proxied(gateway, token, policy)
@@ -239,9 +239,12 @@ async def test_a_half_close_goes_through_and_the_other_half_stays() -> None:
 
 async def test_a_policy_that_changes_cuts_what_it_no_longer_allows(proxied: Proxied) -> None:
     reader, writer = await proxied.tunnel()
+    other, other_writer = await proxied.tunnel(tls=False, target=f"{OTHER}:443")
     cluster = proxied.gateway.cluster
     cluster.policy(hostnames=[NAME, "more.example"])
-    await asyncio.sleep(1.2)
+    async with asyncio.timeout(5):
+        assert await other.read() == b"", "by then both were looked at"
+    other_writer.close()
     writer.write(b"still")
     assert await reader.readexactly(5) == b"still"
     started = time.monotonic()

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import tracemalloc
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from httptools import HttpRequestParser
@@ -40,7 +41,7 @@ async def test_the_second_request_with_a_head_is_the_same_with_another_body(monk
     parsed = []
 
     class Parser(HttpRequestParser):
-        def feed_data(self, data: bytes) -> None:
+        def feed_data(self, data: Any) -> None:
             parsed.append(data)
             super().feed_data(data)
 

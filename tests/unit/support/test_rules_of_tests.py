@@ -15,8 +15,6 @@ MEASURED: Final = {
     "unit/proxy/test_reviews.py": 2,
     "unit/proxy/test_warm.py": 2,
     "unit/operator/test_watches.py": 2,
-    # What is looked at once a second, in a process that can't be asked when it has looked.
-    "unit/proxy/test_egress_process.py": 1,
 }
 """File: how many there are."""
 DEMO: Final = {"integration/test_main_job.py", "integration/test_confinement.py"}
