@@ -26,7 +26,7 @@ from devbox_proxy.accounting.recorder import Recorder
 from devbox_proxy.kit import metrics
 from devbox_proxy.kit.dialling import Attempts
 from devbox_proxy.kit.lines import LineWriter, take_over_logging
-from devbox_proxy.kit.memory import Memory, keep_heaps_trimmable
+from devbox_proxy.kit.memory import Memory, give_back, keep_heaps_trimmable
 from devbox_proxy.known.facts import ReviewTimes
 from devbox_proxy.known.floor import Own
 from devbox_proxy.known.state import ClusterState
@@ -191,6 +191,7 @@ async def serve(settings: Settings, start: Start) -> None:
         forwarder.crowded = lambda: canary_server.crowded
         ports["egress"] = await egress.start()
         settle()
+        give_back()  # what imports and the first lists have freed
         log.info("started", **ports)
         await stop.wait()
         log.info("draining", seconds=settings.drain_seconds)
