@@ -28,16 +28,25 @@ ANTHROPIC: dict[str, Any] = {
 
 
 @contextlib.asynccontextmanager
-async def at_work(release: Release) -> AsyncIterator[tuple[Stage, AsyncDevboxGateway]]:
-    """An operator, and a client of an administrator's in an empty namespace."""
+async def empty_namespace(release: Release, prefix: str) -> AsyncIterator[tuple[Stage, str]]:
+    """An operator, and a namespace in which nothing is."""
     async with stage(release) as made:
         await made.alone()
-        name = f"client-{uuid.uuid4().hex[:8]}"
+        name = f"{prefix}-{uuid.uuid4().hex[:8]}"
         await made.api.request(
             "POST", "/api/v1/namespaces", body={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
         )
-        async with AsyncDevboxGateway(kubeconfig=release.plane.admin_kubeconfig, namespace=name) as client:
-            yield made, client
+        yield made, name
+
+
+@contextlib.asynccontextmanager
+async def at_work(release: Release) -> AsyncIterator[tuple[Stage, AsyncDevboxGateway]]:
+    """An operator, and a client of an administrator's in an empty namespace."""
+    async with (
+        empty_namespace(release, "client") as (made, name),
+        AsyncDevboxGateway(kubeconfig=release.plane.admin_kubeconfig, namespace=name) as client,
+    ):
+        yield made, client
 
 
 async def refused(kind: type[DevboxGatewayError], work: Awaitable[Any]) -> str:

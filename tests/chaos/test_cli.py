@@ -6,7 +6,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ from tests.support.release import Release, write_kubeconfig
 from devbox_gateway import AsyncDevboxGateway, InUseError
 from devbox_gateway.objects.secret_users import users_of
 
-from .clients import account
-from .operator.stage import Stage, stage
+from .clients import account, empty_namespace
+from .operator.stage import Stage
 
 IMAGE = "registry.example/agent:1"
 NAME = "/apis/devbox-gateway.io/v1alpha1/namespaces"
@@ -73,12 +72,7 @@ class Cli:
 @pytest.fixture
 async def at_work(release: Release) -> AsyncIterator[tuple[Stage, Cli]]:
     """An operator, and an administrator in an empty namespace."""
-    async with stage(release) as made:
-        await made.alone()
-        name = f"cli-{uuid.uuid4().hex[:8]}"
-        await made.api.request(
-            "POST", "/api/v1/namespaces", body={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        )
+    async with empty_namespace(release, "cli") as (made, name):
         yield made, Cli(release.plane.admin_kubeconfig, name)
 
 
