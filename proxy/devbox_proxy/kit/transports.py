@@ -51,7 +51,8 @@ class Side:
         self.stalled_since: float | None = None
         """Since when the peer takes no bytes, though some wait for it."""
         self.closing_at: float | None = None
-        """When it is cut, if it has not ended by then; None while it serves."""
+        """When it may be cut, if it has not ended by then; None while it serves. (A devbox's side is looked at twice a second;
+        a host's ends with it.)"""
 
     # for whoever writes to it
 
@@ -74,7 +75,7 @@ class Side:
                 self.transport.resume_reading()
 
     def close(self, seconds: float) -> None:
-        """Close once everything is sent, within so many seconds."""
+        """Close once everything is sent. `seconds`: until whoever looks at `closing_at` may cut it."""
         if self.transport is not None and self.closing_at is None:
             self.closing_at = now() + seconds
             self.transport.close()
