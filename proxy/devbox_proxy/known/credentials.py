@@ -5,6 +5,7 @@ Goes in: the credential as the operator mirrored it, an `Api`. Comes out: a `Cre
 
 import base64
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import quote
 
 from devbox_api.judge.hosts import any_matches
@@ -15,6 +16,21 @@ from devbox_proxy.wire.redact import Redactor
 from devbox_proxy.wire.tokens import IN_QUERY
 
 Line = tuple[bytes, bytes]
+
+
+class PoolKey(NamedTuple):
+    """Whose requests may share a connection: those of one namespace that go with one credential to one API."""
+
+    origin: str
+    config: str
+    """UID of the GatewayConfig."""
+    credential: str
+    version: str
+    """Of the credential."""
+    trust: str
+    """Api.trust: against which roots the API was checked."""
+    namespace: str
+    """Of the devboxes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +72,8 @@ class Access:
     """The credential's owner lets it go to the API's host."""
     whole: bool
     """The credential has the form that the API's auth mechanism asks for."""
-    pool: tuple[str, ...]
-    """Requests with the same one, and of the same namespace, may share connections."""
+    pool: PoolKey
+    """Requests with the same one, and of the same namespace, which it does not name, may share connections."""
     redact: Redactor
     line: Line | None = field(repr=False)
     """The header that holds the credential; None where the query does."""
@@ -65,13 +81,13 @@ class Access:
     """`key=credential`, percent-encoded, for the query; empty where a header holds it."""
     line_for: dict[bytes, Line] = field(repr=False)
     """The same, where the client sent its token in a key header, by that header's name, or in the query (IN_QUERY)."""
-    _pools: dict[str, tuple[str, ...]] = field(init=False, repr=False, default_factory=dict)
+    _pools: dict[str, PoolKey] = field(init=False, repr=False, default_factory=dict)
 
-    def pool_of(self, namespace: str) -> tuple[str, ...]:
+    def pool_of(self, namespace: str) -> PoolKey:
         """The key of the connections that this namespace's requests may share: one object for all of them."""
         pool = self._pools.get(namespace)
         if pool is None:
-            pool = self._pools[namespace] = (*self.pool, namespace)
+            pool = self._pools[namespace] = self.pool._replace(namespace=namespace)
         return pool
 
 
@@ -90,7 +106,7 @@ def _access(credential: Credential, api: Api) -> Access:
         api=api,
         granted=credential.granted_to(api.endpoint.host),
         whole=whole,
-        pool=(api.origin, api.uid, credential.name, credential.version, api.trust),
+        pool=PoolKey(api.origin, api.uid, credential.name, credential.version, api.trust, namespace=""),
         redact=Redactor(hidden, Redacted(basic)) if basic else credential.redact,
         line=_line(api, secret, basic),
         query=api.query_key + b"=" + quote(secret, safe="").encode() if api.query_key else b"",

@@ -69,6 +69,8 @@ class Known:
     egress: dict[str, CompiledPolicy | None] = field(default_factory=dict)
     """EgressPolicies, by the Secret's name; None for one that this gateway can't read or use."""
     credentials: dict[str, Credential] = field(default_factory=dict)
+    documents: int = 0
+    """How often a gateway document, a credential or the floor has changed."""
     pods: dict[str, Pod] = field(default_factory=dict)
     """By UID."""
     awaited: dict[str, float] = field(default_factory=dict)

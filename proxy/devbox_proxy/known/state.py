@@ -133,6 +133,8 @@ class ClusterState:
 
     def _on_document(self, key: Key, old: "Seen | None", new: "Seen | None") -> None:
         name = key[1]
+        if not name.startswith("route-"):
+            self.known.documents += 1
         if old is not None:
             self._forget(name)
         if new is not None:

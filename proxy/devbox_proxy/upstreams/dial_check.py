@@ -234,11 +234,18 @@ class Resolver:
 
     def permits(self, target: Target, address: str, way_out: WayOut) -> bool:
         """An address that was dialled for a CONNECT may still be."""
+        return self._leads(target.host, address, way_out)
+
+    def reaches(self, host: str, address: str) -> bool:
+        """The same of one that was dialled for an API."""
+        return self._leads(host, address, self._reach)
+
+    def _leads(self, host: str, address: str, reach: Reach) -> bool:
         try:
             floor = self._known_floor()
-            if way_out.override(target.host) is not None:
+            if reach.override(host) is not None:
                 return _below_floor(ip_address(address), floor) is None
-            permitted(target.host, [address], way_out, floor)
+            permitted(host, [address], reach, floor)
         except AddressRefused:
             return False
         return True
