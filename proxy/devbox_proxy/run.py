@@ -43,6 +43,7 @@ from devbox_proxy.reviews.warm import Warmth
 from devbox_proxy.settings import Settings
 from devbox_proxy.tunnels.forwarder import Forwarder
 from devbox_proxy.tunnels.whereabouts import Whereabouts
+from devbox_proxy.upstreams.current import Current
 from devbox_proxy.upstreams.dial_check import Resolver, UpstreamReach, WayOut, cluster_domain
 from devbox_proxy.upstreams.pool import Upstreams, tls_context
 
@@ -145,7 +146,14 @@ async def serve(settings: Settings, start: Start) -> None:
             cluster_domain=start.cluster_domain,
             threads=files.lookups,
         )
-        upstreams = Upstreams(resolver, settings.timeouts, start.trust, kept=files.kept, attempts=attempts)
+        upstreams = Upstreams(
+            resolver,
+            settings.timeouts,
+            start.trust,
+            kept=files.kept,
+            attempts=attempts,
+            current=Current(state.known, lambda: state.floor, resolver.reaches),
+        )
         reviewer = Reviewer(api, state.known, identity.reviews_per_second, files.questions)
         warmth = Warmth(state, reviewer, identity)
         waiting = Waiting(state, reviewer, identity.wait_seconds, identity.review_wait_seconds, limits.requests)

@@ -75,6 +75,8 @@ class UpstreamTimeouts(SettingsModel):
     connect_seconds: Seconds = 5
     first_byte_seconds: Seconds = 600
     idle_seconds: Seconds = 300
+    rest_seconds: Annotated[float, Field(gt=0, le=600)] = 180
+    """A connection at rest is used again for so long at most, if the API was seen to keep it. Up to 4: nothing is learned."""
 
 
 Count = Annotated[int, Field(ge=1)]

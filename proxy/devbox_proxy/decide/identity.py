@@ -15,7 +15,7 @@ from devbox_proxy.decide import admission
 from devbox_proxy.decide.admission import Case, Refuse, Subject, Wait
 from devbox_proxy.decide.caller import Caller, about, caller_of
 from devbox_proxy.known.apis import Api
-from devbox_proxy.known.credentials import Access, Credential
+from devbox_proxy.known.credentials import Access, Credential, PoolKey
 from devbox_proxy.known.facts import LIVE, Known, Pod, Review, ReviewTimes
 from devbox_proxy.wire import grammar, guard, tokens
 from devbox_proxy.wire.guard import RequestHead
@@ -31,7 +31,7 @@ class Forward:
     access: Access
     found: Found
     """Where in the head the token is."""
-    pool: tuple[str, ...]
+    pool: PoolKey
     """Requests with the same key may share connections: origin, credential, its version, the caller's namespace."""
     about: bytes
     """Who calls what, as both audit lines say it."""

@@ -14,7 +14,7 @@ from devbox_common import adminport
 from devbox_proxy.kit.limiter import MOST, START
 from devbox_proxy.kit.lookups import THREADS
 from devbox_proxy.settings import EgressSettings, Limits
-from devbox_proxy.upstreams.pool import KEPT
+from devbox_proxy.upstreams.resting import KEPT
 
 LEAST: Final = 512
 """A gateway with fewer is of no use."""

@@ -202,7 +202,7 @@ class DataPort(Port):
     def _look(self) -> None:
         load = self._load
         load.memory.look(load.under_way, load.sockets)
-        self._upstreams.sweep()
+        self._upstreams.sweep(scarce=not load.memory.room(load.under_way))
         self._recorder.tell_rest(now())
 
 

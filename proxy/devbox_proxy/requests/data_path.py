@@ -11,6 +11,7 @@ from devbox_proxy.accounting.limits import Load
 from devbox_proxy.accounting.recorder import Recorder
 from devbox_proxy.kit.ticks import Ticks
 from devbox_proxy.known.apis import Api
+from devbox_proxy.known.credentials import PoolKey
 from devbox_proxy.settings import Limits, UpstreamTimeouts
 from devbox_proxy.upstreams.connection import UpstreamConnection
 from devbox_proxy.wire.head_cache import Heads
@@ -21,10 +22,10 @@ from devbox_proxy.wire.reader import HeadLimits
 class Connections(Protocol):
     """Those to APIs: pool.py's."""
 
-    def idle(self, key: tuple[str, ...]) -> UpstreamConnection | None:
+    def idle(self, key: PoolKey) -> UpstreamConnection | None:
         """One that is at rest."""
 
-    def dial(self, key: tuple[str, ...], api: Api) -> Awaitable[UpstreamConnection]:
+    def dial(self, key: PoolKey, api: Api) -> Awaitable[UpstreamConnection]:
         """A new one. Raises UpstreamError."""
 
     def release(self, connection: UpstreamConnection) -> None:

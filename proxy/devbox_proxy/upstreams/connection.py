@@ -13,6 +13,7 @@ from devbox_api.judge.refusals import Refusal
 from devbox_proxy.kit.ids import where
 from devbox_proxy.kit.rounds import Rounds
 from devbox_proxy.kit.transports import BUFFER, LARGE, SMALL, Transport, buffered
+from devbox_proxy.known.credentials import PoolKey
 from devbox_proxy.wire import grammar, rendering
 from devbox_proxy.wire.rendering import Framing, ResponseHead
 
@@ -91,22 +92,32 @@ class UpstreamConnection:
         "_version",
         "_waits",
         "_websocket",
+        "address",
+        "host",
         "idle_seconds",
         "idle_since",
+        "judged",
         "key",
         "pool",
         "receiver",
+        "rested",
         "transport",
     )
 
-    def __init__(self, key: tuple[str, ...], pool: "Returns") -> None:
+    def __init__(self, key: PoolKey, pool: "Returns") -> None:
         self.key = key
         self.pool = pool
+        self.host = self.address = ""
+        """What was dialled: the API's name, and the IP address that it led to."""
+        self.judged = 0
+        """By what state it was found to be good for somebody (current.py)."""
         self.transport: Transport | None = None
         self.receiver: Receiver | None = None
         self.idle_since = 0.0
         self.idle_seconds: float | None = None
         """What the API itself announced (`Keep-Alive: timeout=5`), less a second."""
+        self.rested = 0.0
+        """Seconds, before it was used this time; 0: it was not used before."""
         self._parser = HttpResponseParser(self)
         self._tunnel = False
         self._method = "GET"
@@ -179,9 +190,9 @@ class UpstreamConnection:
 
     def data_received(self, data: bytes) -> None:
         if self.receiver is None:
-            # Nobody asked: whatever this is, it is nobody's answer.
+            # Nobody asked: whatever this is, it is nobody's answer. (Some say 408 before they close what is at rest.)
             self.abort()
-            self.pool.forget(self)
+            self.pool.closed(self)
         elif self._tunnel:
             self.receiver.tunnel_data(data)
         else:
@@ -196,10 +207,12 @@ class UpstreamConnection:
     def connection_lost(self, error: Exception | None) -> None:
         receiver, self.receiver, self.transport = self.receiver, None, None
         self._parser = _SPENT  # it refers back to us: without it we are freed at once
-        self.pool.forget(self)
-        if receiver is None:
-            return
         head = self._answer_head
+        if receiver is None:
+            self.pool.closed(self, dead=isinstance(error, TimeoutError))
+            return
+        if head is None:
+            self.pool.unanswered(self)
         if error is None and head is not None and head.framing is Framing.CLOSE:
             receiver.answer_ended(reusable=False)
         else:
@@ -350,6 +363,12 @@ class Returns(Protocol):
 
     def forget(self, connection: UpstreamConnection) -> None:
         """It is closed, or about to be."""
+
+    def closed(self, connection: UpstreamConnection, *, dead: bool = False) -> None:
+        """It is closed, while nobody used it. `dead`: nobody said so, the kernel gave it up."""
+
+    def unanswered(self, connection: UpstreamConnection) -> None:
+        """It was closed under a request, before an answer began."""
 
 
 def _announced(keep_alive: str) -> float | None:

@@ -2,13 +2,16 @@
 
 Goes in: a pool key and an API. Comes out: an `UpstreamConnection`, idle or new, or an `UpstreamError` that names the refusal.
 Pooled connections with the same key may serve one another's requests; the key holds the origin, the TLS
-settings, the credential with its version, and the caller's namespace (identity.py).
+settings, the credential with its version, and the caller's namespace (credentials.PoolKey).
+
+How long one may rest is learned (rest_times.py). Twice a second (`sweep`) what has rested for too long is closed, but for a few that rest
+on unused, to see how long the API leaves them open; and what was dialled with something that counts no more (current.py).
 """
 
 import asyncio
 import socket
 import ssl
-from collections import OrderedDict
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -19,16 +22,23 @@ from devbox_common.clock import now
 from devbox_proxy.kit.dialling import Attempts, first
 from devbox_proxy.kit.rounds import Rounds
 from devbox_proxy.known.apis import Api
+from devbox_proxy.known.credentials import PoolKey
 from devbox_proxy.settings import UpstreamTimeouts
 from devbox_proxy.upstreams.connection import BufferedUpstreamConnection, UpstreamConnection, UpstreamError
+from devbox_proxy.upstreams.current import Current
 from devbox_proxy.upstreams.dial_check import AddressRefused, Unready
+from devbox_proxy.upstreams.rest_times import FIRST_SECONDS, LEAST_SECONDS, RestTimes
+from devbox_proxy.upstreams.resting import KEPT, Resting
 
-KEPT: Final = 4096
-"""Idle connections; the one that was used longest ago goes first. (Fewer where there are few file descriptors: open_files.py.)"""
-IDLE_SECONDS: Final = 4.0
-"""Less than any common server keeps an idle connection (Node and uvicorn 5 s), unless it says how long: no request is sent twice, so
-one that meets a closing connection is lost."""
-IDLE_MAX_SECONDS: Final = 60.0
+PROBES: Final = 256
+"""Connections that rest on unused, at most an eighth of all that may rest."""
+PROBES_OF_ENDPOINT: Final = 2
+PROBES_OF_NAMESPACE: Final = 16
+STANDSTILL_SECONDS: Final = 2.0
+"""Without a sweep: whatever came meanwhile has not been read. (A pause of the clock's is 3 s; here a connection is at stake, no more.)"""
+KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
+"""TCP's own, in seconds: what stands between and forgets connections in silence (a NAT, a firewall) has none of ours to forget, and a peer
+that is gone is found out. HTTP servers count no such packet. It cuts nobody off who is away for less than a minute."""
 CONTEXTS: Final = 256
 """CA bundles whose parsed form is kept."""
 WRITE_BUFFER: Final = 64 * 1024
@@ -42,6 +52,26 @@ class Names(Protocol):
         """See there."""
 
 
+class _Probes:
+    """What rests on unused, at one look."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+        self._of_endpoint: Counter[str] = Counter()
+        self._of_namespace: Counter[str] = Counter()
+
+    def room(self, endpoint: str, namespace: str) -> bool:
+        """One more may; it is counted."""
+        if self._left <= 0 or self._of_endpoint[endpoint] >= PROBES_OF_ENDPOINT:
+            return False
+        if self._of_namespace[namespace] >= PROBES_OF_NAMESPACE:
+            return False
+        self._left -= 1
+        self._of_endpoint[endpoint] += 1
+        self._of_namespace[namespace] += 1
+        return True
+
+
 class Upstreams:
     """All connections to all APIs."""
 
@@ -53,30 +83,38 @@ class Upstreams:
         *,
         kept: int = KEPT,
         attempts: Attempts | None = None,
+        current: Current | None = None,
     ) -> None:
-        """`kept`: idle connections at most; `attempts`: of all dials of this process."""
+        """`kept`: idle connections at most; `attempts`: of all dials of this process; `current`: what a sweep asks of what rests."""
         self._resolver = resolver
         self._timeouts = timeouts
         self._trust = trust
+        self._current = current
         self.rounds = Rounds()
-        self._idle: OrderedDict[UpstreamConnection, None] = OrderedDict()
-        self._by_key: dict[tuple[str, ...], list[UpstreamConnection]] = {}
+        self.resting = Resting(kept)
+        self.times = RestTimes(timeouts.rest_seconds)
+        self._probes = min(PROBES, kept // 8)
+        self._swept: float | None = None
+        """When the last sweep was."""
         self._contexts: dict[str, ssl.SSLContext] = {}
         """By CA bundle."""
-        self._kept = kept
         self._attempts = attempts or Attempts()
         self._closed = False
 
-    def idle(self, key: tuple[str, ...]) -> UpstreamConnection | None:
-        """A connection that is open and at rest, the one that was used last."""
-        waiting = self._by_key.get(key)
-        while waiting:
-            connection = waiting[-1]
-            self._take(connection)
+    def idle(self, key: PoolKey) -> UpstreamConnection | None:
+        """A connection that is open, at rest, and young enough to be used: the one that was used last."""
+        present = now()
+        self._stood_still(present)
+        while (connection := self.resting.latest(key)) is not None:
             transport = connection.transport
-            if transport is not None and not transport.is_closing() and not self._too_old(connection, now()):
+            if transport is not None and not transport.is_closing():
+                age = present - connection.idle_since
+                if age > self._limit(connection, present):
+                    return None  # the others have rested for longer; the sweep sees to all of them
+                connection.rested = age
+                self.resting.take(connection)
                 return connection
-            connection.abort()
+            self._drop(connection)
         return None
 
     def release(self, connection: UpstreamConnection) -> None:
@@ -88,33 +126,66 @@ class Upstreams:
             return
         connection.idle_since = now()
         connection.pause(paused=False)  # an end, or bytes that nobody asked for, must be noticed
-        self._idle[connection] = None
-        self._by_key.setdefault(connection.key, []).append(connection)
-        if len(self._idle) > self._kept:
-            oldest = next(iter(self._idle))
-            self._take(oldest)
+        oldest = self.resting.add(connection)
+        if oldest is not None:
             oldest.abort()
 
     def forget(self, connection: UpstreamConnection) -> None:
         """It is closed, or about to be."""
-        if connection in self._idle:
-            self._take(connection)
+        if connection in self.resting:
+            self.resting.take(connection)
 
-    def sweep(self) -> None:
-        """Close what has been idle for too long."""
-        present = now()
-        for connection in [one for one in self._idle if self._too_old(one, present)]:
-            self._take(connection)
-            connection.abort()
+    def closed(self, connection: UpstreamConnection, *, dead: bool = False) -> None:
+        """It is closed, while nobody used it: if it was at rest, not by us. `dead`: nobody said so, the kernel gave it up."""
+        if connection not in self.resting:
+            return
+        self.resting.take(connection)
+        present, endpoint = now(), connection.key.origin
+        if dead:
+            self.times.vanished(endpoint, present)
+        else:
+            self.times.closed(endpoint, present - connection.idle_since, present)
+
+    def unanswered(self, connection: UpstreamConnection) -> None:
+        """It was closed under a request, before an answer began. If it had rested, that may be why."""
+        if connection.rested > LEAST_SECONDS:
+            self.times.closed(connection.key.origin, connection.rested, now())
+
+    def sweep(self, *, scarce: bool = False) -> None:
+        """Close what may not be used any more; learn from what is still open. `scarce`: there is little memory."""
+        present, before = now(), self._swept
+        self._stood_still(present)
+        self._swept = present
+        self._close_what_counts_no_more()
+        seen: set[str] = set()
+        long_of: Counter[str] = Counter()
+        probes = _Probes(0 if scarce else self._probes)
+        for connection in self.resting:  # the one that has rested longest first
+            endpoint, namespace = connection.key.origin, connection.key.namespace
+            age = present - connection.idle_since
+            if before is not None and endpoint not in seen:
+                # Between two sweeps the loop reads all sockets: what is here now was open at the one before.
+                seen.add(endpoint)
+                self.times.survived(endpoint, before - connection.idle_since)
+            if age > self._limit(connection, present):
+                if not (self.times.worth(endpoint, age, present) and probes.room(endpoint, namespace)):
+                    self._drop(connection)
+                    continue
+            elif scarce and age > FIRST_SECONDS:
+                self._drop(connection)
+                continue
+            if age > FIRST_SECONDS:
+                long_of[namespace] += 1
+        for namespace, count in long_of.items():
+            for connection in self.resting.of(namespace)[: max(0, count - self.resting.long)]:
+                self._drop(connection)
 
     def close(self) -> None:
         """Close everything that is idle; what is released from now on is closed too."""
         self._closed = True
-        for connection in list(self._idle):
-            self._take(connection)
-            connection.abort()
+        self._drop_all()
 
-    async def dial(self, key: tuple[str, ...], api: Api) -> UpstreamConnection:
+    async def dial(self, key: PoolKey, api: Api) -> UpstreamConnection:
         """A new connection, TLS and all, within the time-out. Raises UpstreamError."""
         endpoint = api.endpoint
         seconds = (api.timeouts and api.timeouts.connect) or self._timeouts.connect_seconds
@@ -122,10 +193,10 @@ class Upstreams:
         buffered = trust is not None or api.redact_body
         try:
             async with asyncio.timeout(seconds):
-                # For the caller's namespace (the key's last part), whose GatewayConfigs name such hosts.
-                pairs = await self._resolver.resolve(endpoint.host, endpoint.port, key[-1])
+                # For the caller's namespace, whose GatewayConfigs name such hosts.
+                pairs = await self._resolver.resolve(endpoint.host, endpoint.port, key.namespace)
                 connect = lambda plain, _: self._connect(key, endpoint.host, plain, trust, buffered=buffered)  # noqa: E731
-                return await first(pairs, seconds, connect, self._attempts, key[-1])
+                return await first(pairs, seconds, connect, self._attempts, key.namespace)
         except Unready as unready:
             raise UpstreamError(Refusal.NOT_READY, str(unready)) from None
         except AddressRefused as refused:
@@ -138,8 +209,11 @@ class Upstreams:
             raise UpstreamError(Refusal.UPSTREAM_UNREACHABLE, type(error).__name__) from None
 
     async def _connect(
-        self, key: tuple[str, ...], host: str, plain: socket.socket, trust: ssl.SSLContext | None, *, buffered: bool
+        self, key: PoolKey, host: str, plain: socket.socket, trust: ssl.SSLContext | None, *, buffered: bool
     ) -> UpstreamConnection:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEPALIVE:
+            plain.setsockopt(socket.IPPROTO_TCP, option, value)
         kind: Any = BufferedUpstreamConnection if buffered else UpstreamConnection  # of no class of asyncio's, for speed
         try:
             made: tuple[Any, UpstreamConnection] = await asyncio.get_running_loop().create_connection(
@@ -153,6 +227,7 @@ class Upstreams:
             raise
         transport, connection = made
         transport.set_write_buffer_limits(high=WRITE_BUFFER)
+        connection.host, connection.address = host, str(transport.get_extra_info("peername")[0])
         return connection
 
     def _trusting(self, ca_bundle: str) -> ssl.SSLContext:
@@ -167,17 +242,33 @@ class Upstreams:
             context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context
 
-    def _take(self, connection: UpstreamConnection) -> None:
-        del self._idle[connection]
-        waiting = self._by_key[connection.key]
-        waiting.remove(connection)
-        if not waiting:
-            del self._by_key[connection.key]
+    def _close_what_counts_no_more(self) -> None:
+        if self._current is None:
+            return
+        state = self._current.state()
+        for connection in self.resting:
+            if connection.judged != state:
+                if self._current.holds(connection.key, connection.host, connection.address):
+                    connection.judged = state
+                else:
+                    self._drop(connection)
 
-    def _too_old(self, connection: UpstreamConnection, present: float) -> bool:
-        announced = connection.idle_seconds
-        limit = IDLE_SECONDS if announced is None else min(announced, IDLE_MAX_SECONDS)
-        return present - connection.idle_since > limit
+    def _stood_still(self, present: float) -> None:
+        """This process, or its machine, did nothing for a while: what has been closed meanwhile, nobody has read yet."""
+        if self._swept is not None and present - self._swept > STANDSTILL_SECONDS:
+            self._swept = present
+            self._drop_all()
+
+    def _limit(self, connection: UpstreamConnection, present: float) -> float:
+        return self.times.limit(connection.key.origin, connection.idle_seconds, present)
+
+    def _drop(self, connection: UpstreamConnection) -> None:
+        self.resting.take(connection)
+        connection.abort()
+
+    def _drop_all(self) -> None:
+        for connection in self.resting:
+            self._drop(connection)
 
 
 def tls_context(ca_bundle: str) -> ssl.SSLContext:

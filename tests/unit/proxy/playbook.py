@@ -15,6 +15,7 @@ from devbox_proxy.accounting.recorder import Recorder
 from devbox_proxy.decide.caller import Caller
 from devbox_proxy.kit.memory import Memory
 from devbox_proxy.kit.rounds import Rounds
+from devbox_proxy.known.credentials import PoolKey
 from devbox_proxy.known.facts import Known, ReviewTimes
 from devbox_proxy.requests.connection import Connection
 from devbox_proxy.requests.data_path import DataPath
@@ -30,7 +31,7 @@ TOKEN = f"gws_{CURRENT}"
 PEER = "10.244.0.7"
 CALLER = Caller("team-a", "agent", "agent-1", "uid-1", "ANTHROPIC")
 """Whose pod it is."""
-Pool = tuple[str, ...]
+POOL = PoolKey("https://api.example", "uid-config", "credential", "1", "", "team-a")
 
 
 class Transport(asyncio.Transport):
@@ -88,14 +89,15 @@ class Pools:
         self.idle_ones: list[UpstreamConnection] = []
         self.released: list[UpstreamConnection] = []
         self.forgotten: list[UpstreamConnection] = []
+        self.lost: list[UpstreamConnection] = []
         self.dialled: asyncio.Future[UpstreamConnection] = asyncio.get_running_loop().create_future()
-        self.keys: list[Pool] = []
+        self.keys: list[PoolKey] = []
 
-    def idle(self, key: Pool) -> UpstreamConnection | None:
+    def idle(self, key: PoolKey) -> UpstreamConnection | None:
         self.keys.append(key)
         return self.idle_ones.pop() if self.idle_ones else None
 
-    async def dial(self, key: Pool, request: UpstreamRequest) -> UpstreamConnection:
+    async def dial(self, key: PoolKey, request: UpstreamRequest) -> UpstreamConnection:
         return await self.dialled
 
     def release(self, connection: UpstreamConnection) -> None:
@@ -103,6 +105,12 @@ class Pools:
 
     def forget(self, connection: UpstreamConnection) -> None:
         self.forgotten.append(connection)
+
+    def closed(self, connection: UpstreamConnection, *, dead: bool = False) -> None:
+        self.forget(connection)
+
+    def unanswered(self, connection: UpstreamConnection) -> None:
+        self.lost.append(connection)
 
 
 def scarce(folder: Path) -> Memory:
@@ -152,7 +160,7 @@ class Play:
         self.client = Connection(self.path, decider or asks, peer, on_made=self.made.append, on_lost=self.lost.append)
         self.to_client = Transport()
         self.client.connection_made(self.to_client)
-        self.api = UpstreamConnection(("pool",), self.pools)
+        self.api = UpstreamConnection(POOL, self.pools)
         self.to_api = Transport()
         self.api.connection_made(self.to_api)
         if connected:

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.accounting.limits import Load, UnderWay
 from devbox_proxy.decide.caller import Caller
+from devbox_proxy.known.credentials import PoolKey
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
 
-from .playbook import Play, Pool, Pools, Transport, request
+from .playbook import POOL, Play, Pools, Transport, request
 
 KEY: Final = "AAAAAAAAAAAAAAAAAAAAAA=="
 HANDSHAKE: Final = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}")
@@ -96,19 +97,19 @@ class Crowd(Pools):
         self.at_rest: list[UpstreamConnection] = []
 
     def made(self) -> UpstreamConnection:
-        connection = UpstreamConnection(("pool",), self)
+        connection = UpstreamConnection(POOL, self)
         connection.connection_made(Transport())
         self.all.append(connection)
         return connection
 
-    def idle(self, key: Pool) -> UpstreamConnection | None:
+    def idle(self, key: PoolKey) -> UpstreamConnection | None:
         while self.at_rest:
             connection = self.at_rest.pop()
             if connection.transport is not None and not connection.transport.is_closing():
                 return connection
         return None if self.pending else self.made()
 
-    async def dial(self, key: Pool, request: object) -> UpstreamConnection:
+    async def dial(self, key: PoolKey, request: object) -> UpstreamConnection:
         future: asyncio.Future[UpstreamConnection] = asyncio.get_running_loop().create_future()
         self.dials.append(future)
         return await future

@@ -9,7 +9,7 @@ from devbox_proxy.kit.rounds import Rounds
 from devbox_proxy.kit.transports import BUFFER, LARGE, SMALL
 from devbox_proxy.upstreams.connection import BufferedUpstreamConnection
 
-from .playbook import Pools, Transport
+from .playbook import POOL, Pools, Transport
 
 
 class Answers:
@@ -24,7 +24,7 @@ class Api(Transport):
 
     def __init__(self, pools: Pools, *, gentle: bool = True) -> None:
         super().__init__()
-        self.connection = BufferedUpstreamConnection(("pool",), pools)
+        self.connection = BufferedUpstreamConnection(POOL, pools)
         self.connection.connection_made(self)
         self.connection.start(Answers(), "GET", websocket=False, gentle=gentle)
         self.connection.write(b"GET / HTTP/1.1\r\n\r\n")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,21 +13,22 @@ from devbox_api.judge.refusals import Refusal
 from devbox_api.route import Auth, GatewayDocument
 from devbox_common.redacted import Redacted
 from devbox_proxy.known.apis import Api, compile_gateway
+from devbox_proxy.known.credentials import PoolKey
 from devbox_proxy.known.floor import Floor
 from devbox_proxy.settings import UpstreamTimeouts
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
 from devbox_proxy.upstreams.dial_check import Resolver, UpstreamReach
-from devbox_proxy.upstreams.pool import IDLE_SECONDS, Upstreams, tls_context
+from devbox_proxy.upstreams.pool import Upstreams, tls_context
 from devbox_proxy.wire import rendering
 from devbox_proxy.wire.messages import UpstreamRequest
 from devbox_proxy.wire.redact import Redactor
 from devbox_proxy.wire.rendering import Framing, ResponseHead
 
+from .playbook import POOL as KEY
 from .playbook import Transport
 from .raw_api import answering, raw_api
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-KEY = ("pool",)
 
 
 class Anywhere:
@@ -95,7 +97,7 @@ class Answer:
     def upstream_writable(self, *, writable: bool) -> None: ...
 
 
-async def ask(pools: Upstreams, sent: UpstreamRequest, key: tuple[str, ...] = KEY) -> Answer:
+async def ask(pools: Upstreams, sent: UpstreamRequest, key: PoolKey = KEY) -> Answer:
     """One request and its whole answer. Raises UpstreamError."""
     connection = pools.idle(key) or await pools.dial(key, api(sent.endpoint))
     answer = Answer()
@@ -145,7 +147,9 @@ async def test_a_lookup_is_the_namespaces(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(resolver._lookups, "addresses", addresses)
     async with upstreams(resolver) as pools:
         with pytest.raises(UpstreamError):
-            await ask(pools, request("http://api.example"), ("http://api.example", "config", "credential", "1", "", "team-a"))
+            await ask(
+                pools, request("http://api.example"), PoolKey("http://api.example", "config", "credential", "1", "", "team-a")
+            )
     assert owners == ["team-a"]
 
 
@@ -182,7 +186,7 @@ async def test_connections_are_kept_and_never_shared_between_keys() -> None:
         sent = request(f"http://api.example:{server.port}")
         assert [(await ask(pools, sent)).body for _ in range(2)] == [b"ok"] * 2
         assert server.connections == 1
-        assert (await ask(pools, sent, ("another",))).body == b"ok"
+        assert (await ask(pools, sent, KEY._replace(version="2"))).body == b"ok"
         assert server.connections == 2
 
 
@@ -309,15 +313,103 @@ async def test_what_comes_later_without_a_question_closes_the_connection() -> No
                 await asyncio.sleep(0.01)
 
 
+async def rested(pools: Upstreams, url: str, seconds: float, key: PoolKey = KEY) -> UpstreamConnection:
+    """A connection that has been at rest for so long."""
+    await ask(pools, request(url), key)
+    connection = pools.idle(key)
+    assert connection is not None
+    pools.release(connection)
+    connection.idle_since -= seconds
+    return connection
+
+
 async def test_what_is_idle_for_too_long_is_closed() -> None:
+    async with raw_api(replying) as server, upstreams(rest_seconds=4) as pools:
+        for seconds, kept in ((3.9, True), (4.1, False)):
+            connection = await rested(pools, f"http://api.example:{server.port}", seconds)
+            pools.sweep()
+            assert (connection in pools.resting) is kept
+            assert (pools.idle(KEY) is connection) is kept
+
+
+async def test_what_may_not_be_used_yet_rests_on_and_what_it_survives_others_may() -> None:
     async with raw_api(replying) as server, upstreams() as pools:
-        await ask(pools, request(f"http://api.example:{server.port}"))
-        connection = pools.idle(KEY)
-        assert connection is not None
-        pools.release(connection)
-        connection.idle_since -= IDLE_SECONDS + 0.1
+        url = f"http://api.example:{server.port}"
+        oldest = await rested(pools, url, 20)
+        assert pools.idle(KEY) is None, "nothing is tried with a request"
         pools.sweep()
         assert pools.idle(KEY) is None
+        pools.sweep()
+        assert oldest in pools.resting
+        younger = await pools.dial(KEY, api(parse_endpoint(url)))
+        pools.release(younger)
+        younger.idle_since -= 15
+        assert pools.idle(KEY) is younger
+        assert younger.rested == pytest.approx(15, abs=1)
+
+
+async def test_few_rest_on_unused() -> None:
+    async with raw_api(replying) as server, upstreams() as pools:
+        endpoint = api(parse_endpoint(f"http://api.example:{server.port}"))
+        all_of_one = [await pools.dial(KEY, endpoint) for _ in range(5)]
+        for number, connection in enumerate(all_of_one):
+            pools.release(connection)
+            connection.idle_since -= 20 - number
+        pools.sweep()
+        assert [connection in pools.resting for connection in all_of_one] == [True, True, False, False, False]
+        for number in range(40):
+            other = await pools.dial(KEY._replace(origin=f"https://api-{number}.example"), endpoint)
+            pools.release(other)
+            other.idle_since -= 10
+        pools.sweep()
+        assert len(pools.resting) == 16, "of a namespace"
+        pools.sweep(scarce=True)
+        assert len(pools.resting) == 0, "memory is for requests"
+
+
+async def test_what_the_api_closes_at_rest_is_learned_at_once() -> None:
+    async with raw_api(replying) as server, upstreams() as pools:
+        endpoint = api(parse_endpoint(f"http://api.example:{server.port}"))
+        first, second = [await pools.dial(KEY, endpoint) for _ in range(2)]
+        for connection in (first, second):
+            pools.release(connection)
+            connection.idle_since -= 2
+        first.connection_lost(None)
+        assert pools.idle(KEY) is None, "the other one has rested as long"
+        assert pools.times.limit(KEY.origin, None, 0.0) == pytest.approx(1.3, abs=0.2)
+
+
+async def test_one_that_is_closed_under_a_request_after_a_rest_tells_the_same() -> None:
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await reader.readuntil(b"\r\n\r\n")
+
+    for seconds, limit in ((2.0, 1.3), (0.0, 4.0)):
+        async with raw_api(once) as server, upstreams() as pools:
+            url = f"http://api.example:{server.port}"
+            await rested(pools, url, seconds)
+            with pytest.raises(UpstreamError):
+                await ask(pools, request(url))
+            assert pools.times.limit(KEY.origin, None, 0.0) == pytest.approx(limit, abs=0.2)
+
+
+async def test_one_that_died_in_silence_is_no_reason_to_rely_on_more_than_at_the_beginning() -> None:
+    async with raw_api(replying) as server, upstreams() as pools:
+        oldest = await rested(pools, f"http://api.example:{server.port}", 50)
+        pools.times.survived(KEY.origin, 50)
+        oldest.connection_lost(TimeoutError())
+        assert pools.times.limit(KEY.origin, None, 0.0) == pytest.approx(4.0)
+
+
+async def test_the_kernel_looks_after_what_rests() -> None:
+    async with raw_api(replying) as server, upstreams() as pools:
+        connection = await pools.dial(KEY, api(parse_endpoint(f"http://api.example:{server.port}")))
+        assert connection.transport is not None
+        plain = connection.transport.get_extra_info("socket")
+        assert plain.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 15
+        assert (connection.host, connection.address) == ("api.example", "127.0.0.1")
 
 
 def test_a_connection_that_was_never_made_is_harmless() -> None:
