@@ -28,6 +28,8 @@ LONGER: Final = {
     "operator-absent": 2400.0,
     "operator-tokens": 2400.0,
     "addresses": 2400.0,
+    "rests": 1200.0,
+    "rests-agent": 1500.0,
 }
 RESULT: Final = Path(".bench/chaos.json")
 ONE: Final = "--one"

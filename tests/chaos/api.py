@@ -66,8 +66,8 @@ class Api:
     def __init__(self) -> None:
         self.ways: dict[str, Way] = {}
         """By path; others get `plain`."""
-        self.idle_seconds: float | None = None
-        """After which a connection at rest is closed."""
+        self.idle_seconds: float | Callable[[], float] | None = None
+        """After which a connection at rest is closed; asked anew each time, if it can be."""
         self.asked: Counter[str] = Counter()
         self.first: Counter[str] = Counter()
         """Connections, by the path of their first request."""
@@ -93,7 +93,8 @@ class Api:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async with asyncio.timeout(self.idle_seconds):
+        seconds = self.idle_seconds() if callable(self.idle_seconds) else self.idle_seconds
+        async with asyncio.timeout(seconds):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *lines = head.split("\r\n")
         method, target, _ = first.split(" ")

@@ -3,7 +3,22 @@
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from . import answers, costs, crowded, crowds, files, identity, limits, names, outage, restarts, takeover, upstream_faults
+from . import (
+    answers,
+    costs,
+    crowded,
+    crowds,
+    files,
+    identity,
+    limits,
+    names,
+    outage,
+    restarts,
+    rests,
+    rests_ends,
+    takeover,
+    upstream_faults,
+)
 from .operator import cases as operator
 from .operator import upgrades
 from .report import Row
@@ -18,6 +33,11 @@ CASES: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
     "slow": upstream_faults.slow,
     "resets": upstream_faults.resets,
     "keepalive": upstream_faults.keepalive_race,
+    "rests": rests.race,
+    "rests-agent": rests.agent,
+    "rests-revoked": rests_ends.revoked,
+    "rests-crowded": rests_ends.crowded,
+    "rests-stopped": rests_ends.stood_still,
     "readers": crowds.readers,
     "canary-crowded": crowded.canary,
     "streams": crowds.idle_streams,
