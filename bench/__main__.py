@@ -22,7 +22,7 @@ from tests.support.token_reviews import AT_ONCE
 from devbox_cluster.packages import need
 from devbox_cluster.progress import ClusterError
 
-from . import load, report, servers
+from . import distant, load, report, servers
 from .servers import HOST, NAME, PORTS, UPSTREAM, Files
 
 FOLDER: Final = Path(__file__).parent.parent / ".bench"
@@ -72,6 +72,7 @@ async def run(*, rounds: int, seconds: float) -> None:
     console.print(f"ratios: {plain}\nratios_tls: {secure}\nload average: {os.getloadavg()}")
     report.write(FOLDER, {"ratios": plain, "ratios_tls": secure, **content, "load": os.getloadavg()}, halves)
     console.print(f"written: {FOLDER}/gateway.json and gateway.svg")
+    await distant.run(calls=8 if rounds == 2 else 30)
 
 
 @contextlib.asynccontextmanager
