@@ -164,8 +164,7 @@ class Port:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            self._look()
+            self._look()  # from the start on: whether we stood still is told by the time since the last look
             present = now()
             self._pace.forget(present)
             for connection in list(self._connections):
@@ -174,6 +173,7 @@ class Port:
                 except Exception as error:  # one connection's trouble must not leave the others without deadlines
                     log.error("check_failed", error=type(error).__name__)
                     connection.abort()
+            await asyncio.sleep(SWEEP_SECONDS)
 
     def _look(self) -> None:
         """What else is to be looked at twice a second."""

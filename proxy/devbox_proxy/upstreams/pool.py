@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections import Counter
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final, Protocol
 
 import certifi
@@ -35,7 +36,8 @@ PROBES: Final = 256
 PROBES_OF_ENDPOINT: Final = 2
 PROBES_OF_NAMESPACE: Final = 16
 STANDSTILL_SECONDS: Final = 2.0
-"""Without a sweep: whatever came meanwhile has not been read. (A pause of the clock's is 3 s; here a connection is at stake, no more.)"""
+"""Without a sweep: whatever came meanwhile has not been read. (A pause of the clock's is 3 s; here a connection is at stake, no more.)
+Of the machine: nothing came, and what was closed meanwhile nobody may ever tell."""
 KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 """TCP's own, in seconds: what stands between and forgets connections in silence (a NAT, a firewall) has none of ours to forget, and a peer
 that is gone is found out. HTTP servers count no such packet. It cuts nobody off who is away for less than a minute."""
@@ -96,6 +98,10 @@ class Upstreams:
         self._probes = min(PROBES, kept // 8)
         self._swept: float | None = None
         """When the last sweep was."""
+        self._unread = False
+        """That was after a standstill: what was closed meanwhile is not known before the next one."""
+        self._lead = now() - monotonic()
+        """Seconds for which the machine stood still, but for a constant."""
         self._contexts: dict[str, ssl.SSLContext] = {}
         """By CA bundle."""
         self._attempts = attempts or Attempts()
@@ -104,7 +110,8 @@ class Upstreams:
     def idle(self, key: PoolKey) -> UpstreamConnection | None:
         """A connection that is open, at rest, and young enough to be used: the one that was used last."""
         present = now()
-        self._stood_still(present)
+        if self._stood_still(present):
+            return None
         while (connection := self.resting.latest(key)) is not None:
             transport = connection.transport
             if transport is not None and not transport.is_closing():
@@ -154,7 +161,8 @@ class Upstreams:
     def sweep(self, *, scarce: bool = False) -> None:
         """Close what may not be used any more; learn from what is still open. `scarce`: there is little memory."""
         present, before = now(), self._swept
-        self._stood_still(present)
+        self._unread = False
+        self._unread = self._stood_still(present)
         self._swept = present
         self._close_what_counts_no_more()
         seen: set[str] = set()
@@ -253,11 +261,14 @@ class Upstreams:
                 else:
                     self._drop(connection)
 
-    def _stood_still(self, present: float) -> None:
-        """This process, or its machine, did nothing for a while: what has been closed meanwhile, nobody has read yet."""
-        if self._swept is not None and present - self._swept > STANDSTILL_SECONDS:
-            self._swept = present
+    def _stood_still(self, present: float) -> bool:
+        """This process did nothing for a while: what was closed meanwhile, nobody has read yet. (If it was the machine, nobody may say so
+        any more, and nothing is left at rest.)"""
+        lead = present - monotonic()
+        if lead - self._lead > STANDSTILL_SECONDS:
+            self._lead = lead
             self._drop_all()
+        return self._unread or (self._swept is not None and present - self._swept > STANDSTILL_SECONDS)
 
     def _limit(self, connection: UpstreamConnection, present: float) -> float:
         return self.times.limit(connection.key.origin, connection.idle_seconds, present)

@@ -79,7 +79,8 @@ class Guest:
 @pytest.fixture
 async def guest(tmp_path: Path, http: aiohttp.ClientSession) -> AsyncIterator[Guest]:
     machine = Standstill(tmp_path)
-    async with raw_api(answering(b"200 OK\r\nContent-Length: 2", b"ok"), own_address()) as api:
+    head = b"200 OK\r\nKeep-Alive: timeout=100\r\nContent-Length: 2"
+    async with raw_api(answering(head, b"ok"), own_address()) as api:
         upstreams = {"addressOverrides": {API_HOST: f"{own_address()}:{api.port}"}}
         async with stage(Cluster(), hosts=(API_HOST,), prefix=machine.prefix, upstreams=upstreams) as gateway:
             yield Guest(gateway, machine, http, api)
@@ -96,7 +97,7 @@ async def test_a_pod_that_was_deleted_while_the_machine_stood_still_is_refused_a
 
 
 async def test_a_connection_to_an_api_that_rested_meanwhile_is_not_used_again(guest: Guest) -> None:
-    """It rested longer than the API keeps it, and nobody may have told this machine that it is gone."""
+    """The API would have kept it, by what it says; but nobody may have told this machine that it is gone."""
     await guest.known()
     assert await guest.ask(guest.stays) == (200, "")
     connections = guest.api.connections
