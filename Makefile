@@ -78,8 +78,8 @@ COMPILED := $(patsubst %,tests/unit/proxy/test_%.py,client_hello compiled connec
   exchange_websockets guard heads redact rules targets upstream) tests/unit/client/explain tests/unit/common/test_clock.py
 
 # What these take of the server's packages, or of its tests, needs its Python.
-NOT_ON_OLDEST := $(patsubst %,tests/unit/client/%,explain $(patsubst %,test_%.py,audit credentials doctor naming session waiting wheel \
-  wrong_types))
+NOT_ON_OLDEST := $(patsubst %,tests/unit/client/%,explain $(patsubst %,test_%.py,audit authorities credentials doctor naming session waiting \
+  wheel wrong_types))
 PYTHON310 ?= python3.10
 
 .PHONY: client-oldest

@@ -14,6 +14,7 @@ from typing import Final
 
 from .clock import now
 from .redacted import Redacted
+from .trust import client_context
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_SECONDS: Final = 60.0
@@ -50,7 +51,7 @@ def in_cluster(folder: Path = SERVICE_ACCOUNT) -> Access:
     """As the pod's service account. Raises NoAccess."""
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT") or "443"
     try:
-        tls = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+        tls = client_context(cafile=folder / "ca.crt")
         account = _ServiceAccount(folder / "token")
     except OSError as error:  # an ssl.SSLError is one
         raise NoAccess(f"the pod's service account can't be read ({error}); is automountServiceAccountToken off?") from None
@@ -81,6 +82,7 @@ async def _from_kubeconfig(path: Path | None) -> Access:
     from kubernetes.aio.config.kube_config import load_kube_config  # noqa: PLC0415
 
     configuration = Configuration()
+    configuration.disable_strict_ssl_verification = True  # as in a pod (trust.py)
     try:
         await load_kube_config(str(path) if path else None, client_configuration=configuration)  # type: ignore[no-untyped-call]
     except ConfigException as error:

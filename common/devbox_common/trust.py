@@ -1,9 +1,25 @@
-"""CA bundles that users write: can they be read?
+"""Whom TLS believes: contexts for private authorities, and CA bundles that users write.
 
-Pure. The operator says so in a condition, and the gateway does not serve what it can't read.
+Pure but for the file that is named. The operator says in a condition that a bundle can't be read, and the gateway does not serve it.
 """
 
 import ssl
+from pathlib import Path
+
+
+def client_context(*, cafile: Path | None = None, cadata: str | None = None) -> ssl.SSLContext:
+    """A client's context that trusts these roots, or the system's; the same on every Python, and no stricter than kubectl and Go.
+
+    Python 3.13 began to refuse authorities that are not written by the letter of RFC 5280 (no key usage, no key identifiers, basic
+    constraints that are not critical). Many clusters' and companies' own are not, and all else in a cluster believes them. Signatures,
+    names, dates, key sizes and what an authority may sign for are looked at as ever. Raises OSError (ssl.SSLError is one).
+    """
+    context = ssl.create_default_context(cafile=cafile, cadata=cadata)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.verify_flags |= (
+        ssl.VERIFY_X509_PARTIAL_CHAIN
+    )  # an intermediate that is named alone is believed, as by Python 3.13 and Go
+    return context
 
 
 def check_ca_bundle(pem: str) -> None:

@@ -21,6 +21,7 @@ from .exec_plugin import ExecPlugin
 from .oidc import Oidc
 from .proxies import proxy_for
 from .secrecy import Hidden
+from .trust import client_context
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 NEITHER: Final = (
@@ -51,7 +52,7 @@ class Access:
         if not self.url.startswith("https://"):
             return None
         try:
-            context = ssl.create_default_context(cadata=None if self.authority is None else self.authority.decode())
+            context = client_context(self.authority)
         except (ssl.SSLError, UnicodeDecodeError):
             raise AuthenticationError("certificate-authority of the kubeconfig holds no certificates (PEM)") from None
         if not self.verify:

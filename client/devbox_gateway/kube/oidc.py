@@ -23,6 +23,7 @@ import yaml
 from devbox_gateway.errors import AuthenticationError
 
 from .credentials import Credentials, pem
+from .trust import client_context
 
 log: Final = logging.getLogger(__name__)
 EARLY_SECONDS: Final = 10.0
@@ -78,8 +79,7 @@ class Oidc:
         return answer
 
     def _tls(self) -> ssl.SSLContext:
-        authority = pem(self._config, "idp-certificate-authority")
-        return ssl.create_default_context(cadata=None if authority is None else authority.decode())
+        return client_context(pem(self._config, "idp-certificate-authority"))
 
     def _write_back(self) -> None:
         if self._file is None:

@@ -1,8 +1,12 @@
-"""A CA bundle is read as the gateway's TLS reads it."""
+"""A CA bundle is read as the gateway's TLS reads it, and private authorities are believed as Go believes them."""
+
+import ssl
+from pathlib import Path
 
 import pytest
+from tests.support.authorities import ODD, greeting, issue, serving
 
-from devbox_common.trust import check_ca_bundle
+from devbox_common.trust import check_ca_bundle, client_context
 from devbox_stage.credentials import make_certificates
 
 
@@ -31,3 +35,22 @@ def test_anything_else_is_refused_with_what_to_do(spoil) -> None:  # type: ignor
     with pytest.raises(ValueError, match="write whole certificates as PEM text") as refused:
         check_ca_bundle(broken)
     assert refused.value.__context__ is None or refused.value.__suppress_context__
+
+
+@pytest.mark.parametrize("odd", ["", *ODD])
+def test_an_authority_that_is_not_written_by_the_letter_is_believed(odd: str, tmp_path: Path) -> None:
+    """(Python's own contexts refuse these from 3.13 on: tests/unit/client/test_authorities.py.)"""
+    issued = issue(odd)
+    file = tmp_path / "ca.crt"
+    file.write_text(issued.trusted)
+    for context in (client_context(cadata=issued.trusted), client_context(cafile=file)):
+        with serving(issued, tmp_path) as port:
+            assert greeting(context, port) == b"hello"
+
+
+def test_an_intermediate_alone_is_believed_and_another_of_its_name_is_not(tmp_path: Path) -> None:
+    issued = issue(by_intermediate=True)
+    with serving(issued, tmp_path) as port:
+        assert greeting(client_context(cadata=issued.trusted), port) == b"hello"
+    with serving(issued, tmp_path) as port, pytest.raises(ssl.SSLCertVerificationError):
+        greeting(client_context(cadata=issue(by_intermediate=True).trusted), port)
