@@ -136,6 +136,8 @@ class Connection(Client):
         self._on_made(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._phase is Phase.CLOSING:
+            return
         if self._later:
             self._later.append(data)
         elif len(data) <= TURN or self._phase is not Phase.REQUESTS or self._reader.expects_length:
@@ -263,6 +265,8 @@ class Connection(Client):
 
     def _take_turn(self) -> None:
         """Work on a part of a long read, and let others have their turn: tens of thousands of chunks may be in it."""
+        if not self._later:
+            return  # dropped meanwhile
         data = self._later.popleft()
         if len(data) > TURN:
             self._later.appendleft(data[TURN:])
@@ -315,6 +319,7 @@ class Connection(Client):
         self._phase = Phase.CLOSING
         self._closing_at = now() + seconds
         self._held.clear()
+        self._later.clear()  # (Its turns would fall behind what goes on coming, which is read again from here on.)
         if not transport.is_closing():
             transport.resume_reading()
         if transport.can_write_eof():

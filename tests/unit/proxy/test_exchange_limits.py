@@ -1,6 +1,7 @@
 """Bytes in, bytes out: how much one devbox may have at a time, and how slowly either side may go."""
 
 import asyncio
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,21 @@ async def test_more_requests_than_one_devbox_may_have_get_429() -> None:
     assert b"Retry-After: 1" in answer
     assert code(answer) == "too_many_requests"
     assert play.load.requests._by_pod["uid-1"] == 1
+
+
+async def test_what_comes_to_a_connection_that_closes_is_not_kept(play: Play) -> None:
+    """Though a long read was being worked through in turns when it closed, and reading goes on."""
+    pieces = [bytes([number]) * 2**16 for number in range(1, 9)]
+    held = [sys.getrefcount(piece) for piece in pieces]
+    play.send(b"no request\r\n\r\n" + b"z" * 2**16)
+    assert code(play.to_client.take()) == "malformed_request"
+    assert play.to_client.eof
+    assert not play.to_client.paused
+    for at in range(len(pieces)):
+        play.send(pieces[at])
+    assert [sys.getrefcount(piece) for piece in pieces] == held
+    await asyncio.sleep(0)  # a turn that was still to come
+    assert not play.to_client.take()
 
 
 @pytest.mark.parametrize("length", [0, 3, DISCARDED])
