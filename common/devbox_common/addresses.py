@@ -32,6 +32,27 @@ NEVER: Final[tuple[tuple[str, Network], ...]] = (
     ("a multicast address", ip_network("ff00::/8")),
 )
 """What no setting opens; the first that fits says it best."""
+_SPECIAL: Final[tuple[Network, ...]] = tuple(
+    ip_network(text)
+    for text in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
+        *("192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4"),
+        *("::/128", "::1/128", "::ffff:0:0/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16"),
+        *("3fff::/20", "fc00::/7", "fe80::/10"),
+    )
+)
+"""What IANA's registries of special-purpose addresses (RFC 6890) do not call globally reachable. Not Python's own judgement
+(`is_global`), which is another one from release to release, also within 3.11: 2002::/16 (6to4), 192.0.0.0/24 and 3fff::/20 came late."""
+_REACHABLE: Final[tuple[Network, ...]] = tuple(
+    ip_network(text)
+    for text in (
+        *("192.0.0.9", "192.0.0.10"),
+        *("2001:1::1", "2001:1::2", "2001:3::/32", "2001:4:112::/48", "2001:20::/28", "2001:30::/28"),
+    )
+)
+"""The registries' exceptions within these."""
+_UNICAST: Final = IPv6Network("2000::/3")
+"""All that IANA has given out of IPv6 for the world."""
 LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")
 """For NAT64 prefixes of one's own (RFC 8215). Where in it the IPv4 address stands depends on the prefix's length, which is the network's
 to choose: without that nobody can tell where an address of it leads."""
@@ -82,6 +103,18 @@ def never_range(network: Network, nat64: Nat64 = ()) -> bool:
     if any(_within(network, closed) for _, closed in NEVER):
         return True
     return _within(network, LOCAL_NAT64) and not any(network.overlaps(prefix) for prefix in nat64)
+
+
+def public(address: Address) -> bool:
+    """Anybody's on the Internet. (Where another address stands behind it, it is for that one to be.)"""
+    if isinstance(address, IPv6Address) and address not in _UNICAST:
+        return False
+    return public_range(ip_network(address))
+
+
+def public_range(network: Network) -> bool:
+    """Some of it is, or another address stands behind it; False: all of it is for private or other special use."""
+    return within(network, _REACHABLE) or not within(network, _SPECIAL)
 
 
 def translated(address: Address, nat64: Nat64 = ()) -> IPv4Address | None:

@@ -67,4 +67,10 @@ def _address_v6(text: str, port: int) -> Target | None:
         address = IPv6Address(text)
     except AddressValueError:
         return None
-    return Target(str(address), port, address)
+    return Target(_written(address), port, address)
+
+
+def _written(address: IPv6Address) -> str:
+    """The same on every Python: 3.13 began to write the IPv4 address in a mapped one with dots."""
+    mapped = address.ipv4_mapped
+    return str(address) if mapped is None else f"::ffff:{int(mapped) >> 16:x}:{int(mapped) & 0xFFFF:x}"

@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 from devbox_api.judge import hosts
-from devbox_common.addresses import embedded, never, never_range, numeric, translated, within
+from devbox_common.addresses import embedded, never, never_range, numeric, public, public_range, translated, within
 from devbox_common.ranges import Address, Network, Ranges
 from devbox_operator.settings import Settings
 
@@ -53,8 +53,8 @@ def refusal(
         return f"{host} is closed by the chart's floor.extraCIDRs"
     own = any(inner in network for inner in every for network in ranges)
     behind = translated(address, nat64)
-    public = all(inner.is_global and not inner.is_reserved for inner in ((behind,) if behind else every))
-    if (public and not own) or hosts.any_matches(settings.upstreams.allowed_hosts, host):
+    is_public = all(map(public, (behind,) if behind else every))
+    if (is_public and not own) or hosts.any_matches(settings.upstreams.allowed_hosts, host):
         return None
     if any(inner in network for inner in (address, behind) if inner for network in settings.upstreams.allowed_cidrs):
         return None
@@ -76,7 +76,7 @@ def refused_ranges(cidrs: Iterable[str], settings: Settings, ranges: Iterable[Ne
             continue
         elif clusters.covers(network):
             own.append(cidr)
-        elif not network.is_global:
+        elif not public_range(network):
             private.append(cidr)
     parts = []
     if unreachable:
