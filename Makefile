@@ -89,6 +89,17 @@ client-oldest: venv ## The client's unit tests on the oldest Python that it name
 	@PYTHONPATH=client:crds:cluster:demo:common .client-oldest/bin/python -m pytest -q -n auto --noconftest -p no:cacheprovider \
 	  tests/unit/client $(addprefix --ignore=,$(NOT_ON_OLDEST)) --deselect tests/unit/client/cli/test_frame.py::test_help_is_quick
 
+PYTHONS ?= python3.12 python3.13 python3.14
+
+.PHONY: unit-on
+unit-on: venv tools ## The unit tests on other Pythons, one after another (PYTHONS="python3.14 …", names or paths)
+	@failed=; for python in $(PYTHONS); do echo "== $$python"; \
+	  $(UV) venv --quiet --clear --python "$$python" .unit-on && \
+	  $(UV) pip sync --quiet --require-hashes --python .unit-on/bin/python requirements/dev.txt requirements/bootstrap.txt && \
+	  $(UV) pip install --quiet --python .unit-on/bin/python --no-deps --no-build-isolation -e . && \
+	  PATH="$(CURDIR)/.unit-on/bin:$$PATH" .unit-on/bin/python -m pytest -q -n auto -p no:cacheprovider tests/unit || failed="$$failed $$python"; done; \
+	  if [ "$$failed" ]; then echo "failed on:$$failed"; exit 1; fi
+
 .PHONY: client-dist
 client-dist: venv ## The client as it is published: sdist and wheel in dist/client
 	@rm -rf dist/client && cd client && ../$(BIN)/python -m hatchling build -d ../dist/client
@@ -217,4 +228,4 @@ demo: venv ## The main job from nothing: cluster, images, install, agents that u
 
 .PHONY: clean
 clean: ## Remove what this work tree made (not the cluster: see cluster-down)
-	@rm -rf $(VENV) .client-oldest .cluster .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo dist
+	@rm -rf $(VENV) .client-oldest .unit-on .cluster .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo dist

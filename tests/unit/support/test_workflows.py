@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,17 @@ def test_a_target_that_is_not_there_would_be_seen() -> None:
 def test_side_by_side_they_run_what_make_test_runs() -> None:
     named = {target for script in scripts(WORKFLOWS["ci.yml"]) for target in targets(script)}
     assert {stage for lane in LANES for stage in lane} <= named
+
+
+def test_the_pythons_that_the_packages_name_are_those_that_are_tested() -> None:
+    tested = WORKFLOWS["ci.yml"]["jobs"]["unit"]["strategy"]["matrix"]["python"]
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    assert re.findall(r"^PYTHONS \?= (.*)$", makefile, re.MULTILINE) == [" ".join(f"python{one}" for one in tested[1:])]
+    for file, pythons in (("pyproject.toml", tested), ("client/pyproject.toml", ["3.10", *tested])):
+        project = tomllib.loads((PROJECT / file).read_text(encoding="utf-8"))["project"]
+        named = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+        assert named == pythons, file
+        assert project["requires-python"] == f">={pythons[0]}"
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
