@@ -18,7 +18,7 @@ from . import binaries, config, packages, pki, sandboxes
 from .buildah import scratch_image, storage
 from .claim import Claim
 from .containerd import Containerd
-from .network import Network, has_ipv6, traces
+from .network import Network, has_ipv6, remove_dead_rules, traces
 from .paths import PROJECT, bin_dir, cache_dir, run_dir, state_dir
 from .processes import Processes
 from .progress import ClusterError, step
@@ -161,8 +161,8 @@ class LocalCluster:
             sandboxes.remove_sandboxes(self.run, self.state)
         self.processes.stop("containerd", "kube-apiserver", "etcd")
         sandboxes.unmount_below(storage())
-        self.network.down()
-        left = [*sandboxes.leftovers(self.run, self.state), *traces()] if started else []
+        news = self.network.down()
+        left = [*sandboxes.leftovers(self.run, self.state), *dict.fromkeys([*traces(), *news])] if started else []
         if left:
             raise ClusterError("the cluster was stopped, but these are still there:\n  " + "\n  ".join(left))
         # The database would speak of pods that are gone, and their records would make a new kubelet mourn them.
@@ -193,6 +193,7 @@ class LocalCluster:
 
     def _check_machine(self) -> None:
         """Nobody else's node, and nobody on our ports: two kubelets on one machine would end each other's pods."""
+        remove_dead_rules()
         if found := [*traces(), *sandboxes.cgroups()]:
             more = f" and {len(found) - 3} more" if len(found) > 3 else ""
             raise ClusterError(

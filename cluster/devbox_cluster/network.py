@@ -5,11 +5,24 @@ Goes in: the run folder, where what was there before is kept.
 
 import contextlib
 import json
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any, Final
 
-from .config import CNI_NETWORK, NODE_ADDRESS, NODE_ADDRESS6, NODE_DEVICE, POD_DEVICE, SOURCE_GUARD
+from . import rules
+from .config import (
+    CNI_NETWORK,
+    NODE_ADDRESS,
+    NODE_ADDRESS6,
+    NODE_DEVICE,
+    POD_CIDR,
+    POD_CIDR6,
+    POD_DEVICE,
+    SERVICE_CIDR,
+    SERVICE_CIDR6,
+    SOURCE_GUARD,
+)
 from .progress import ClusterError
 
 NEEDED: Final = ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables")
@@ -31,8 +44,9 @@ CHANGED: Final = (
     "net.netfilter.nf_conntrack_tcp_timeout_established",
 )
 """What is set back in the end."""
-RULE_PREFIXES: Final = ("KUBE-", "CNI-")
-SET_PREFIXES: Final = ("KUBE-", "kube-router-", "inet6:KUBE-", "inet6:kube-router-")
+IPTABLES: Final = ("iptables", "ip6tables")
+CONNECTIONS: Final = {"ipv4": (POD_CIDR, SERVICE_CIDR, NODE_ADDRESS), "ipv6": (POD_CIDR6, SERVICE_CIDR6, NODE_ADDRESS6)}
+"""Of these addresses the kernel remembers connections for up to a day, and would lead the next cluster's packets to this one's pods."""
 TABLES: Final = ("ip kube-proxy", "ip6 kube-proxy", f"bridge {CNI_NETWORK}")
 
 
@@ -46,7 +60,11 @@ class Network:
         """Make the node's addresses and let packets be forwarded. Raises ClusterError."""
         _run("modprobe", "br_netfilter", check=False)
         if not self._before.exists():
-            before = {"sysctls": {name: _sysctl(name) for name in CHANGED}, "tables": _tables()}
+            before = {
+                "sysctls": {name: _sysctl(name) for name in CHANGED},
+                "rules": {command: _saved(command) for command in IPTABLES},
+                "tables": _tables(),
+            }
             self._before.write_text(json.dumps(before))
         if not _device_exists(NODE_DEVICE):
             # A bridge: some kernels have no dummy device.
@@ -61,19 +79,24 @@ class Network:
                 _set_sysctl(name, "1")
             _run("nft", "-f", "-", stdin=SOURCE_GUARD)
 
-    def down(self) -> None:
-        """Remove devices, rules and sets that the cluster made, and set the sysctls back. Nothing, if `up` never ran."""
+    def down(self) -> list[str]:
+        """Remove devices, rules and sets that the cluster made, and set the sysctls back. Nothing, if `up` never ran.
+
+        Returns what there is now and was not before `up`, as far as it speaks of Kubernetes.
+        """
         try:
             before = json.loads(self._before.read_text())
         except (OSError, ValueError):
-            return
+            return []
         for device in (POD_DEVICE, NODE_DEVICE):
             if _device_exists(device):
                 _run("ip", "link", "delete", device, check=False)
-        _remove_iptables_rules()
+        for command in IPTABLES:
+            _remove(command, _saved(command))
         for _ in range(2):  # a set that another one holds goes in the second round
             for name in _sets():
                 _run("ipset", "destroy", name, check=False)
+        _forget_connections()
         for table in TABLES:
             _run("nft", "delete", "table", *table.split(), check=False)
         for table in set(_tables()) - set(before["tables"]):
@@ -83,6 +106,8 @@ class Network:
             if value is not None:
                 _set_sysctl(name, value)
         self._before.unlink()
+        kept = {command: before.get("rules", {}).get(command, "") for command in IPTABLES}
+        return [f"{command} {line}" for command in IPTABLES for line in rules.news(kept[command], _saved(command))]
 
 
 def has_ipv6() -> bool:
@@ -92,36 +117,32 @@ def has_ipv6() -> bool:
     )
 
 
+def remove_dead_rules() -> None:
+    """Rules of kube-router's that are left where its chains are gone: they accept by a mark that nothing sets any more."""
+    for command in IPTABLES:
+        if not rules.has_chains(saved := _saved(command)):
+            _remove(command, saved)
+
+
 def traces() -> list[str]:
     """Rules and cgroups such as any Kubernetes node has, ours or another's."""
-    found = [f"{command} chain {name}" for command in ("iptables", "ip6tables") for name in _chains(_saved(command))]
+    found = [f"{command} {line}" for command in IPTABLES for line in rules.traces(_saved(command))]
     found += [f"ipset {name}" for name in _sets()]
     found += [f"nftables table {table}" for table in _tables() if table in TABLES]
     found += [f"network device {name}" for name in (NODE_DEVICE, POD_DEVICE) if _device_exists(name)]
     return found
 
 
-def _remove_iptables_rules() -> None:
-    for command in ("iptables", "ip6tables"):
-        saved = _saved(command)
-        kept = without_ours(saved)
-        if saved != kept:
-            _run(f"{command}-restore", stdin=kept)
+def _remove(command: str, saved: str) -> None:
+    if script := rules.removal(saved):
+        _run(f"{command}-restore", "--noflush", stdin=script)
 
 
-def without_ours(rules: str) -> str:
-    """The output of iptables-save without the chains and rules of kube-router, kubelet and CNI."""
-
-    def ours(line: str) -> bool:
-        words = line.lstrip(":").split()
-        return bool(words) and any(word.startswith(RULE_PREFIXES) for word in words)
-
-    return "".join(line for line in rules.splitlines(keepends=True) if line.startswith("#") or not ours(line))
-
-
-def _chains(rules: str) -> list[str]:
-    declared = [line[1:].split()[0] for line in rules.splitlines() if line.startswith(":")]
-    return [name for name in declared if name.startswith(RULE_PREFIXES)]
+def _forget_connections() -> None:
+    for family, addresses in CONNECTIONS.items():
+        for address in addresses:
+            for end in ("--orig-src", "--orig-dst", "--reply-src", "--reply-dst"):
+                _run("conntrack", "--delete", "--family", family, end, address, check=False)
 
 
 def _saved(command: str) -> str:
@@ -130,7 +151,7 @@ def _saved(command: str) -> str:
 
 def _sets() -> list[str]:
     names = _run("ipset", "list", "-name", check=False).stdout.split()
-    return [name for name in names if name.startswith(SET_PREFIXES)]
+    return [name for name in names if name.startswith(rules.SET_PREFIXES)]
 
 
 def _tables() -> list[str]:
@@ -146,7 +167,7 @@ def _is_empty(table: str) -> bool:
 
 
 def _device_exists(name: str) -> bool:
-    return Path(f"/sys/class/net/{name}").exists()
+    return name in (device for _, device in socket.if_nameindex())
 
 
 def _sysctl(name: str) -> str | None:

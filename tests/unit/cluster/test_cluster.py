@@ -1,4 +1,4 @@
-"""The local cluster's pure parts: tags, identities of processes, configuration, rules that are taken away."""
+"""The local cluster's pure parts: tags, identities of processes, configuration."""
 
 import json
 import os
@@ -13,7 +13,6 @@ import yaml
 from devbox_cluster import __main__ as command_line
 from devbox_cluster import cluster, config
 from devbox_cluster.images import tag
-from devbox_cluster.network import without_ours
 from devbox_cluster.paths import cache_dir
 from devbox_cluster.processes import Identity, Processes, start_time
 from devbox_cluster.progress import ClusterError
@@ -137,27 +136,6 @@ def test_the_configuration_files_parse() -> None:
     assert '"/run/x/containerd.sock"' in files["containerd.toml"]
     assert len(config.NODE_DEVICE) < 16
     assert len(config.POD_DEVICE) < 16
-
-
-def test_only_the_clusters_own_rules_are_taken_away() -> None:
-    rules = """*filter
-:INPUT ACCEPT [0:0]
-:KUBE-FIREWALL - [0:0]
-:MINE - [0:0]
--A INPUT -j KUBE-FIREWALL
--A INPUT -p tcp --dport 22 -j MINE
--A KUBE-FIREWALL -j DROP
-COMMIT
-"""
-    assert (
-        without_ours(rules)
-        == """*filter
-:INPUT ACCEPT [0:0]
-:MINE - [0:0]
--A INPUT -p tcp --dport 22 -j MINE
-COMMIT
-"""
-    )
 
 
 def test_an_unknown_kind_of_cluster_is_an_error_that_says_what_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
