@@ -4,6 +4,8 @@ Goes in: the classes of the asynchronous one, whose code lives there alone. Come
 work is done on an event loop in a thread of the client's own, so that it can be used where another loop runs, as in a notebook.
 """
 
+from __future__ import annotations  # in a class with a method `list`, Python 3.14 takes `list[…]` for that method
+
 import os
 from types import TracebackType
 from typing import Any
@@ -88,7 +90,7 @@ class Secret(_Named[AsyncSecret]):
     """One secret, without its value."""
 
     @property
-    def allowed_hosts(self) -> "list[str]":
+    def allowed_hosts(self) -> list[str]:
         """Towards which hosts the gateway may use it."""
         return list(self._wrapped.allowed_hosts)
 
@@ -118,12 +120,12 @@ class NetworkPolicy(_Named[AsyncNetworkPolicy]):
         return bool(self._wrapped.allow_all)
 
     @property
-    def allowed_hostnames(self) -> "list[str]":
+    def allowed_hostnames(self) -> list[str]:
         """Hosts."""
         return list(self._wrapped.allowed_hostnames)
 
     @property
-    def allowed_cidrs(self) -> "list[str]":
+    def allowed_cidrs(self) -> list[str]:
         """Ranges of addresses."""
         return list(self._wrapped.allowed_cidrs)
 
@@ -221,7 +223,7 @@ class Devbox(_Named[AsyncDevbox]):
         self.cmd = Commands(loop, wrapped.cmd)
         self.file = self.files = Files(loop, wrapped.file)
 
-    def __enter__(self) -> "Devbox":
+    def __enter__(self) -> Devbox:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -291,7 +293,7 @@ class DevboxGateway:
         """End its connections, and its thread. What is under way in other threads is given up."""
         self._loop.end()
 
-    def __enter__(self) -> "DevboxGateway":
+    def __enter__(self) -> DevboxGateway:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -6,6 +6,8 @@ models of the `kubernetes` package are not used, since everything here is level-
 A page of a list has as many objects as fit into PAGE_BYTES: one that turns out larger is cut off, and asked for in smaller ones.
 """
 
+from __future__ import annotations  # in a class with a method `list`, Python 3.14 takes `list[…]` for that method
+
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence

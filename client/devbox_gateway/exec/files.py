@@ -4,6 +4,8 @@ Goes in: paths (relative ones, and `~/…`, are under $HOME) and contents. Comes
 written beside its place, counted, and renamed into it.
 """
 
+from __future__ import annotations  # in a class with a method `list`, Python 3.14 takes `list[…]` for that method
+
 import io
 import os
 import re
@@ -182,7 +184,7 @@ class AsyncFiles:
         *arguments: str,
         after: BinaryIO | None = None,
         length: int | None = None,
-        sink: "object" = None,
+        sink: object = None,
     ) -> Done:
         """`length`: bytes of `after` that the script waits for; None: it reads to the end."""
         if not isinstance(path, str) or not path or "\0" in path or not scripts.is_sendable(path):

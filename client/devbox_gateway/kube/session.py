@@ -3,6 +3,8 @@
 Goes in: an `Access`. Comes out: objects as dictionaries, events of a watch, WebSockets. Knows paths and verbs, no kinds.
 """
 
+from __future__ import annotations  # in a class with a method `list`, Python 3.14 takes `list[…]` for that method
+
 import asyncio
 import json
 import re
@@ -220,7 +222,7 @@ class Session:
         except (aiohttp.ClientError, OSError) as error:
             raise _unreachable(self.access.url, error) from None
 
-    async def websocket(self, path: str, query: Query, protocols: Sequence[str]) -> "aiohttp.ClientWebSocketResponse[Any]":
+    async def websocket(self, path: str, query: Query, protocols: Sequence[str]) -> aiohttp.ClientWebSocketResponse[Any]:
         """Open; the caller closes it. Raises as `request`."""
         for renew in (False, True):
             try:

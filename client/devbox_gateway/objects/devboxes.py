@@ -3,6 +3,8 @@
 One is an object `Devbox` (devboxes.devbox-gateway.io) of a namespace; the role `edit` there is enough for everything here.
 """
 
+from __future__ import annotations  # in a class with a method `list`, Python 3.14 takes `list[…]` for that method
+
 import asyncio
 import json
 from collections.abc import Mapping, Sequence

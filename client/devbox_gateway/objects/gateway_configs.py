@@ -3,6 +3,8 @@
 One is an object `GatewayConfig` (gatewayconfigs.devbox-gateway.io) of a namespace; creating and changing one takes the role `admin` there.
 """
 
+from __future__ import annotations  # in a class with a method `list`, Python 3.14 takes `list[…]` for that method
+
 import logging
 import shlex
 from collections.abc import Mapping
@@ -107,7 +109,7 @@ class AsyncGatewayConfig(Shared):
         auth_mechanism: AuthMechanism | Mapping[str, Any] | None = None,
         description: str | None = None,
         **fields: Any,
-    ) -> "AsyncGatewayConfig":
+    ) -> AsyncGatewayConfig:
         """Change what is given, on running devboxes too, within seconds; `fields` as for `create`. Returns this object.
 
         Another endpoint may be a host that secrets in use are not granted to: `ungranted` names them then, and each is logged with the

@@ -4,6 +4,8 @@ One is an object `EgressPolicy` (egresspolicies.devbox-gateway.io) of a namespac
 Gateways need no entry: a devbox reaches its own under every policy.
 """
 
+from __future__ import annotations  # in a class with a method `list`, Python 3.14 takes `list[…]` for that method
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -81,7 +83,7 @@ class AsyncNetworkPolicy(Shared):
             used_by=tuple(self._status.get("usedBy") or ()),
         )
 
-    async def update(self, /, **fields: Any) -> "AsyncNetworkPolicy":
+    async def update(self, /, **fields: Any) -> AsyncNetworkPolicy:
         """Change what is given, of running devboxes too: new connections count at once. `fields` as for `create`. Returns this object."""
         spec = _spec(fields)
         if not spec:

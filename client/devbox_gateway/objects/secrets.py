@@ -3,6 +3,8 @@
 One is an object `Secret` with the key `value` and the label `devbox-gateway.io/made-by: client`. Values go in; no call gives one back.
 """
 
+from __future__ import annotations  # in a class with a method `list`, Python 3.14 takes `list[…]` for that method
+
 import base64
 import binascii
 import hmac
@@ -70,13 +72,13 @@ class AsyncSecret(Resource):
         await self._read()
         return SecretInfo(self.id, self.name, self.namespace, tuple(self.allowed_hosts), is_mountable(self._seen))
 
-    async def update(self, value: str) -> "AsyncSecret":
+    async def update(self, value: str) -> AsyncSecret:
         """Give it another value: in use on running devboxes within seconds. Returns this object."""
         await self._read_own()
         await self._merge({"data": {KEY: _encoded(value)}})
         return self
 
-    async def grant(self, hosts: Sequence[str]) -> "AsyncSecret":
+    async def grant(self, hosts: Sequence[str]) -> AsyncSecret:
         """Let the gateway use it towards these hosts, besides those of before: any Secret, whoever made it. Returns this object."""
         added = granted(hosts).split(",")
         seen = await self._read()

@@ -1,12 +1,15 @@
 """The calls that users know from elsewhere: both clients have them, in both spellings, and refuse by name what is not there."""
 
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import devbox_gateway
 from devbox_gateway import AsyncDevboxGateway, DevboxGateway, InvalidError
 from devbox_gateway.polling import seconds_of
 
@@ -73,6 +76,21 @@ def test_the_synchronous_client_has_the_same_arguments(tmp_path: Path) -> None:
                     # (What goes on and on is for `async for` alone.)
                     if not name.startswith("_") and not inspect.isasyncgenfunction(method):
                         assert inspect.signature(method).parameters == inspect.signature(getattr(other, name)).parameters, name
+
+
+MODULES = [
+    module.name for module in pkgutil.walk_packages(devbox_gateway.__path__, "devbox_gateway.") if "__main__" not in module.name
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_signatures_can_be_asked_for(name: str) -> None:
+    """By editors, documentation, and the synchronous client. Python 3.14 evaluates annotations then, in the class that they stand in."""
+    module = importlib.import_module(name)
+    classes = [one for _, one in inspect.getmembers(module, inspect.isclass) if one.__module__ == name]
+    for owner in (module, *classes):
+        for _, function in inspect.getmembers(owner, inspect.isfunction):
+            inspect.signature(function)
 
 
 @pytest.mark.parametrize(
