@@ -18,6 +18,7 @@ from . import binaries, config, packages, pki, sandboxes
 from .buildah import scratch_image, storage
 from .claim import Claim
 from .containerd import Containerd
+from .locks import locked
 from .network import Network, has_ipv6, remove_dead_rules, traces
 from .paths import PROJECT, bin_dir, cache_dir, run_dir, state_dir
 from .processes import Processes
@@ -160,7 +161,8 @@ class LocalCluster:
         if started:
             sandboxes.remove_sandboxes(self.run, self.state)
         self.processes.stop("containerd", "kube-apiserver", "etcd")
-        sandboxes.unmount_below(storage())
+        with locked("images"):  # a build that goes on has its files mounted there
+            sandboxes.unmount_below(storage())
         news = self.network.down()
         left = [*sandboxes.leftovers(self.run, self.state), *dict.fromkeys([*traces(), *news])] if started else []
         if left:
@@ -217,9 +219,10 @@ class LocalCluster:
             config.PAUSE_IMAGE: (shutil.which("catatonit") or "/usr/bin/catatonit", ["/catatonit", "-P"]),
             COREDNS_IMAGE: (str(bin_dir() / "coredns"), ["/coredns"]),
         }
-        for reference, (program, command) in wanted.items():
-            if not self.containerd.has(reference):
-                self.containerd.load(scratch_image(reference, Path(program), command))
+        with locked("images"):
+            for reference, (program, command) in wanted.items():
+                if not self.containerd.has(reference):
+                    self.containerd.load(scratch_image(reference, Path(program), command))
 
 
 def _output(
