@@ -8,10 +8,11 @@ CACHE := $(or $(DEVBOX_GATEWAY_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dev
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The gateway as it is in the image: compiled. In front of a command.
-NATIVE = compiled=$$($(BIN)/python -m devbox_cluster native) && PYTHONPATH=$$compiled
+# The gateway out of its own image: what is tested is what is shipped. In front of a command.
+SHIPPED = root=$$($(BIN)/python -m devbox_cluster image-root) && IMAGE_ROOT=$$root
 # The same for several commands.
-ALL_NATIVE = compiled=$$($(BIN)/python -m devbox_cluster native); export PYTHONPATH=$$compiled
+ALL_SHIPPED = root=$$($(BIN)/python -m devbox_cluster image-root); export IMAGE_ROOT=$$root
+IMAGE_PYTHON := 3.13
 UV := UV_CACHE_DIR=$(CACHE)/uv $(CURDIR)/$(BIN)/uv
 export DEVBOX_GATEWAY_CACHE := $(CACHE)
 export PATH := $(CURDIR)/$(BIN):$(CACHE)/bin:$(PATH)
@@ -34,7 +35,7 @@ $(VENV)/.ready: requirements/dev.txt requirements/bootstrap.txt pyproject.toml
 
 .PHONY: requirements
 requirements: ## Pin the dependencies anew from requirements/*.in
-	@cd requirements && for f in bootstrap runtime dev bench demo-agent demo-anthropic1 devbox sdks tools tools-registries; do \
+	@cd requirements && for f in bootstrap runtime compiler dev bench demo-agent demo-anthropic1 devbox sdks tools tools-registries; do \
 	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make requirements" $$f.in -o $$f.txt; done; \
 	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
@@ -73,7 +74,7 @@ lint: venv tools ## Formatter, linter, strict types, layers, manifests up to dat
 unit: venv tools ## Unit tests: no cluster, seconds
 	@$(BIN)/pytest -q -n auto tests/unit
 
-# Processes of their own are compiled in attacks, fuzz, chaos and sdks.
+# Processes of their own run out of the image in attacks, fuzz, chaos and sdks.
 COMPILED := $(patsubst %,tests/unit/proxy/test_%.py,client_hello compiled connect_head credentials dialling egress exchange exchange_limits \
   exchange_websockets guard heads redact rules targets upstream) tests/unit/client/explain tests/unit/common/test_clock.py
 
@@ -104,13 +105,19 @@ unit-on: venv tools ## The unit tests on other Pythons, one after another (PYTHO
 client-dist: venv ## The client as it is published: sdist and wheel in dist/client
 	@rm -rf dist/client && cd client && ../$(BIN)/python -m hatchling build -d ../dist/client
 
+# mypyc (mypy 2.4) ends a coroutine in a way that Python 3.12 and newer deprecate.
+MYPYC_WARNING := ignore:the (type, exc, tb) signature of throw() is deprecated:DeprecationWarning
+
 .PHONY: unit-compiled
-unit-compiled: venv ## The unit tests of the gateway's data path once more, compiled as in the image
-	@$(NATIVE) $(BIN)/pytest -q -n auto -m "not interpreted" $(COMPILED)
+unit-compiled: venv ## The unit tests of the gateway's data path once more, compiled, by the image's own Python
+	@$(UV) pip install --quiet --python $(BIN)/python --python-version $(IMAGE_PYTHON) --target .image-packages --only-binary :all: \
+	  --require-hashes -r requirements/dev.txt
+	@$(SHIPPED) $(BIN)/python -m tests.support.netns $(BIN)/python -m tests.support.image_root \
+	  -m pytest -q -n auto -W "$(MYPYC_WARNING)" -m "not interpreted" $(COMPILED)
 
 .PHONY: attacks
 attacks: venv ## The attack corpus against a real gateway process (ATTACKS=file.yaml for another)
-	@$(ALL_NATIVE); failed=0; for file in $(or $(ATTACKS),$(CORPUS) tests/attacks/tunnels.yaml); do \
+	@$(ALL_SHIPPED); failed=0; for file in $(or $(ATTACKS),$(CORPUS) tests/attacks/tunnels.yaml); do \
 	  $(BIN)/python -m tests.attacks $$file || failed=1; done; exit $$failed
 
 CORPUS := tests/attacks/more.yaml tests/attacks/attacks.yaml
@@ -120,25 +127,25 @@ TIMED := CH-20|UP-15|UP-22|WS-06|WS-07|DS-.*
 
 .PHONY: attacks-untimed
 attacks-untimed: venv ## The attack corpus less the cases that are judged by time or memory
-	@$(ALL_NATIVE); failed=0; for file in $(CORPUS); do \
+	@$(ALL_SHIPPED); failed=0; for file in $(CORPUS); do \
 	  $(BIN)/python -m tests.attacks $$file $$(sed -n 's/^- id: //p' $$file | grep -vxE '$(TIMED)') || failed=1; done; exit $$failed
 
 .PHONY: fuzz
 fuzz: venv ## Mutated requests against a real gateway process (N=200000 SEED=…)
-	@$(NATIVE) $(BIN)/python -m tests.fuzz $(or $(N),200000) $(or $(SEED),$$RANDOM)
+	@$(SHIPPED) $(BIN)/python -m tests.fuzz $(or $(N),200000) $(or $(SEED),$$RANDOM)
 
 .PHONY: fuzz-short
 fuzz-short: venv ## A few thousand of them, always the same
-	@$(NATIVE) $(BIN)/python -m tests.fuzz 5000 1
+	@$(SHIPPED) $(BIN)/python -m tests.fuzz 5000 1
 
 .PHONY: chaos
 chaos: venv ## Faults of APIs, clients, the cluster and the gateway itself, in full (CASES="rolling memory")
-	@$(NATIVE) $(BIN)/python -m tests.chaos $(CASES)
+	@$(SHIPPED) $(BIN)/python -m tests.chaos $(CASES)
 
 .PHONY: chaos-short
 chaos-short: venv ## Short forms of the same
 	@$(BIN)/python -m tests.chaos.needs
-	@$(NATIVE) $(BIN)/python -m tests.support.netns $(BIN)/pytest -q -n 4 --dist loadgroup tests/chaos
+	@$(SHIPPED) $(BIN)/python -m tests.support.netns $(BIN)/pytest -q -n 4 --dist loadgroup tests/chaos
 
 .PHONY: probes
 probes: venv cluster images ## Confinement by packets, in full: what leaves devboxes is counted where it arrives (ONLY="direct births")
@@ -147,28 +154,23 @@ probes: venv cluster images ## Confinement by packets, in full: what leaves devb
 .PHONY: sdks
 sdks: venv ## The real SDKs, curl and git through a gateway process (ONLY="openai and stream")
 	@$(BIN)/python -m tests.sdks.environments
-	@$(NATIVE) $(BIN)/python -m tests.support.netns $(BIN)/pytest -q tests/sdks $(if $(ONLY),-k "$(ONLY)")
+	@$(SHIPPED) $(BIN)/python -m tests.support.netns $(BIN)/pytest -q tests/sdks $(if $(ONLY),-k "$(ONLY)")
 
 .PHONY: bench
 bench: venv ## The gateway beside nginx, Envoy and aiohttp in one run (QUICK=1 for rough figures)
 	@$(UV) pip install --quiet --require-hashes --python $(BIN)/python -r requirements/bench.txt
-	@$(NATIVE) $(BIN)/python -m bench $(if $(QUICK),--quick)
-	@$(NATIVE) $(BIN)/python -m bench.tunnel $(if $(QUICK),--quick)
+	@$(SHIPPED) $(BIN)/python -m bench $(if $(QUICK),--quick)
+	@$(SHIPPED) $(BIN)/python -m bench.tunnel $(if $(QUICK),--quick)
 
 .PHONY: bench-tunnel
 bench-tunnel: venv ## The forward proxy's tunnels beside tinyproxy in one run (QUICK=1 for rough figures)
 	@$(UV) pip install --quiet --require-hashes --python $(BIN)/python -r requirements/bench.txt
-	@$(NATIVE) $(BIN)/python -m bench.tunnel $(if $(QUICK),--quick)
-
-# The interpreter of the image, where the machine has it: distributions build theirs with profile-guided optimisation.
-IMAGE_PYTHON = $(or $(wildcard /usr/bin/python3.11),$(BIN)/python)
+	@$(SHIPPED) $(BIN)/python -m bench.tunnel $(if $(QUICK),--quick)
 
 .PHONY: bench-memory
 bench-memory: venv ## Memory and scale of the gateway process beside their bars (QUICK=1, GIB=10, ONLY="idle start")
 	@$(UV) pip install --quiet --require-hashes --python $(BIN)/python -r requirements/bench.txt
-	@$(UV) venv --quiet --clear --python $(IMAGE_PYTHON) .bench/runtime
-	@$(UV) pip sync --quiet --require-hashes --python .bench/runtime/bin/python requirements/runtime.txt
-	@$(NATIVE) $(BIN)/python -m bench.memory $(if $(QUICK),--quick) $(if $(GIB),--gib $(GIB)) $(foreach part,$(ONLY),--only $(part))
+	@$(SHIPPED) $(BIN)/python -m bench.memory $(if $(QUICK),--quick) $(if $(GIB),--gib $(GIB)) $(foreach part,$(ONLY),--only $(part))
 
 .PHONY: bench-operator
 bench-operator: venv tools ## The operator at 20 devboxes a second and with thousands, beside the demands (QUICK=1)
@@ -180,7 +182,7 @@ bench-large: venv tools ## What large objects cost operator and gateway at a sta
 
 .PHONY: bench-searching
 bench-searching: venv ## What searching APIs' answers for the credential costs, and what other devboxes feel of it (QUICK=1)
-	@$(NATIVE) $(BIN)/python -m bench.searching $(if $(QUICK),--quick)
+	@$(SHIPPED) $(BIN)/python -m bench.searching $(if $(QUICK),--quick)
 
 .PHONY: helm-oldest
 helm-oldest: venv tools ## The chart by the oldest Helm that docs/install.md names (built from a pinned Go module)
@@ -228,4 +230,4 @@ demo: venv ## The main job from nothing: cluster, images, install, agents that u
 
 .PHONY: clean
 clean: ## Remove what this work tree made (not the cluster: see cluster-down)
-	@rm -rf $(VENV) .client-oldest .unit-on .cluster .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo dist
+	@rm -rf $(VENV) .client-oldest .unit-on .image-packages .cluster .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo dist

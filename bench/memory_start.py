@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from tests.support.gateway_process import HOST, Process, server_tls, settings, stage, write_files
+from tests.support import image_root
+from tests.support.gateway_process import COMMAND, HOST, Process, server_tls, settings, stage, write_files
 from tests.support.kube_api import Cluster, Devbox
 from tests.support.netns import GATEWAY
 from tests.support.token_reviews import AT_ONCE
@@ -27,12 +28,10 @@ from .memory_stage import COLD, MIB, NAME, OURS, Bench, Figure, address_of, mib
 ROUTES: Final = 1000
 ADMIN: Final = 18080
 """Port of the first start; the next ones follow."""
-PYTHON: Final = Path(".bench/runtime/bin/python").absolute()
-"""Has the image's locked packages and nothing else, by the Makefile: development's tools slow the start."""
-SOURCES: Final = ("proxy", "common", "crds")
+RUN: Final = image_root.INSIDE / "run"
 IN_POD: Final = (
     *("unshare", "--mount", "sh", "-ec"),
-    'mount -t tmpfs none /var/run; to=/var/run/secrets/kubernetes.io; mkdir -p $to; ln -s "$0" $to/serviceaccount; exec "$@"',
+    f'mount -t tmpfs none {RUN}; to={RUN}/secrets/kubernetes.io; mkdir -p $to; ln -s "$0" $to/serviceaccount; exec "$@"',
 )
 """The command line that follows sees a folder as its service account's."""
 READY_SECONDS: Final = 20.0
@@ -86,7 +85,7 @@ async def _start(folder: Path, admin: int, cluster: str, identity: Mapping[str, 
     config = settings(folder, listen=listen, upstreams=upstreams, identity=identity)
     address = urlsplit(cluster)
     environment = {
-        **_with_sources(),
+        **os.environ,
         "KUBERNETES_SERVICE_HOST": address.hostname or "",
         "KUBERNETES_SERVICE_PORT": str(address.port),
     }
@@ -97,9 +96,7 @@ async def _start(folder: Path, admin: int, cluster: str, identity: Mapping[str, 
             *OURS,
             *IN_POD,
             str(folder),
-            str(PYTHON),
-            "-m",
-            "devbox_proxy",
+            *COMMAND,
             "run",
             "--config",
             str(config),
@@ -133,14 +130,9 @@ async def _ready(port: int) -> bool:
         writer.close()
 
 
-def _with_sources() -> dict[str, str]:
-    folders = [os.environ.get("PYTHONPATH", ""), *(str(Path(source).absolute()) for source in SOURCES)]
-    return {**os.environ, "PYTHONPATH": ":".join(filter(None, folders))}
-
-
 def _imports() -> float:
     """Seconds of an interpreter that reads the gateway's modules, and does nothing."""
     began = time.monotonic()
     code = "import gc, os; gc.disable(); import devbox_proxy.__main__, devbox_proxy.run; os._exit(0)"
-    subprocess.run([*OURS, str(PYTHON), "-c", code], check=True, env=_with_sources())
+    subprocess.run([*OURS, *image_root.python(), "-c", code], check=True)
     return time.monotonic() - began

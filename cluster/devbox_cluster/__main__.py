@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from . import binaries, cluster, images, native
+from . import binaries, cluster, image_root, images
 from . import release as releases
 from .paths import PROJECT, bin_dir, kubeconfig
 from .progress import ClusterError, console
@@ -71,10 +71,10 @@ def images_command(
     typer.echo(json.dumps(built) if as_json else "\n".join(built.values()))
 
 
-@app.command(name="native")
-def native_command() -> None:
-    """Compile the gateway's data path, if it changed, and print the folder to put first on PYTHONPATH."""
-    typer.echo(str(native.folder()))
+@app.command(name="image-root")
+def image_root_command() -> None:
+    """Build the gateway's image, if it changed, and print the folder that holds its files, for tests to run it from."""
+    typer.echo(str(image_root.folder()))
 
 
 @app.command()

@@ -16,14 +16,15 @@ from .packages import IMAGES, need
 from .paths import cache_dir
 from .progress import ClusterError, step
 
-SUITE: Final = "bookworm"
-BASE_PACKAGES: Final = ("ca-certificates", "python3", "python3-venv", "usr-is-merged")
-"""The same Python as docker.io/library/python:3.11-slim-bookworm has; usr-is-merged in place of usrmerge, which needs all of perl."""
-MERGED_USR: Final = "/usr/share/mmdebstrap/hooks/merged-usr"
+SUITE: Final = "trixie"
+BASE_PACKAGES: Final = ("ca-certificates", "python3", "python3-venv")
+"""The same Python as the Dockerfiles' own base has, up to its last figure."""
 LEFT_OUT: Final = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
 KEPT: Final = ("/usr/share/doc/*/copyright",)
 """What the small images of Debian leave out and keep, too."""
 BASE_KEY: Final = hashlib.sha256(f"{SUITE} {BASE_PACKAGES} {LEFT_OUT} {KEPT} {platform.machine()}".encode()).hexdigest()[:12]
+KEPT_STEPS: Final = 100
+"""Of builds whose image is gone; the machine code of a data path that did not change is among them."""
 BASE_IMAGE: Final = f"localhost/debian-python:{BASE_KEY}"
 
 
@@ -62,11 +63,31 @@ def archive(reference: str) -> Path:
     return path
 
 
-def discard(reference: str) -> None:
-    """Forget a built image, if we hold it, with the steps on the way to it that no other image has."""
-    if buildah("images", "--quiet", "--filter", f"reference={reference}"):
+def remove(reference: str) -> None:
+    """Forget a built image, if we hold it. Steps on the way to it stay for the next one, until there are too many."""
+    if has(reference):
+        buildah("rm", "--all")  # of builds that were cut off; they would hold what is to go
         buildah("rmi", reference)
-        buildah("rmi", "--prune")
+        if len(buildah("images", "--all", "--quiet", "--filter", "dangling=true").split()) > KEPT_STEPS:
+            buildah("rmi", "--prune")
+
+
+def has(reference: str) -> bool:
+    """A built image is here."""
+    return bool(buildah("images", "--quiet", "--filter", f"reference={reference}"))
+
+
+def unpack(reference: str, target: Path) -> None:
+    """Copy the files of an image into a folder."""
+    container = buildah("from", "--pull-never", reference)
+    try:
+        copied = subprocess.run(
+            ["cp", "-a", f"{buildah('mount', container)}/.", target], capture_output=True, text=True, check=False
+        )
+        if copied.returncode:
+            raise ClusterError(f"copying the files of {reference} failed:\n{copied.stderr[-2000:]}")
+    finally:
+        buildah("rm", container)
 
 
 def scratch_image(reference: str, program: Path, command: Sequence[str]) -> Path:
@@ -82,7 +103,7 @@ def scratch_image(reference: str, program: Path, command: Sequence[str]) -> Path
 
 
 def _ensure_base() -> None:
-    if buildah("images", "--quiet", "--filter", f"reference={BASE_IMAGE}"):
+    if has(BASE_IMAGE):
         return
     root = cache_dir() / "images" / f"base-{BASE_KEY}.tar"
     if not root.exists():
@@ -93,7 +114,6 @@ def _ensure_base() -> None:
                 "mmdebstrap",
                 "--variant=minbase",
                 "--mode=root",
-                f"--hook-dir={MERGED_USR}",
                 f"--include={','.join(BASE_PACKAGES)}",
                 *(f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT),
                 *(f"--dpkgopt=path-include={path}" for path in KEPT),

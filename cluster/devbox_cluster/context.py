@@ -12,11 +12,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from . import native
 from .paths import cache_dir
-from .progress import ClusterError, console, step
+from .progress import ClusterError, step
 
+PYTHON: Final = "3.13"
+"""The images'. (A test compares the Dockerfiles.)"""
+GATEWAY_PACKAGES: Final = {"runtime": "dependencies", "compiler": "compiler"}
+"""Requirements to folder; so are the others."""
 DEMO_PACKAGES = {"demo-agent": "agent", "demo-anthropic1": "anthropic1"}
 DEVBOX_PACKAGES = {"devbox": "agent"}
 TOOLS_PACKAGES = {"tools": "agent", "tools-registries": "registries"}
@@ -38,24 +43,17 @@ def lay_out(project: Path, name: str, key: str) -> Path:
 
 
 def _gateway_dependencies(project: Path, context: Path) -> None:
-    target = context / "dependencies"
-    _install(["--require-hashes", "-r", f"{project}/requirements/runtime.txt"], target)
-    # Commands of the packages: nobody calls them, and their first lines name this machine's Python.
-    shutil.rmtree(target / "bin", ignore_errors=True)
+    for requirements, folder in GATEWAY_PACKAGES.items():
+        _install(["--require-hashes", "-r", f"{project}/requirements/{requirements}.txt"], context / folder)
+        # Commands of the packages: nobody calls them, and their first lines name this machine's Python.
+        shutil.rmtree(context / folder / "bin", ignore_errors=True)
 
 
 def _gateway_code(project: Path, context: Path) -> None:
     shutil.rmtree(context / "app", ignore_errors=True)
     _install(["--no-deps", "--no-build-isolation", str(project)], context / "app")
     (context / "app" / ".lock").unlink(missing_ok=True)  # uv's
-    if native.fits_image():
-        compiled = native.folder(project)
-        for library in compiled.rglob("*.so"):
-            shutil.copy(library, context / "app" / library.relative_to(compiled))
-    else:
-        console.print(
-            "the gateway in this image is interpreted, and half as fast: machine code for it is made by CPython 3.11 on Linux"
-        )
+    native.lay_out(project, context / "sources")
     for script in (context / "app" / "bin").iterdir():
         lines = script.read_text().splitlines(keepends=True)
         script.write_text("".join(["#!/opt/devbox-gateway/bin/python\n", *lines[1:]]))
@@ -129,7 +127,7 @@ def _install(arguments: list[str], target: Path) -> None:
     machine = {"x86_64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}.get(platform.machine())
     if machine is None:
         raise ClusterError(f"images are built on x86_64 and aarch64, not on {platform.machine()}")
-    platform_options = ["--python-version", "3.11", "--python-platform", f"{machine}-manylinux_2_28"]
+    platform_options = ["--python-version", PYTHON, "--python-platform", f"{machine}-manylinux_2_28"]
     environment = {**os.environ, "UV_CACHE_DIR": str(cache_dir() / "uv"), "UV_LINK_MODE": "copy"}
     wheels_only = [] if "--no-deps" in arguments else ["--only-binary", ":all:"]
     options = ["--quiet", "--python", sys.executable, "--target", str(target), *platform_options, *wheels_only]

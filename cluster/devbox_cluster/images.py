@@ -35,13 +35,15 @@ class Image(NamedTuple):
     dependencies: tuple[str, ...]
     """Of the lower layers, which change seldom."""
     code: tuple[str, ...]
+    takes: str = ""
+    """What is said of a build that may take minutes."""
 
 
 IMAGES: Final = (
     Image(
         "devbox-gateway",
         "devbox-gateway",
-        ("images/devbox-gateway", "requirements/runtime.txt"),
+        ("images/devbox-gateway", "requirements/runtime.txt", "requirements/compiler.txt"),
         (
             "pyproject.toml",
             "operator/devbox_operator",
@@ -51,6 +53,7 @@ IMAGES: Final = (
             "init/devbox_init",
             "cluster/devbox_cluster/native.py",
         ),
+        " (a data path that has changed is compiled: 2 to 6 min)",
     ),
     Image(
         "demo",
@@ -100,7 +103,7 @@ def ensure(project: Path = PROJECT, names: Collection[str] = REGULAR) -> dict[st
             key = tag(project, image.dependencies)
             dependencies = f"{DEFAULT_REGISTRY}/{image.repository}-dependencies:{key}"
             if not node.has(reference):
-                node.make(reference, context.lay_out(project, image.name, key), dependencies)
+                node.make(reference, context.lay_out(project, image.name, key), dependencies, image.takes)
                 _prune(node, reference)
                 _prune(node, dependencies)
         if "demo" in names:
@@ -128,11 +131,18 @@ def build_all(project: Path, registry: str) -> dict[str, str]:
     return {image.name: _build_whole(project, registry, image, docker=docker) for image in IMAGES}
 
 
+def build(project: Path, name: str) -> str:
+    """Build one image for this machine alone, without giving it to the cluster. Returns its reference."""
+    return _build_whole(
+        project, DEFAULT_REGISTRY, next(image for image in IMAGES if image.name == name), docker=docker_answers()
+    )
+
+
 def _build_whole(project: Path, registry: str, image: Image, *, docker: bool) -> str:
     with locked("images"):
         reference = references(project, registry)[image.name]
         folder = context.lay_out(project, image.name, tag(project, image.dependencies))
-        with step(f"build {reference}"):
+        with step(f"build {reference}{image.takes}"):
             docker_build(folder, reference) if docker else buildah.build(folder, reference)
         return reference
 

@@ -1,26 +1,15 @@
 """The gateway's data path as machine code: mypyc compiles the very modules that Python would read, and they run half as long.
 
-Goes in: what the gateway runs (PACKAGES). Comes out: a folder under the cache with copies of it, extension modules beside their
-sources; put before everything else on PYTHONPATH it is what `python -m devbox_proxy` runs. The image holds it, and
-attacks, fuzzing, chaos and benchmarks run it, so that what is shipped is what is tested. Without it everything works, slower.
+Goes in: the work tree. Comes out: what the image's build compiles (stage `machine-code` of images/devbox-gateway/Dockerfile) inside the
+image's own base: the same Python, C library and settings. Without it everything works, slower.
 """
 
-import hashlib
 import os
-import platform
 import shutil
-import subprocess
-import sys
-import sysconfig
-import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from .locks import locked
-from .packages import need
-from .paths import PROJECT, cache_dir
-from .progress import ClusterError, step
+from .paths import PROJECT
 
 WINGS: Final = (
     *(f"proxy/devbox_proxy/{wing}" for wing in ("wire", "decide", "accounting", "upstreams", "requests", "tunnels")),
@@ -39,17 +28,13 @@ SINGLE: Final = (
 )
 """Of the other wings what is on the way as well. The rim (settings, watches, ports) is not worth the time."""
 PACKAGES: Final = ("proxy/devbox_proxy", "common/devbox_common", "crds/devbox_api")
-KEPT: Final = 3
-"""Builds of earlier sources."""
-IMAGE_LIBC: Final = (2, 36)
-"""Debian bookworm's: machine code made with a newer one may not run there."""
-
-
-def fits_image() -> bool:
-    """Whether what this machine makes runs in the image: Linux, CPython 3.11, no newer C library."""
-    library = os.confstr("CS_GNU_LIBC_VERSION") if sys.platform == "linux" else None
-    name, _, release = (library or "").partition(" ")
-    return name == "glibc" and tuple(map(int, release.split("."))) <= IMAGE_LIBC and sys.version_info[:2] == (3, 11)
+"""What the gateway runs: the compiler reads all of it for the types."""
+SETTINGS: Final = "pyproject.toml"
+"""The compiler's, too."""
+COPIED_SETTINGS: Final = "mypy.toml"
+"""In the folder of sources, where setuptools would take the other name for its own."""
+MODULES: Final = "modules"
+"""The file that names what is compiled, in the folder of sources."""
 
 
 def files(project: Path = PROJECT) -> list[str]:
@@ -58,43 +43,12 @@ def files(project: Path = PROJECT) -> list[str]:
     return [*found, *SINGLE]
 
 
-def folder(project: Path = PROJECT) -> Path:
-    """The compiled package's folder; built if the sources changed. Raises ClusterError."""
-    with locked("native"):
-        target = cache_dir() / "native" / _key(project)
-        if not target.exists():
-            need({"gcc": "gcc", f"{sysconfig.get_path('include')}/Python.h": "python3-dev"})
-            with step("compile the gateway's data path (1 to 2 min)"):
-                _build(project, target)
-        os.utime(target)
-        for old in sorted(target.parent.glob("[!.]*"), key=lambda each: each.stat().st_mtime)[: -1 - KEPT]:
-            shutil.rmtree(old)
-        return target
-
-
-def _key(project: Path) -> str:
-    """What the machine code depends on."""
-    digest = hashlib.sha256(
-        f"{version('mypy')} {sysconfig.get_config_var('SOABI')} {platform.machine()} {files(project)}".encode()
-    )
-    for root in PACKAGES:
-        for path in sorted((project / root).rglob("*.py")):
-            digest.update(f"{path.relative_to(project).as_posix()}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
-
-
-def _build(project: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as name:
-        place = Path(name) / "place"
-        for package in PACKAGES:
-            shutil.copytree(project / package, place / Path(package).name, ignore=shutil.ignore_patterns("__pycache__"))
-        modules = [file.partition("/")[2] for file in files(project)]
-        command = [sys.executable, "-m", "mypyc", "--config-file", str(project / "pyproject.toml"), *modules]
-        environment = {**os.environ, "MYPYC_OPT_LEVEL": "2", "MYPYC_DEBUG_LEVEL": "0"}
-        result = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            raise ClusterError(f"mypyc failed:\n{(result.stdout + result.stderr)[-3000:]}")
-        for rest in ("build", ".mypy_cache"):
-            shutil.rmtree(place / rest, ignore_errors=True)
-        place.rename(target)
+def lay_out(project: Path, target: Path) -> None:
+    """Write the folder of sources that the image's build copies. Times are all the same, so that the same sources are one layer."""
+    shutil.rmtree(target, ignore_errors=True)
+    for package in PACKAGES:
+        shutil.copytree(project / package, target / Path(package).name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(project / SETTINGS, target / COPIED_SETTINGS)
+    (target / MODULES).write_text("".join(f"{file.partition('/')[2]}\n" for file in files(project)))
+    for path in (target, *target.rglob("*")):
+        os.utime(path, (0, 0))

@@ -20,8 +20,8 @@ class Node(Protocol):
     def has(self, reference: str) -> bool:
         """The node holds the image."""
 
-    def make(self, reference: str, context: Path, dependencies: str) -> None:
-        """Build the image and give it to the node; `dependencies` is the reference of its lower part."""
+    def make(self, reference: str, context: Path, dependencies: str, takes: str) -> None:
+        """Build the image and give it to the node; `dependencies` is the reference of its lower part, `takes` what is said of the time."""
 
     def tag(self, reference: str, alias: str) -> None:
         """Give an image that the node holds a second name, in place of what had it before."""
@@ -42,23 +42,23 @@ class ContainerdNode:
         self.tag = self._containerd.tag
         self.references = self._containerd.references
 
-    def make(self, reference: str, context: Path, dependencies: str) -> None:
+    def make(self, reference: str, context: Path, dependencies: str, takes: str) -> None:
         """Import the dependencies once; then the code's layer on top of them."""
         if not self.has(dependencies):
             with step(f"build {dependencies}"):
                 buildah.build(context, dependencies, target="dependencies")
             with step(f"load {dependencies} into the cluster"):
                 self._containerd.load(buildah.archive(dependencies))
-        with step(f"build {reference}"):
+        with step(f"build {reference}{takes}"):
             code = f"{reference}-code"
             buildah.build(context, code, target="code")
             self._containerd.extend(reference, dependencies, buildah.archive(code))
-            buildah.discard(code)
+            buildah.remove(code)
 
     def remove(self, reference: str) -> None:
         """From containerd and from buildah's storage."""
         self._containerd.remove(reference)
-        buildah.discard(reference)
+        buildah.remove(reference)
 
 
 class KindNode:
@@ -68,9 +68,9 @@ class KindNode:
         """The node holds the image."""
         return kind.on_node("crictl", "inspecti", reference, check=False).returncode == 0
 
-    def make(self, reference: str, context: Path, dependencies: str) -> None:
+    def make(self, reference: str, context: Path, dependencies: str, takes: str) -> None:
         """Build with Docker, whose own cache keeps the dependencies, and copy the image."""
-        with step(f"build {reference}"):
+        with step(f"build {reference}{takes}"):
             docker_build(context, reference)
         with step(f"load {reference} into the cluster"):
             kind.load(reference)

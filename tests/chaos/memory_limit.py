@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from tests.support import image_root
+
 V2: Final = Path("/sys/fs/cgroup")
 V1: Final = V2 / "memory"
 MODULE: Final = "tests.chaos.memory_limit"
@@ -94,6 +96,8 @@ def main() -> None:
             (V2 / name).touch()
             subprocess.run(["mount", "--bind", f"/proc/{os.getpid()}/fd/{number}", str(V2 / name)], check=True)
     Path(file.name).unlink()
+    if image_root.chosen():
+        image_root.bind("/sys")
     os.execvp(command[0], command)  # noqa: S606 (no shell is what we want)
 
 

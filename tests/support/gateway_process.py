@@ -24,6 +24,7 @@ from devbox_proxy.ports.open_files import shares
 from devbox_proxy.settings import EgressSettings, Limits
 from devbox_stage.credentials import Certificates, make_certificates
 
+from . import image_root
 from .cputime import cpu_seconds
 from .kube_api import NAMESPACE, Cluster
 
@@ -31,7 +32,8 @@ HOST: Final = "gateway.system.svc"
 """The gateway's own name."""
 FILES: Final = ("sh", "-c", 'ulimit -Sn 1024 && exec "$@"', "sh")
 """In front of every program of ours: the limit of open files that a container begins with where its runtime sets none. It may be raised."""
-COMMAND: Final = (sys.executable, "-m", "devbox_proxy")
+COMMAND: Final = (*image_root.python(), "-m", "devbox_proxy")
+"""Out of the image's files, where those are chosen; else the sources."""
 READ_BYTES: Final = 1 << 17
 START_SECONDS: Final = 60.0
 

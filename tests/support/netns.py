@@ -2,7 +2,8 @@
 
 New network, mount and process namespaces: in them every address of both families is this machine's own (so devboxes, upstreams
 and sinkholes have real and different addresses, and any address that is dialled can be listened on), names are asked of
-10.203.2.53 with a pod's search list, and /etc/hosts holds localhost alone. When COMMAND ends, or whoever started it, what it started is
+10.203.2.53 with a pod's search list, and /etc/hosts holds localhost alone; where an image's files are chosen, they are mounted
+(image_root.py). When COMMAND ends, or whoever started it, what it started is
 killed and the namespaces are gone. Needs `unshare` and `setpriv` (util-linux), `ip` (iproute2), and either root or user
 namespaces. Its status is that of COMMAND; 125 means that the namespaces could not be made.
 """
@@ -15,6 +16,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+
+from . import image_root
 
 GATEWAY: Final = "10.203.0.1"
 NAMESERVER: Final = "10.203.2.53"
@@ -66,21 +69,25 @@ def prepare() -> None:
         done = subprocess.run(["ip", *line.split()], capture_output=True, text=True, check=False)
         if done.returncode:
             raise NoNamespace(f"ip {line}: {done.stderr.strip()}")
+    try:
+        image_root.mount()
+    except image_root.NoRoot as error:
+        raise NoNamespace(str(error)) from None
     for path, content in _FILES.items():
-        if Path(path).exists():
-            _replace(path, content)
+        _replace([place for place in (Path(path), image_root.within(path)) if place.exists()], content)
 
 
-def _replace(path: str, content: str) -> None:
+def _replace(places: Sequence[Path], content: str) -> None:
     with tempfile.NamedTemporaryFile("w", prefix="netns-") as file:
         file.write(content)
         file.flush()
         Path(file.name).chmod(0o644)
-        done = subprocess.run(
-            ["mount", "--bind", file.name, str(Path(path).resolve())], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise NoNamespace(f"mount over {path}: {done.stderr.strip()}")
+        for place in places:
+            done = subprocess.run(
+                ["mount", "--bind", file.name, str(place.resolve())], capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                raise NoNamespace(f"mount over {place}: {done.stderr.strip()}")
     # The name is removed; the mount keeps the file for as long as the namespace lives.
 
 

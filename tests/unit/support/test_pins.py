@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from devbox_cluster import context
+
 PROJECT = Path(__file__).resolve().parents[3]
 DOCKERFILES = sorted(PROJECT.glob("images/*/Dockerfile"))
 WORKFLOWS = [*sorted(PROJECT.glob(".github/workflows/*.y*ml")), *sorted(PROJECT.glob(".github/actions/*/action.yml"))]
 BASE = re.compile(r"ARG BASE=docker\.io/library/python:[a-z0-9.-]+@sha256:[0-9a-f]{64}")
-STAGES = ("${BASE}", "scratch", "dependencies")
+STAGES = ("${BASE}", "scratch", "dependencies", "toolchain")
 USES = re.compile(r"[\w-]+/[\w-]+(/[\w/-]+)?@[0-9a-f]{40}")
 
 
@@ -29,6 +31,14 @@ def test_an_image_is_built_on_a_base_of_one_digest(path: Path) -> None:
 def test_all_images_have_the_same_base() -> None:
     assert len(DOCKERFILES) == 4
     assert len({line for path in DOCKERFILES for line in lines(path, "ARG BASE=")}) == 1
+
+
+def test_all_that_is_laid_out_for_an_image_is_for_its_python() -> None:
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    assert f"\nIMAGE_PYTHON := {context.PYTHON}\n" in makefile
+    for path in DOCKERFILES:
+        text = path.read_text(encoding="utf-8")
+        assert set(re.findall(r"python:?(3\.\d+)", text)) == {context.PYTHON}, path
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
