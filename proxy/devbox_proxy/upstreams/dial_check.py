@@ -12,7 +12,7 @@ from typing import Protocol
 from devbox_api.judge.hosts import any_matches
 from devbox_api.judge.policies import CompiledPolicy, networks, within
 from devbox_api.judge.targets import Target
-from devbox_common.addresses import embedded, never, numeric, translated
+from devbox_common.addresses import embedded, never, numeric, public, translated
 from devbox_common.ranges import Address, Network
 from devbox_proxy.kit.lookups import THREADS, Lookups
 from devbox_proxy.known.floor import Floor
@@ -133,13 +133,7 @@ def _not_public(address: Address, floor: Floor) -> str | None:
         return "the cluster's own address"
     # What a NAT64 leads to is as public as the IPv4 address; the prefix may well be a private one.
     behind = translated(address, floor.nat64)
-    # Python takes the site-local fec0::/10 (private before RFC 3879) for global.
-    if any(
-        not inner.is_global or inner.is_reserved or getattr(inner, "is_site_local", False)
-        for inner in ((behind,) if behind else every)
-    ):
-        return "the private address"
-    return None
+    return None if all(map(public, (behind,) if behind else every)) else "the private address"
 
 
 def _lifted(host: str, address: Address, reach: Reach, floor: Floor) -> bool:

@@ -20,6 +20,7 @@ import certifi
 
 from devbox_api.judge.refusals import Refusal
 from devbox_common.clock import now
+from devbox_common.trust import client_context
 from devbox_proxy.kit.dialling import Attempts, first
 from devbox_proxy.kit.rounds import Rounds
 from devbox_proxy.known.apis import Api
@@ -246,7 +247,7 @@ class Upstreams:
         if context is None:
             if len(self._contexts) >= CONTEXTS:
                 self._contexts.clear()
-            context = self._contexts[ca_bundle] = ssl.create_default_context(cadata=ca_bundle)
+            context = self._contexts[ca_bundle] = client_context(cadata=ca_bundle)
             context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context
 
@@ -284,7 +285,7 @@ class Upstreams:
 
 def tls_context(ca_bundle: str) -> ssl.SSLContext:
     """The public roots, and those of the file if one is named."""
-    context = ssl.create_default_context(cafile=certifi.where())
+    context = client_context(cafile=Path(certifi.where()))
     if ca_bundle:
         context.load_verify_locations(cafile=Path(ca_bundle))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
