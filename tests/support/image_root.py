@@ -25,6 +25,8 @@ APP: Final = "/opt/devbox-gateway/app"
 """Sources and machine code of the project."""
 PACKAGES: Final = ("client", "cluster", "demo", ".image-packages")
 KERNEL: Final = ("/dev", "/proc", "/sys")
+FAKE_TIME: Final = tuple(Path("/usr/lib").glob("*/faketime"))
+"""The library that gives a process another time of day, where it is installed."""
 NAMES: Final = ("/etc/hosts", "/etc/nsswitch.conf", "/etc/resolv.conf")
 
 
@@ -55,7 +57,7 @@ def mount() -> None:
     for folder in (upper, work, INSIDE):
         folder.mkdir()
     _run("mount", "-t", "overlay", "image-root", "-o", f"lowerdir={root},upperdir={upper},workdir={work}", str(INSIDE))
-    for path in (*KERNEL, tempfile.gettempdir(), str(Path.cwd())):
+    for path in (*KERNEL, tempfile.gettempdir(), str(Path.cwd()), *map(str, FAKE_TIME)):
         bind(path)
     for path in NAMES:
         within(path).touch()  # something to mount on; netns.py does
