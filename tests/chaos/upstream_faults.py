@@ -244,7 +244,7 @@ async def vanishing(long: bool) -> list[Row]:
     """C19."""
     times = 50 if long else 8
     rows = []
-    async with world() as stage:
+    async with world(timeouts={"restSeconds": 4}) as stage:  # what rests on would be counted, too
         stage.api.ways |= {
             "/stream": until(lambda: asyncio.sleep(0.05), 1000),
             "/silent": _silent,
