@@ -59,6 +59,13 @@ class Reason(StrEnum):
     IMAGE_MISSING = "ImageMissing"
     VOLUME_NOT_FOUND = "VolumeNotFound"
     VOLUME_NOT_MOUNTABLE = "VolumeNotMountable"
+    CLAIM_CONFLICT = "ClaimConflict"
+    CLAIM_REFUSED = "ClaimRefused"
+    CLAIM_LOST = "ClaimLost"
+    CLAIM_PENDING = "ClaimPending"
+    STORAGE_CLASS_NOT_FOUND = "StorageClassNotFound"
+    WORKSPACE_GROWING = "WorkspaceGrowing"
+    WORKSPACE_NOT_GROWING = "WorkspaceNotGrowing"
     EGRESS_POLICY_NOT_FOUND = "EgressPolicyNotFound"
     EGRESS_POLICY_NOT_ACCEPTED = "EgressPolicyNotAccepted"
     RANGE_NOT_PERMITTED = "RangeNotPermitted"
@@ -219,6 +226,43 @@ REASONS: Final[dict[Reason, Meaning]] = {
         (_C.ACCEPTED,),
         "Its owner has not allowed devboxes to mount it.",
         "The owner sets the label devbox-gateway.io/mountable=true on it.",
+    ),
+    Reason.CLAIM_CONFLICT: Meaning(
+        (_C.ACCEPTED,),
+        "There is a PersistentVolumeClaim of the name that the workspace's has, and nothing says that it is this Devbox's.",
+        "Its owner deletes it; or says by the line of the message that it is to be the workspace.",
+    ),
+    Reason.CLAIM_REFUSED: Meaning(
+        (_C.ACCEPTED,),
+        "The API server refused the workspace's PersistentVolumeClaim (quota, a policy); the message is its own.",
+        "Change what the message names; the operator tries again every 15 s.",
+    ),
+    Reason.CLAIM_LOST: Meaning(
+        (_C.ACCEPTED,),
+        "The workspace's PersistentVolumeClaim, or its volume, was there and does not exist any more, or is being deleted. A pod that runs "
+        "goes on; no other is made, since an empty workspace would look as if nothing had happened.",
+        "Delete the Devbox and create it anew; or put the claim back, as the message says.",
+    ),
+    Reason.CLAIM_PENDING: Meaning(
+        (_C.POD_READY,),
+        "The workspace's PersistentVolumeClaim is not bound, so that no node takes the pod. (With volumeBindingMode WaitForFirstConsumer "
+        "that is said only once the pod's node is chosen, or where none has room for the volume.)",
+        "See kubectl describe pvc: a provisioner that is not there, a full pool, no volume of that size.",
+    ),
+    Reason.STORAGE_CLASS_NOT_FOUND: Meaning(
+        (_C.POD_READY,),
+        "The StorageClass of the workspace does not exist, or none is set and the cluster has no default one.",
+        "Create it, or make one the default; or delete the Devbox and create it with another spec.workspace.storageClassName.",
+    ),
+    Reason.WORKSPACE_GROWING: Meaning(
+        (_C.ACCEPTED,),
+        "The workspace has not yet the size that spec.workspace asks for. The devbox goes on.",
+        "Wait; where the message says so, restart the devbox.",
+    ),
+    Reason.WORKSPACE_NOT_GROWING: Meaning(
+        (_C.ACCEPTED,),
+        "The workspace keeps the size that it has: its StorageClass does not let claims grow, or the API server refused it (quota).",
+        "Change what the message names; or write the size that it has (status.workspace.capacity).",
     ),
     Reason.EGRESS_POLICY_NOT_FOUND: Meaning(
         (_C.ACCEPTED,),

@@ -1,7 +1,8 @@
 """`Devbox` (dbx): a pod in which an agent works, with gateways in place of keys.
 
 The model is the source of the CRD (`make manifests`). The schema is narrow on purpose, not a raw PodSpec: what would break the
-promise can't be said. A field enters with the code that enforces it. Its environment is in variables.py, its directories in volumes.py.
+promise can't be said. A field enters with the code that enforces it. Its environment is in variables.py, its directories in volumes.py and
+workspace.py.
 """
 
 from typing import Annotated, Literal
@@ -15,6 +16,7 @@ from .shared import CONDITIONS, PLAIN, PLAIN_KEYS, Condition, LabelValue, LocalO
 from .sizes import LENGTH, MOST_KIB
 from .variables import DevboxGateway, EnvVar, SecretVariable, aliases_of
 from .volumes import AbsolutePath, Volume
+from .workspace import KEPT, NOTHING_OVER_IT, SAME_USER, SHRUNK, Workspace, WorkspaceStatus
 
 
 class Resources(ApiModel):
@@ -68,6 +70,9 @@ class DevboxSpec(ApiModel):
                 "secretEnv sets a variable that a gateway sets (NAME, NAME_URL, an alias); rename it, or the gateway",
                 field=".secretEnv",
             ),
+            NOTHING_OVER_IT,
+            KEPT,
+            SAME_USER,
             cel(
                 f"{LENGTH} <= {MOST_KIB * 1024}",
                 f"command, args, env, podMetadata, nodeSelector, resources' names and volumes' paths have more than {MOST_KIB} KiB in all; "
@@ -113,6 +118,8 @@ class DevboxSpec(ApiModel):
             list_map_keys=["name"],
         ),
     )
+    workspace: Workspace | None = None
+    """A directory whose files outlive the devbox's pods."""
     run_as_user: int = Field(
         default=1000,
         ge=0,
@@ -166,6 +173,8 @@ class DevboxStatus(ApiModel):
     gateways: tuple[DevboxGatewayStatus, ...] = Field(
         default=(), max_length=32, json_schema_extra=rules(list_type="map", list_map_keys=["name"])
     )
+    workspace: WorkspaceStatus | None = None
+    """The workspace's claim, since it was made."""
     gateway_names: str | None = None
     """The gateways' names in one line, for kubectl get."""
     conditions: tuple[Condition, ...] = Field(default=(), max_length=16, json_schema_extra=CONDITIONS)
@@ -209,5 +218,6 @@ KIND = Kind(
             "self.metadata.name.matches('^[a-z]([a-z0-9-]{0,50}[a-z0-9])?$')",
             "a Devbox's name has at most 52 characters: lower-case letters, digits and '-', beginning with a letter",
         ),
+        SHRUNK,
     ),
 )

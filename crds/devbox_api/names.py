@@ -48,6 +48,8 @@ SOURCE_KEY_ANNOTATION: Final = f"{GROUP}/source-key"
 SOURCE_VERSION_ANNOTATION: Final = f"{GROUP}/source-resource-version"
 KEPT_UNTIL_ANNOTATION: Final = f"{GROUP}/kept-until"
 """On a mirrored credential that its Secret does not bear out any more: when it goes."""
+WORKSPACE_OF_ANNOTATION: Final = f"{GROUP}/workspace-of"
+"""On a PersistentVolumeClaim: the UID of the Devbox whose workspace it is. One without it is not touched, whatever its name."""
 
 SCHEDULING_GATE: Final = f"{GROUP}/tokens"
 AGENT_SERVICE_ACCOUNT: Final = "devbox-agent"

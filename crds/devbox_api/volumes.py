@@ -12,6 +12,12 @@ _PATH = cel(
     "write an absolute path without ':', '//', '.' and '..' and with no '/' at its end, e.g. /workspace",
 )
 AbsolutePath = Annotated[str, Field(min_length=1, max_length=1024, json_schema_extra=rules(_PATH, PLAIN))]
+_FREE = cel(
+    "!self.matches('^/(run|run/devbox-gateway(/.*)?|proc(/.*)?|sys(/.*)?|dev(/.*)?|etc|home|home/devbox)$')",
+    "something of the system's or the operator's is there; choose another path, e.g. /workspace",
+)
+MountPath = Annotated[str, Field(min_length=1, max_length=1024, json_schema_extra=rules(_PATH, PLAIN, _FREE))]
+"""Where a directory may be mounted."""
 
 
 class EmptyDir(ApiModel):
@@ -40,18 +46,7 @@ class Volume(ApiModel):
             ),
         ),
     )
-    mount_path: str = Field(
-        min_length=1,
-        max_length=1024,
-        json_schema_extra=rules(
-            _PATH,
-            PLAIN,
-            cel(
-                "!self.matches('^/(run|run/devbox-gateway(/.*)?|proc(/.*)?|sys(/.*)?|dev(/.*)?|etc|home|home/devbox)$')",
-                "something of the system's or the operator's is there; choose another path, e.g. /workspace",
-            ),
-        ),
-    )
+    mount_path: MountPath
     read_only: bool = False
     empty_dir: EmptyDir | None = None
     persistent_volume_claim: ClaimReference | None = None

@@ -49,6 +49,8 @@ _CONTROLLERS: Final = (
     *("garbage-collector", "namespace", "serviceaccount", "resourcequota", "clusterrole-aggregation"),
     # The API server deletes a pod without a node in two writes: whose client is killed in between leaves one that only ends.
     "pod-garbage-collector",
+    # Claims are bound to volumes that are there, and stay while a pod mounts them.
+    *("persistentvolume-binder", "persistentvolume-protection", "persistentvolumeclaim-protection"),
 )
 """At the pace that they have by default: the garbage collector asks 40 questions a second (twice --kube-api-qps)."""
 HURRIED: Final = {

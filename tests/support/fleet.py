@@ -190,6 +190,7 @@ async def _left(api: KubeApi, of_namespace: str | None) -> AsyncGenerator[tuple[
             {"labelSelector": names.DEVBOX_LABEL, "fieldSelector": f"type={names.TOKENS_TYPE}"},
         ),
         "ServiceAccount": (paths.core("serviceaccounts", scope), managed | {"fieldSelector": "metadata.name=devbox-agent"}),
+        "claim": (paths.core("persistentvolumeclaims", scope), managed | {"labelSelector": names.DEVBOX_LABEL}),
         "CA bundle": (paths.core("configmaps", scope), managed | {"fieldSelector": f"metadata.name={names.CA_CONFIG_MAP}"}),
     }
     for kind, (path, query) in kinds.items():

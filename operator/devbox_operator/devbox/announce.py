@@ -9,7 +9,8 @@ import math
 import time
 from typing import Final
 
-from devbox_common.kube import ApiError
+from devbox_api.workspace import WorkspaceStatus
+from devbox_common.kube import ApiError, Object
 from devbox_operator.devbox.incarnation import announced, pod_name
 from devbox_operator.report.statuses import StatusWriter
 from devbox_operator.seen.keys import Key
@@ -43,18 +44,24 @@ class Announcements:
             self._last[view.key] = (before, since)
         return since + POSTED_SECONDS - time.monotonic()
 
-    async def announce(self, view: DevboxView, number: int, failures: int) -> DevboxView:
-        """Write it, unless it is written. Raises a conflict if the Devbox changed since it was read."""
-        if (view.box.status.incarnation, view.box.status.failures or 0) == (number, failures):
+    async def announce(
+        self, view: DevboxView, number: int, failures: int, workspace: WorkspaceStatus | None = None
+    ) -> DevboxView:
+        """Write it, unless it is written. Raises a conflict if the Devbox changed since it was read. `workspace`: what the pod will mount,
+        which is written with it, so that its absence is known for a loss from then on."""
+        old = view.box.status
+        if (old.incarnation, old.failures or 0, old.workspace) == (number, failures, workspace):
             return view
         # Ours, also where the answer is lost; unless somebody else was first.
         self._last[view.key] = (number, -math.inf)
         name = pod_name(view.box, number)
-        status = {"incarnation": number, "failures": failures or None, "podName": name, "podUID": None, "podIPs": None}
+        status: Object = {"incarnation": number, "failures": failures or None, "podName": name, "podUID": None, "podIPs": None}
+        if workspace != old.workspace:
+            status["workspace"] = workspace.model_dump(mode="json", by_alias=True) if workspace else None
         try:
             version = await self._statuses.patch(view, status)
         except ApiError as error:
             if error.conflict:
                 del self._last[view.key]
             raise
-        return announced(view, number, failures, version)
+        return announced(view, number, failures, version, workspace)

@@ -13,7 +13,7 @@ from devbox_api.judge.shown import command
 from devbox_api.variables import DevboxGateway
 from devbox_common.kube import Object
 from devbox_operator.attach import init, secretenv
-from devbox_operator.devbox import lifecycle, lingering, pod
+from devbox_operator.devbox import claim, lifecycle, lingering, pod
 from devbox_operator.documents import credentials, keeping
 from devbox_operator.documents.objects import egress_name, gateway_name
 from devbox_operator.report.problem import Problem
@@ -78,7 +78,7 @@ def compile_devbox(snapshot: Snapshot, settings: Settings) -> DesiredState:
     documents = {name for binding in bindings for name in (binding.gateway, binding.credential) if name}
     documents |= {document} if document else set()
     endings = lingering.endings(snapshot, settings)
-    refused = _namespace(snapshot, settings) or _image(snapshot, settings) or _volumes(snapshot)
+    refused = _namespace(snapshot, settings) or _image(snapshot, settings) or _volumes(snapshot) or claim.problem(snapshot)
     return DesiredState(
         bindings=bindings,
         refused=refused,

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from devbox_api.devbox import Devbox
+from devbox_api.workspace import WorkspaceStatus
 from devbox_operator.seen.pods import PodView
 from devbox_operator.seen.resources import DevboxView
 
@@ -33,7 +34,9 @@ def strays(pods: Iterable[PodView], uid: str | None) -> list[PodView]:
     return [pod for pod in pods if not pod.deleting and (pod.owner != uid if uid else not pod.owner)]
 
 
-def announced(view: DevboxView, number: int, failures: int, version: str) -> DevboxView:
+def announced(
+    view: DevboxView, number: int, failures: int, version: str, workspace: WorkspaceStatus | None = None
+) -> DevboxView:
     """The Devbox as the announcement of its next pod leaves it."""
     changes = {
         "incarnation": number,
@@ -41,6 +44,7 @@ def announced(view: DevboxView, number: int, failures: int, version: str) -> Dev
         "pod_name": pod_name(view.box, number),
         "pod_uid": None,
         "pod_ips": (),
+        "workspace": workspace,
     }
     status = view.box.status.model_copy(update=changes)
     return replace(view, version=version, box=view.box.model_copy(update={"status": status}))

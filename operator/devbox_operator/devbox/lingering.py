@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from devbox_api.conditions import Reason
 from devbox_api.judge.shown import command
 from devbox_operator.kit.encoding import format_time
+from devbox_operator.seen.claims import claim_name
 from devbox_operator.seen.pods import PodView
 from devbox_operator.seen.snapshot import Snapshot
 from devbox_operator.settings import Settings
@@ -100,10 +101,11 @@ def silence(since: datetime | None) -> str:
 
 def endings(snapshot: Snapshot, settings: Settings, last: str = "") -> Endings:
     """Of a Devbox."""
-    volumes = snapshot.devbox.box.spec.volumes
+    box = snapshot.devbox.box
+    claims = {v.persistent_volume_claim.claim_name for v in box.spec.volumes if v.persistent_volume_claim}
     return Endings(
         silent=snapshot.silent,
-        claims=frozenset(v.persistent_volume_claim.claim_name for v in volumes if v.persistent_volume_claim),
+        claims=frozenset(claims | ({claim_name(box)} if box.spec.workspace else set())),
         bound=timedelta(seconds=settings.keeping.lost_node_seconds),
         last=last,
     )

@@ -11,8 +11,10 @@ from devbox_api.devbox import Devbox, DevboxSpec
 from devbox_api.volumes import Volume
 from devbox_common.kube import Object
 from devbox_operator.attach import init, secretenv
+from devbox_operator.devbox import workspace
 from devbox_operator.devbox.incarnation import pod_name
 from devbox_operator.kit.encoding import content_hash
+from devbox_operator.seen.claims import claim_name
 from devbox_operator.seen.resources import DevboxView
 from devbox_operator.settings import Settings
 
@@ -31,7 +33,7 @@ def gateway_url(release_namespace: str) -> str:
 def pod(view: DevboxView, incarnation: int, settings: Settings, service_ips: tuple[str, ...]) -> Object:
     """The Pod to post."""
     box, name, release_namespace = view.box, pod_name(view.box, incarnation), settings.release_namespace
-    spec = pod_spec(completed(box.spec, settings), name, release_namespace, service_ips) | {
+    spec = pod_spec(completed(box.spec, settings), name, claim_name(box), release_namespace, service_ips) | {
         "initContainers": [init.container(settings)]
     }
     pull = dict.fromkeys((*(secret.name for secret in box.spec.image_pull_secrets), *settings.image.pull_secrets))
@@ -86,10 +88,10 @@ def completed(spec: DevboxSpec, settings: Settings) -> DevboxSpec:
 
 def spec_hash(view: DevboxView, settings: Settings, service_ips: tuple[str, ...]) -> str:
     """Changes exactly when a running pod is not what the spec asks for any more."""
-    metadata = view.box.spec.pod_metadata
+    metadata, claim = view.box.spec.pod_metadata, claim_name(view.box)
     return content_hash(
         {
-            "spec": pod_spec(completed(view.box.spec, settings), "", settings.release_namespace, service_ips),
+            "spec": pod_spec(completed(view.box.spec, settings), "", claim, settings.release_namespace, service_ips),
             "metadata": metadata.model_dump(mode="json") if metadata else None,
         }
     )
@@ -103,6 +105,8 @@ def spec_fields(view: DevboxView, settings: Settings, service_ips: tuple[str, ..
     fields["gateways"] = [one.model_dump(mode="json", include={"name", "aliases"}) for one in view.box.spec.gateways]
     if view.box.spec.secret_env:
         fields["secretEnv"] = [one.name for one in view.box.spec.secret_env]
+    if view.box.spec.workspace:
+        fields["workspace"] = view.box.spec.workspace.model_dump(mode="json", include={"path", "home"})
     named = {f"spec.{field}": value for field, value in fields.items()} | {"the gateway's address": list(service_ips)}
     if view.box.spec.image is None:
         named["the chart's default image"] = settings.devboxes.default_image
@@ -115,9 +119,10 @@ def grace(spec: DevboxSpec) -> int:
     return max(1, spec.termination_grace_period_seconds)
 
 
-def pod_spec(spec: DevboxSpec, name: str, release_namespace: str, service_ips: tuple[str, ...]) -> dict[str, Any]:
-    """`spec` of the Pod, made of a completed one, but for the release's own init container. `name` is also the token Secret's."""
-    host = names.gateway_host(release_namespace)
+def pod_spec(spec: DevboxSpec, name: str, claim: str, release_namespace: str, service_ips: tuple[str, ...]) -> dict[str, Any]:
+    """`spec` of the Pod, made of a completed one, but for the release's own init container. `name` is also the token Secret's; `claim`: the
+    workspace's."""
+    host, work = names.gateway_host(release_namespace), workspace.volume(spec, claim)
     result: dict[str, Any] = {
         "schedulingGates": [{"name": names.SCHEDULING_GATE}],
         "serviceAccountName": names.AGENT_SERVICE_ACCOUNT,
@@ -144,6 +149,7 @@ def pod_spec(spec: DevboxSpec, name: str, release_namespace: str, service_ips: t
             {"name": _TOKENS_VOLUME, "secret": {"secretName": name, "defaultMode": _READABLE}},
             {"name": _CA_VOLUME, "configMap": {"name": names.CA_CONFIG_MAP}},
             *(_volume(volume) for volume in spec.volumes),
+            *([work] if work else ()),
         ],
     }
     optional: dict[str, Any] = {
@@ -156,6 +162,7 @@ def pod_spec(spec: DevboxSpec, name: str, release_namespace: str, service_ips: t
 
 
 def _container(spec: DevboxSpec, secret: str, release_namespace: str) -> dict[str, Any]:
+    work = workspace.mount(spec)
     container: dict[str, Any] = {
         "name": names.CONTAINER,
         "image": spec.image,
@@ -172,6 +179,7 @@ def _container(spec: DevboxSpec, secret: str, release_namespace: str) -> dict[st
             {"name": _TOKENS_VOLUME, "mountPath": names.TOKENS_DIRECTORY, "readOnly": True},
             {"name": _CA_VOLUME, "mountPath": names.CA_DIRECTORY, "readOnly": True},
             *({"name": v.name, "mountPath": v.mount_path, **({"readOnly": True} if v.read_only else {})} for v in spec.volumes),
+            *([work] if work else ()),
         ],
     }
     optional = {
@@ -207,7 +215,7 @@ def environment(spec: DevboxSpec, secret: str, release_namespace: str) -> list[d
     variables += [{"name": names.NODE_PROXY_VARIABLE, "value": "1"}]
     bundle = f"{names.CA_DIRECTORY}/{names.CA_BUNDLE_KEY}"
     variables += [{"name": name, "value": bundle} for name in names.CA_VARIABLES]
-    return [*variables, {"name": "HOME", "value": names.HOME}]
+    return [*variables, {"name": "HOME", "value": workspace.home(spec)}]
 
 
 def _volume(volume: Volume) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from devbox_api.devbox import DevboxStatus
 from devbox_common.kube import ApiError, Object
 from devbox_operator.attach.attaching import Attacher
 from devbox_operator.attach.denial import Denial
-from devbox_operator.devbox import lifecycle
+from devbox_operator.devbox import claim, lifecycle
 from devbox_operator.devbox.announce import Announcements
+from devbox_operator.devbox.claiming import Claims
 from devbox_operator.devbox.compile import DesiredState, compile_devbox
 from devbox_operator.devbox.incarnation import own, strays
 from devbox_operator.devbox.lingering import endings
@@ -56,6 +57,7 @@ class DevboxReconciler:
         self._denial = denial
         self._statuses = StatusWriter(tools.writer)
         self._announcements = Announcements(self._statuses)
+        self._claims = Claims(tools)
         self._steps, self._routes = Steps(tools, attacher, self._announcements), Routes(tools)
         self._since: dict[Key, float] = {}
         """Since when (of the monotonic clock) a status waits to be written."""
@@ -105,7 +107,7 @@ class DevboxReconciler:
         except ValidationError as error:
             return await self._unjudged(key, await report_invalid(self._writer, "Devbox", paths.devboxes(*key), item, error))
         del item  # its metadata may be a MiB, and there are many workers
-        snapshot = await self._observer.snapshot(view)
+        snapshot = await self._claims.keep(await self._observer.snapshot(view))
         desired = compile_devbox(snapshot, self._settings)
         self._wake_users(before, self._index.devboxes.get(key), missing=bool(desired.missing))
         outcome, announced = await self._steps.take(snapshot, desired)
@@ -177,6 +179,8 @@ class DevboxReconciler:
             times.append(pod.started + QUICK)
         if pod and pod.deleting and (again := endings(snapshot, self._settings).of(pod, snapshot.now).again):
             times.append(again)
+        if at := claim.again(snapshot):
+            times.append(at)
         if desired.refused:
             # A volume that appears without the label is not in the mirror; its owner wants to see what is missing.
             times.append(snapshot.now + timedelta(seconds=15))

@@ -14,7 +14,7 @@ from devbox_api.judge.shown import command
 from devbox_api.names import INIT_CONTAINER, RESTARTED_AT_ANNOTATION
 from devbox_operator.attach.confinement import Confinement, confinement
 from devbox_operator.attach.wanted import Attachment
-from devbox_operator.devbox import lifecycle
+from devbox_operator.devbox import claim, lifecycle
 from devbox_operator.devbox.compile import DesiredState
 from devbox_operator.devbox.lingering import Ending, endings, silence
 from devbox_operator.devbox.outcome import (
@@ -54,7 +54,7 @@ def devbox_status(snapshot: Snapshot, desired: DesiredState, outcome: Outcome, s
     end = endings(snapshot, settings, last).of(pod, snapshot.now) if pod is not None and pod.deleting else None
     refused = [problem for problem in (desired.refused, desired.egress_problem) if problem]
     findings: dict[ConditionType, Finding] = {
-        _C.ACCEPTED: from_problems(refused, good(Reason.ACCEPTED, _remark(box.spec))),
+        _C.ACCEPTED: from_problems(refused, claim.remark(snapshot) or good(Reason.ACCEPTED, _remark(box.spec))),
         _C.CREDENTIALS_RESOLVED: from_problems(desired.problems, good(Reason.RESOLVED)),
         _C.TOKENS_ISSUED: _tokens(outcome),
         _C.EGRESS_CONFINED: confined.finding,
@@ -90,6 +90,7 @@ def devbox_status(snapshot: Snapshot, desired: DesiredState, outcome: Outcome, s
             )
             for binding in desired.bindings
         ),
+        workspace=claim.status(snapshot),
         gateway_names=",".join(binding.name for binding in desired.bindings) or None,
         conditions=merge(box.status.conditions, findings, box.generation, snapshot.now),
     )
@@ -150,6 +151,8 @@ def _of_pod(snapshot: Snapshot, desired: DesiredState, pod: PodView, attached: A
     if pod.gated and not (attached and attached.opened):
         missing = f" ({', '.join(desired.missing)})" if desired.missing else ""
         return bad(Reason.WAITING, f"pod {pod.name} is gated until credentials and tokens are there{missing}")
+    if (kept := claim.pending(snapshot, pod)) is not None:
+        return kept
     if pod.held:
         starts = f"pod {pod.name} starts; {INIT_CONTAINER} lets its agent run once the gateway answers and nothing else does"
         return bad(Reason.POD_PENDING, pod.trouble or starts)
@@ -195,7 +198,7 @@ def _restart(snapshot: Snapshot, desired: DesiredState, pod: PodView | None, sec
 
 
 def _stalled(desired: DesiredState, findings: dict[ConditionType, Finding], confined: Confinement) -> bool:
-    user = {Reason.POD_REFUSED, Reason.COMMAND_ENDED, Reason.TOKEN_REFUSED}
+    user = {Reason.POD_REFUSED, Reason.COMMAND_ENDED, Reason.TOKEN_REFUSED, Reason.STORAGE_CLASS_NOT_FOUND}
     if desired.refused or desired.problems or desired.egress_problem:
         return True
     if confined.blocks and confined.finding.reason in _SOMEBODYS:

@@ -14,7 +14,7 @@ from devbox_common.kube import ApiError
 from devbox_operator.attach.attaching import Attacher
 from devbox_operator.attach.confinement import believed, relied_upon, served
 from devbox_operator.attach.wanted import Attachment, AttachmentSpec, PodBinding
-from devbox_operator.devbox import lifecycle
+from devbox_operator.devbox import claim, lifecycle
 from devbox_operator.devbox.announce import Announcements
 from devbox_operator.devbox.compile import DesiredState, new_pod
 from devbox_operator.devbox.incarnation import own
@@ -91,7 +91,7 @@ class Steps:
         account = await self._shared.ensure(view, self._observer.bundle)
         body = new_pod(snapshot, number, self._settings)
         # (Nothing stands between the announcement and the pod that could fail or take long.)
-        announced = await self._announcements.announce(view, number, failures)
+        announced = await self._announcements.announce(view, number, failures, claim.status(snapshot))
         try:
             made = PodView.of(await self._writer.create(paths.pods(box.namespace), body))
         except ApiError as error:

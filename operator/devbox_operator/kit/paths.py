@@ -50,3 +50,8 @@ def pods(namespace: str = "", name: str = "") -> str:
 def secrets(namespace: str = "", name: str = "") -> str:
     """A Secret, or all."""
     return core("secrets", namespace, name)
+
+
+def storageclass(name: str) -> str:
+    """A StorageClass."""
+    return of("/apis/storage.k8s.io/v1", "storageclasses", "", name)

@@ -23,7 +23,10 @@ MOST: Final = 32768
 NOTE: Final = 1024
 """Bytes of an Event's note."""
 QUIET: Final = frozenset(
-    {Reason.WAITING, Reason.PROGRESSING, Reason.POD_PENDING, Reason.POD_NOT_READY, Reason.SYSTEM_NOT_READY, Reason.UP_TO_DATE}
+    {
+        *(Reason.WAITING, Reason.PROGRESSING, Reason.POD_PENDING, Reason.POD_NOT_READY, Reason.CLAIM_PENDING),
+        *(Reason.SYSTEM_NOT_READY, Reason.UP_TO_DATE),
+    }
 )
 """Reasons that pass by themselves: no Event."""
 SUMMARIES: Final = frozenset({ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED})

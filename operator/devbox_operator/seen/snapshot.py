@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from devbox_operator.seen.claims import ClaimView, StorageClassView
 from devbox_operator.seen.keys import Key
 from devbox_operator.seen.namespaced import PolicyView
 from devbox_operator.seen.pods import PodView
@@ -86,3 +87,9 @@ class Snapshot:
     """Nodes of the pods whose kubelet is not heard, and since when; None: there is no such Node any more."""
     mirrored: Mapping[Key, Mapping[str, str]] = field(default_factory=dict)
     """Source Secret to the credentials made from it: name, and until when it is kept though the Secret does not bear it out (or empty)."""
+    claim: ClaimView | None = None
+    """Of a Devbox with a workspace: the claim of its claim's name, whosever it is."""
+    claim_refused: str = ""
+    """What the API server said when the claim was to be made, or to grow, and did not take it."""
+    storage_class: StorageClassView | Missing | None = None
+    """The claim's, where something depends on it; None: nothing does, or it can't be read."""

@@ -25,6 +25,7 @@ from devbox_operator.documents import objects as documents
 from devbox_operator.kit import paths
 from devbox_operator.kit.encoding import content_hash
 from devbox_operator.seen import floor, nodes
+from devbox_operator.seen.claims import ClaimView
 from devbox_operator.seen.index import Index
 from devbox_operator.seen.keys import CERTIFICATES, FLOOR, Key
 from devbox_operator.seen.namespaced import PolicyView, SharedView
@@ -106,6 +107,9 @@ class Watches:
         )
         self.accounts = self._scoped(_core("serviceaccounts"), _shared, wake.shared, names.MANAGED_SELECTOR)
         self.bundles = self._scoped(_core("configmaps"), _shared, wake.shared, names.MANAGED_SELECTOR)
+        self._claims = self._scoped(
+            _core("persistentvolumeclaims"), ClaimView.of, wake.claim, f"{names.MANAGED_SELECTOR},{names.DEVBOX_LABEL}"
+        )
         mountable = f"{names.MOUNTABLE_LABEL}=true"
         self.volumes = {
             kind: self._scoped(_core(plural), lambda _: True, wake.volume(kind), mountable, metadata_only=True)
@@ -189,6 +193,11 @@ class Watches:
         """All of them, sorted."""
         return sorted(key for mirror in self._egress.values() for key in mirror.objects)
 
+    def claim(self, key: Key) -> ClaimView | None:
+        """The claim of a workspace."""
+        mirror = self.of_scope(self._claims, key[0])
+        return mirror.objects.get(key) if mirror else None
+
     def policies(self, devbox: Key) -> tuple[PolicyView, ...]:
         """The NetworkPolicies that say of the Devbox's pods what ours says, and those of others that may select them."""
         mirror = self.of_scope(self._policies, devbox[0])
@@ -224,6 +233,7 @@ class Watches:
                 "NetworkPolicy": self._policies,
                 "ServiceAccount": self.accounts,
                 "ConfigMap": self.bundles,
+                "PersistentVolumeClaim": self._claims,
             }
             mirror = self.of_scope(groups.get(str(kind), {}), namespace)
         if mirror is not None:
@@ -240,7 +250,8 @@ class Watches:
         return min(mirror.last_event for mirror in self._always())
 
     def _always(self) -> list[Mirror[Any]]:
-        groups = (self._policies, self._pods, self._gateways, self._egress, self.accounts, self.bundles, *self.volumes.values())
+        shared = (self.accounts, self.bundles, self._claims, *self.volumes.values())
+        groups = (self._policies, self._pods, self._gateways, self._egress, *shared)
         return [
             self.stored,
             *self.certificates,

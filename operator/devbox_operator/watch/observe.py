@@ -9,18 +9,20 @@ from collections.abc import Container, Iterable, Mapping
 from datetime import UTC, datetime
 
 from devbox_api import names
+from devbox_api.devbox import Devbox
 from devbox_common.kube import ApiError, KubeApi, Object
 from devbox_common.ranges import Network
 from devbox_operator.kit import paths
 from devbox_operator.seen import floor
 from devbox_operator.seen.apiserver import ApiServer
+from devbox_operator.seen.claims import ClaimView, StorageClassView, claim_name
 from devbox_operator.seen.index import Index, references
 from devbox_operator.seen.keys import Key
 from devbox_operator.seen.namespaced import SharedView
 from devbox_operator.seen.pods import PodView
 from devbox_operator.seen.resources import DevboxView, GatewayView
 from devbox_operator.seen.secrets import SecretView
-from devbox_operator.seen.snapshot import Authority, Missing, Snapshot, System
+from devbox_operator.seen.snapshot import NOT_FOUND, Authority, Missing, Snapshot, System
 from devbox_operator.seen.visibility import NOT_YET
 from devbox_operator.settings import Settings
 from devbox_operator.watch.mirrors import Watches
@@ -73,6 +75,7 @@ class Observer:
             await self._watches.sources.read((box.namespace, ""))  # so that the token Secret can be seen
         volumes = {item: await self._mountable(box.namespace, *item) for item in sorted(refs.volumes)}
         pods = tuple(self._watches.pods(devbox.key))
+        now, claim = datetime.now(UTC), await self._claim(box)
         return Snapshot(
             devbox=devbox,
             pods=pods,
@@ -84,9 +87,11 @@ class Observer:
             policies=self._watches.policies(devbox.key),
             documents=_Names(self._watches, self._settings.credentials_namespace),
             system=self.system(),
-            now=datetime.now(UTC),
+            now=now,
             silent=self._silent(pods),
             mirrored={key: self._watches.mirrored(key) for key in secrets},
+            claim=claim,
+            storage_class=await self._storage_class(box, claim, now),
         )
 
     async def ending(self, namespace: str) -> bool:
@@ -144,6 +149,28 @@ class Observer:
         groups += self._watches.service_cidrs.objects.values()
         seen = frozenset(cidr for group in groups for cidr in group)
         return floor.collapsed(seen.union(map(str, self._settings.cluster_cidrs)))
+
+    async def _claim(self, box: Devbox) -> ClaimView | None:
+        """The claim of the workspace's name. That it is not mirrored is not taken for its absence: it may have lost its labels."""
+        if box.spec.workspace is None:
+            return None
+        key = (box.namespace, claim_name(box))
+        if (found := self._watches.claim(key)) is not None:
+            return found
+        item = await self.get(paths.core("persistentvolumeclaims", *key))
+        return ClaimView.of(item) if item else None
+
+    async def _storage_class(self, box: Devbox, claim: ClaimView | None, now: datetime) -> StorageClassView | Missing | None:
+        if box.spec.workspace is None or claim is None or not claim.asks_class(box.spec.workspace.size, now):
+            return None
+        try:
+            return StorageClassView.of(await self._api.request("GET", paths.storageclass(claim.storage_class)))
+        except ApiError as error:
+            if error.not_found:
+                return NOT_FOUND
+            if error.status == 403:
+                return None  # (an older release's Role does not show it)
+            raise
 
     def _silent(self, pods: Iterable[PodView]) -> Mapping[str, datetime | None]:
         """Of the pods' nodes."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from devbox_api import names
 from devbox_operator.attach import network
 from devbox_operator.documents import objects as documents
+from devbox_operator.seen.claims import ClaimView
 from devbox_operator.seen.index import Index
 from devbox_operator.seen.keys import FLOOR, Key, Kind, WorkKey
 from devbox_operator.seen.namespaced import PolicyView, SharedView
@@ -133,6 +134,10 @@ class Wake:
             new is None or (old is not None and (old.uid, old.content) != (new.uid, new.content))
         ):
             self.devboxes(self._index.devboxes_in(key[0]))
+
+    def claim(self, key: Key, old: ClaimView | None, new: ClaimView | None) -> None:
+        """The claim of a workspace."""
+        self.devboxes(sorted({(key[0], claim.devbox) for claim in (old, new) if claim is not None}))
 
     def volume(self, kind: str) -> Callable[[Key, object, object], None]:
         """ConfigMaps or claims that may be mounted."""

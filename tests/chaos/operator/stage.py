@@ -181,6 +181,7 @@ class Stage:
         listed = await leftovers(self.api, of_namespace=namespace)
         expected = {"Pod": 1, "NetworkPolicy": 1, "token Secret": 1, "ServiceAccount": 1, "CA bundle": 1, names.ROUTE_TYPE: 1}
         expected |= {names.GATEWAY_TYPE: len(box_gateways(box)), names.CREDENTIAL_TYPE: len(box_gateways(box))}
+        expected |= {"claim": 1} if box["spec"].get("workspace") else {}
         if listed != expected:
             yield f"objects: {listed}"
 

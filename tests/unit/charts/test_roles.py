@@ -33,7 +33,7 @@ class TestRights:
             (f"{NAMESPACE}-credentials", ["secrets"], ["get", "list", "watch"]),
         ]
 
-    def test_watched_namespaces_leave_the_cluster_three_reads_and_the_token_review(self) -> None:
+    def test_watched_namespaces_leave_the_cluster_four_reads_and_the_token_review(self) -> None:
         objects = render({"watchNamespaces": ["team-a", "team-b"]})
         for account, expected in (
             ("devbox-gateway", [(["tokenreviews"], ["create"])]),
@@ -43,6 +43,7 @@ class TestRights:
                     (["namespaces"], ["get", "list", "watch"]),
                     (["nodes"], ["list", "watch"]),
                     (["servicecidrs"], ["list", "watch"]),
+                    (["storageclasses"], ["get"]),
                 ],
             ),
         ):
@@ -104,7 +105,7 @@ def test_two_releases_share_no_cluster_scoped_name() -> None:
 
 def test_policies_fail_closed_and_match_narrowly(plain: list[Object]) -> None:
     policies = [each for each in plain if each["kind"] == "ValidatingAdmissionPolicy"]
-    assert len(policies) == 16
+    assert len(policies) == 17
     for policy in policies:
         binding = one(plain, "ValidatingAdmissionPolicyBinding", policy["metadata"]["name"])
         assert binding["spec"]["validationActions"] == ["Deny"]

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from devbox_api import names
 from devbox_operator.devbox.incarnation import pod_name
+from devbox_operator.seen.claims import ClaimView, claim_name
 from devbox_operator.seen.initview import InitView
 from devbox_operator.seen.pods import PodView
 from devbox_operator.seen.resources import DevboxView, EgressView, GatewayView
@@ -132,6 +133,26 @@ def pod() -> Make:
         return replace(made, init=replace(made.init, image=made.init.image or IMAGE)) if made.init else made
 
     return make
+
+
+def claim_of(view: DevboxView, **changes: Any) -> ClaimView:
+    """The claim of a Devbox's workspace, of 10Gi and bound."""
+    base = ClaimView(
+        namespace=view.box.namespace,
+        name=claim_name(view.box),
+        uid="claim-1",
+        devbox=view.box.name,
+        workspace_of=view.box.uid,
+        labelled=True,
+        owners=frozenset({view.box.uid}),
+        phase="Bound",
+        asked="10Gi",
+        capacity="10Gi",
+        storage_class="fast",
+        selected=False,
+        created=NOW - timedelta(minutes=1),
+    )
+    return replace(base, **changes)
 
 
 @pytest.fixture

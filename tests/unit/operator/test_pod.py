@@ -1,5 +1,8 @@
 """The devbox's pod: what it must never have, and what the environment holds."""
 
+import hashlib
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +11,7 @@ from devbox_api import names
 from devbox_operator.attach import init
 from devbox_operator.devbox import pod
 from devbox_operator.devbox.incarnation import pod_name
+from devbox_operator.seen.claims import claim_name
 from devbox_operator.settings import Devboxes, EgressSettings, Image, Settings
 
 IPS = ("10.96.0.9", "fd00::9")
@@ -247,3 +251,67 @@ def test_what_the_agent_may_read_comes_from_its_own_token_secret(devbox: Any) ->
     fields = [pod.spec_fields(view, SETTINGS, IPS) for view in views]
     assert "spec.secretEnv" not in fields[0]
     assert fields[1] == fields[2] != fields[0]
+
+
+OLD: dict[str, Any] = {
+    "image": "img:1",
+    "gateways": [
+        {
+            "name": "ANTHROPIC",
+            "gatewayRef": {"name": "anthropic"},
+            "aliases": {"token": ["ANTHROPIC_API_KEY"], "url": ["ANTHROPIC_BASE_URL"]},
+        }
+    ],
+    "env": [{"name": "A", "value": "b"}],
+    "volumes": [
+        {"name": "w", "mountPath": "/workspace", "emptyDir": {}},
+        {"name": "p", "mountPath": "/p", "persistentVolumeClaim": {"claimName": "data"}},
+    ],
+}
+"""A Devbox as the release 0.1.1 knew them."""
+
+
+def test_what_says_nothing_new_gets_the_pod_that_it_got_before(devbox: Any) -> None:
+    """Byte for byte: an upgrade asks no devbox for a restart."""
+    view = devbox(spec=OLD)
+    view = replace(view, box=view.box.model_copy(update={"uid": "uid-1"}))
+    made = pod.pod(view, 2, SETTINGS, IPS[:1])
+    assert made["metadata"]["annotations"][names.SPEC_HASH_ANNOTATION] == "74df8565a44420ad183c7c60d862ef05"
+    whole = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
+    assert whole == "8a0e151e5980d0c18fe2d1193973e74d4f9150c1a1891f92763ed2fc0a9656ba"
+
+
+@pytest.mark.row("S23")
+def test_a_workspace_is_one_claim_one_mount_and_home_where_it_is_wished_for(devbox: Any) -> None:
+    view = devbox(spec={"workspace": {"size": "1Gi", "path": "/w"}})
+    spec = pod.pod(view, 1, SETTINGS, IPS)["spec"]
+    (container,) = spec["containers"]
+    claim = {"claimName": claim_name(view.box)}
+    assert spec["volumes"][3:] == [{"name": "devbox-gateway-workspace", "persistentVolumeClaim": claim}]
+    assert container["volumeMounts"][3:] == [{"name": "devbox-gateway-workspace", "mountPath": "/w"}]
+    homes = [
+        next(
+            one["value"]
+            for one in pod.environment(devbox(spec={"workspace": work}).box.spec, "", "rel")
+            if one["name"] == "HOME"
+        )
+        for work in ({"size": "1Gi"}, {"size": "1Gi", "home": True}, {"size": "1Gi", "home": True, "path": "/w"})
+    ]
+    assert homes == ["/home/devbox", "/workspace", "/w"]
+
+
+@pytest.mark.parametrize(
+    ("change", "restart"),
+    [
+        ({"size": "2Gi"}, False),
+        ({"retain": "Retain"}, False),
+        ({"path": "/w"}, True),
+        ({"home": True}, True),
+    ],
+    ids=str,
+)
+def test_what_of_a_workspace_is_live(devbox: Any, change: dict[str, Any], restart: bool) -> None:
+    views = [devbox(spec={"workspace": {"size": "1Gi", **more}}) for more in ({}, change)]
+    assert len({pod.spec_hash(view, SETTINGS, IPS) for view in views}) == 1 + restart
+    before, after = (pod.spec_fields(view, SETTINGS, IPS) for view in views)
+    assert {field for field in before if before[field] != after[field]} == ({"spec.workspace"} if restart else set())

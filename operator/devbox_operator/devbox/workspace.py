@@ -1,0 +1,31 @@
+"""The workspace, as it stands in the devbox's pod: one volume, one mount, and HOME where it is wished for.
+
+Goes in: a Devbox's spec, the name of its claim. Comes out: parts of a plain Pod, or None where there is no workspace. Pure.
+"""
+
+from typing import Final
+
+from devbox_api import names
+from devbox_api.devbox import DevboxSpec
+from devbox_common.kube import Object
+
+VOLUME: Final = "devbox-gateway-workspace"
+
+
+def volume(spec: DevboxSpec, claim: str) -> Object | None:
+    """The volume."""
+    if spec.workspace is None:
+        return None
+    return {"name": VOLUME, "persistentVolumeClaim": {"claimName": claim}}
+
+
+def mount(spec: DevboxSpec) -> Object | None:
+    """Its mount, the same in every container that has it."""
+    if spec.workspace is None:
+        return None
+    return {"name": VOLUME, "mountPath": spec.workspace.path}
+
+
+def home(spec: DevboxSpec) -> str:
+    """The value of HOME."""
+    return spec.workspace.path if spec.workspace is not None and spec.workspace.home else names.HOME
