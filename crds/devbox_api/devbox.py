@@ -7,11 +7,11 @@ workspace.py.
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from .gatewayconfig import flatten
 from .podmetadata import PodMetadata
-from .schema import ApiModel, Column, Kind, cel, rules
+from .schema import ApiModel, Column, Kind, as_far_as_known, cel, rules
 from .shared import CONDITIONS, PLAIN, PLAIN_KEYS, Condition, LabelValue, LocalObjectReference, ObjectName, Quantity
 from .sizes import LENGTH, MOST_KIB
 from .variables import DevboxGateway, EnvVar, SecretVariable, aliases_of
@@ -194,6 +194,8 @@ class Devbox(ApiModel):
     @classmethod
     def _flatten(cls, value: object) -> object:
         return flatten(value)
+
+    _status = field_validator("status", mode="wrap")(as_far_as_known)
 
 
 KIND = Kind(

@@ -6,10 +6,10 @@ server and the gateway stay refused whatever it says.
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from .gatewayconfig import flatten
-from .schema import ApiModel, Column, Kind, cel, rules
+from .schema import ApiModel, Column, Kind, as_far_as_known, cel, rules
 from .shared import CONDITIONS, PLAIN_LINES, Condition
 
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -106,6 +106,8 @@ class EgressPolicy(ApiModel):
     @classmethod
     def _flatten(cls, value: object) -> object:
         return flatten(value)
+
+    _status = field_validator("status", mode="wrap")(as_far_as_known)
 
 
 KIND = Kind(

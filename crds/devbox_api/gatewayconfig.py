@@ -6,9 +6,9 @@ at `kubectl apply`, with what to write instead; everything else is a condition.
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from .schema import ApiModel, Column, Kind, cel, rules
+from .schema import ApiModel, Column, Kind, as_far_as_known, cel, rules
 from .shared import CONDITIONS, CONTROLS, PLAIN_LINES, Condition, LabelSelector, SecretRef
 from .traffic import MaxRequestBody, Rule, Timeouts, Tls
 
@@ -263,6 +263,8 @@ class GatewayConfig(ApiModel):
     @classmethod
     def _flatten(cls, value: object) -> object:
         return flatten(value)
+
+    _status = field_validator("status", mode="wrap")(as_far_as_known)
 
 
 def flatten(value: object) -> object:

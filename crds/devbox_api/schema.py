@@ -7,7 +7,7 @@ removes what a structural schema may not hold (`$ref`, `title`, null alternative
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler
 from pydantic.alias_generators import to_camel
 
 from . import names
@@ -24,6 +24,18 @@ class ApiModel(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore", use_attribute_docstrings=True
     )
+
+
+def as_far_as_known(value: object, read: ValidatorFunctionWrapHandler) -> Any:
+    """A status, less those of its fields that can't be read, such as a phase of a newer version's: after a rollback the operator writes
+    it anew, and the object is no invalid one."""
+    try:
+        return read(value)
+    except ValidationError as error:
+        if not isinstance(value, Mapping):
+            raise
+        unread = {part["loc"][0] for part in error.errors() if part["loc"]}
+        return read({field: content for field, content in value.items() if field not in unread})
 
 
 class Column(NamedTuple):
