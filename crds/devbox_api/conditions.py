@@ -22,6 +22,8 @@ class ConditionType(StrEnum):
     TOKENS_ISSUED = "TokensIssued"
     EGRESS_CONFINED = "EgressConfined"
     RESTART_REQUIRED = "RestartRequired"
+    SUSPENDED = "Suspended"
+    """There once spec.suspend was set. While it is True there is no Ready: nothing is awaited."""
     TRUST_ENDING = "TrustEnding"
     """There only when it is True."""
 
@@ -86,6 +88,9 @@ class Reason(StrEnum):
     CA_RENEWED = "CARenewed"
     CA_EXPIRING = "CAExpiring"
     SYSTEM_NOT_READY = "SystemNotReady"
+    SUSPENDED_BY_SPEC = "SuspendedBySpec"
+    SUSPENDING = "Suspending"
+    NOT_SUSPENDED = "NotSuspended"
 
 
 class Meaning(NamedTuple):
@@ -288,13 +293,13 @@ REASONS: Final[dict[Reason, Meaning]] = {
     ),
     Reason.POD_NOT_READY: Meaning((_C.POD_READY,), "The pod runs, its container is not ready.", "See kubectl logs."),
     Reason.NODE_LOST: Meaning(
-        (_C.POD_READY,),
+        (_C.POD_READY, _C.SUSPENDED),
         "The pod's node does not answer, so that nobody ends the pod. Once the pod is being deleted and had its time, another one is made "
         "a minute later; but not beside one that may still write to a PersistentVolumeClaim that both mount.",
         "Wait; where the message says so, bring the node back, or, once it is certain that it is off, delete its Node object.",
     ),
     Reason.POD_STUCK: Meaning(
-        (_C.POD_READY,),
+        (_C.POD_READY, _C.SUSPENDED),
         "The pod is being deleted, had its time and a minute, and is still there, though its node answers.",
         "See kubectl describe pod: a finalizer, a volume or a process may keep it.",
     ),
@@ -359,5 +364,20 @@ REASONS: Final[dict[Reason, Meaning]] = {
         (_C.READY, _C.RECONCILING, _C.STALLED),
         "The gateway's Service or certificate is not there yet.",
         "Wait for the installation to finish; see the operator's log if it does not.",
+    ),
+    Reason.SUSPENDED_BY_SPEC: Meaning(
+        (_C.SUSPENDED,),
+        "spec.suspend is true, and the devbox has no pod, no token and no mirrored credential. There is no Ready meanwhile.",
+        "kubectl devbox resume NAME, or take spec.suspend away.",
+    ),
+    Reason.SUSPENDING: Meaning(
+        (_C.SUSPENDED,),
+        "spec.suspend is true, and the pod has its terminationGracePeriodSeconds to end.",
+        "Wait.",
+    ),
+    Reason.NOT_SUSPENDED: Meaning(
+        (_C.SUSPENDED,),
+        "The devbox was suspended and is no more; or its command ended as restartPolicy asks, so that there is nothing to suspend.",
+        "Nothing to do.",
     ),
 }

@@ -146,6 +146,9 @@ class DevboxSpec(ApiModel):
     """The APIs that the agent may use."""
     egress_policy_ref: LocalObjectReference | None = None
     """The EgressPolicy, of this namespace, that says which other hosts the agent may reach; none, unless set."""
+    suspend: bool | None = None
+    """True: it has no pod, no token and no mirrored credential until this is taken away. What is in PersistentVolumeClaims stays, all else
+    goes with the pod, and the command begins anew."""
 
 
 class DevboxGatewayStatus(ApiModel):
@@ -162,7 +165,7 @@ class DevboxStatus(ApiModel):
     """What the operator did and found."""
 
     observed_generation: int | None = Field(default=None, json_schema_extra={"format": "int64"})
-    phase: Literal["Pending", "Starting", "Running", "Succeeded", "Failed", "Terminating"] | None = None
+    phase: Literal["Pending", "Starting", "Running", "Suspended", "Succeeded", "Failed", "Terminating"] | None = None
     incarnation: int | None = Field(default=None, ge=0, json_schema_extra={"format": "int64"})
     """Which pod of this devbox it is; grows with each one, and is part of the pod's name."""
     pod_name: str | None = None
@@ -170,6 +173,10 @@ class DevboxStatus(ApiModel):
     pod_ips: tuple[str, ...] = Field(default=(), alias="podIPs", max_length=8)
     failures: int | None = Field(default=None, ge=0, json_schema_extra={"format": "int64"})
     """How many pods in a row failed; the pause before the next one grows with it."""
+    suspended_by: Literal["Spec", "Idle"] | None = None
+    """Who wants no pod of it now: its spec (suspend), or that it was idle."""
+    suspended_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """Since when it has had none."""
     gateways: tuple[DevboxGatewayStatus, ...] = Field(
         default=(), max_length=32, json_schema_extra=rules(list_type="map", list_map_keys=["name"])
     )

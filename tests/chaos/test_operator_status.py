@@ -1,7 +1,7 @@
 """What a person and a tool see of `.status` while a Devbox lives: every version that the API server ever had, on a real one.
 
-A Devbox is made, loses its Secret and has it back, changes, is unready for a moment, and is deleted. All versions of all objects are
-recorded by a watch; the tests ask about them.
+A Devbox is made, loses its Secret and has it back, is suspended and resumed, changes, is unready for a moment, and is deleted. All
+versions of all objects are recorded by a watch; the tests ask about them.
 """
 
 import asyncio
@@ -120,6 +120,9 @@ async def live(on: Stage, life: Life, kubelet: FakeKubelet) -> None:
     await life.until("Failed", "Secret deleted", "SecretNotFound")
     await on.api.request("POST", paths.secrets(space), body=source_secret(space, "ANTHROPIC"))
     await life.until("Current", "Secret made again", "Ready")
+    for what, suspend in (("suspended", True), ("resumed", None)):
+        await on.patch(box, {"spec": {"suspend": suspend}})
+        await life.until("Current", what)
     await on.patch(box, {"spec": {"env": [{"name": "LEVEL", "value": "debug"}]}})
     await life.until("Current", "spec changed")
     pod = (await on.pods(space))[0]
@@ -180,10 +183,17 @@ def _conditions(item: Object) -> dict[str, Any]:
     return {condition["type"]: condition for condition in (item.get("status") or {}).get("conditions", ())}
 
 
+def _suspended(item: Object) -> bool:
+    """Of a Devbox; nothing else ever is."""
+    return bool(_conditions(item).get("Suspended", {}).get("status") == "True")
+
+
 PHASES: Final = {
     "created": ["InProgress", "Current"],
     "Secret deleted": ["Failed"],
     "Secret made again": ["Current"],
+    "suspended": ["InProgress", "Current"],
+    "resumed": ["InProgress", "Current"],
     "spec changed": ["InProgress", "Current"],
     "pod not ready": ["InProgress"],
     "pod ready again": ["Current"],
@@ -206,7 +216,7 @@ def test_an_end_for_good_is_no_progress(seen: Seen, name: str) -> None:
 
 
 def test_argo_cds_health_check_of_the_docs_says_the_same(seen: Seen) -> None:
-    """But for a command that did what it was to do, which Argo CD knows a word for."""
+    """But for a command that did what it was to do, and for one that is suspended, which Argo CD knows words for."""
     page = (PROJECT / "docs" / "gitops.md").read_text(encoding="utf-8")
     script = textwrap.dedent(page.split("health.lua: |\n")[1].split("```")[0])
     lua = lua51.LuaRuntime()
@@ -215,10 +225,15 @@ def test_argo_cds_health_check_of_the_docs_says_the_same(seen: Seen) -> None:
     for item in [*seen.of("devboxes"), *seen.of("gatewayconfigs"), *seen.of("egresspolicies")]:
         result = health(lua.table_from(item, recursive=True))
         done = (item.get("status") or {}).get("phase") == "Succeeded"
-        assert result["status"] == ("Healthy" if done else HEALTH[kstatus(item)]), item.get("status")
+        current = kstatus(item) == "Current" and _suspended(item)
+        assert result["status"] == ("Healthy" if done else "Suspended" if current else HEALTH[kstatus(item)]), item.get(
+            "status"
+        )
         assert result["message"]
         said.add((result["status"], done))
-    assert said == {("Progressing", False), ("Healthy", False), ("Healthy", True), ("Degraded", False)}
+    assert said == {
+        ("Progressing", False), ("Healthy", False), ("Healthy", True), ("Degraded", False), ("Suspended", False),
+    }  # fmt: skip
 
 
 def test_what_a_devbox_uses_is_in_progress_failed_and_current_too(seen: Seen) -> None:
@@ -235,8 +250,9 @@ def test_what_a_devbox_uses_is_in_progress_failed_and_current_too(seen: Seen) ->
 def test_one_of_ready_reconciling_and_stalled(seen: Seen) -> None:
     for item in [*seen.of("devboxes"), *seen.of("gatewayconfigs"), *seen.of("egresspolicies")]:
         if found := _conditions(item):
-            true = [kind for kind in ("Ready", "Reconciling", "Stalled") if found[kind]["status"] == "True"]
-            assert len(true) == 1, true
+            true = [kind for kind in ("Ready", "Reconciling", "Stalled") if found.get(kind, {}).get("status") == "True"]
+            assert len(true) == (0 if _suspended(item) else 1), true
+            assert ("Ready" in found) is not _suspended(item)
 
 
 def test_every_condition_says_which_generation_it_is_about(seen: Seen) -> None:
@@ -275,6 +291,8 @@ EXPECTED_EVENTS: Final[dict[str, list[tuple[str, str, str]]]] = {
     "created": [],
     "Secret deleted": [("Devbox", "Warning", "SecretNotFound"), ("GatewayConfig", "Warning", "SecretNotFound")],
     "Secret made again": [("Devbox", "Normal", "Ready"), ("GatewayConfig", "Normal", "Ready")],
+    "suspended": [],
+    "resumed": [],
     "spec changed": [("Devbox", "Normal", "SpecChanged")],
     "pod not ready": [],
     "pod ready again": [],

@@ -77,6 +77,8 @@ def compile_devbox(snapshot: Snapshot, settings: Settings) -> DesiredState:
     document, problem = (None, egress) if isinstance(egress, Problem) else (egress, None)
     documents = {name for binding in bindings for name in (binding.gateway, binding.credential) if name}
     documents |= {document} if document else set()
+    if snapshot.devbox.suspended_by is not None:
+        documents = set()  # nobody waits for them
     endings = lingering.endings(snapshot, settings)
     refused = _namespace(snapshot, settings) or _image(snapshot, settings) or _volumes(snapshot) or claim.problem(snapshot)
     return DesiredState(

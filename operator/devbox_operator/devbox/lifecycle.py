@@ -10,6 +10,7 @@ applies counts, and of the last two, which look at what came out, both:
 | what there is | the step |
 |---|---|
 | the Devbox is being deleted | Leave |
+| suspended, and its command has not ended as restartPolicy asks | Rest |
 | no pod, and none was ever announced | Create 1 |
 | no pod: it was announced, and nothing is known of it | Create n+1 |
 | no pod: the API server refused it | Create n |
@@ -92,7 +93,12 @@ class Leave:
     message: str
 
 
-Step = Keep | Create | Replace | Later | Leave
+@dataclass(frozen=True)
+class Rest:
+    """No pod is to be there for now: whatever there is, is ended. Afterwards a new one is made, and nothing of before counts against it."""
+
+
+Step = Keep | Create | Replace | Later | Leave | Rest
 
 
 def plan(
@@ -108,6 +114,8 @@ def plan(
     """What to do about the Devbox's pod. (`wanted_init`: init.digest. Not `possible`: no pod can be made of the spec.)"""
     mine = own(view, pods)
     step = _next(view, mine, (wanted_hash, wanted_init), now, endings)
+    if view.suspended_by is not None and not _over(step):
+        return Rest()
     if isinstance(step, Replace) and step.runs and not possible:
         return Keep(step.pod)  # no other would follow
     if not isinstance(step, Create):
@@ -141,6 +149,12 @@ def _next(view: DevboxView, mine: list[PodView], wanted: tuple[str, str], now: d
     if (current.gated or current.held) and (current.spec_hash, current.init_hash) != wanted:
         return Replace(current, "the spec changed before the agent was started")
     return Keep(current)
+
+
+def _over(step: Step) -> bool:
+    """Nothing follows by itself: the Devbox is being deleted, or its command is done. (A pod that is being deleted, though its processes
+    have ended, did not get to the end of its command.)"""
+    return isinstance(step, Leave) or (isinstance(step, Keep) and step.pod.ended and not step.pod.deleting)
 
 
 def final(view: DevboxView, pod: PodView) -> bool:

@@ -1,6 +1,6 @@
 """What one pass did about a Devbox's pod: the answer to lifecycle.py's `Step`.
 
-Goes in: nothing. Comes out: one of six cases, each with the numbers that the status shows. Pure.
+Goes in: nothing. Comes out: one of seven cases, each with the numbers that the status shows. Pure.
 """
 
 from dataclasses import dataclass
@@ -61,6 +61,22 @@ class PodLeft(_Numbers):
 
 
 @dataclass(frozen=True)
+class AtRest(_Numbers):
+    """None is wanted for now."""
+
+    pod: PodView | None = None
+    """One that ends."""
+    why: str = ""
+    again: float | None = None
+    """One may still come, of another replica: seconds until the Devbox is to be looked at again."""
+
+    @property
+    def done(self) -> bool:
+        """There is none, and none comes."""
+        return self.pod is None and self.again is None
+
+
+@dataclass(frozen=True)
 class HasPod(_Numbers):
     """There is one, made now or before."""
 
@@ -69,7 +85,7 @@ class HasPod(_Numbers):
     """None: nothing was done for it. It ends, or nothing may be made where it is."""
 
 
-Outcome = NoPod | PodRefused | PodPostponed | PodReplaced | PodLeft | HasPod
+Outcome = NoPod | PodRefused | PodPostponed | PodReplaced | PodLeft | AtRest | HasPod
 
 
 def pod_of(outcome: Outcome) -> PodView | None:

@@ -21,7 +21,7 @@ from devbox_operator.devbox.claiming import Claims
 from devbox_operator.devbox.compile import DesiredState, compile_devbox
 from devbox_operator.devbox.incarnation import own, strays
 from devbox_operator.devbox.lingering import endings
-from devbox_operator.devbox.outcome import NoPod, Outcome, attached_of, pod_of, refusal_of
+from devbox_operator.devbox.outcome import AtRest, NoPod, Outcome, attached_of, pod_of, refusal_of
 from devbox_operator.devbox.routes import Routes
 from devbox_operator.devbox.status import QUICK, devbox_status, ended_quickly
 from devbox_operator.devbox.steps import Steps
@@ -156,7 +156,7 @@ class DevboxReconciler:
     def _wake_users(self, before: References | None, after: References | None, *, missing: bool = False) -> None:
         """GatewayConfigs and EgressPolicies count who uses them; documents and credentials come and go with the use."""
         old, new = before or References(), after or References()
-        changed = old.counts != new.counts or (before is None) != (after is None)
+        changed = (old.counts, old.suspended) != (new.counts, new.suspended) or (before is None) != (after is None)
         # Whoever waits for a document has it at once; the counts of many Devboxes that come or go are one look.
         delay = 0.0 if missing else TOGETHER_SECONDS
         for gateway in (old.gateways | new.gateways) if changed or missing else (old.gateways ^ new.gateways):
@@ -168,7 +168,7 @@ class DevboxReconciler:
             self._queue.add(WorkKey(Kind.SOURCE, *source.secret), delay)
 
     def _due(self, snapshot: Snapshot, desired: DesiredState, outcome: Outcome) -> float | None:
-        if isinstance(outcome, NoPod) and outcome.again is not None:
+        if isinstance(outcome, NoPod | AtRest) and outcome.again is not None:
             return outcome.again
         times, attached, pod = [], attached_of(outcome), pod_of(outcome)
         if isinstance(desired.step, lifecycle.Later):
@@ -181,7 +181,7 @@ class DevboxReconciler:
             times.append(again)
         if at := claim.again(snapshot):
             times.append(at)
-        if desired.refused:
+        if desired.refused and not isinstance(outcome, AtRest):
             # A volume that appears without the label is not in the mirror; its owner wants to see what is missing.
             times.append(snapshot.now + timedelta(seconds=15))
         if not times:

@@ -14,10 +14,11 @@ from devbox_api.judge.shown import command
 from devbox_api.names import INIT_CONTAINER, RESTARTED_AT_ANNOTATION
 from devbox_operator.attach.confinement import Confinement, confinement
 from devbox_operator.attach.wanted import Attachment
-from devbox_operator.devbox import claim, lifecycle
+from devbox_operator.devbox import claim, lifecycle, suspension
 from devbox_operator.devbox.compile import DesiredState
 from devbox_operator.devbox.lingering import Ending, endings, silence
 from devbox_operator.devbox.outcome import (
+    AtRest,
     HasPod,
     NoPod,
     Outcome,
@@ -50,7 +51,7 @@ def devbox_status(snapshot: Snapshot, desired: DesiredState, outcome: Outcome, s
     box, pod, attached = snapshot.devbox.box, pod_of(outcome), attached_of(outcome)
     in_force = attached is not None and attached.confined
     confined = confinement(pod, snapshot.policies, settings, in_force=in_force, visibility=snapshot.system.visibility)
-    last = outcome.why if isinstance(outcome, PodLeft) else ""
+    last = outcome.why if isinstance(outcome, PodLeft) else suspension.NONE_FOLLOWS if isinstance(outcome, AtRest) else ""
     end = endings(snapshot, settings, last).of(pod, snapshot.now) if pod is not None and pod.deleting else None
     refused = [problem for problem in (desired.refused, desired.egress_problem) if problem]
     findings: dict[ConditionType, Finding] = {
@@ -66,10 +67,14 @@ def devbox_status(snapshot: Snapshot, desired: DesiredState, outcome: Outcome, s
     if not snapshot.system.ready and pod is None:
         # Nothing that the user wrote is at fault.
         findings[_C.POD_READY] = bad(Reason.WAITING, "the gateway's Service or certificate is not there yet")
-    over = _over(snapshot, outcome) or (end is not None and end.stuck)
-    summarise(findings, needed, stalled=over or _stalled(desired, findings, confined))
-    if not snapshot.system.ready and findings[_C.READY].reason == Reason.WAITING:
-        findings[_C.READY] = bad(Reason.SYSTEM_NOT_READY, findings[_C.POD_READY].message)
+    if isinstance(outcome, AtRest):
+        suspension.judge(findings, snapshot.devbox, outcome, end)
+    else:
+        over = _over(snapshot, outcome) or (end is not None and end.stuck)
+        summarise(findings, needed, stalled=over or _stalled(desired, findings, confined))
+        if not snapshot.system.ready and findings[_C.READY].reason == Reason.WAITING:
+            findings[_C.READY] = bad(Reason.SYSTEM_NOT_READY, findings[_C.POD_READY].message)
+        suspension.remark(findings, snapshot.devbox)
     if found := ending(snapshot.system.authority, settings.release_namespace, snapshot.now):
         findings[_C.TRUST_ENDING] = found
     expires = attached.expires if attached else {}
@@ -81,6 +86,8 @@ def devbox_status(snapshot: Snapshot, desired: DesiredState, outcome: Outcome, s
         pod_uid=pod.uid if pod else None,
         pod_ips=pod.ips if pod else (),
         failures=outcome.failures or None,
+        suspended_by=snapshot.devbox.suspended_by if isinstance(outcome, AtRest) else None,
+        suspended_at=_suspended_at(snapshot, outcome),
         gateways=tuple(
             DevboxGatewayStatus(
                 name=binding.name,
@@ -94,6 +101,12 @@ def devbox_status(snapshot: Snapshot, desired: DesiredState, outcome: Outcome, s
         gateway_names=",".join(binding.name for binding in desired.bindings) or None,
         conditions=merge(box.status.conditions, findings, box.generation, snapshot.now),
     )
+
+
+def _suspended_at(snapshot: Snapshot, outcome: Outcome) -> str | None:
+    if not (isinstance(outcome, AtRest) and outcome.done):
+        return None
+    return snapshot.devbox.box.status.suspended_at or format_time(snapshot.now)
 
 
 def _remark(spec: DevboxSpec) -> str:
@@ -123,13 +136,13 @@ def _pod_ready(snapshot: Snapshot, desired: DesiredState, outcome: Outcome, end:
             return bad(refused.reason, refused.message)
         case PodPostponed(pod=pod, why=why):
             return (unknown if pod is None else bad)(Reason.POD_FAILED, why)
-        case NoPod(why=why) | PodLeft(pod=None, why=why):
+        case NoPod(why=why) | PodLeft(pod=None, why=why) | AtRest(pod=None, why=why):
             return bad(Reason.WAITING, why or "see the other conditions")
         case PodReplaced(why=why) if end is not None:
             return bad(end.reason, f"{why}: {end.message}")
         case HasPod(attached=Attachment(refused=Problem() as refused)):
             return bad(refused.reason, refused.message)
-        case PodReplaced(pod=pod) | PodLeft(pod=pod) | HasPod(pod=pod):
+        case PodReplaced(pod=pod) | PodLeft(pod=pod) | AtRest(pod=pod) | HasPod(pod=pod):
             assert pod is not None  # noqa: S101 (LeftAlone's, above)
             return bad(end.reason, end.message) if end else _of_pod(snapshot, desired, pod, attached_of(outcome))
 
@@ -218,6 +231,8 @@ def _phase(snapshot: Snapshot, findings: dict[ConditionType, Finding], outcome: 
     pod, attached = pod_of(outcome), attached_of(outcome)
     if snapshot.devbox.deleting or (pod and pod.deleting):
         return "Terminating"
+    if isinstance(outcome, AtRest):
+        return "Suspended" if outcome.done else "Pending"
     if pod is None:
         return snapshot.devbox.box.status.phase if isinstance(outcome, PodLeft) else "Pending"
     if pod.ended:

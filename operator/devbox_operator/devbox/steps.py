@@ -19,7 +19,7 @@ from devbox_operator.devbox.announce import Announcements
 from devbox_operator.devbox.compile import DesiredState, new_pod
 from devbox_operator.devbox.incarnation import own
 from devbox_operator.devbox.namespaced import SharedObjects
-from devbox_operator.devbox.outcome import HasPod, NoPod, Outcome, PodLeft, PodPostponed, PodRefused, PodReplaced
+from devbox_operator.devbox.outcome import AtRest, HasPod, NoPod, Outcome, PodLeft, PodPostponed, PodRefused, PodReplaced
 from devbox_operator.kit import paths
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.pods import PodView
@@ -53,8 +53,9 @@ class Steps:
             case lifecycle.Replace(old, why):
                 log.info("pod_replaced", pod=old.name, namespace=old.namespace, why=why)
                 await self._delete(old)
-                ends = snapshot.now + timedelta(seconds=old.grace)
-                return PodReplaced(max(incarnation, old.incarnation), 0, replace(old, deleting=True, ends=ends), why), view
+                return PodReplaced(max(incarnation, old.incarnation), 0, _ending(old, snapshot.now), why), view
+            case lifecycle.Rest():
+                return await self._rest(snapshot), view
             case lifecycle.Create(number, failed):
                 return await self._create(snapshot, desired, number, failed)
             case lifecycle.Keep(kept):
@@ -84,8 +85,7 @@ class Steps:
         if number > 1 and await self._observer.unseen_pods(view, snapshot.pods):
             raise ApiError(409, "Conflict", "the watch of pods is behind")
         if (seconds := self._announcements.on_its_way(view, number)) > 0:
-            why = f"pod {box.status.pod_name} was announced by another replica, which may be posting it"
-            return replace(none, why=why, again=seconds), view
+            return replace(none, why=_announced(view), again=seconds), view
         if desired.refused is not None or not snapshot.system.ready:
             return replace(none, why="see the condition Accepted" if desired.refused else ""), view
         account = await self._shared.ensure(view, self._observer.bundle)
@@ -103,6 +103,22 @@ class Steps:
             log.warning("pod_left_behind", pod=left.name, namespace=left.namespace, node=left.node)
         await self._delete_stale(snapshot, made)
         return HasPod(number, failures, made, await self._attach(snapshot, desired, made, account)), announced
+
+    async def _rest(self, snapshot: Snapshot) -> AtRest:
+        """Whatever pod there is, is ended. That there is none is said once nobody can be about to post one."""
+        view, mine = snapshot.devbox, own(snapshot.devbox, snapshot.pods)
+        number = max(view.box.status.incarnation or 0, *(pod.incarnation for pod in mine), 0)
+        for pod in (pod for pod in mine if not pod.deleting):
+            log.info("pod_suspended", pod=pod.name, namespace=pod.namespace, devbox=view.box.name)
+            await self._delete(pod)
+        if mine:
+            return AtRest(number, 0, mine[0] if mine[0].deleting else _ending(mine[0], snapshot.now))
+        if view.box.status.suspended_at is None:
+            if number and await self._observer.unseen_pods(view, snapshot.pods):
+                raise ApiError(409, "Conflict", "the watch of pods is behind")
+            if (seconds := self._announcements.on_its_way(view, number + 1)) > 0:
+                return AtRest(number, 0, why=_announced(view), again=seconds)
+        return AtRest(number, 0)
 
     async def _attach(self, snapshot: Snapshot, desired: DesiredState, target: PodView, account: str) -> Attachment:
         wanted = AttachmentSpec(
@@ -133,3 +149,12 @@ class Steps:
 
     async def _delete(self, old: PodView) -> None:
         await self._writer.delete(paths.pods(old.namespace, old.name), uid=old.uid, grace=old.grace, kind="Pod")
+
+
+def _ending(pod: PodView, now: datetime) -> PodView:
+    """As its deletion, which has just been asked for, leaves it."""
+    return replace(pod, deleting=True, ends=now + timedelta(seconds=pod.grace))
+
+
+def _announced(view: DevboxView) -> str:
+    return f"pod {view.box.status.pod_name} was announced by another replica, which may be posting it"

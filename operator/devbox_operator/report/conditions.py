@@ -29,7 +29,7 @@ QUIET: Final = frozenset(
     }
 )
 """Reasons that pass by themselves: no Event."""
-SUMMARIES: Final = frozenset({ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED})
+SUMMARIES: Final = frozenset({ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED, ConditionType.SUSPENDED})
 """Types that repeat what another one says."""
 RAISED: Final = frozenset({ConditionType.RESTART_REQUIRED, ConditionType.TRUST_ENDING})
 """Types that ask for something when they are True."""
@@ -130,7 +130,8 @@ def cut(message: str, most: int) -> str:
 
 
 def urgent(old: Iterable[Condition], new: Iterable[Condition]) -> bool:
-    """A change that somebody waits for, or has to act on: the Devbox became Ready or ceased to be, or something is wrong."""
+    """A change that somebody waits for, or has to act on: the Devbox became Ready or ceased to be, or is suspended or no more, or something
+    is wrong."""
     before = {condition.type: condition for condition in old}
     for condition in new:
         previous = before.get(condition.type)
@@ -141,6 +142,8 @@ def urgent(old: Iterable[Condition], new: Iterable[Condition]) -> bool:
         ):
             continue
         if condition.type == ConditionType.READY and "True" in (condition.status, previous and previous.status):
+            return True
+        if condition.type == ConditionType.SUSPENDED:
             return True
         if condition.type in RAISED and condition.status == "True":
             return True

@@ -40,6 +40,8 @@ class References:
     """False for one that is being deleted: it is no user any more."""
     read: frozenset[Source] = frozenset()
     """Secrets whose values the agent is given (spec.secretEnv)."""
+    suspended: bool = False
+    """It is a user, but nobody uses its credentials now."""
 
 
 def source_of(gateway: GatewayView) -> Source | None:
@@ -69,8 +71,14 @@ def references(devbox: DevboxView, gateways: Mapping[Key, GatewayView | None]) -
     }
     read = frozenset(Source(box.namespace, one.secret_ref.name, one.secret_ref.key) for one in box.spec.secret_env)
     return References(
-        frozenset(keys), frozenset(sources), frozenset(volumes), egress=devbox.egress, read=read, counts=not devbox.deleting
-    )  # fmt: skip
+        frozenset(keys),
+        frozenset(sources),
+        frozenset(volumes),
+        egress=devbox.egress,
+        counts=not devbox.deleting,
+        read=read,
+        suspended=devbox.suspended_by is not None,
+    )
 
 
 class Index:
@@ -160,7 +168,8 @@ class Index:
     def sources_of(self, secret: Key) -> set[Source]:
         """What running devboxes need of the Secret."""
         users = [self._devboxes[box] for box in self._by.get(("Secret", *secret), ())]
-        return {source for refs in users if refs.counts for source in refs.sources if source.secret == secret}
+        running = [refs for refs in users if refs.counts and not refs.suspended]
+        return {source for refs in running for source in refs.sources if source.secret == secret}
 
     def keys_of(self, secret: Key) -> frozenset[str | None]:
         """The keys of the Secret that anything refers to (None: its only one)."""

@@ -4,6 +4,7 @@ Goes in: the API's objects (plain dicts). Comes out: frozen views. Pure.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from devbox_api import names
 from devbox_api.conditions import ConditionType
@@ -35,6 +36,11 @@ class DevboxView:
         """Its EgressPolicy's (namespace, name)."""
         ref = self.box.spec.egress_policy_ref
         return (self.box.namespace, ref.name) if ref else None
+
+    @property
+    def suspended_by(self) -> Literal["Spec", "Idle"] | None:
+        """Who wants no pod of it now; None: it is to have one."""
+        return "Spec" if self.box.spec.suspend else None
 
     @classmethod
     def of(cls, item: Object) -> "DevboxView":

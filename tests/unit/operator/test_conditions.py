@@ -20,6 +20,7 @@ def conditions(**found: tuple[str, str]) -> list[Condition]:
 
 STARTS = {"PodReady": ("False", "PodPending"), "Ready": ("False", "PodPending")}
 RUNS = {"PodReady": ("True", "Ready"), "Ready": ("True", "Ready")}
+SUSPENDED = {"Suspended": ("True", "SuspendedBySpec")}
 NOT_GRANTED = {"CredentialsResolved": ("False", "SecretNotGranted"), "Ready": ("False", "SecretNotGranted")}
 
 
@@ -34,6 +35,10 @@ NOT_GRANTED = {"CredentialsResolved": ("False", "SecretNotGranted"), "Ready": ("
         (NOT_GRANTED, STARTS, False),
         (RUNS, {**RUNS, "RestartRequired": ("True", "SpecChanged")}, True),
         (STARTS, {"PodReady": ("Unknown", "PodFailed"), "Ready": ("False", "PodPending")}, True),
+        (STARTS, {**STARTS, "Suspended": ("False", "Suspending")}, True),
+        (STARTS, SUSPENDED, True),
+        (SUSPENDED, SUSPENDED, False),
+        (SUSPENDED, {**STARTS, "Suspended": ("False", "NotSuspended")}, True),
     ],
 )
 def test_what_somebody_waits_for_or_has_to_act_on_is_written_at_once(old: Any, new: Any, *, expected: bool) -> None:
@@ -47,6 +52,9 @@ def test_what_somebody_waits_for_or_has_to_act_on_is_written_at_once(old: Any, n
         (STARTS, RUNS, []),
         ({}, NOT_GRANTED, ["SecretNotGranted"]),
         (NOT_GRANTED, {**RUNS, "CredentialsResolved": ("True", "Resolved")}, ["Ready"]),
+        (RUNS, {**STARTS, "Suspended": ("False", "Suspending")}, []),
+        (RUNS, SUSPENDED, []),
+        (SUSPENDED, {**RUNS, "Suspended": ("False", "NotSuspended")}, []),
     ],
 )
 def test_trouble_and_its_end_are_events_and_a_plain_start_is_none(old: Any, new: Any, expected: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +42,18 @@ def test_secrets_that_the_agent_reads_wake_its_devbox_and_are_mirrored_for_no_ga
     assert index.sources_of(place) == set()
     index.put(view.key, None)
     assert index.secrets() == set()
+
+
+@pytest.mark.row("S23")
+def test_a_suspended_devbox_is_a_user_and_needs_no_credential(devbox: Any, gateway: Any) -> None:
+    view, index = devbox(spec={"suspend": True}), Index()
+    refs = references(view, {KEY: gateway()})
+    index.put(view.key, refs)
+    assert index.users_of_gateway(KEY) == [view.key], "what it uses can't be deleted"
+    assert index.users_of_secret(KEY) == [view.key], "and it hears of changes"
+    assert index.sources_of(KEY) == set()
+    index.put(view.key, references(devbox(), {KEY: gateway()}))
+    assert index.sources_of(KEY) == {Source("team-a", "anthropic", None)}
 
 
 def test_the_other_direction(devbox: Any, gateway: Any) -> None:

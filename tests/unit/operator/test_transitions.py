@@ -29,7 +29,7 @@ def situations(devbox: Any, pod: Any, now: Any) -> dict[str, list[Situation]]:
         return [{"type": "PodReady", "status": status, "reason": reason, "message": "m", "lastTransitionTime": at}]
 
     def box(conditions: Any = (), **more: Any) -> Any:
-        spec = {"restartPolicy": more.pop("policy", "Always")}
+        spec = {"restartPolicy": more.pop("policy", "Always"), "suspend": more.pop("suspend", None)}
         annotations, deleting = more.pop("annotations", {}), more.pop("deleting", False)
         status = {"incarnation": N, "conditions": list(conditions), **more}
         return devbox(status=status, spec=spec, annotations=annotations, deleting=deleting)
@@ -52,16 +52,32 @@ def situations(devbox: Any, pod: Any, now: Any) -> dict[str, list[Situation]]:
     failed: Situation = {"phase": "Failed", "finished": now}
     return {
         "the Devbox is being deleted": [having(box(deleting=True)), without(box(deleting=True))],
+        "suspended, and its command has not ended as restartPolicy asks": [
+            without(devbox(spec={"suspend": True})),
+            without(box(suspend=True)),
+            without(box(ready("False", "PodRefused"), suspend=True)),
+            without(box(ready("Unknown", "PodFailed", 5), failures=2, suspend=True)),
+            without(box(suspend=True), [(N - 1, writes)]),
+            having(box(suspend=True)),
+            having(box(suspend=True), **gated),
+            having(box(suspend=True), deleting=True),
+            having(box(suspend=True, annotations=RESTART, policy="Never"), phase="Succeeded"),
+            having(box(suspend=True, policy="Never"), deleting=True, **failed),
+            having(box(suspend=True, failures=2), **failed),
+            having(box(suspend=True, annotations=RESTART), possible=False),
+        ],
         "no pod, and none was ever announced": [without(devbox())],
         "no pod: it was announced, and nothing is known of it": [
             without(box()),
             without(box(ready("False", "Waiting"))),
             without(box(), [(N - 1, {})]),
+            without(box(phase="Suspended", suspendedAt="2026-11-23T12:00:00Z")),
         ],
         "no pod: the API server refused it": [without(box(ready("False", "PodRefused")))],
         "no pod: it ended as restartPolicy asks": [
-            without(box(ready("False", "PodSucceeded"), phase=phase, policy=policy, podUID="u"))
+            without(box(ready("False", "PodSucceeded"), phase=phase, policy=policy, podUID="u", suspend=suspend))
             for phase, policy in (("Succeeded", "Never"), ("Succeeded", "OnFailure"), ("Failed", "Never"))
+            for suspend in (None, True)
         ],
         "no pod: its end was seen, and the pause began": [
             without(box(ready("Unknown", "PodFailed", age), failures=2)) for age in (5, 20)
@@ -79,7 +95,9 @@ def situations(devbox: Any, pod: Any, now: Any) -> dict[str, list[Situation]]:
         ],
         "a pod whose number is not its name's": [misnumbered(N + 5), misnumbered(0)],
         "a pod that ended, and a restart is asked for": [having(box(annotations=RESTART, policy="Never"), phase="Succeeded")],
-        "a pod that ended as restartPolicy asks": [having(box(policy="Never"), **failed)],
+        "a pod that ended as restartPolicy asks": [
+            having(box(policy="Never", suspend=suspend), **failed) for suspend in (None, True)
+        ],
         "a pod that ended": [having(**failed), having(box(failures=2), **failed)],
         "a pod that runs, and a restart is asked for": [
             having(box(annotations=RESTART)),
