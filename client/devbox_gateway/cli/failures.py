@@ -46,6 +46,7 @@ CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
 """The first one that fits. docs/cli.md has them."""
 WORDS: Final = (
     ("await devbox.await_running()", "kubectl devbox wait NAME"),
+    ("await devbox.resume()", "kubectl devbox resume NAME"),
     ("await get_info() first", "ask for it first"),
     ("set allowInsecure: true", "add --allow-insecure"),
     ("write allowAll: true", "write --allow-all"),

@@ -61,6 +61,8 @@ OTHER_WORDS: Final = {
     "attach": ("shell",),
     "copy": ("cp",),
     "log": ("logs",),
+    "pause": ("suspend",),
+    "unpause": ("resume",),
     "start": ("create",),
 }
 """What other programs call it."""

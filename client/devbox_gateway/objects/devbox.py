@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from devbox_gateway.errors import ConflictError, DevboxGatewayError, InvalidError, NotFoundError, NotReadyError
 from devbox_gateway.exec.commands import AsyncCommands
@@ -23,7 +23,20 @@ from devbox_gateway.naming import (
 from devbox_gateway.polling import seconds_of
 
 from .base import Cluster, Resource, given_name
-from .waiting import RESTARTED_FROM, WAIT_SECONDS, Callback, conditions_of, is_restarting, progress_of, until_ready
+from .waiting import (
+    RESTARTED_FROM,
+    WAIT_SECONDS,
+    Callback,
+    at_rest,
+    conditions_of,
+    is_restarting,
+    is_resuming,
+    is_suspended,
+    is_to_rest,
+    progress_of,
+    until_ready,
+    until_suspended,
+)
 
 METADATA: Final = "devbox-gateway.io/metadata"
 RESTARTED_AT: Final = "devbox-gateway.io/restarted-at"
@@ -60,10 +73,10 @@ class DevboxInfo:
     name: str
     namespace: str
     status: str
-    """provisioning, initializing, running, suspended, failure, shutdown."""
+    """provisioning, initializing, running, suspending, suspended, resuming, failure, shutdown."""
     reason: str
     message: str
-    """Of the condition Ready."""
+    """Of the condition Ready; of one that is suspended, of Suspended."""
     image: str | None
     gateways: Mapping[str, str]
     """Variable to address: {"ANTHROPIC": "https://…"}."""
@@ -107,7 +120,7 @@ class AsyncDevbox(Resource):
         return self._info(seen, status_of(seen))
 
     def _info(self, seen: Object, status: str) -> DevboxInfo:
-        ready = conditions_of(seen).get("Ready") or {}
+        summary = summary_of(seen)
         metadata = seen["metadata"]
         created = datetime.fromisoformat(metadata["creationTimestamp"].replace("Z", "+00:00"))
         return DevboxInfo(
@@ -115,8 +128,8 @@ class AsyncDevbox(Resource):
             name=given_name(seen),
             namespace=self.namespace,
             status=status,
-            reason=str(ready.get("reason", "")),
-            message=str(ready.get("message", "")),
+            reason=str(summary.get("reason", "")),
+            message=str(summary.get("message", "")),
             image=seen["spec"].get("image"),
             gateways={gateway["name"]: gateway["url"] for gateway in (seen.get("status") or {}).get("gateways") or []},
             gateway_specs={gateway["name"]: self._gateway(gateway) for gateway in seen["spec"].get("gateways") or []},
@@ -140,31 +153,39 @@ class AsyncDevbox(Resource):
         self._object = await until_ready(self._cluster.session, self._path, limit, progress)
         return self._info(self._object, "running")
 
-    async def await_suspended(self, *, timeout: float = WAIT_SECONDS, polling_config: object = None) -> DevboxInfo:
-        """Wait until it is suspended. Raises InvalidError, as all five do: no chart can suspend devboxes yet."""
-        raise _no_chart_has("suspend")
+    async def await_suspended(
+        self, *, timeout: float = WAIT_SECONDS, polling_config: object = None, progress: Callback | None = None
+    ) -> DevboxInfo:
+        """Wait until it is suspended. Raises NotReadyError where it was asked to be and can't."""
+        limit = seconds("timeout", seconds_of(timeout, polling_config))
+        self._object = await until_suspended(self._cluster.session, self._path, limit, progress)
+        return self._info(self._object, "suspended")
 
     async def suspend(self) -> None:
-        """Take its pod away, and keep what is in its workspace."""
-        raise _no_chart_has("suspend")
+        """Take its pod away, and keep what is in its PersistentVolumeClaims. Returns at once."""
+        await self._merge({"spec": {"suspend": True}})
 
     async def resume(self, *, timeout: float = WAIT_SECONDS, polling_config: object = None) -> DevboxInfo:
-        """Give it a pod again, and wait until it is ready."""
-        raise _no_chart_has("suspend")
+        """Give it a pod again, and wait until it is ready. Raises NotReadyError where it will not become so by itself."""
+        await self.resume_async()
+        return await self.await_running(timeout=timeout, polling_config=polling_config)
 
     async def resume_async(self) -> None:
         """Likewise, without waiting."""
-        raise _no_chart_has("suspend")
+        await self._merge({"spec": {"suspend": None}})
 
     async def keep_alive(self) -> None:
         """Begin its time to live anew."""
         raise _no_chart_has("lifecycle")
 
     async def restart(self) -> None:
-        """Give it a new pod, with the spec as it is now. `await_running()`, of whichever process, then waits for that one."""
+        """Give it a new pod, with the spec as it is now. `await_running()`, of whichever process, then waits for that one. Raises
+        NotReadyError for one that is suspended, which `resume()` gives a new pod."""
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         for attempt in range(1, TRIES + 1):
             seen = await self._read()
+            if is_to_rest(seen):
+                raise at_rest(self._reference.name, seen)
             notes = {RESTARTED_AT: now, RESTARTED_FROM: (seen.get("status") or {}).get("podUID")}
             try:
                 # (The pod that is named must be the one that there is when this is written: the next one would count for new.)
@@ -204,6 +225,8 @@ class AsyncDevbox(Resource):
         """The name of the pod that is its now."""
         seen = await self._read()
         pod = (seen.get("status") or {}).get("podName")
+        if not pod and is_to_rest(seen):
+            raise at_rest(self._reference.name, seen)
         if not pod:
             progress = progress_of(seen)
             raise NotReadyError(
@@ -221,6 +244,8 @@ class AsyncDevbox(Resource):
             return NotFoundError(f"there is no devbox {name!r} in namespace {self.namespace} any more")
         except DevboxGatewayError:
             return error
+        if is_to_rest(seen):
+            return at_rest(name, seen)
         if (seen.get("status") or {}).get("podName") not in (None, pod):
             return NotFoundError(f"pod {pod} of devbox {name!r} is gone, and it has another one")
         if (conditions_of(seen).get("PodReady") or {}).get("status") == "True" and not is_restarting(seen):
@@ -240,10 +265,22 @@ def status_of(seen: Object) -> str:
     if "deletionTimestamp" in seen["metadata"]:
         return "shutdown"
     status = STATUSES.get(str((seen.get("status") or {}).get("phase") or "Pending"), "provisioning")
+    if is_suspended(seen):
+        return "suspended"
     stalled = (conditions_of(seen).get("Stalled") or {}).get("status") == "True"
     if stalled and status not in ("running", "shutdown"):
         return "failure"
+    if is_to_rest(seen):
+        return "suspending"
+    if is_resuming(seen) and status not in ("running", "shutdown"):
+        return "resuming"
     return "provisioning" if status == "running" and is_restarting(seen) and not stalled else status
+
+
+def summary_of(seen: Object) -> dict[str, Any]:
+    """The condition that says how it is: Ready, or Suspended, without Ready. Empty: the operator has not seen it."""
+    found = conditions_of(seen)
+    return found.get("Ready") or found.get("Suspended") or {}
 
 
 def _metadata(seen: Object) -> dict[str, str]:

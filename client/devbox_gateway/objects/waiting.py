@@ -1,4 +1,4 @@
-"""Waiting for a devbox: until it is ready, will never be, or the time is over.
+"""Waiting for a devbox: until it is ready or suspended, will never be, or the time is over.
 
 Goes in: a session, a path, a deadline. Comes out: the object as it was last seen, and on the way every change of what it waits for.
 """
@@ -50,10 +50,18 @@ Callback = Callable[[Progress], object]
 
 async def until_ready(session: Session, path: str, seconds: float, callback: Callback | None = None) -> Object:
     """The Devbox once it is ready. Raises NotReadyError where it will not become so by itself, APITimeoutError, NotFoundError."""
+    return await _until(_Patience(), session, path, seconds, callback)
+
+
+async def until_suspended(session: Session, path: str, seconds: float, callback: Callback | None = None) -> Object:
+    """The Devbox once it is suspended. Raises NotReadyError where it was asked to be and can't, APITimeoutError, NotFoundError."""
+    return await _until(_Suspending(), session, path, seconds, callback)
+
+
+async def _until(patience: "_Patience", session: Session, path: str, seconds: float, callback: Callback | None) -> Object:
     last: Object | None = None
     said: Progress | None = None
     end = monotonic() + seconds
-    patience = _Patience()
     changes = _changes(session, path)
 
     def unseen() -> None:
@@ -73,7 +81,7 @@ async def until_ready(session: Session, path: str, seconds: float, callback: Cal
                 if callback is not None and progress != said and conditions_of(last):
                     callback(progress)
                 said = progress
-                if is_ready(last):
+                if patience.is_over(last):
                     return last
             if last is not None:
                 patience.look(last)
@@ -86,7 +94,7 @@ async def until_ready(session: Session, path: str, seconds: float, callback: Cal
         with suppress(RuntimeError):
             await changes.aclose()  # type: ignore[attr-defined]
     what = "nothing was heard of it" if last is None else describe(progress_of(last))
-    raise APITimeoutError(f"devbox {path.rpartition('/')[2]!r} was not ready within {seconds:g} s: {what}")
+    raise APITimeoutError(f"devbox {path.rpartition('/')[2]!r} was not {patience.goal} within {seconds:g} s: {what}")
 
 
 async def _next(changes: AsyncIterator[Object]) -> Object:
@@ -132,8 +140,40 @@ def is_ready(seen: Object) -> bool:
     return is_current(seen) and not is_restarting(seen) and (conditions_of(seen).get("Ready") or {}).get("status") == "True"
 
 
+def is_to_rest(seen: Object) -> bool:
+    """Whether it is to have no pod: it is suspended, or about to be. (A command that ended for good has nothing to suspend.)"""
+    found = conditions_of(seen).get("Suspended")
+    if found is None or not is_current(seen):
+        return bool(seen["spec"].get("suspend"))
+    return bool(found["reason"] != "NotSuspended")
+
+
+def is_suspended(seen: Object) -> bool:
+    """Whether it is so, as this spec wants it."""
+    return is_current(seen) and (conditions_of(seen).get("Suspended") or {}).get("status") == "True"
+
+
+def is_resuming(seen: Object) -> bool:
+    """Whether it was suspended, and has not been ready since."""
+    if is_to_rest(seen):
+        return False
+    suspended, ready = (conditions_of(seen).get(kind) or {} for kind in ("Suspended", "Ready"))
+    if suspended.get("status") == "True":
+        return True  # (the operator has not seen yet that it is resumed)
+    since = suspended.get("lastTransitionTime")
+    return bool(since and ready.get("status") == "False" and ready["lastTransitionTime"] <= since)
+
+
+def at_rest(name: str, seen: Object) -> NotReadyError:
+    """For who wants to do something in a devbox that is to have no pod."""
+    is_so = "is suspended" if is_suspended(seen) else "is being suspended"
+    return NotReadyError(f"devbox {name!r} {is_so}; await devbox.resume()", progress_of(seen).reason)
+
+
 class _Patience:
     """Of one wait: what is hopeless at once, and what is so after a while."""
+
+    goal = "ready"
 
     def __init__(self) -> None:
         self._began = monotonic()
@@ -146,11 +186,16 @@ class _Patience:
         """Seconds until it is to be looked at again, though nothing changed."""
         return min(self._pulling.left, 60.0 if self._hopeless_at is None else max(0.05, self._hopeless_at - monotonic()))
 
+    def is_over(self, seen: Object) -> bool:
+        """What was waited for is there."""
+        return is_ready(seen)
+
     def look(self, seen: Object) -> None:
         """Raises NotReadyError, NotFoundError."""
         name = seen["metadata"]["name"]
-        if "deletionTimestamp" in seen["metadata"]:
-            raise NotFoundError(f"devbox {name!r} is being deleted")
+        _check_that_it_stays(seen)
+        if is_to_rest(seen):
+            raise at_rest(name, seen)
         self._hopeless_at = self._hopeless(seen)
         if self._hopeless_at is not None and self._hopeless_at <= monotonic():
             stalled = conditions_of(seen)["Stalled"]
@@ -172,10 +217,38 @@ class _Patience:
         return max(believed, self._began + RESTART_SECONDS) if is_restarting(seen) else believed
 
 
+class _Suspending(_Patience):
+    """Of a wait for the opposite."""
+
+    goal = "suspended"
+
+    def is_over(self, seen: Object) -> bool:
+        return is_suspended(seen)
+
+    def look(self, seen: Object) -> None:
+        """Raises NotReadyError, NotFoundError."""
+        _check_that_it_stays(seen)
+        found = conditions_of(seen).get("Suspended")
+        asked = found is not None and is_current(seen) and bool(seen["spec"].get("suspend"))
+        stalled = (conditions_of(seen).get("Stalled") or {}).get("status") == "True"
+        if found is not None and asked and stalled and not is_suspended(seen):
+            name, said = seen["metadata"]["name"], str(found["message"])
+            raise NotReadyError(f"devbox {name!r} will not be suspended: {said}", str(found["reason"]))
+
+
+def _check_that_it_stays(seen: Object) -> None:
+    if "deletionTimestamp" in seen["metadata"]:
+        raise NotFoundError(f"devbox {seen['metadata']['name']!r} is being deleted")
+
+
 def progress_of(seen: Object) -> Progress:
     """What it waits for now: the first condition that is not what it is to be."""
     phase = str((seen.get("status") or {}).get("phase") or "Pending")
     found = conditions_of(seen)
+    if is_to_rest(seen):
+        suspended = found.get("Suspended") if is_current(seen) else None
+        suspended = suspended or {"reason": "Suspending", "message": "the operator has not seen it yet; is it running?"}
+        return Progress(seen["metadata"]["name"], phase, str(suspended["reason"]), str(suspended["message"]))
     for kind in ("Accepted", "CredentialsResolved", "EgressConfined", "TokensIssued", "PodReady", "Ready"):
         condition = found.get(kind)
         if condition is not None and condition["status"] != "True" and condition["reason"] != "Waiting":

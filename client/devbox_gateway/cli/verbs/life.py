@@ -1,4 +1,4 @@
-"""`create`, `wait`, `restart`, `rm`: from a devbox's beginning to its end."""
+"""`create`, `wait`, `suspend`, `resume`, `restart`, `rm`: from a devbox's beginning to its end."""
 
 import asyncio
 from collections.abc import Sequence
@@ -44,15 +44,16 @@ async def create(
 
 @verb()
 @_NAMES
-@click.option("--for", "what", type=click.Choice(["ready", "deleted"]), default="ready", show_default=True)
+@click.option("--for", "what", type=click.Choice(["ready", "suspended", "deleted"]), default="ready", show_default=True)
 @_TIMEOUT
 async def wait(here: Here, names: Sequence[str], what: str, timeout: float) -> None:
-    """Wait until devboxes are ready, or gone."""
-    if what == "ready":
+    """Wait until devboxes are ready, suspended, or gone."""
+    if what != "deleted":
         found = await lookup.several(here.client, names)
-        await asyncio.gather(*(one.await_running(timeout=timeout, progress=progress(here)) for one in found))
+        ways = {"ready": AsyncDevbox.await_running, "suspended": AsyncDevbox.await_suspended}
+        await asyncio.gather(*(ways[what](one, timeout=timeout, progress=progress(here)) for one in found))
         for one in found:
-            here.done(one, "ready")
+            here.done(one, what)
         return
     there = await _those_there(here, names)
     await asyncio.gather(*(until_gone(one, timeout) for one in there))
@@ -71,6 +72,36 @@ async def restart(here: Here, names: Sequence[str], waits: bool, timeout: float)
         await asyncio.gather(*(one.await_running(timeout=timeout) for one in found))
     for one in found:
         here.done(one, "ready" if waits else "restarted")
+
+
+@verb()
+@_NAMES
+@click.option("--wait", "waits", is_flag=True, help="Wait until their pods are gone.")
+@_TIMEOUT
+async def suspend(here: Here, names: Sequence[str], waits: bool, timeout: float) -> None:
+    """Take devboxes' pods away, and keep the devboxes and what is in their PersistentVolumeClaims."""
+    found = await lookup.several(here.client, names)
+    for one in found:
+        await one.suspend()
+    if waits:
+        await asyncio.gather(*(one.await_suspended(timeout=timeout) for one in found))
+    for one in found:
+        here.done(one, "suspended" if waits else "is being suspended")
+
+
+@verb()
+@_NAMES
+@click.option("--wait", "waits", is_flag=True, help="Wait until their new pods are ready.")
+@_TIMEOUT
+async def resume(here: Here, names: Sequence[str], waits: bool, timeout: float) -> None:
+    """Give devboxes that are suspended a new pod each."""
+    found = await lookup.several(here.client, names)
+    for one in found:
+        await one.resume_async()
+    if waits:
+        await asyncio.gather(*(one.await_running(timeout=timeout) for one in found))
+    for one in found:
+        here.done(one, "ready" if waits else "resumed")
 
 
 @verb()

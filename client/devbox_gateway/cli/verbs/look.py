@@ -11,10 +11,14 @@ from devbox_gateway.cli.verb import verb
 from devbox_gateway.cli.work import Here
 from devbox_gateway.naming import DEVBOX
 from devbox_gateway.objects.base import given_name
-from devbox_gateway.objects.devbox import AsyncDevbox, status_of
+from devbox_gateway.objects.devbox import AsyncDevbox, status_of, summary_of
 from devbox_gateway.objects.waiting import conditions_of
 
-_COLOURS: Final = {"running": GOOD, "failure": BAD, "provisioning": MOVING, "initializing": MOVING}
+_COLOURS: Final = {
+    "running": GOOD,
+    "failure": BAD,
+    **dict.fromkeys(("provisioning", "initializing", "suspending", "resuming"), MOVING),
+}
 
 
 GONE: Final = "devbox-gateway.io/gone"
@@ -25,22 +29,18 @@ def _status(seen: Any) -> str:
     return "deleted" if GONE in seen else status_of(seen)
 
 
-def _ready(seen: Any) -> dict[str, Any]:
-    return conditions_of(seen).get("Ready") or {}
-
-
 NAMESPACE: Final = Column("NAMESPACE", lambda seen: seen["metadata"]["namespace"])
 NAME: Final = Column("NAME", lambda seen: seen["metadata"]["name"])
 CALLED: Final = Column("CALLED", given_name)
 """The Python client's `name`, which several may share."""
 COLUMNS: Final = (
     Column("STATUS", _status, colour=_COLOURS.get),
-    Column("REASON", lambda seen: _ready(seen).get("reason")),
+    Column("REASON", lambda seen: summary_of(seen).get("reason")),
     Column("GATEWAYS", lambda seen: [gateway["name"] for gateway in seen["spec"].get("gateways") or []]),
     Column("AGE", lambda seen: age(seen["metadata"]["creationTimestamp"])),
     Column("POD", lambda seen: (seen.get("status") or {}).get("podName"), wide=True),
     Column("IMAGE", lambda seen: seen["spec"].get("image"), wide=True),
-    Column("MESSAGE", lambda seen: _ready(seen).get("message"), wide=True),
+    Column("MESSAGE", lambda seen: summary_of(seen).get("message"), wide=True),
 )
 GATEWAYS: Final = (
     Column("GATEWAY", lambda gateway: gateway.get("name")),
