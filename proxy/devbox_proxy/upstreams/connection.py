@@ -202,6 +202,10 @@ class UpstreamConnection:
                 self._internal_error(error)
 
     def eof_received(self) -> bool:
+        if self.receiver is None:
+            # Here and now: TLS says so a round of the event loop before the connection is lost, and drops what is written meanwhile.
+            self.abort()
+            self.pool.closed(self)
         return False
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -412,6 +412,18 @@ async def test_the_kernel_looks_after_what_rests() -> None:
         assert (connection.host, connection.address) == ("api.example", "127.0.0.1")
 
 
+async def test_an_api_that_ends_the_connection_at_rest_is_asked_nothing_on_it() -> None:
+    async with upstreams() as pools:
+        connection, transport = UpstreamConnection(KEY, pools), Transport()
+        connection.connection_made(transport)
+        pools.release(connection)
+        connection.idle_since -= 2
+        assert not connection.eof_received()
+        assert transport.aborted
+        assert pools.idle(KEY) is None
+        assert pools.times.limit(KEY.origin, None, 0.0) == pytest.approx(1.3, abs=0.2)
+
+
 def test_a_connection_that_was_never_made_is_harmless() -> None:
     connection = UpstreamConnection(KEY, Upstreams(Anywhere(), UpstreamTimeouts(), tls_context("")))
     connection.write(b"x")
