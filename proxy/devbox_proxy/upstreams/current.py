@@ -2,14 +2,19 @@
 
 Goes in: what is known, a pool key, the address that was dialled. Comes out: yes or no. Pure: pool.py asks twice a second and closes.
 A key of yesterday is asked for by nobody; but what was dialled with a grant, an endpoint, roots or a range that are gone is not to
-stay open either.
+stay open either. An address may be one of yesterday whatever the key is, and what is hardly ever at rest is hardly ever looked at: so
+pool.py asks about it before each use as well.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from devbox_proxy.known.credentials import PoolKey
 from devbox_proxy.known.facts import Known
 from devbox_proxy.known.floor import Floor
+
+ADDRESSES: Final = 8192
+"""Of which it is remembered whether they may be reached: whoever answers for a host's name can give it any number."""
 
 
 class Current:
@@ -42,9 +47,13 @@ class Current:
         credential = self._known.credentials.get(key.credential)
         if credential is None or credential.version != key.version:
             return False
-        if (key.config, key.origin, key.trust) not in self._apis:
-            return False
+        return (key.config, key.origin, key.trust) in self._apis and self.leads(host, address)
+
+    def leads(self, host: str, address: str) -> bool:
+        """A dial of this host would be allowed to come to this address, as of the last `state`."""
         reached = self._addresses.get((host, address))
         if reached is None:
+            if len(self._addresses) >= ADDRESSES:
+                self._addresses = {}
             reached = self._addresses[host, address] = self._reaches(host, address)
         return reached

@@ -115,7 +115,7 @@ class Upstreams:
             return None
         while (connection := self.resting.latest(key)) is not None:
             transport = connection.transport
-            if transport is not None and not transport.is_closing():
+            if transport is not None and not transport.is_closing() and self._leads(connection):
                 age = present - connection.idle_since
                 if age > self._limit(connection, present):
                     return None  # the others have rested for longer; the sweep sees to all of them
@@ -204,7 +204,7 @@ class Upstreams:
             async with asyncio.timeout(seconds):
                 # For the caller's namespace, whose GatewayConfigs name such hosts.
                 pairs = await self._resolver.resolve(endpoint.host, endpoint.port, key.namespace)
-                connect = lambda plain, _: self._connect(key, endpoint.host, plain, trust, buffered=buffered)  # noqa: E731
+                connect = lambda plain, pair: self._connect(key, endpoint.host, pair[0], plain, trust, buffered=buffered)  # noqa: E731
                 return await first(pairs, seconds, connect, self._attempts, key.namespace)
         except Unready as unready:
             raise UpstreamError(Refusal.NOT_READY, str(unready)) from None
@@ -218,7 +218,7 @@ class Upstreams:
             raise UpstreamError(Refusal.UPSTREAM_UNREACHABLE, type(error).__name__) from None
 
     async def _connect(
-        self, key: PoolKey, host: str, plain: socket.socket, trust: ssl.SSLContext | None, *, buffered: bool
+        self, key: PoolKey, host: str, address: str, plain: socket.socket, trust: ssl.SSLContext | None, *, buffered: bool
     ) -> UpstreamConnection:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in KEEPALIVE:
@@ -236,7 +236,7 @@ class Upstreams:
             raise
         transport, connection = made
         transport.set_write_buffer_limits(high=WRITE_BUFFER)
-        connection.host, connection.address = host, str(transport.get_extra_info("peername")[0])
+        connection.host, connection.address = host, address
         return connection
 
     def _trusting(self, ca_bundle: str) -> ssl.SSLContext:
@@ -261,6 +261,9 @@ class Upstreams:
                     connection.judged = state
                 else:
                     self._drop(connection)
+
+    def _leads(self, connection: UpstreamConnection) -> bool:
+        return self._current is None or self._current.leads(connection.host, connection.address)
 
     def _stood_still(self, present: float) -> bool:
         """This process did nothing for a while: what was closed meanwhile, nobody has read yet. (If it was the machine, nobody may say so

@@ -1,5 +1,6 @@
 """Whether a connection that rests may still serve anybody."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +13,7 @@ from devbox_proxy.known.apis import compile_gateway
 from devbox_proxy.known.credentials import Credential
 from devbox_proxy.known.facts import Known
 from devbox_proxy.known.floor import Floor
-from devbox_proxy.upstreams.current import Current
+from devbox_proxy.upstreams.current import ADDRESSES, Current
 from devbox_proxy.upstreams.dial_check import Resolver, UpstreamReach
 
 HOST, ADDRESS, INSIDE = "api.example", "93.184.216.34", "10.1.0.7"
@@ -121,3 +122,13 @@ def test_an_address_that_the_administrator_allowed() -> None:
         facts.floor = Floor(addresses=frozenset({INSIDE}))
         assert not facts.holds(INSIDE), "nothing lifts the floor"
     assert not Facts().resolver.reaches(HOST, INSIDE)
+
+
+def test_a_host_with_any_number_of_addresses_takes_no_memory_for_each() -> None:
+    asked = Counter[str]()
+    current = Current(Known(), Floor, lambda host, address: bool(asked.update([address])) or address != INSIDE)
+    for number in range(3 * ADDRESSES):
+        assert current.leads(HOST, f"2001:db8::{number:x}")
+        assert current.leads(HOST, ADDRESS)
+        assert not current.leads(HOST, INSIDE)
+    assert asked[ADDRESS] == asked[INSIDE] == 4

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -12,11 +13,15 @@ from devbox_api.judge.policies import networks
 from devbox_api.judge.refusals import Refusal
 from devbox_api.route import Auth, GatewayDocument
 from devbox_common.redacted import Redacted
+from devbox_proxy.kit.dialling import Pair
 from devbox_proxy.known.apis import Api, compile_gateway
 from devbox_proxy.known.credentials import PoolKey
+from devbox_proxy.known.facts import Known
 from devbox_proxy.known.floor import Floor
 from devbox_proxy.settings import UpstreamTimeouts
+from devbox_proxy.upstreams import pool
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
+from devbox_proxy.upstreams.current import Current
 from devbox_proxy.upstreams.dial_check import Resolver, UpstreamReach
 from devbox_proxy.upstreams.pool import Upstreams, tls_context
 from devbox_proxy.wire import rendering
@@ -39,8 +44,10 @@ class Anywhere:
 
 
 @contextlib.asynccontextmanager
-async def upstreams(resolver: object | None = None, **timeouts: float) -> AsyncIterator[Upstreams]:
-    result = Upstreams(resolver or Anywhere(), UpstreamTimeouts(**timeouts), tls_context(""))  # type: ignore[arg-type]
+async def upstreams(
+    resolver: object | None = None, current: Current | None = None, **timeouts: float
+) -> AsyncIterator[Upstreams]:
+    result = Upstreams(resolver or Anywhere(), UpstreamTimeouts(**timeouts), tls_context(""), current=current)  # type: ignore[arg-type]
     try:
         yield result
     finally:
@@ -412,6 +419,20 @@ async def test_the_kernel_looks_after_what_rests() -> None:
         assert (connection.host, connection.address) == ("api.example", "127.0.0.1")
 
 
+async def test_what_is_never_at_rest_when_one_looks_is_not_used_at_an_address_of_yesterday() -> None:
+    floor, reached = Floor(), True
+    current = Current(Known(), lambda: floor, lambda host, address: reached)
+    async with raw_api(replying) as server, upstreams(current=current) as pools:
+        await ask(pools, request(f"http://api.example:{server.port}"))
+        busy = pools.idle(KEY)
+        assert busy is not None
+        floor, reached = Floor(), False
+        pools.sweep()
+        pools.release(busy)
+        assert pools.idle(KEY) is None
+        assert len(pools.resting) == 0
+
+
 async def test_an_api_that_ends_the_connection_at_rest_is_asked_nothing_on_it() -> None:
     async with upstreams() as pools:
         connection, transport = UpstreamConnection(KEY, pools), Transport()
@@ -422,6 +443,28 @@ async def test_an_api_that_ends_the_connection_at_rest_is_asked_nothing_on_it() 
         assert transport.aborted
         assert pools.idle(KEY) is None
         assert pools.times.limit(KEY.origin, None, 0.0) == pytest.approx(1.3, abs=0.2)
+
+
+@pytest.mark.interpreted
+async def test_an_api_that_resets_what_it_accepted_is_one_that_closed_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the reset comes before all else: then the kernel has no name for the peer any more."""
+
+    async def reset(
+        pairs: list[Pair], seconds: float, make: Callable[[socket.socket, Pair], Awaitable[object]], *_: object
+    ) -> object:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            plain = socket.create_connection(server.getsockname())
+            accepted, _peer = server.accept()
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            accepted.close()
+        plain.setblocking(False)
+        return await make(plain, pairs[0])
+
+    monkeypatch.setattr(pool, "first", reset)
+    async with upstreams() as pools:
+        with pytest.raises(UpstreamError) as caught:
+            await ask(pools, request("http://api.example"))
+        assert caught.value.refusal is Refusal.UPSTREAM_CLOSED
 
 
 def test_a_connection_that_was_never_made_is_harmless() -> None:
