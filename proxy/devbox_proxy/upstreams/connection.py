@@ -278,6 +278,7 @@ class UpstreamConnection:
             self.receiver = None
             # Some servers send a body to HEAD all the same, later: it must not be the next request's answer.
             plain = self._method != "HEAD" and self._answer_head is not None and rendering.ends_plainly(self._answer_head)
+            self._answer_head, self._headers = None, []  # up to 60 KiB, and it may rest for minutes
             receiver.answer_ended(reusable=plain and self._flaw is None and rest is None and self._keep_alive)
         else:
             receiver.flush_answer()

@@ -180,7 +180,7 @@ class Upstreams:
                 if not (self.times.worth(endpoint, age, present) and probes.room(endpoint, namespace)):
                     self._drop(connection)
                     continue
-            elif scarce and age > FIRST_SECONDS:
+            elif scarce and age > LEAST_SECONDS:  # better a handshake than a request that is refused
                 self._drop(connection)
                 continue
             if age > FIRST_SECONDS:

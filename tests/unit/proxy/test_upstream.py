@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import struct
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -107,15 +109,21 @@ class Answer:
 async def ask(pools: Upstreams, sent: UpstreamRequest, key: PoolKey = KEY) -> Answer:
     """One request and its whole answer. Raises UpstreamError."""
     connection = pools.idle(key) or await pools.dial(key, api(sent.endpoint))
+    answer, reusable = await ask_on(connection, sent)
+    if reusable:
+        pools.release(connection)
+    else:
+        connection.abort()
+    return answer
+
+
+async def ask_on(connection: UpstreamConnection, sent: UpstreamRequest) -> tuple[Answer, bool]:
+    """The whole answer, and whether the connection may be used again. Raises UpstreamError."""
     answer = Answer()
     connection.start(answer, sent.method, websocket=False)
     connection.write(rendering.request_head(sent, Framing.NONE, None))
     async with asyncio.timeout(5):
-        if await answer.end:
-            pools.release(connection)
-        else:
-            connection.abort()
-    return answer
+        return answer, await answer.end
 
 
 replying = answering(b"200 OK\r\nContent-Length: 2", b"ok")
@@ -370,8 +378,12 @@ async def test_few_rest_on_unused() -> None:
             other.idle_since -= 10
         pools.sweep()
         assert len(pools.resting) == 16, "of a namespace"
+        young, busy = [await pools.dial(KEY, endpoint) for _ in range(2)]
+        for connection, age in ((young, 1.0), (busy, 0.1)):
+            pools.release(connection)
+            connection.idle_since -= age
         pools.sweep(scarce=True)
-        assert len(pools.resting) == 0, "memory is for requests"
+        assert list(pools.resting) == [busy], "memory is for requests"
 
 
 async def test_what_the_api_closes_at_rest_is_learned_at_once() -> None:
@@ -407,6 +419,25 @@ async def test_one_that_died_in_silence_is_no_reason_to_rely_on_more_than_at_the
         pools.times.survived(KEY.origin, 50)
         oldest.connection_lost(TimeoutError())
         assert pools.times.limit(KEY.origin, None, 0.0) == pytest.approx(4.0)
+
+
+async def test_of_an_answer_nothing_is_kept_while_the_connection_rests() -> None:
+    lines = b"".join(b"\r\nX-%d: %b" % (number, b"v" * 110) for number in range(200))
+    async with raw_api(answering(b"200 OK\r\nContent-Length: 2" + lines, b"ok")) as server, upstreams() as pools:
+        sent = request(f"http://api.example:{server.port}")
+        await ask(pools, sent)
+        tracemalloc.start()
+        try:
+            for _ in range(30):
+                connection = await pools.dial(KEY, api(sent.endpoint))
+                await ask_on(connection, sent)
+                pools.release(connection)
+            gc.collect()
+            held, _peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert len(pools.resting) == 31
+        assert held < 30 * len(lines) / 2
 
 
 async def test_the_kernel_looks_after_what_rests() -> None:
