@@ -19,6 +19,8 @@ def client_context(*, cafile: Path | None = None, cadata: str | None = None) -> 
     context.verify_flags |= (
         ssl.VERIFY_X509_PARTIAL_CHAIN
     )  # an intermediate that is named alone is believed, as by Python 3.13 and Go
+    # Nor does Go's: a server could ask for handshake after handshake, on a connection at rest, too, and each is our work.
+    context.options |= ssl.OP_NO_RENEGOTIATION
     return context
 
 

@@ -1,6 +1,9 @@
 """A CA bundle is read as the gateway's TLS reads it, and private authorities are believed as Go believes them."""
 
+import contextlib
+import socket
 import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,3 +57,26 @@ def test_an_intermediate_alone_is_believed_and_another_of_its_name_is_not(tmp_pa
         assert greeting(client_context(cadata=issued.trusted), port) == b"hello"
     with serving(issued, tmp_path) as port, pytest.raises(ssl.SSLCertVerificationError):
         greeting(client_context(cadata=issue(by_intermediate=True).trusted), port)
+
+
+def test_no_server_has_a_second_handshake_on_a_connection(tmp_path: Path) -> None:
+    """(A command of s_server's that is one letter is about the connection; all else is sent.)"""
+    pair = make_certificates(["api.example"])
+    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    certificate.write_text(pair.certificate)
+    key.write_text(pair.key.reveal())
+    command = ("openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", certificate, "-key", key, "-tls1_2")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        try:
+            port = next(int(line.rpartition(b":")[2]) for line in server.stdout if line.startswith(b"ACCEPT"))
+            plain = socket.create_connection(("127.0.0.1", port), timeout=10)
+            with plain, client_context(cadata=pair.ca).wrap_socket(plain, server_hostname="api.example") as secure:
+                server.stdin.write(b"hello\n")
+                assert secure.recv(64) == b"hello\n"
+                server.stdin.write(b"r\n")
+                with contextlib.suppress(ssl.SSLError, ConnectionError):  # so it may end, too
+                    assert secure.recv(64) == b""
+        finally:
+            server.kill()
