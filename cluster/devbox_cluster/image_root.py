@@ -3,6 +3,7 @@
 Goes in: the work tree. Comes out: a folder under the cache, to be the root of a process (tests/support/image_root.py); nobody writes to it.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -17,29 +18,57 @@ from .progress import ClusterError, step
 
 IMAGE: Final = "devbox-gateway"
 KEPT: Final = 3
-"""Of the roots that were used last."""
+"""Of the roots that were used last; and those that processes are in now."""
 
 
 def folder(project: Path = PROJECT) -> Path:
     """The image's root; built if the sources changed. Raises ClusterError."""
+    roots = cache_dir() / "roots"
     with locked("roots"):
-        target = cache_dir() / "roots" / images.references(project)[IMAGE].rpartition(":")[2]
-        if not target.exists():
-            partial = target.with_name(f".part-{target.name}")
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            reference = images.build(project, IMAGE)
-            with locked("images"), step("unpack the gateway's image"):
-                if docker_answers():
-                    _unpack_docker(reference, partial)
-                else:
-                    buildah.unpack(reference, partial)
-                    buildah.remove(reference)
-            partial.rename(target)
+        # (Where the sources change while another build is waited for, what was built is not what is asked for by now.)
+        while not (target := roots / _tag(images.references(project)[IMAGE])).exists():
+            _make(project, roots)
         os.utime(target)
-        for old in sorted(target.parent.glob("[!.]*"), key=lambda each: each.stat().st_mtime)[:-KEPT]:
-            shutil.rmtree(old)
+        for old in sorted(roots.glob("[!.]*"), key=lambda each: each.stat().st_mtime)[:-KEPT]:
+            if not _in_use(old):
+                shutil.rmtree(old)
         return target
+
+
+def _tag(reference: str) -> str:
+    return reference.rpartition(":")[2]
+
+
+def _make(project: Path, roots: Path) -> None:
+    """A root of the sources as they are when its build begins, named by these."""
+    for cut_off in roots.glob(".part-*"):
+        shutil.rmtree(cut_off)
+    partial = roots / f".part-{os.getpid()}"
+    partial.mkdir(parents=True)
+    reference = images.build(project, IMAGE)
+    with locked("images"), step("unpack the gateway's image"):
+        if docker_answers():
+            _unpack_docker(reference, partial)
+        else:
+            buildah.unpack(reference, partial)
+            buildah.remove(reference)
+    made = roots / _tag(reference)
+    if made.exists():
+        shutil.rmtree(partial)
+    else:
+        partial.rename(made)
+
+
+def _in_use(root: Path) -> bool:
+    """Whoever mounts it holds a lock on it (tests/support/image_root.py)."""
+    opened = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(opened)
+    return False
 
 
 def _unpack_docker(reference: str, target: Path) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,7 +17,7 @@ from .kind import KindCluster, docker_answers
 from .locks import locked
 from .node_images import ContainerdNode, KindNode, Node, docker_build
 from .paths import PROJECT, cache_dir
-from .progress import step
+from .progress import ClusterError, step
 
 DEFAULT_REGISTRY: Final = "localhost"
 KEPT_TAGS: Final = 5
@@ -99,11 +99,12 @@ def ensure(project: Path = PROJECT, names: Collection[str] = REGULAR) -> dict[st
     with locked("images"):
         wanted = references(project)
         for image in (image for image in IMAGES if image.name in names):
-            reference = wanted[image.name]
+            # (Anew: making the one before may have taken minutes.)
+            reference = wanted[image.name] = references(project)[image.name]
             key = tag(project, image.dependencies)
             dependencies = f"{DEFAULT_REGISTRY}/{image.repository}-dependencies:{key}"
             if not node.has(reference):
-                node.make(reference, context.lay_out(project, image.name, key), dependencies, image.takes)
+                node.make(reference, _gathered(project, image, wanted), dependencies, image.takes)
                 _prune(node, reference)
                 _prune(node, dependencies)
         if "demo" in names:
@@ -140,11 +141,20 @@ def build(project: Path, name: str) -> str:
 
 def _build_whole(project: Path, registry: str, image: Image, *, docker: bool) -> str:
     with locked("images"):
-        reference = references(project, registry)[image.name]
-        folder = context.lay_out(project, image.name, tag(project, image.dependencies))
+        wanted = references(project, registry)
+        folder, reference = _gathered(project, image, wanted), wanted[image.name]
         with step(f"build {reference}{image.takes}"):
             docker_build(folder, reference) if docker else buildah.build(folder, reference)
         return reference
+
+
+def _gathered(project: Path, image: Image, wanted: Mapping[str, str]) -> Path:
+    """The context of an image that `wanted` names. Raises ClusterError where that is no more what is in the work tree."""
+    folder = context.lay_out(project, image.name, tag(project, image.dependencies))
+    reference = wanted[image.name]
+    if tag(project, image.dependencies + image.code) != reference.rpartition(":")[2]:
+        raise ClusterError(f"the sources of {reference} changed while they were gathered; run the same again")
+    return folder
 
 
 def _prune(node: Node, reference: str) -> None:

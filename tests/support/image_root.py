@@ -9,6 +9,7 @@ not set, the sources run, under the interpreter of whoever starts them.
 after them those of PACKAGES, which tests need.
 """
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -52,6 +53,8 @@ def mount() -> None:
     """Put the chosen image's files at INSIDE, in this mount namespace. Raises NoRoot."""
     if (root := chosen()) is None:
         return
+    # For as long as this process lives nobody takes it for an old one (cluster/devbox_cluster/image_root.py).
+    fcntl.flock(os.open(root, os.O_RDONLY), fcntl.LOCK_SH)
     upper, work = PLACE / "upper", PLACE / "work"
     _run("mount", "-t", "tmpfs", "image-root", str(PLACE))
     for folder in (upper, work, INSIDE):
