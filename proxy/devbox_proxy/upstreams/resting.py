@@ -29,7 +29,7 @@ class Resting:
         self.long = max(min(kept, LONG_LEAST), kept // LONG_PART)
         """So many of a namespace may rest for long."""
         self._all: OrderedDict[UpstreamConnection, None] = OrderedDict()
-        self._by_key: dict[PoolKey, list[UpstreamConnection]] = {}
+        self._by_key: dict[PoolKey, OrderedDict[UpstreamConnection, None]] = {}
         self._by_namespace: dict[str, OrderedDict[UpstreamConnection, None]] = {}
         """None of both is empty."""
 
@@ -37,7 +37,7 @@ class Resting:
         """One more. Returns the one that has to go for it, which is taken out already."""
         key = connection.key
         self._all[connection] = None
-        self._by_key.setdefault(key, []).append(connection)
+        self._by_key.setdefault(key, OrderedDict())[connection] = None
         own = self._by_namespace.setdefault(key.namespace, OrderedDict())
         own[connection] = None
         if len(self._all) <= self.kept:
@@ -53,7 +53,7 @@ class Resting:
         key = connection.key
         del self._all[connection]
         same = self._by_key[key]
-        same.remove(connection)
+        del same[connection]
         if not same:
             del self._by_key[key]
         own = self._by_namespace[key.namespace]
@@ -64,7 +64,7 @@ class Resting:
     def latest(self, key: PoolKey) -> UpstreamConnection | None:
         """Of those with this key, the one that was used last."""
         same = self._by_key.get(key)
-        return same[-1] if same else None
+        return next(reversed(same)) if same else None
 
     def of(self, namespace: str) -> list[UpstreamConnection]:
         """A namespace's, the one that has rested longest first."""
