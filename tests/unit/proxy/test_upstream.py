@@ -207,7 +207,20 @@ async def test_connections_are_kept_and_never_shared_between_keys() -> None:
 
 @pytest.mark.parametrize(
     ("hint", "connections"),
-    [(b"", 1), (b"\r\nKeep-Alive: timeout=1", 2), (b"\r\nKeep-Alive: timeout=\xb2", 1), (b"\r\nConnection: close", 2)],
+    [
+        (b"", 1),
+        (b"\r\nKeep-Alive: timeout=1", 2),
+        (b"\r\nKEEP-ALIVE: max=5 , TIMEOUT=0", 2),
+        (b"\r\nKeep-Alive: timeout=0000000000", 2),
+        (b"\r\nKeep-Alive: timeout=1\r\nKeep-Alive: timeout=600", 2),
+        (b"\r\nKeep-Alive: timeout=\xb2", 1),
+        (b"\r\nKeep-Alive: timeout=-5", 1),
+        (b"\r\nKeep-Alive: timeout=nan", 1),
+        (b"\r\nKeep-Alive: timeout=inf, timeout=1e9", 1),
+        (b"\r\nKeep-Alive: timeout=" + b"9" * 5000, 1),
+        (b"\r\nKeep-Alive: " + b"," * 5000 + b"timeout", 1),
+        (b"\r\nConnection: close", 2),
+    ],
 )
 async def test_an_api_says_how_long_it_keeps_a_connection(hint: bytes, connections: int) -> None:
     async with raw_api(answering(b"200 OK\r\nContent-Length: 2" + hint, b"ok")) as server, upstreams() as pools:
