@@ -17,6 +17,7 @@ import orjson
 from tests.support.kube_api import Devbox
 
 from devbox_api import names
+from devbox_api.judge.refusals import Refusal
 
 from .api import Api, Ask, api
 from .client import Client, Tally
@@ -25,6 +26,7 @@ from .world import API_ADDRESS, API_HOST, World, eventually, world
 
 PUBLIC: Final = "93.184.216.34"
 """As public as an address can be, and this namespace's own, as all are."""
+BUSY: Final = "93.184.215.34"
 OWN: Final = ("93.184.0.0/16",)
 SOON_SECONDS: Final = 3.0
 """For what is to be closed: the gateway hears of a change within milliseconds, and looks twice a second."""
@@ -34,6 +36,7 @@ FEW_FILES: Final = ("prlimit", "--nofile=1536:1536")
 LONG_OF_FEW: Final = 16
 """Connections of a namespace that rest for long, where so few files may be open."""
 FIRST_SECONDS: Final = 4.0
+BUSY_SECONDS: Final = 10.0
 STOPPED_SECONDS: Final = 2.5
 """Less than connections may rest, more than a gateway takes for nothing."""
 
@@ -50,17 +53,21 @@ async def _slowly(ask: Ask) -> None:
 
 async def revoked(long: bool) -> list[Row]:
     """A change of each kind, while two connections rest: the one that it is about goes, the other stays."""
-    async with world() as stage, api(PUBLIC, None) as public:
-        for where in (stage.api, public):
+    async with world() as stage, api(PUBLIC, None) as public, api(BUSY, None) as busy:
+        for where in (stage.api, public, busy):
             where.ways |= dict.fromkeys(("/", "/warm"), _announcing)
+        busy.ways["/slowly"] = _slowly
         boxes = [stage.devbox(number) for number in range(len(_CHANGES) + 1)]
         abroad = stage.devbox(len(boxes))
         stage.bind(abroad, "PUBLIC", f"http://{public.address[0]}:{public.address[1]}")
-        await stage.warm(*boxes, abroad)
+        never_rests = stage.devbox(len(boxes) + 1)
+        stage.bind(never_rests, "BUSY", f"http://{busy.address[0]}:{busy.address[1]}")
+        await stage.warm(*boxes, abroad, never_rests)
         control = stage.client(boxes[0], stage.gateway)
         rows = []
         for box, (name, change) in zip(boxes[1:], _CHANGES.items(), strict=True):
             rows.append(await _closes(stage.client(box, stage.gateway), name, stage.api, lambda: change(stage, box)))  # noqa: B023
+        rows.append(await _served_no_more(stage.client(never_rests, stage.gateway), stage))
         client = stage.client(abroad, stage.gateway)
         rows.append(
             await _closes(client, "its address becomes the cluster's own", public, lambda: stage.cluster.floor(ranges=OWN))
@@ -84,6 +91,24 @@ async def _closes(client: Client, name: str, where: Api, change: Callable[[], ob
     measured = f"{there} open, {stay} after {took:.1f} s"
     demand = f"closed ≤{SOON_SECONDS:g} s, no other"
     return timed(f"a connection rests: {name}", demand, measured, took <= SOON_SECONDS, stay == there - 1)
+
+
+async def _served_no_more(client: Client, stage: World) -> Row:
+    """One request after the other, so that the connection hardly ever rests; then its address becomes the cluster's own."""
+    assert (await client.request(path="/slowly")).fine
+    stage.cluster.floor(ranges=(f"{BUSY}/32",))
+    began = now()
+    while (answer := await client.request(path="/slowly")).fine and now() - began < BUSY_SECONDS:
+        pass
+    took, refused = now() - began, answer.code == Refusal.ENDPOINT_REFUSED.code
+    measured = f"{answer.code or answer.kind} after {took:.1f} s"
+    return timed(
+        "a connection that never rests: its address becomes the cluster's own",
+        f"not used after {SOON_SECONDS:g} s",
+        measured,
+        took <= SOON_SECONDS,
+        refused,
+    )
 
 
 def _other_credential(stage: World, box: Devbox) -> None:
@@ -164,7 +189,7 @@ async def _settles(where: Api, most: int) -> int:
 async def _at_once(stage: World, box: Devbox, count: int) -> None:
     clients = [stage.client(box, stage.gateway) for _ in range(count)]
     answers = await asyncio.gather(*(client.request(path="/slowly") for client in clients))
-    assert all(answer.fine for answer in answers)
+    assert all(answer.fine for answer in answers), [(answer.kind, answer.code) for answer in answers if not answer.fine]
     for client in clients:
         client.close()
 

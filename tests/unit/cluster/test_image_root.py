@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from devbox_cluster import context, image_root, images
+from devbox_cluster import buildah, context, image_root, images
 from devbox_cluster.progress import ClusterError
 
 
 class Builder:
     """In place of buildah: what is unpacked is what the sources were when the build began."""
 
-    def __init__(self, project: Path, meanwhile: Callable[[], None]) -> None:
+    def __init__(self, project: Path, meanwhile: Callable[[], object]) -> None:
         self.project, self.meanwhile = project, meanwhile
         self.built: list[str] = []
 
@@ -38,11 +38,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def builder(project: Path, monkeypatch: pytest.MonkeyPatch) -> Builder:
-    result = Builder(project, lambda: None)
+    result = Builder(project, bool)
     monkeypatch.setattr(images, "build", result.build)
     monkeypatch.setattr(image_root, "docker_answers", lambda: False)
-    monkeypatch.setattr(image_root.buildah, "unpack", result.unpack)
-    monkeypatch.setattr(image_root.buildah, "remove", lambda reference: None)
+    monkeypatch.setattr(buildah, "unpack", result.unpack)
+    monkeypatch.setattr(buildah, "remove", lambda reference: None)
     return result
 
 
@@ -58,9 +58,9 @@ def test_one_is_built_once(project: Path, builder: Builder) -> None:
 def test_sources_that_change_while_another_build_is_waited_for_are_not_taken_for_what_they_were(
     project: Path, builder: Builder
 ) -> None:
-    builder.meanwhile = lambda: (project / "code").write_text("2") and None
+    builder.meanwhile = lambda: (project / "code").write_text("2")
     assert code(image_root.folder(project)) == "2"
-    builder.meanwhile = lambda: None
+    builder.meanwhile = bool
     (project / "code").write_text("1")
     assert code(image_root.folder(project)) == "1"
     assert builder.built == ["2", "1"]
