@@ -25,9 +25,20 @@ class Provider:
     """Where the credential goes if the client put its token into the query, as this API lets it."""
     key_header_for: tuple[tuple[str, bytes], ...] = ()
     """Credentials that begin with the first go into the header of the second, whatever the client used."""
+    search_bodies: bool = False
+    """Bodies of its answers are searched for the credential, unless the GatewayConfig says otherwise: it may well hand it back."""
+    unsearched_types: frozenset[bytes] = frozenset()
+    """Media types, in lower case, of bodies that are not searched even so: nothing could be found in them."""
 
 
-NONE: Final = Provider()
+NONE: Final = Provider(search_bodies=True)
+_GIT: Final = Provider(
+    # git-scm.com, "HTTP transfer protocols" and "gitformat-pack": what a fetch brings is compressed object by object, so that nothing would
+    # be found in it, and it may be gigabytes. Everything else is searched: LFS servers of GitLab and of Gitea's kin (Codeberg) hand a
+    # client's own Authorization back to it, in the JSON that says where the objects are.
+    search_bodies=True,
+    unsearched_types=frozenset({b"application/x-git-upload-pack-result"}),
+)
 _EXACT: Final = {
     # docs.anthropic.com, "Versions and headers": x-api-key. An sk-ant-api… key sent as Bearer has been answered with 401; OAuth
     # tokens (sk-ant-oat…) go as Bearer.
@@ -42,6 +53,12 @@ _EXACT: Final = {
         more_key_headers=frozenset({b"x-goog-iam-authorization-token"}),
         query_header=b"x-goog-api-key",
     ),
+    # Hosts of git repositories. (Their APIs, such as api.github.com, are others.)
+    "github.com": _GIT,
+    "gitlab.com": _GIT,
+    "bitbucket.org": _GIT,
+    "codeberg.org": _GIT,
+    "dev.azure.com": _GIT,
 }
 _SUFFIX: Final = {
     # learn.microsoft.com, "Azure OpenAI REST API reference": api-key, or Bearer with an Entra token; ?api-key= for WebSockets.

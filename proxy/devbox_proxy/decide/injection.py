@@ -58,6 +58,7 @@ def prepare(head: RequestHead, found: Found, access: Access) -> UpstreamRequest:
         headers=tuple(lines),
         redact=access.redact,
         redact_body=api.redact_body,
+        unsearched_types=api.unsearched_types,
         websocket=websocket,
     )
 

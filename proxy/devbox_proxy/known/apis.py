@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from devbox_api import route
 from devbox_api.judge.endpoints import Endpoint, base_path, parse_endpoint
-from devbox_api.judge.providers import NONE, Provider, provider
+from devbox_api.judge.providers import Provider, provider
 from devbox_api.judge.rules import Rules, compile_rules
 from devbox_api.route import Auth, GatewayDocument
 from devbox_common.trust import check_ca_bundle
@@ -53,6 +53,8 @@ class Api:
     """SHA-256 of them, or empty: connections that were checked against other roots are not used."""
     redact_body: bool
     """What the API sends back is searched for the credential in bodies too; else in headers alone."""
+    unsearched_types: frozenset[bytes]
+    """But not in bodies of these media types, in lower case."""
     refuse_encoded: bool
     """A body that can't be searched, since it came encoded, does not pass: the GatewayConfig says that all are searched."""
 
@@ -64,8 +66,8 @@ def compile_gateway(document: GatewayDocument) -> Api:
     accepted = frozenset(name.encode().lower() for name in auth.accepted_key_headers)
     if document.ca_bundle:
         check_ca_bundle(document.ca_bundle)
-    # The well-known APIs are known not to echo a credential in a body, and their streams are the ones that must be fast.
-    redact_body = row is NONE if document.redact_responses is None else document.redact_responses == "All"
+    # Of the well-known APIs most are known not to echo a credential in a body, and their streams are the ones that must be fast.
+    redact_body = row.search_bodies if document.redact_responses is None else document.redact_responses == "All"
     return Api(
         uid=document.uid,
         name=f"{document.namespace}/{document.name}",
@@ -85,6 +87,7 @@ def compile_gateway(document: GatewayDocument) -> Api:
         ca_bundle=document.ca_bundle,
         trust=hashlib.sha256(document.ca_bundle.encode()).hexdigest() if document.ca_bundle else "",
         redact_body=redact_body,
+        unsearched_types=row.unsearched_types if document.redact_responses is None else frozenset(),
         refuse_encoded=document.redact_responses == "All",
     )
 

@@ -107,7 +107,7 @@ class Answer:
         if request.redact_body and self.framing is not Framing.NONE:
             if rendering.is_encoded(head):
                 metrics.UNSEARCHED.inc()
-            else:
+            elif not request.unsearched_types or rendering.media_type(head) not in request.unsearched_types:
                 self._search = redact.BodyRedactor(request.redact)
 
     def add(self, data: bytes) -> None:

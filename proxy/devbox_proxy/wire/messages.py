@@ -30,6 +30,8 @@ class UpstreamRequest:
     """Takes the credential out of what comes back."""
     redact_body: bool
     """Bodies too; else headers alone."""
+    unsearched_types: frozenset[bytes] = frozenset()
+    """But not bodies of these media types, in lower case."""
     websocket: bool = False
     """A WebSocket handshake: a 101 opens a tunnel; any other status is an answer like every other."""
     wire: bytes = field(init=False, repr=False, compare=False)

@@ -138,6 +138,12 @@ def is_encoded(head: ResponseHead) -> bool:
     return head.framing is not Framing.NONE and any(coding.strip() not in _AS_IT_IS for coding in codings.split(b","))
 
 
+def media_type(head: ResponseHead) -> bytes:
+    """What its body says to be, in lower case and without parameters; empty where that is not said once (RFC 9110 8.3)."""
+    said = head.fields.get(b"content-type", ())
+    return said[0].partition(b";")[0].strip().lower() if len(said) == 1 else b""
+
+
 def response_head(
     head: ResponseHead, sent: UpstreamRequest, *, public_url: bytes, request_id: str, http10: bool, close: bool
 ) -> tuple[bytes, Framing]:

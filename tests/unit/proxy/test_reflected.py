@@ -19,13 +19,13 @@ SECRET = "sk-real-reflected-1"
 HIDDEN = b"*" * len(SECRET)
 
 
-def play(said: Literal["Headers", "All"] | None = None) -> Play:
+def play(said: Literal["Headers", "All"] | None = None, host: str = "api.example") -> Play:
     world = known()
     document = GatewayDocument(
-        name="api", namespace="agents", uid="g", endpoint="https://api.example", auth=Auth(type="Bearer"), redact_responses=said
+        name="api", namespace="agents", uid="g", endpoint=f"https://{host}", auth=Auth(type="Bearer"), redact_responses=said
     )
     world.gateways["gateway-g"] = compile_gateway(document)
-    world.credentials["credential-c"] = Credential("credential-c", "7", Redacted(SECRET), ("api.example",))
+    world.credentials["credential-c"] = Credential("credential-c", "7", Redacted(SECRET), (host,))
     return Play(replace(world))
 
 
@@ -72,6 +72,34 @@ async def test_every_answer_that_is_not_encoded_is_searched(told: bytes) -> None
     got = one.answer(told)
     assert got.endswith(b"you sent " + HIDDEN)
     assert b"\r\nContent-Length: %d\r\n" % len(b"you sent " + HIDDEN) in got
+
+
+PACK = "Content-Type: application/x-git-upload-pack-result"
+
+
+@pytest.mark.row("S23")
+@pytest.mark.parametrize(
+    ("host", "said", "lines", "searched"),
+    [
+        ("github.com", None, (PACK,), False),
+        ("gitlab.com", None, (PACK.upper() + "; charset=x",), False),
+        # What an LFS server says may hold the client's own Authorization.
+        ("gitlab.com", None, ("Content-Type: application/vnd.git-lfs+json",), True),
+        ("github.com", None, (), True),
+        ("github.com", None, (PACK, "Content-Type: text/plain"), True),
+        ("github.com", "All", (PACK,), True),
+        ("github.com", "Headers", (), False),
+        ("api.github.com", None, (PACK,), True),
+        ("evil-github.com", None, (PACK,), True),
+        ("git.example", None, (PACK,), True),
+    ],
+)
+async def test_of_a_git_host_all_is_searched_but_packs(
+    host: str, said: Literal["Headers", "All"] | None, lines: tuple[str, ...], searched: bool
+) -> None:
+    one = play(said, host)
+    one.send(request("POST", "/o/r.git/git-upload-pack", "Content-Length: 0"))
+    assert one.answer(answer(*lines)).endswith(b"you sent " + (HIDDEN if searched else SECRET.encode()))
 
 
 @pytest.mark.parametrize("codings", [("gzip",), ("identity", "gzip"), ("identity, br",), ("zstd",), ("x-unheard-of",)])
