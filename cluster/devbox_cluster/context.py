@@ -67,6 +67,24 @@ def _demo_dependencies(project: Path, context: Path) -> None:
     _node_packages(project, "demo", context)
 
 
+def _git_dependencies(project: Path, context: Path) -> None:
+    """(All of them are Debian's.)"""
+
+
+def _git_code(project: Path, context: Path) -> None:
+    app = context / "app"
+    _copy(project / "clone" / "devbox_clone", app / "devbox_clone")
+    _copy(project / "crds" / "devbox_api" / "judge", app / "devbox_api" / "judge")
+    shutil.copy(project / "crds" / "devbox_api" / "__init__.py", app / "devbox_api")
+    command = app / "bin" / "devbox-clone"
+    command.parent.mkdir(exist_ok=True)
+    # (Isolated: nothing of the environment, the working directory or HOME tells Python what to load.)
+    command.write_text(
+        "#!/opt/devbox-clone/bin/python -I\nimport sys\n\nfrom devbox_clone.__main__ import main\n\nsys.exit(main())\n"
+    )
+    command.chmod(0o755)
+
+
 def _devbox_dependencies(project: Path, context: Path) -> None:
     _python_packages(project, context, DEVBOX_PACKAGES)
 
@@ -115,10 +133,17 @@ _Part = Callable[[Path, Path], None]
 _DEPENDENCIES: Mapping[str, _Part] = {
     "devbox-gateway": _gateway_dependencies,
     "demo": _demo_dependencies,
+    "git": _git_dependencies,
     "devbox": _devbox_dependencies,
     "tools": _tools_dependencies,
 }
-_CODE: Mapping[str, _Part] = {"devbox-gateway": _gateway_code, "demo": _demo_code, "devbox": _devbox_code, "tools": _tools_code}
+_CODE: Mapping[str, _Part] = {
+    "devbox-gateway": _gateway_code,
+    "demo": _demo_code,
+    "git": _git_code,
+    "devbox": _devbox_code,
+    "tools": _tools_code,
+}
 
 
 def _install(arguments: list[str], target: Path) -> None:

@@ -61,6 +61,12 @@ IMAGES: Final = (
         ("images/demo", "requirements/demo-agent.txt", "requirements/demo-anthropic1.txt"),
         ("demo/standin",),
     ),
+    Image(
+        "git",
+        "devbox-gateway-git",
+        ("images/git",),
+        ("clone/devbox_clone", "crds/devbox_api/__init__.py", "crds/devbox_api/judge"),
+    ),
     Image("devbox", "devbox-gateway-devbox", ("images/devbox/Dockerfile", "requirements/devbox.txt"), ("images/devbox/etc",)),
     Image(
         "tools",

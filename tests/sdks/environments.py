@@ -19,7 +19,7 @@ from devbox_cluster.packages import need
 from devbox_cluster.paths import PROJECT, cache_dir
 from devbox_cluster.progress import ClusterError, step
 
-PROGRAMS: Final = {"curl": "curl", "git": "git", "ip": "iproute2"}
+PROGRAMS: Final = {"curl": "curl", "git": "git", "git-lfs": "git-lfs", "ip": "iproute2"}
 """The clients that are no packages of a registry, and what a namespace needs."""
 HERE: Final = Path(__file__).parent
 _READY: Final = ".ready"

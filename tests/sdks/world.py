@@ -24,7 +24,7 @@ from devbox_common.redacted import Redacted
 from .anthropic_api import Anthropic
 from .api import Api, Apis, serving
 from .environments import Environments
-from .git_api import USERNAME, GitHub
+from .git_api import USERNAME, GitHub, Public
 from .google_api import Google
 from .openai_api import OpenAI
 
@@ -50,12 +50,16 @@ class World:
     dns: DnsServer
     repositories: Path
     """Bare ones, at the stand-in for GitHub."""
+    public: Public
+    """A host that the devbox reaches by the forward proxy alone."""
     home: Path
     """The clients' folder: their programs, the CA, node_modules."""
     environments: Environments
     tokens: Mapping[str, str] = field(repr=False)
     """gws_ and all, by the name in the devbox."""
     credentials: tuple[Redacted, ...]
+    proxy: str = field(repr=False)
+    """HTTPS_PROXY, with its token."""
 
     def environment(self, ca: str) -> dict[str, str]:
         """The whole environment of a client's process. `ca`: of the variables that the operator sets, the one that the client goes by."""
@@ -82,7 +86,9 @@ async def world(environments: Environments) -> AsyncIterator[World]:
             "google": Google(_credential("AIza", 35)),
             "github": GitHub(_credential("ghp_", 36), repositories),
         }
-        hosts = [api.host for api in apis.values()]
+        public = Public(folder / "public")
+        public.root.mkdir()
+        hosts = [*(api.host for api in apis.values()), public.host]
         cluster = Cluster()
         devbox = Devbox(cluster, "agent", address=GATEWAY)
         devbox.pod_object()
@@ -90,11 +96,13 @@ async def world(environments: Environments) -> AsyncIterator[World]:
             name: devbox.bind(name, f"https://{apis[api].host}", apis[api].credential.reveal(), auth)
             for name, (api, auth) in BINDINGS.items()
         }
+        way_out = devbox.bind_egress(cluster.policy(hostnames=[public.host]))
         overrides = {"addressOverrides": dict.fromkeys(hosts, ADDRESS)}
         gateway = await stack.enter_async_context(
-            stage(cluster, host=GATEWAY, hosts=hosts, listen={"data": 443}, upstreams=overrides)
+            stage(cluster, host=GATEWAY, hosts=hosts, listen={"data": 443}, upstreams=overrides, egress=overrides)
         )
         behind = Apis({name: apis[api] for name, (api, _) in BINDINGS.items()})
+        behind.apis[public.host] = public
         await stack.enter_async_context(serving(behind, ADDRESS, gateway.server_tls))
         dns = await stack.enter_async_context(dns_server(lambda name: [GATEWAY] if name == HOST else []))
         home = folder / "home"
@@ -106,8 +114,10 @@ async def world(environments: Environments) -> AsyncIterator[World]:
             apis=behind,
             dns=dns,
             repositories=repositories,
+            public=public,
             home=home,
             environments=environments,
             tokens=tokens,
             credentials=tuple(api.credential for api in apis.values()),
+            proxy=f"http://devbox:{way_out}@{HOST}:{gateway.egress}",
         )

@@ -66,7 +66,7 @@ FILES = {
 }
 SOMEBODYS = {"agent.py", "main.py"}
 """Programs of readers'."""
-HOUSES = ("proxy", "operator", "common", "crds", "init", "client", "cluster", "demo", "bench")
+HOUSES = ("proxy", "operator", "common", "crds", "init", "clone", "client", "cluster", "demo", "bench")
 
 
 def named(text: str) -> set[str]:
