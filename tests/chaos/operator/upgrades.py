@@ -83,6 +83,7 @@ class Course:
     async def replace(self, prefix: Sequence[str], gateways: int) -> list[int]:
         """The other version's operator, then its gateways one by one. Returns the statuses with which the gateways before ended."""
         old = self.stage.replicas[0]
+        self.stage.guarded = not prefix
         self.stage.release = await released(self.plane, self.stage.api, list(prefix))
         new = await self.stage.start(leading=False)
         old.operator.signal(signal.SIGTERM)
@@ -171,6 +172,7 @@ async def upgrade(long: bool) -> list[Row]:
             api = await stack.enter_async_context(plane.admin())
             stage = Stage(await released(plane, api, first), api, await stack.enter_async_context(plane.node()))
             stack.push_async_callback(stage.close)
+            stage.guarded = False
             gates = await stack.enter_async_context(serving(plane, api))
             await stage.start()
             for _ in range(gateways):
