@@ -1,7 +1,7 @@
 """The operator is killed at every call in turn (C1): before the API server saw it, and after it was done but before the answer.
 
-Goes in: a stage; a phase of a Devbox's life (made, changed, deleted), in which a first replica is killed and a second one takes over.
-Comes out: a row for each phase and side: how many kills, and how long until all was as it should be.
+Goes in: a stage; a phase of a Devbox's life (made, changed, suspended, resumed, deleted), in which a first replica is killed and a second
+one takes over. Comes out: a row for each phase and side: how many kills, and how long until all was as it should be.
 """
 
 import asyncio
@@ -17,8 +17,9 @@ from devbox_operator.kit import paths
 
 from .proxy import Call, Fault
 from .stage import CONVERGE_SECONDS, Replica, Stage
+from .suspensions import at_rest, not_at_rest, resume, suspend
 
-SHORT: Final = {"made": (2, 6, 9, 11), "changed": (1,), "deleted": (1,)}
+SHORT: Final = {"made": (2, 6, 9, 11), "changed": (1,), "suspended": (1, 2, 3), "resumed": (1, 3), "deleted": (1,)}
 """Numbers of writes, for the short form."""
 MOST: Final = 120
 """Calls of one phase; it ends long before."""
@@ -50,6 +51,13 @@ async def _exists(stage: Stage, namespace: str) -> None:
     await _calm(await _active(stage))
 
 
+async def _rests(stage: Stage, namespace: str) -> None:
+    await _exists(stage, namespace)
+    await suspend(stage, namespace)
+    assert await at_rest(stage, namespace) is not None, await not_at_rest(stage, namespace)
+    await _calm(await _active(stage))
+
+
 async def _make(stage: Stage, namespace: str) -> None:
     await stage.create(namespace)
 
@@ -70,6 +78,8 @@ Act = Callable[[Stage, str], Coroutine[Any, Any, None]]
 PHASES: Final[tuple[tuple[str, Act, Act], ...]] = (
     ("made", _nothing, _make),
     ("changed", _exists, _change),
+    ("suspended", _exists, suspend),
+    ("resumed", _rests, resume),
     ("deleted", _exists, _delete),
 )
 
@@ -84,9 +94,9 @@ async def _series(stage: Stage, phase: str, begin: Act, act: Act, *, before: boo
         killed = await _killed(stage, namespace, act, number=number, before=before, phase=phase)
         if killed is None:
             break  # the phase has no call of that number
-        seconds = await (stage.gone(namespace) if phase == "deleted" else stage.converged(namespace))
+        seconds = await _done(stage, namespace, phase)
         if seconds is None:
-            trouble = [] if phase == "deleted" else await stage.problems(namespace)
+            trouble = await _trouble(stage, namespace, phase)
             failed.append(f"{number} ({killed}): {', '.join(trouble) or 'something is left'}")
         else:
             took.append(seconds)
@@ -120,7 +130,7 @@ async def _killed(stage: Stage, namespace: str, act: Act, *, number: int, before
     await act(stage, namespace)
     deadline = now() + CONVERGE_SECONDS
     while not seen and now() < deadline:
-        done = await (stage.gone(namespace, 0.01) if phase == "deleted" else stage.converged(namespace, seconds=0.01))
+        done = await _done(stage, namespace, phase, 0.01)
         if done is not None and await _still(replica):
             replica.proxy.fault = Fault()
             return None
@@ -131,6 +141,22 @@ async def _killed(stage: Stage, namespace: str, act: Act, *, number: int, before
     await stage.expire_lease()
     await _active(stage)
     return seen[0]
+
+
+async def _done(stage: Stage, namespace: str, phase: str, seconds: float = CONVERGE_SECONDS) -> float | None:
+    """Seconds until all is as it should be after the phase; None if it is not in time."""
+    if phase == "deleted":
+        return await stage.gone(namespace, seconds)
+    if phase == "suspended":
+        return await at_rest(stage, namespace, seconds)
+    return await stage.converged(namespace, seconds=seconds)
+
+
+async def _trouble(stage: Stage, namespace: str, phase: str) -> list[str]:
+    """What is not as it should be then."""
+    if phase == "deleted":
+        return []
+    return await (not_at_rest(stage, namespace) if phase == "suspended" else stage.problems(namespace))
 
 
 async def _active(stage: Stage) -> Replica:

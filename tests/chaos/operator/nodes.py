@@ -24,6 +24,7 @@ from devbox_common.mirror import Mirror
 from devbox_operator.kit import paths
 
 from .stage import Stage
+from .suspensions import RESUME, SUSPEND
 from .traffic import Agent, Traffic, traffic
 
 TOLERATED_SECONDS: Final = 2
@@ -144,7 +145,7 @@ class _Case:
             "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
         }
         await self.stage.api.request("POST", paths.core("persistentvolumeclaims", self.space), body=body)
-        old = {name: await self._agent(name) for name in ("plain", "restarted", "deleted")}
+        old = {name: await self._agent(name) for name in ("plain", "restarted", "deleted", "suspended", "regretted")}
         old |= {name: await self._agent(name, volumes=[CLAIM]) for name in ("claimed", "swapped")}
         self.cars.kubelet.binds, self.other.binds = False, True
         patient = await self._agent("patient", terminationGracePeriodSeconds=PATIENT_SECONDS[long])
@@ -153,7 +154,12 @@ class _Case:
         await self._restart("restarted")
         await self.stage.api.request("DELETE", paths.devboxes(self.space, "deleted"))
         await self.stage.api.request("DELETE", paths.pods(self.space, patient.name))
+        for name in ("suspended", "regretted"):
+            await self.stage.patch(paths.devboxes(self.space, name), SUSPEND)
         rows = [await self._another(old[name], name, long) for name in ("restarted", "plain")]
+        rows.append(await self._suspended(old["suspended"]))
+        await self.stage.patch(paths.devboxes(self.space, "regretted"), RESUME)
+        rows.append(await self._another(old["regretted"], "regretted", long))
         rows += [await self._claimed(old["claimed"]), await self._patient(patient)]
         rows += await self._swapped(old["swapped"], long)
         rows += await self._back(old)
@@ -228,6 +234,29 @@ class _Case:
             held,
         )
 
+    async def _suspended(self, old: Agent) -> Row:
+        """It is not said to be suspended while its pod may run."""
+        found: Object = {}
+
+        async def said() -> bool:
+            box = await self._box("suspended")
+            found.update({one["type"]: one for one in box["status"]["conditions"]}, phase=box["status"]["phase"])
+            return bool(found["Stalled"]["status"] == "True")
+
+        with contextlib.suppress(TimeoutError):
+            await eventually(said, SLACK_SECONDS, every=0.1)
+        word, refused = found["Suspended"], (await self.cars.answers(old)).status
+        held = (word["status"], word["reason"], found["phase"]) == ("False", "NodeLost", "Terminating") and refused in (
+            401,
+            403,
+        )
+        return Row(
+            "node lost: a devbox that is to be suspended",
+            "not suspended, Stalled, and what to do; its token refused",
+            f"Suspended={word['status']}, {word['reason']}: {word['message']}; {refused}",
+            held and f"kubectl delete node {NODE}" in word["message"],
+        )
+
     async def _swapped(self, old: Agent, long: bool) -> list[Row]:
         """Its claim is taken out of the Devbox, so that a pod follows, and put in again; and that pod's command ends."""
         await self._mounts("swapped")
@@ -273,6 +302,18 @@ class _Case:
             not early and new.uid != agent.uid,
         )
 
+    async def _not_at_rest(self, name: str) -> str:
+        """What it is, where it does not come to be suspended in time."""
+
+        async def so() -> bool:
+            return (await self._box(name))["status"]["phase"] == "Suspended" and not await self._pods(name)
+
+        try:
+            await eventually(so, SLACK_SECONDS, every=0.1)
+        except TimeoutError:
+            return f"{(await self._box(name))['status']}"
+        return ""
+
     async def _pods(self, name: str) -> list[Object]:
         return [pod for pod in await self.stage.pods(self.space) if pod["metadata"]["labels"][names.DEVBOX_LABEL] == name]
 
@@ -288,12 +329,14 @@ class _Case:
             return not left & {agent.uid for agent in old.values()}
 
         await eventually(ended, 30, every=0.1)
+        rests = await self._not_at_rest("suspended")
         new, third = [await self.cars.agent(self.space, name) for name in ("claimed", "swapped")]
         await asyncio.sleep(1)
         after = {name: (await self._box(name))["status"] for name in ("plain", "restarted")}
         made = {name: len(pods) for name, pods in self.words.pods.items()}
         unchanged = all(before[name] == after[name] for name in before)
-        once = made == {"plain": 2, "restarted": 2, "deleted": 1, "claimed": 2, "swapped": 3, "patient": 2}
+        twice = dict.fromkeys(("plain", "restarted", "regretted", "claimed", "patient"), 2)
+        once = made == {**twice, "deleted": 1, "suspended": 1, "swapped": 3}
         accepted = [status for status in served if status not in (401, 403)]
         return [
             Row(
@@ -302,6 +345,7 @@ class _Case:
                 f"{len(accepted)} of {len(served)} accepted; {'nothing else' if unchanged else f'{before} became {after}'}",
                 unchanged and not accepted,
             ),
+            Row("the same: the one that is to be suspended", "suspended, with no pod", rests or "so", not rests),
             Row(
                 "the same: the devboxes with a claim, and one that was deleted meanwhile",
                 "another pod each; none. No pod twice",

@@ -17,6 +17,7 @@ from tests.support.release import ACCOUNT, NAMESPACE
 from devbox_operator.kit import paths
 
 from .stage import CONVERGE_SECONDS, Stage
+from .suspensions import at_rest, resume, suspend
 
 OTHER: Final = "devbox-operator-too"
 RESTORE_SECONDS: Final = 5.0
@@ -28,7 +29,7 @@ RESYNC_SECONDS: Final = 10
 
 
 async def two_operators(stage: Stage, long: bool) -> list[Row]:
-    """Devboxes are made, changed, damaged by hand and deleted."""
+    """Devboxes are made, changed, damaged by hand, suspended, resumed and deleted."""
     stage.stop()
     await stage.expire_lease()
     _allow(stage)
@@ -51,6 +52,12 @@ async def two_operators(stage: Stage, long: bool) -> list[Row]:
         restored = [await _restored(stage, space) for space in spaces]
         settled = await _settled(stage)
         quiet = await _writes(stage, 60.0 if long else RESYNC_SECONDS * 1.2)
+        for space in spaces:
+            await suspend(stage, space)
+        suspended = [await at_rest(stage, space) for space in spaces]
+        for space in spaces:
+            await resume(stage, space)
+        resumed = await _all_converged(stage, spaces)
         both = [await replica.operator.leads() for replica in pair]
         shares = [len(replica.proxy.writes) for replica in pair]
         for space in spaces:
@@ -68,6 +75,8 @@ async def two_operators(stage: Stage, long: bool) -> list[Row]:
         timed("the same: a NetworkPolicy deleted by hand", f"restored ≤{RESTORE_SECONDS:g} s", f"{worst:.1f} s", worst <= RESTORE_SECONDS),
         timed("the same: they come to rest", f"≤{SETTLE_SECONDS:g} s, and then no write", rest,
             settled is not None, settled is None or quiet[0] == 0),
+        timed("the same, suspended and resumed", f"as it should be ≤{CONVERGE_SECONDS:g} s",
+            f"{_worst(suspended)}, {_worst(resumed)}", None not in (*suspended, *resumed)),
         timed("the same, deleted", "nothing is left", _worst(gone), None not in gone),
     ]  # fmt: skip
 

@@ -33,6 +33,7 @@ from devbox_operator.kit import paths
 
 from .serving import Serving, serving
 from .stage import Stage
+from .suspensions import at_rest, not_at_rest, suspend
 from .traffic import Load, credential
 
 DRAIN_SECONDS: Final = 3
@@ -200,9 +201,10 @@ async def _course(course: Course, first: Sequence[str], gateways: int, rate: int
             all(wanted),
         )
     )
-    ruled = await _with_rules(course)
+    ruled, suspended = await _with_rules(course), await _suspended(course)
     helm(course.plane, "rollback", NAME)
     rows += await _way(course, "rollback", first, gateways)
+    rows.append(await _resumed_by_hand(course, suspended))
     said, kept = await course.says(ruled), await course.rules(ruled)
     what = "C23 rollback: rules of a GatewayConfig, which the first release does not know"
     rows.append(Row(what, "(shown)", f"{'there' if kept else 'gone'}; a path that they forbid: {said}", None))
@@ -250,6 +252,43 @@ async def _with_rules(course: Course) -> Box:
 
     await eventually(forbidden, 10, every=0.1)
     return box
+
+
+async def _suspended(course: Course) -> Box:
+    """A devbox that is suspended, which the first release knows nothing of."""
+    box = await course.box()
+    course.boxes.remove(box)
+    await suspend(course.stage, box.space)
+    assert await at_rest(course.stage, box.space) is not None, await not_at_rest(course.stage, box.space)
+    return box
+
+
+async def _resumed_by_hand(course: Course, box: Box) -> Row:
+    """What the first release makes of it, and the line that docs/install.md has for it."""
+    place = paths.devboxes(box.space, "agent")
+
+    async def judged() -> bool:
+        return "Invalid" in await _accepted(course, place)
+
+    with contextlib.suppress(TimeoutError):
+        await eventually(judged, 20)
+    before, pods = await _accepted(course, place), len(await course.stage.pods(box.space))
+    await course.stage.patch(f"{place}/status", {"status": {"phase": "Pending"}})
+
+    async def there() -> bool:
+        return len(await course.stage.pods(box.space)) == 1
+
+    with contextlib.suppress(TimeoutError):
+        await eventually(there, 40)
+    made = len(await course.stage.pods(box.space))
+    what = "C23 rollback: a devbox that was suspended, whose phase is written by hand"
+    return Row(what, "it gets a pod", f"{pods} pods, {before}; then {made}", made == 1)
+
+
+async def _accepted(course: Course, place: str) -> str:
+    status = (await course.stage.get(place) or {}).get("status") or {}
+    found = [f"{one['reason']}: {one['message']}" for one in status.get("conditions", ()) if one["type"] == "Accepted"]
+    return "; ".join(found)
 
 
 async def _kept(course: Course, specs: dict[str, Object]) -> list[Row]:
