@@ -31,7 +31,7 @@ def page() -> str:
 
 def _row(reason: Reason) -> str:
     meaning = REASONS[reason]
-    types = ", ".join(kind for kind in ConditionType if kind in meaning.types)
+    types = ", ".join(kind for kind in ConditionType if kind in meaning.types) or "(an Event)"
     return f"| `{reason}` | {types} | {_cell(meaning.sentence)} | {_cell(meaning.advice)} |\n"
 
 

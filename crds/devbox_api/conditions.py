@@ -66,6 +66,9 @@ class Reason(StrEnum):
     CLAIM_LOST = "ClaimLost"
     CLAIM_PENDING = "ClaimPending"
     STORAGE_CLASS_NOT_FOUND = "StorageClassNotFound"
+    WORKSPACE_NOT_WRITABLE = "WorkspaceNotWritable"
+    WORKSPACE_FULL = "WorkspaceFull"
+    WORKSPACE_RETAINED = "WorkspaceRetained"
     WORKSPACE_GROWING = "WorkspaceGrowing"
     WORKSPACE_NOT_GROWING = "WorkspaceNotGrowing"
     EGRESS_POLICY_NOT_FOUND = "EgressPolicyNotFound"
@@ -258,6 +261,22 @@ REASONS: Final[dict[Reason, Meaning]] = {
         (_C.POD_READY,),
         "The StorageClass of the workspace does not exist, or none is set and the cluster has no default one.",
         "Create it, or make one the default; or delete the Devbox and create it with another spec.workspace.storageClassName.",
+    ),
+    Reason.WORKSPACE_NOT_WRITABLE: Meaning(
+        (_C.POD_READY,),
+        "The agent could not write to the workspace: its driver does not give it to the pod's group (a CSIDriver with fsGroupPolicy None, "
+        "NFS, hostPath). The agent was not started.",
+        "Set spec.fsGroup to a group that may write there, have its owner changed where it is stored, or use another storage class.",
+    ),
+    Reason.WORKSPACE_FULL: Meaning(
+        (_C.POD_READY,),
+        "There was no room in the workspace when the pod started. (That is looked at when a pod starts, and not again.) The agent runs.",
+        "Delete files in it, or raise spec.workspace.size.",
+    ),
+    Reason.WORKSPACE_RETAINED: Meaning(
+        (),
+        "A Devbox was deleted whose workspace outlives it (retain: Retain). The Event names the claim.",
+        "Nothing to do; or mount it in another Devbox, or delete it, by the lines of the message.",
     ),
     Reason.WORKSPACE_GROWING: Meaning(
         (_C.ACCEPTED,),

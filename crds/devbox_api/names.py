@@ -61,12 +61,18 @@ INIT_CONTAINER: Final = "devbox-init"
 """The container, and the command of the image: holds the agent back until confinement is seen to work."""
 INIT_NOT_ENFORCED: Final = 3
 """Its exit code where the pod is not confined over some address family, or where that can't be seen. Its last words say which."""
+INIT_NOT_WRITABLE: Final = 4
+"""Its exit code where the agent could not write to its workspace."""
+INIT_FULL: Final = "the workspace is full"
+"""In its last words, where there is no room in the workspace."""
 INIT_CONFINED: Final = "confined"
 """How its last words begin where it saw that the NetworkPolicies work. (It imports nothing of ours, and says so by itself.)"""
 
 TOKEN_PREFIX: Final = "gws_"  # noqa: S105 (what every token begins with)
 TOKENS_DIRECTORY: Final = "/run/devbox-gateway/tokens"
 CA_DIRECTORY: Final = "/run/devbox-gateway/ca"
+INIT_WORKSPACE: Final = "/run/devbox-gateway/workspace"
+"""Where devbox-init has the workspace: wherever the agent has it, that is its own affair."""
 CA_CONFIG_MAP: Final = "devbox-gateway-ca"
 CA_BUNDLE_KEY: Final = "ca-bundle.crt"
 CA_SECRET: Final = "devbox-gateway-ca"  # noqa: S105 (the name of a Secret)

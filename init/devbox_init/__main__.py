@@ -1,7 +1,8 @@
 """The command `devbox-init`.
 
-Goes in: where the gateway is, and what to do where policies are not enforced. Comes out: exit code 0 once the agent may start, 3
-where it may not, since the pod is not confined over some address family, or that can't be seen of one or of a second device; its last
+Goes in: where the gateway is, what to do where policies are not enforced, and where the workspace is, if there is one. Comes out: exit code
+0 once the agent may start, 3 where it may not, since the pod is not confined over some address family, or that can't be seen of one or of a
+second device, 4 where it could not write to its workspace; its last
 words are in the termination log, where the kubelet, and so the operator, finds them. It waits for as long as the gateway does not
 answer: that passes by itself.
 """
@@ -17,8 +18,12 @@ from .judge import Judge, State, Verdict
 from .kernel import families_in_use
 from .probe import watch
 from .visit import Ports
+from .workspace import Writable, look
 
 NOT_ENFORCED: Final = 3
+NOT_WRITABLE: Final = 4
+FULL: Final = "the workspace is full"
+"""In the last words of an init container that lets an agent start in it all the same: nobody else could make room."""
 TERMINATION_LOG: Final = Path("/dev/termination-log")
 
 
@@ -33,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--seconds", type=float, default=30, help="how long the canary may answer, or a family or device not be seen"
     )
     parser.add_argument("--start-anyway", action="store_true", help="end well where policies are not enforced")
+    parser.add_argument("--workspace", type=Path, help="a directory that the agent has to be able to write to")
     parser.add_argument("--termination-log", type=Path, default=TERMINATION_LOG, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     # (As process 1 it would ignore the signal.)
@@ -42,13 +48,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verdict = watch(options.gateway, ports, judge, in_use=families_in_use, say=lambda one: _say(str(one)))
     if verdict.state is State.CONFINED:
         answers = f"over {verdict.over} the gateway answers, and its port that no NetworkPolicy allows does not"
-        _last(f"confined: {answers}", options.termination_log)
-        return 0
-    _last(
-        trouble(verdict, options.gateway, options.canary_port, options.seconds, start_anyway=options.start_anyway),
-        options.termination_log,
-    )
-    return 0 if options.start_anyway else NOT_ENFORCED
+        return _end(f"confined: {answers}", 0, options.workspace, options.termination_log)
+    found = trouble(verdict, options.gateway, options.canary_port, options.seconds, start_anyway=options.start_anyway)
+    if options.start_anyway:
+        return _end(found, 0, options.workspace, options.termination_log)
+    return _end(found, NOT_ENFORCED, None, options.termination_log)
+
+
+def _end(words: str, code: int, workspace: Path | None, log: Path) -> int:
+    """The last words, and the exit code; an agent that may start is not started in a workspace that it can't write to."""
+    found = look(workspace) if workspace else None
+    if found is not None and found.writable is Writable.NO:
+        words, code = f"the workspace is not writable: {found.words}", NOT_WRITABLE
+    elif found is not None and found.writable is Writable.FULL:
+        words = f"{words}; {FULL}: {found.words}"
+    _last(words, log)
+    return code
 
 
 def trouble(verdict: Verdict, gateway: str, canary_port: int, seconds: float, *, start_anyway: bool) -> str:

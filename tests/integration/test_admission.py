@@ -281,9 +281,9 @@ OTHER_KEY = {"name": "K", "valueFrom": {"secretKeyRef": {"name": "anthropic", "k
 FIELD = {"name": "K", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}
 PROBE = {"httpGet": {"host": "169.254.169.254", "path": "/", "port": 80}}
 INIT, AGENT = "spec__initContainers__0", "spec__containers__0"
-CONTEXT = f"{AGENT}__securityContext"
+CONTEXT, WORK = f"{AGENT}__securityContext", "devbox-gateway-workspace"
 NAMED, OWNED, GATE = "named after their Devbox", "that a Devbox owns", "with the gate devbox-gateway.io/tokens only"
-HELD, GIVEN = "with the init container devbox-init", "which is given nothing"
+HELD, GIVEN = "with the init container devbox-init", "which is given nothing but the workspace"
 PROFILES, NOT_ROOT, HOOKS = "the runtime's own seccomp", "nowhere root", "without probes, hooks, devices"
 ENVIRONMENT, STEERS = "no environment but literals", "steer the container runtime"
 PODS: list[tuple[Object, str | None]] = [
@@ -345,6 +345,19 @@ PODS: list[tuple[Object, str | None]] = [
     ({f"{INIT}__command": ["sh"]}, HELD),
     ({f"{INIT}__restartPolicy": "Always"}, HELD),
     ({f"{INIT}__volumeMounts": [{"name": "devbox-gateway-tokens", "mountPath": "/t"}]}, GIVEN),
+    ({f"{INIT}__volumeMounts": [{"name": WORK, "mountPath": "/t"}]}, GIVEN),
+    ({f"{INIT}__volumeMounts": [{"name": "data", "mountPath": names.INIT_WORKSPACE}]}, GIVEN),
+    ({f"{INIT}__volumeMounts": [{"name": WORK, "mountPath": names.INIT_WORKSPACE, "subPath": "a"}]}, GIVEN),
+    (
+        {
+            f"{INIT}__volumeMounts": [{"name": WORK, "mountPath": names.INIT_WORKSPACE}],
+            f"{INIT}__args__-": f"--workspace={names.INIT_WORKSPACE}",
+            "spec__volumes__-": {"name": WORK, "persistentVolumeClaim": {"claimName": "one-0123456789"}},
+        },
+        None,
+    ),
+    ({"spec__volumes__-": {"name": WORK, "configMap": {"name": "any"}}}, "whose workspace is a claim or an emptyDir"),
+    ({f"{INIT}__args__-": "--workspace=/run/devbox-gateway/tokens"}, "may not let an agent run"),
     ({f"{INIT}__env": [{"name": "A", "value": "b"}]}, GIVEN),
     ({f"{INIT}__image": "evil.example/devbox-gateway:1"}, "has to be of the release's image"),
     ({f"{INIT}__image": "IMAGE:5000/evil"}, "has to be of the release's image"),

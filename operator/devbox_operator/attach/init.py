@@ -1,7 +1,7 @@
 """The container `devbox-init` of a devbox's pod: the release's own image, and nothing in it that is worth anything.
 
-Goes in: the settings. Comes out: a plain container, and a hash by which a pod that still waits is known to wait for what is no
-longer wanted. Pure.
+Goes in: the settings, the name of the workspace's volume. Comes out: a plain container, and a hash by which a pod that still waits is known
+to wait for what is no longer wanted. Pure.
 """
 
 from typing import Any
@@ -11,9 +11,10 @@ from devbox_operator.kit.encoding import content_hash
 from devbox_operator.settings import Settings
 
 
-def container(settings: Settings) -> dict[str, Any]:
-    """No Secret, no volume, no environment; its user is the pod's."""
+def container(settings: Settings, workspace: str = "") -> dict[str, Any]:
+    """No Secret, no environment, and no volume but the workspace, if that is on a claim; its user is the pod's."""
     egress = settings.egress
+    mounts = {"volumeMounts": [{"name": workspace, "mountPath": names.INIT_WORKSPACE}]} if workspace else {}
     return {
         "name": names.INIT_CONTAINER,
         "image": settings.image.reference,
@@ -25,7 +26,9 @@ def container(settings: Settings) -> dict[str, Any]:
             f"--canary-port={names.CANARY_PORT}",
             f"--seconds={egress.enforcement_seconds:g}",
             *(() if egress.require_enforcement else ("--start-anyway",)),
+            *((f"--workspace={names.INIT_WORKSPACE}",) if workspace else ()),
         ],
+        **mounts,
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

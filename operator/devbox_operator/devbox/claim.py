@@ -11,11 +11,11 @@ from datetime import datetime
 from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_api.devbox import Devbox
-from devbox_api.judge.shown import command
+from devbox_api.judge.shown import command, lines
 from devbox_api.workspace import Retain, Workspace, WorkspaceStatus
 from devbox_common.kube import Object
 from devbox_operator.devbox.pod import owner_reference
-from devbox_operator.report.conditions import Finding, bad, good
+from devbox_operator.report.conditions import NOTE, Finding, Regarding, bad, cut, event, good
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.claims import PENDING, ClaimView, StorageClassView, claim_name, size
 from devbox_operator.seen.pods import PodView
@@ -153,6 +153,27 @@ def pending(snapshot: Snapshot, pod: PodView) -> Finding | None:
     )
 
 
+def unusable(snapshot: Snapshot, pod: PodView) -> Finding | None:
+    """Of a pod whose agent never ran: devbox-init could not write to the workspace."""
+    box = snapshot.devbox.box
+    if box.spec.workspace is None or pod.init is None or not pod.init.not_writable or not pod.held:
+        return None
+    return bad(
+        Reason.WORKSPACE_NOT_WRITABLE,
+        f"pod {pod.name}: {pod.init.words}. Its driver does not give it to the pod's group (fsGroup): set spec.fsGroup to a group that may "
+        f"write there; or have it changed where it is stored; or use another storage class. It is tried again by itself",
+    )
+
+
+def running(snapshot: Snapshot, pod: PodView) -> Finding:
+    """Of a pod that is Ready."""
+    if snapshot.devbox.box.spec.workspace is None or pod.init is None or not pod.init.full:
+        return good(Reason.READY)
+    return good(
+        Reason.WORKSPACE_FULL, f"the workspace had no room when pod {pod.name} started; delete files in it, or raise its size"
+    )
+
+
 def remark(snapshot: Snapshot) -> Finding | None:
     """What of the size is not as the spec says, and keeps no pod from running."""
     box, claim = snapshot.devbox.box, ours(snapshot.devbox.box, snapshot.claim)
@@ -180,6 +201,19 @@ def remark(snapshot: Snapshot) -> Finding | None:
 def _restarts(claim: ClaimView) -> str:
     """Most drivers let the file system grow under a pod that runs."""
     return "; if it stays so, restart the devbox" if claim.growth.startswith("FileSystemResizePending") else ""
+
+
+def retained(devbox: str, uid: str, claim: ClaimView, now: datetime) -> Object:
+    """The Event that says where the files of a Devbox are that is gone."""
+    takes = command("kubectl", "-n", claim.namespace, "label", "pvc", claim.name, f"{names.MOUNTABLE_LABEL}=true")
+    delete = command("kubectl", "-n", claim.namespace, "delete", "pvc", claim.name)
+    what = f"PersistentVolumeClaim {claim.namespace}/{claim.name} ({claim.capacity or claim.asked})"
+    note = (
+        f"{what} keeps the workspace of Devbox {devbox}, which was deleted. Another Devbox may mount it (spec.volumes) after: {takes}\n"
+        f"and this deletes it with its files: {delete}"
+    )
+    regarding = Regarding("Devbox", claim.namespace, devbox, uid)
+    return event(regarding, (Reason.WORKSPACE_RETAINED, "Normal", cut(lines(note), NOTE)), now, [claim.uid])
 
 
 def status(snapshot: Snapshot) -> WorkspaceStatus | None:

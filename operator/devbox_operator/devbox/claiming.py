@@ -5,13 +5,16 @@ does not exist is not scheduled. It goes with its Devbox by garbage collection a
 """
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import structlog
 
 from devbox_common.kube import ApiError
 from devbox_operator.devbox import claim as claims
 from devbox_operator.kit import paths
+from devbox_operator.report.statuses import StatusWriter
 from devbox_operator.seen.claims import ClaimView
+from devbox_operator.seen.keys import Key
 from devbox_operator.seen.snapshot import Snapshot
 from devbox_operator.watch.tools import Tools
 
@@ -22,12 +25,34 @@ _KIND = "PersistentVolumeClaim"
 class Claims:
     """Makes them."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._observer, self._index = tools.observer, tools.index
-        self._writer, self._settings = tools.writer, tools.settings
+    def __init__(self, tools: Tools, statuses: StatusWriter) -> None:
+        self._observer, self._watches, self._index = tools.observer, tools.watches, tools.index
+        self._writer, self._settings, self._statuses = tools.writer, tools.settings, statuses
+        self._retained: dict[Key, str] = {}
+        """Devboxes whose claims outlive them, and their UIDs: there is no finalizer that would hold one until that is said."""
 
     async def keep(self, snapshot: Snapshot) -> Snapshot:
         """Do what is still to do. Raises `ApiError`; everything can be done again."""
+        snapshot, box = await self._keep(snapshot), snapshot.devbox.box
+        if self._retained.get(snapshot.devbox.key, box.uid) != box.uid:
+            await self.gone(snapshot.devbox.key)  # another one has its name already
+        found = claims.ours(box, snapshot.claim)
+        if found is not None and box.uid not in found.owners:
+            self._retained[snapshot.devbox.key] = box.uid
+        elif not snapshot.devbox.deleting:
+            self._retained.pop(snapshot.devbox.key, None)
+        return snapshot
+
+    async def gone(self, key: Key) -> None:
+        """A Devbox is gone. Say where its files are, if they are anywhere."""
+        uid = self._retained.pop(key, None)
+        if uid is None or key[0] in self._index.ending:
+            return
+        for claim in self._watches.claims(key):
+            if claim.workspace_of == uid and uid not in claim.owners and not claim.deleting:
+                await self._statuses.events([claims.retained(key[1], uid, claim, datetime.now(UTC))])
+
+    async def _keep(self, snapshot: Snapshot) -> Snapshot:
         view, namespace = snapshot.devbox, snapshot.devbox.box.namespace
         if view.box.spec.workspace is None or view.deleting:
             return snapshot

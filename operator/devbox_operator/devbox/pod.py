@@ -34,7 +34,7 @@ def pod(view: DevboxView, incarnation: int, settings: Settings, service_ips: tup
     """The Pod to post."""
     box, name, release_namespace = view.box, pod_name(view.box, incarnation), settings.release_namespace
     spec = pod_spec(completed(box.spec, settings), name, claim_name(box), release_namespace, service_ips) | {
-        "initContainers": [init.container(settings)]
+        "initContainers": [init.container(settings, workspace.VOLUME if box.spec.workspace else "")]
     }
     pull = dict.fromkeys((*(secret.name for secret in box.spec.image_pull_secrets), *settings.image.pull_secrets))
     if pull:

@@ -57,7 +57,7 @@ class DevboxReconciler:
         self._denial = denial
         self._statuses = StatusWriter(tools.writer)
         self._announcements = Announcements(self._statuses)
-        self._claims = Claims(tools)
+        self._claims = Claims(tools, self._statuses)
         self._steps, self._routes = Steps(tools, attacher, self._announcements), Routes(tools)
         self._since: dict[Key, float] = {}
         """Since when (of the monotonic clock) a status waits to be written."""
@@ -101,6 +101,7 @@ class DevboxReconciler:
             self._statuses.forget(key)
             self._since.pop(key, None)
             self._announcements.forget(key)
+            await self._claims.gone(key)
             return None
         try:
             view = DevboxView.of(item)

@@ -135,7 +135,9 @@ def _pod_ready(snapshot: Snapshot, desired: DesiredState, outcome: Outcome, end:
         case PodRefused(problem=refused):
             return bad(refused.reason, refused.message)
         case PodPostponed(pod=pod, why=why):
-            return (unknown if pod is None else bad)(Reason.POD_FAILED, why)
+            if pod is None:
+                return unknown(Reason.POD_FAILED, why)
+            return claim.unusable(snapshot, pod) or bad(Reason.POD_FAILED, why)
         case NoPod(why=why) | PodLeft(pod=None, why=why) | AtRest(pod=None, why=why):
             return bad(Reason.WAITING, why or "see the other conditions")
         case PodReplaced(why=why) if end is not None:
@@ -149,6 +151,8 @@ def _pod_ready(snapshot: Snapshot, desired: DesiredState, outcome: Outcome, end:
 
 def _of_pod(snapshot: Snapshot, desired: DesiredState, pod: PodView, attached: Attachment | None) -> Finding:
     """PodReady of one that is not being deleted."""
+    if (unusable := claim.unusable(snapshot, pod)) is not None:
+        return unusable
     if pod.phase == "Succeeded":
         return bad(Reason.POD_SUCCEEDED, f"the command of pod {pod.name} ended, and restartPolicy says that this is the end")
     if pod.phase == "Failed":
@@ -160,7 +164,7 @@ def _of_pod(snapshot: Snapshot, desired: DesiredState, pod: PodView, attached: A
             "set spec.command to something that stays, e.g. [sleep, infinity]",
         )
     if pod.ready:
-        return good(Reason.READY)
+        return claim.running(snapshot, pod)
     if pod.gated and not (attached and attached.opened):
         missing = f" ({', '.join(desired.missing)})" if desired.missing else ""
         return bad(Reason.WAITING, f"pod {pod.name} is gated until credentials and tokens are there{missing}")
@@ -211,7 +215,8 @@ def _restart(snapshot: Snapshot, desired: DesiredState, pod: PodView | None, sec
 
 
 def _stalled(desired: DesiredState, findings: dict[ConditionType, Finding], confined: Confinement) -> bool:
-    user = {Reason.POD_REFUSED, Reason.COMMAND_ENDED, Reason.TOKEN_REFUSED, Reason.STORAGE_CLASS_NOT_FOUND}
+    user = {Reason.POD_REFUSED, Reason.COMMAND_ENDED, Reason.TOKEN_REFUSED}
+    user |= {Reason.STORAGE_CLASS_NOT_FOUND, Reason.WORKSPACE_NOT_WRITABLE}
     if desired.refused or desired.problems or desired.egress_problem:
         return True
     if confined.blocks and confined.finding.reason in _SOMEBODYS:

@@ -183,9 +183,16 @@ def _what(condition: Condition) -> tuple[str, str, str]:
 
 
 def _event(regarding: Regarding, condition: Condition, severity: str, note: str, now: datetime) -> Object:
+    what = (condition.type, condition.reason, condition.last_transition_time, note)
+    return event(regarding, (condition.reason, severity, note), now, what)
+
+
+def event(regarding: Regarding, said: tuple[str, str, str], now: datetime, what: Sequence[str]) -> Object:
+    """An Event. `said`: reason, type (Normal, Warning) and note. Its name is made of `what` happened, so that a repetition after an
+    interruption is refused as a duplicate."""
+    reason, severity, note = said
     moment = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    # The name is made of what happened, so that a repetition after an interruption is refused as a duplicate.
-    suffix = content_hash([regarding.uid, condition.type, condition.reason, condition.last_transition_time, note])[:16]
+    suffix = content_hash([regarding.uid, *what])[:16]
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
@@ -195,7 +202,7 @@ def _event(regarding: Regarding, condition: Condition, severity: str, note: str,
         "reportingInstance": names.LEASE,
         "action": "Reconcile",
         "type": severity,
-        "reason": condition.reason,
+        "reason": reason,
         "note": note,
         "regarding": {"apiVersion": names.API_VERSION, **regarding._asdict()},
     }

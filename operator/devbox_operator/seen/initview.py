@@ -25,8 +25,12 @@ class InitView:
     """It saw that the NetworkPolicies work."""
     refused: bool = False
     """It saw that they don't, or could not see it over some address family or device; now or in its last run."""
+    not_writable: bool = False
+    """It could not write to the workspace, now or in its last run."""
+    full: bool = False
+    """There was no room in the workspace when it let the agent run."""
     words: str = ""
-    """What it said then: the reason, and what to do."""
+    """What it said where it refused, or could not write: the reason, and what to do."""
     image: str = ""
     """As the pod has it now."""
     index: int = 0
@@ -47,11 +51,14 @@ class InitView:
         said = " ".join(str(last.get("message") or "").split())
         enforced = finished and said.startswith(names.INIT_CONFINED)
         refused = (finished and not enforced) or last.get("exitCode") == names.INIT_NOT_ENFORCED
+        not_writable = last.get("exitCode") == names.INIT_NOT_WRITABLE
         return cls(
             finished=finished,
             enforced=enforced,
             refused=refused,
-            words=said[:WORDS] if refused else "",
+            not_writable=not_writable,
+            full=finished and names.INIT_FULL in said,
+            words=said[:WORDS] if refused or not_writable else "",
             image=container.get("image") or "",
             index=index,
         )

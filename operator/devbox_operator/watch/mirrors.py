@@ -108,7 +108,11 @@ class Watches:
         self.accounts = self._scoped(_core("serviceaccounts"), _shared, wake.shared, names.MANAGED_SELECTOR)
         self.bundles = self._scoped(_core("configmaps"), _shared, wake.shared, names.MANAGED_SELECTOR)
         self._claims = self._scoped(
-            _core("persistentvolumeclaims"), ClaimView.of, wake.claim, f"{names.MANAGED_SELECTOR},{names.DEVBOX_LABEL}"
+            _core("persistentvolumeclaims"),
+            ClaimView.of,
+            wake.claim,
+            f"{names.MANAGED_SELECTOR},{names.DEVBOX_LABEL}",
+            group=lambda key, claim: (key[0], claim.devbox),
         )
         mountable = f"{names.MOUNTABLE_LABEL}=true"
         self.volumes = {
@@ -197,6 +201,11 @@ class Watches:
         """The claim of a workspace."""
         mirror = self.of_scope(self._claims, key[0])
         return mirror.objects.get(key) if mirror else None
+
+    def claims(self, devbox: Key) -> list[ClaimView]:
+        """Those of all workspaces that Devboxes of that name have had."""
+        mirror = self.of_scope(self._claims, devbox[0])
+        return list(mirror.within(devbox).values()) if mirror else []
 
     def policies(self, devbox: Key) -> tuple[PolicyView, ...]:
         """The NetworkPolicies that say of the Devbox's pods what ours says, and those of others that may select them."""

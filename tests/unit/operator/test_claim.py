@@ -8,18 +8,22 @@ from typing import Any
 import pytest
 
 from devbox_api import names
+from devbox_operator.attach import network
+from devbox_operator.attach.wanted import Attachment
 from devbox_operator.devbox import claim as claims
 from devbox_operator.devbox.compile import compile_devbox
-from devbox_operator.devbox.lifecycle import Create, Keep
+from devbox_operator.devbox.lifecycle import Create, Keep, Later, Replace
 from devbox_operator.devbox.lingering import endings
-from devbox_operator.devbox.outcome import HasPod, NoPod
+from devbox_operator.devbox.outcome import HasPod, NoPod, PodPostponed
 from devbox_operator.devbox.status import devbox_status
 from devbox_operator.seen.claims import ClaimView, StorageClassView, claim_name
+from devbox_operator.seen.initview import InitView
+from devbox_operator.seen.namespaced import PolicyView
 from devbox_operator.seen.resources import DevboxView
 from devbox_operator.seen.snapshot import NOT_FOUND, Snapshot
 from devbox_operator.settings import Settings
 
-from .conftest import NOW, claim_of
+from .conftest import IMAGE, NOW, claim_of
 
 pytestmark = pytest.mark.row("S23", "S29")
 WORKSPACE = {"size": "10Gi"}
@@ -291,3 +295,54 @@ def test_what_is_seen_of_a_claim() -> None:
     assert StorageClassView.of({"metadata": {"name": "a"}, "volumeBindingMode": "WaitForFirstConsumer"}) == StorageClassView(
         "a", waits=True, grows=False
     )
+
+
+def init(code: int, message: str) -> InitView:
+    """What devbox-init said when it ended."""
+    state = {"terminated": {"exitCode": code, "message": message}}
+    found = InitView.of(
+        {"initContainers": [{"name": names.INIT_CONTAINER, "image": IMAGE}]},
+        {"initContainerStatuses": [{"name": names.INIT_CONTAINER, "state": state}]},
+    )
+    assert found is not None
+    return found
+
+
+def test_a_workspace_that_can_not_be_written_to(devbox: Any, snapshot: Any, pod: Any, settings: Settings) -> None:
+    view = view_of(devbox)
+    said = init(4, "the workspace is not writable: Permission denied (it belongs to 0:0, mode 755)")
+    waits = pod(view, node="n", phase="Pending", ready=False, started=None, trouble="CrashLoopBackOff", init=said)
+    shot = snapshot(view, pods=(waits,), claim=claim_of(view))
+    found = told(shot, settings, waits)
+    assert found["PodReady"][:2] == found["Ready"][:2] == ("False", "WorkspaceNotWritable")
+    assert "it belongs to 0:0, mode 755" in found["PodReady"][2]
+    assert "spec.fsGroup" in found["PodReady"][2]
+    assert found["Stalled"][0] == "True"
+    assert found["EgressConfined"][1] == "Waiting"
+    other = replace(shot, devbox=devbox(spec={"workspace": WORKSPACE, "fsGroup": 7}))
+    assert isinstance(compile_devbox(other, settings).step, Replace), "another group is taken up at once: the agent never ran"
+
+
+def test_so_it_is_said_of_a_pod_that_ended_with_it(devbox: Any, snapshot: Any, pod: Any, settings: Settings) -> None:
+    """With restartPolicy Never nobody starts its containers again; another pod follows."""
+    view = devbox(spec={"workspace": WORKSPACE, "restartPolicy": "Never"}, status={"incarnation": 1, "failures": 1})
+    said = init(4, "the workspace is not writable: Permission denied")
+    over = pod(view, node="n", phase="Failed", ready=False, started=None, finished=NOW, init=said)
+    shot = snapshot(view, pods=(over,), claim=claim_of(view))
+    desired = compile_devbox(shot, settings)
+    assert isinstance(desired.step, Later)
+    for outcome in (PodPostponed(1, 1, pod=over, why="ended"), HasPod(1, 0, pod=over)):
+        found = devbox_status(shot, desired, outcome, settings).conditions
+        assert next(one.reason for one in found if one.type == "PodReady") == "WorkspaceNotWritable"
+
+
+def test_a_full_workspace_keeps_no_agent_from_starting(devbox: Any, snapshot: Any, pod: Any, settings: Settings) -> None:
+    """Nobody but the agent can make room."""
+    view = view_of(devbox)
+    runs = pod(view, node="n", init=init(0, "confined: yes; the workspace is full: No space left on device"))
+    policy = network.policy(runs, settings.release_namespace)
+    shot = snapshot(view, pods=(runs,), claim=claim_of(view), policies=(PolicyView.of(policy),))
+    done = Attachment(confined=True, issued=True, opened=True, expires={}, renew_at=None)
+    status = devbox_status(shot, compile_devbox(shot, settings), HasPod(1, 0, pod=runs, attached=done), settings)
+    found = {one.type: (one.status, one.reason) for one in status.conditions}
+    assert (found["PodReady"], found["Ready"]) == (("True", "WorkspaceFull"), ("True", "Ready"))

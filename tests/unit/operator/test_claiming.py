@@ -9,7 +9,8 @@ import pytest
 from devbox_api import names
 from devbox_common.kube import ApiError
 from devbox_operator.devbox.claiming import Claims
-from devbox_operator.seen.claims import StorageClassView, claim_name
+from devbox_operator.report.statuses import StatusWriter
+from devbox_operator.seen.claims import ClaimView, StorageClassView, claim_name
 from devbox_operator.settings import Settings
 
 from .conftest import claim_of
@@ -26,10 +27,17 @@ class World:
         self.errors: list[ApiError] = []
         self.ends = False
         self.index = SimpleNamespace(ending=set[str]())
-        tools: Any = SimpleNamespace(observer=self, writer=self, index=self.index, settings=settings)
-        self.claims = Claims(tools)
+        self.there: list[ClaimView] = []
+        tools: Any = SimpleNamespace(
+            observer=self, watches=SimpleNamespace(claims=self.mirrored), writer=self, index=self.index, settings=settings
+        )
+        self.claims = Claims(tools, StatusWriter(self))  # type: ignore[arg-type]
+        self.posted: list[dict[str, Any]] = []
 
     async def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if body["kind"] == "Event":
+            self.posted.append(body)
+            return body
         assert path == "/api/v1/namespaces/team-a/persistentvolumeclaims"
         return self._taken(body)
 
@@ -45,6 +53,10 @@ class World:
         if self.errors:
             raise self.errors.pop(0)
         return {**body, "metadata": {"uid": "claim-1", **body["metadata"]}}
+
+    def mirrored(self, devbox: tuple[str, str]) -> list[ClaimView]:
+        assert devbox == ("team-a", "agent")
+        return self.there
 
     async def ending(self, _: str) -> bool:
         return self.ends
@@ -142,3 +154,39 @@ async def test_lost_labels_come_back_with_the_uid_as_a_condition(world: World, d
     (write,) = world.writes
     assert write["metadata"]["uid"] == "claim-1"
     assert write["metadata"]["labels"][names.DEVBOX_LABEL] == "agent"
+
+
+async def test_where_the_files_are_is_said_when_the_devbox_is_gone(world: World, devbox: Any, snapshot: Any) -> None:
+    """Once; and not of one whose claim goes with it, or that is deleted, or of another Devbox of that name."""
+    view = devbox(spec={"workspace": {"size": "10Gi", "retain": "Retain"}})
+    kept = claim_of(view, owners=frozenset())
+    world.there = [kept, claim_of(view, uid="claim-0", name="agent-0000000000", workspace_of="uid-0", owners=frozenset())]
+    await world.claims.keep(snapshot(view, claim=kept))
+    going = devbox(spec={"workspace": {"size": "10Gi", "retain": "Retain"}}, deleting=True)
+    await world.claims.keep(snapshot(going, claim=kept))
+    for _ in range(2):
+        await world.claims.gone(view.key)
+    (event,) = world.posted
+    assert (event["reason"], event["type"], event["regarding"]["uid"]) == ("WorkspaceRetained", "Normal", view.box.uid)
+    assert f"team-a/{kept.name} (10Gi)" in event["note"]
+    assert f"kubectl -n team-a delete pvc {kept.name}" in event["note"]
+
+    world.posted.clear()
+    for change in ({"owners": frozenset({view.box.uid})}, {"deleting": True}):
+        await world.claims.keep(snapshot(view, claim=kept))
+        world.there = [replace(kept, **change)]
+        await world.claims.gone(view.key)
+    await world.claims.keep(snapshot(view, claim=kept))
+    world.there, _ = [kept], world.index.ending.add("team-a")
+    await world.claims.gone(view.key)
+    assert not world.posted
+
+
+async def test_it_is_said_though_another_devbox_has_the_name_already(world: World, devbox: Any, snapshot: Any) -> None:
+    view = devbox(spec={"workspace": {"size": "10Gi", "retain": "Retain"}})
+    kept = claim_of(view, owners=frozenset())
+    world.there = [kept]
+    await world.claims.keep(snapshot(view, claim=kept))
+    other = replace(view, box=view.box.model_copy(update={"uid": "another", "spec": devbox().box.spec}))
+    await world.claims.keep(snapshot(other))
+    assert [event["regarding"]["uid"] for event in world.posted] == [view.box.uid]

@@ -289,6 +289,9 @@ def test_a_workspace_is_one_claim_one_mount_and_home_where_it_is_wished_for(devb
     claim = {"claimName": claim_name(view.box)}
     assert spec["volumes"][3:] == [{"name": "devbox-gateway-workspace", "persistentVolumeClaim": claim}]
     assert container["volumeMounts"][3:] == [{"name": "devbox-gateway-workspace", "mountPath": "/w"}]
+    (first,) = pod.pod(view, 1, SETTINGS, IPS)["spec"]["initContainers"]
+    assert first["volumeMounts"] == [{"name": "devbox-gateway-workspace", "mountPath": "/run/devbox-gateway/workspace"}]
+    assert first["args"][-1] == "--workspace=/run/devbox-gateway/workspace"
     homes = [
         next(
             one["value"]
