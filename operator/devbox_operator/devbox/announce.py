@@ -34,9 +34,11 @@ class Announcements:
 
     def on_its_way(self, view: DevboxView, number: int) -> float:
         """Seconds to wait: the pod before this number was announced a moment ago, and not by us. Its announcer was killed, or is about
-        to post it: two operators that share no Lease would make two pods. (One that was posted has its UID in the status.)"""
-        before = view.box.status.incarnation or 0
-        if before == 0 or before >= number or view.box.status.pod_uid:
+        to post it: two operators that share no Lease would make two pods. (One that was posted has its UID in the status; and none was on
+        its way when the Devbox was said to be suspended, which the next announcement takes back.)"""
+        status = view.box.status
+        before = status.incarnation or 0
+        if before == 0 or before >= number or status.pod_uid or status.suspended_at:
             return 0.0
         known, since = self._last.get(view.key, (0, 0.0))
         if known != before:
@@ -55,7 +57,8 @@ class Announcements:
         # Ours, also where the answer is lost; unless somebody else was first.
         self._last[view.key] = (number, -math.inf)
         name = pod_name(view.box, number)
-        status: Object = {"incarnation": number, "failures": failures or None, "podName": name, "podUID": None, "podIPs": None}
+        status: Object = {"incarnation": number, "failures": failures or None, "podName": name}
+        status |= dict.fromkeys(("podUID", "podIPs", "suspendedAt"))
         if workspace != old.workspace:
             status["workspace"] = workspace.model_dump(mode="json", by_alias=True) if workspace else None
         try:

@@ -44,6 +44,7 @@ def announced(
         "pod_name": pod_name(view.box, number),
         "pod_uid": None,
         "pod_ips": (),
+        "suspended_at": None,
         "workspace": workspace,
     }
     status = view.box.status.model_copy(update=changes)

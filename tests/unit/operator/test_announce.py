@@ -45,7 +45,8 @@ async def test_the_devbox_is_seen_as_its_announcement_left_it(world: Clocked, de
     (patch,) = world.api.patches
     name = pod_name(view.box, 4)
     assert patch["metadata"] == {"resourceVersion": "7", "uid": view.box.uid}
-    assert patch["status"] == {"incarnation": 4, "failures": 2, "podName": name, "podUID": None, "podIPs": None}
+    gone = dict.fromkeys(("podUID", "podIPs", "suspendedAt"))
+    assert patch["status"] == {"incarnation": 4, "failures": 2, "podName": name, **gone}
     assert after.version == "8"
     status = after.box.status
     assert (status.incarnation, status.failures, status.pod_name, status.pod_uid, status.pod_ips) == (4, 2, name, None, ())
@@ -64,10 +65,21 @@ async def test_what_another_replica_announced_has_a_moment_to_be_posted(world: C
 
 
 @pytest.mark.parametrize(
-    "status", [{}, {"incarnation": 2}, {"incarnation": 1, "podUID": "u"}], ids=["none", "that one", "posted"]
+    "status",
+    [{}, {"incarnation": 2}, {"incarnation": 1, "podUID": "u"}, {"incarnation": 1, "suspendedAt": "2026-11-23T12:00:00Z"}],
+    ids=["none", "that one", "posted", "suspended"],
 )
 def test_where_nothing_is_on_its_way(world: Clocked, devbox: Any, status: dict[str, Any]) -> None:
     assert world.other.on_its_way(devbox(status=status), 2) == 0.0
+
+
+async def test_one_that_is_resumed_has_its_pod_on_its_way_again(world: Clocked, devbox: Any) -> None:
+    """However soon another replica looks."""
+    resumed = devbox(status={"incarnation": 1, "suspendedAt": "2026-11-23T12:00:00Z"})
+    announced = await world.ours.announce(resumed, 2, 0)
+    assert announced.box.status.suspended_at is None
+    assert world.api.patches[-1]["status"]["suspendedAt"] is None, "and so it is written"
+    assert world.other.on_its_way(announced, 3) == POSTED_SECONDS
 
 
 @pytest.mark.parametrize(("error", "waits"), [(409, True), (500, False)], ids=["somebody was first", "the answer is lost"])
