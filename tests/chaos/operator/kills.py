@@ -19,7 +19,14 @@ from .proxy import Call, Fault
 from .stage import CONVERGE_SECONDS, Replica, Stage
 from .suspensions import at_rest, not_at_rest, resume, suspend
 
-SHORT: Final = {"made": (2, 6, 9, 11), "changed": (1,), "suspended": (1, 2, 3), "resumed": (1, 3), "deleted": (1,)}
+SHORT: Final = {
+    "made": (2, 6, 9, 11),
+    "made with a workspace": (1, 2, 3),
+    "changed": (1,),
+    "suspended": (1, 2, 3),
+    "resumed": (1, 3),
+    "deleted": (1,),
+}
 """Numbers of writes, for the short form."""
 MOST: Final = 120
 """Calls of one phase; it ends long before."""
@@ -62,6 +69,10 @@ async def _make(stage: Stage, namespace: str) -> None:
     await stage.create(namespace)
 
 
+async def _make_with_workspace(stage: Stage, namespace: str) -> None:
+    await stage.create(namespace, workspace={"size": "1Gi"})
+
+
 async def _change(stage: Stage, namespace: str) -> None:
     """One gateway less, and the other's credential is another key of the Secret."""
     left = GATEWAYS[0].lower()
@@ -77,6 +88,7 @@ async def _delete(stage: Stage, namespace: str) -> None:
 Act = Callable[[Stage, str], Coroutine[Any, Any, None]]
 PHASES: Final[tuple[tuple[str, Act, Act], ...]] = (
     ("made", _nothing, _make),
+    ("made with a workspace", _nothing, _make_with_workspace),
     ("changed", _exists, _change),
     ("suspended", _exists, suspend),
     ("resumed", _rests, resume),
