@@ -17,7 +17,8 @@ carries the reason and the message of the condition that is in the way; so does 
 
 A GatewayConfig also has **CredentialResolved**; a Devbox has **CredentialsResolved**, **TokensIssued**, **PodReady**,
 **EgressConfined** and **RestartRequired**. For RestartRequired, False is the good state. **TrustEnding** is there, on both, only when the
-end of the gateway's certificate authority is near.
+end of the gateway's certificate authority is near; **Expiring**, on a Devbox, only when its own end is
+([spec.lifecycle.ttl](life.md#time-to-live)).
 
 | Reason | On | Meaning | What to do |
 |---|---|---|---|

@@ -20,6 +20,8 @@ from typing import Final
 
 import structlog
 
+from .servertime import ServerTime
+
 TICK_SECONDS: Final = 0.2
 PAUSE_SECONDS: Final = 3.0
 """What is shorter is no pause. (An HTTP date has whole seconds, and may be ANSWER_SECONDS old.)"""
@@ -68,6 +70,8 @@ class Clock:
         """By other clocks."""
         self._looked = boot()
         self._day, self._api_server = _Other(), _Other()
+        self.server = ServerTime(boot)
+        """The API server's own time."""
         self._told: list[Told] = []
         self._waking = asyncio.Event()
         self.pauses = 0
@@ -115,11 +119,14 @@ class Clock:
     def heard(self, date: str | None, asked: float) -> None:
         """The API server has dated an answer to what was asked then."""
         present = self.now()
-        if date is None or present - asked > ANSWER_SECONDS:
+        if date is None:
             return
         try:
             dated = parsedate_to_datetime(date).timestamp()
         except (ValueError, TypeError, OverflowError):
+            return
+        self.server.heard(dated)
+        if present - asked > ANSWER_SECONDS:
             return
         if missed := self._api_server.missed(dated - present, present):
             self._tell(missed, "API server")

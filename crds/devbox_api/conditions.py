@@ -26,6 +26,8 @@ class ConditionType(StrEnum):
     """There once spec.suspend was set. While it is True there is no Ready: nothing is awaited."""
     TRUST_ENDING = "TrustEnding"
     """There only when it is True."""
+    EXPIRING = "Expiring"
+    """Likewise: the time of spec.lifecycle.ttl is nearly over, or over."""
 
 
 class Reason(StrEnum):
@@ -94,6 +96,8 @@ class Reason(StrEnum):
     SUSPENDED_BY_SPEC = "SuspendedBySpec"
     SUSPENDING = "Suspending"
     NOT_SUSPENDED = "NotSuspended"
+    EXPIRES_SOON = "ExpiresSoon"
+    DELETION_REFUSED = "DeletionRefused"
 
 
 class Meaning(NamedTuple):
@@ -398,5 +402,17 @@ REASONS: Final[dict[Reason, Meaning]] = {
         (_C.SUSPENDED,),
         "The devbox was suspended and is no more; or its command ended as restartPolicy asks, so that there is nothing to suspend.",
         "Nothing to do.",
+    ),
+    Reason.EXPIRES_SOON: Meaning(
+        (_C.EXPIRING,),
+        "The devbox is deleted, with what is in it, within five minutes (or half of spec.lifecycle.ttl, where that is less): at "
+        "status.expiresAt.",
+        "Nothing to do; or kubectl devbox keep-alive NAME, or a longer spec.lifecycle.ttl.",
+    ),
+    Reason.DELETION_REFUSED: Meaning(
+        (_C.EXPIRING,),
+        "The time of spec.lifecycle.ttl is over, and the API server does not let the operator delete the Devbox (a policy, a webhook, a "
+        "missing right); the message is its own. Until it does, the devbox goes on.",
+        "Change what the message names; the operator tries again with a growing pause, of five minutes at most. Or delete the Devbox.",
     ),
 }

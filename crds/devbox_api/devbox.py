@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from .gatewayconfig import flatten
+from .lifecycle import Lifecycle
 from .podmetadata import PodMetadata
 from .schema import ApiModel, Column, Kind, as_far_as_known, cel, rules
 from .shared import CONDITIONS, PLAIN, PLAIN_KEYS, Condition, LabelValue, LocalObjectReference, ObjectName, Quantity
@@ -149,6 +150,8 @@ class DevboxSpec(ApiModel):
     suspend: bool | None = None
     """True: it has no pod, no token and no mirrored credential until this is taken away. What is in PersistentVolumeClaims stays, all else
     goes with the pod, and the command begins anew."""
+    lifecycle: Lifecycle | None = None
+    """When it ends by itself; never, unless set."""
 
 
 class DevboxGatewayStatus(ApiModel):
@@ -159,6 +162,15 @@ class DevboxGatewayStatus(ApiModel):
     endpoint: str | None = None
     expires_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
     """When the current token ends; it is renewed long before."""
+
+
+class DevboxKeptAlive(ApiModel):
+    """An annotation kept-alive-at that was ahead of the API server's time when the operator saw it first."""
+
+    said: str = Field(max_length=128)
+    """The annotation."""
+    seen_at: str = Field(json_schema_extra={"format": "date-time"})
+    """What counts in its place."""
 
 
 class DevboxStatus(ApiModel):
@@ -177,6 +189,10 @@ class DevboxStatus(ApiModel):
     """Who wants no pod of it now: its spec (suspend), or that it was idle."""
     suspended_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
     """Since when it has had none."""
+    expires_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """When it is deleted, with what is in it: spec.lifecycle.ttl after it was made or last kept alive."""
+    kept_alive: DevboxKeptAlive | None = None
+    """There only where the annotation kept-alive-at is ahead of its time."""
     gateways: tuple[DevboxGatewayStatus, ...] = Field(
         default=(), max_length=32, json_schema_extra=rules(list_type="map", list_map_keys=["name"])
     )
@@ -221,6 +237,8 @@ KIND = Kind(
         Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", priority=1),
         Column("Pod", ".status.podName", priority=1),
         Column("IP", ".status.podIPs[0]", priority=1),
+        # (As it stands: kubectl shows a date as an age, which one that is to come has none of.)
+        Column("Expires", ".status.expiresAt", priority=1),
     ),
     rules=(
         cel(

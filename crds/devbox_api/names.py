@@ -26,6 +26,8 @@ SECRET_ENV_PREFIX: Final = "secret-env."  # noqa: S105 (of a key)
 
 ALLOWED_HOSTS_ANNOTATION: Final = f"{GROUP}/allowed-hosts"
 RESTARTED_AT_ANNOTATION: Final = f"{GROUP}/restarted-at"
+KEPT_ALIVE_AT_ANNOTATION: Final = f"{GROUP}/kept-alive-at"
+"""On a Devbox: its time to live (spec.lifecycle.ttl) counts from then. RFC 3339, or seconds since 1970."""
 RENEWED_AT_ANNOTATION: Final = f"{GROUP}/renewed-at"
 """On the CA's Secret: a certificate from before that time is renewed."""
 EARLIER_END_ANNOTATION: Final = f"{GROUP}/earlier-end"

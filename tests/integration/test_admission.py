@@ -261,6 +261,35 @@ class TestOperatorsWrites:
         judged(ask(cluster, *where, user=OPERATOR), "lead to two ports of the gateway's pods only")
 
 
+class TestOperatorsDevboxes:
+    """The operator's own credentials in an attacker's hands: which Devboxes they can delete."""
+
+    @pytest.mark.row("S23")
+    def test_only_those_that_are_to_end_by_themselves(self, cluster: Kubectl) -> None:
+        only = "that have a spec.lifecycle.ttl only"
+        for name, lifecycle, message in (
+            ("stays", None, only),
+            ("empty", {}, only),
+            ("ends", {"ttl": "24h"}, None),
+        ):
+            spec = {"suspend": True, **({} if lifecycle is None else {"lifecycle": lifecycle})}
+            cluster.apply(
+                [
+                    {
+                        "apiVersion": names.API_VERSION,
+                        "kind": "Devbox",
+                        "metadata": {"name": name, "namespace": ELSEWHERE},
+                        "spec": spec,
+                    }
+                ]
+            )
+            where = ("-n", ELSEWHERE, "delete", "dbx", name, "--dry-run=server")
+            judged(ask(cluster, *where, user=OPERATOR), message)
+            judged(ask(cluster, *where), None)
+        every = ("-n", ELSEWHERE, "delete", "--raw", f"/apis/{names.API_VERSION}/namespaces/{ELSEWHERE}/devboxes?dryRun=All")
+        assert "cannot deletecollection" in ask(cluster, *every, user=OPERATOR).text
+
+
 def judged(answer: Answer, message: str | None) -> None:
     """It was refused with this message; None: it was not."""
     if message is None:

@@ -70,6 +70,19 @@ def ownership(devbox: Devbox, claim: ClaimView) -> Object | None:
     return {"metadata": {"uid": claim.uid, **changes}} if changes else None
 
 
+def taken_along(snapshot: Snapshot) -> Problem | None:
+    """Why the Devbox must not be deleted now by us: its claim is to outlive it, and would go with it."""
+    box, claim = snapshot.devbox.box, snapshot.claim
+    if box.spec.workspace is None or box.spec.workspace.retain != "Retain":
+        return None
+    if claim is None or claim.deleting or box.uid not in claim.owners:
+        return None
+    what = (
+        f"PersistentVolumeClaim {claim.namespace}/{claim.name} is to stay (spec.workspace.retain: Retain), and would go with it"
+    )
+    return Problem(Reason.DELETION_REFUSED, f"{what}; see the condition Accepted")
+
+
 def growth(snapshot: Snapshot) -> str | int | None:
     """The size that the claim is to be given; None: it has it, or can't be given it now."""
     workspace, claim = snapshot.devbox.box.spec.workspace, ours(snapshot.devbox.box, snapshot.claim)

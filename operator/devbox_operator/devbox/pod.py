@@ -99,7 +99,7 @@ def spec_hash(view: DevboxView, settings: Settings, service_ips: tuple[str, ...]
 
 def spec_fields(view: DevboxView, settings: Settings, service_ips: tuple[str, ...]) -> dict[str, str]:
     """What `spec_hash` is made of, by field: a short hash each, so that a restart that is required can be told by its reasons."""
-    live = {"gateways", "egress_policy_ref", "image_pull_secrets", "secret_env", "suspend"}
+    live = {"gateways", "egress_policy_ref", "image_pull_secrets", "secret_env", "suspend", "lifecycle"}
     fields: dict[str, Any] = view.box.spec.model_dump(mode="json", by_alias=True, exclude=live, exclude_none=True)
     fields["terminationGracePeriodSeconds"] = grace(view.box.spec)
     fields["gateways"] = [one.model_dump(mode="json", include={"name", "aliases"}) for one in view.box.spec.gateways]

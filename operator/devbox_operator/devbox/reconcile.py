@@ -19,7 +19,9 @@ from devbox_operator.devbox import claim, lifecycle
 from devbox_operator.devbox.announce import Announcements
 from devbox_operator.devbox.claiming import Claims
 from devbox_operator.devbox.compile import DesiredState, compile_devbox
+from devbox_operator.devbox.expiry import Expiry
 from devbox_operator.devbox.incarnation import own, strays
+from devbox_operator.devbox.lifetime import Lifetime, lifetime
 from devbox_operator.devbox.lingering import endings
 from devbox_operator.devbox.outcome import AtRest, NoPod, Outcome, attached_of, pod_of, refusal_of
 from devbox_operator.devbox.routes import Routes
@@ -42,6 +44,8 @@ TOGETHER_SECONDS: Final = 0.5
 """Devboxes that come or go within this are counted together."""
 PROGRESS_SECONDS: Final = 2.0
 """A status that shows progress, and nothing that anybody has to act on, may be this old."""
+LOOK_SECONDS: Final = 600.0
+"""A Devbox that ends by itself is looked at this often at the least."""
 
 
 class PodRefusedError(Exception):
@@ -57,7 +61,7 @@ class DevboxReconciler:
         self._denial = denial
         self._statuses = StatusWriter(tools.writer)
         self._announcements = Announcements(self._statuses)
-        self._claims = Claims(tools, self._statuses)
+        self._claims, self._expiry = Claims(tools, self._statuses), Expiry(tools, self._statuses)
         self._steps, self._routes = Steps(tools, attacher, self._announcements), Routes(tools)
         self._since: dict[Key, float] = {}
         """Since when (of the monotonic clock) a status waits to be written."""
@@ -101,6 +105,7 @@ class DevboxReconciler:
             self._statuses.forget(key)
             self._since.pop(key, None)
             self._announcements.forget(key)
+            self._expiry.forget(key)
             await self._claims.gone(key)
             return None
         try:
@@ -108,11 +113,21 @@ class DevboxReconciler:
         except ValidationError as error:
             return await self._unjudged(key, await report_invalid(self._writer, "Devbox", paths.devboxes(*key), item, error))
         del item  # its metadata may be a MiB, and there are many workers
+        life = lifetime(view, self._observer.server_time())
+        if life is None or not life.over:
+            self._expiry.forget(key)
+            self._look_again(key, life)
+        # (Before it may be deleted: a claim that is to outlive it must not go with it.)
         snapshot = await self._claims.keep(await self._observer.snapshot(view))
+        if life is not None and life.over:
+            life = await self._expiry.end(view, life, claim.taken_along(snapshot))
+            if life is None:
+                return 0.0  # what is left of it is looked at anew
+            self._look_again(key, life)
         desired = compile_devbox(snapshot, self._settings)
         self._wake_users(before, self._index.devboxes.get(key), missing=bool(desired.missing))
         outcome, announced = await self._steps.take(snapshot, desired)
-        later = await self._write(announced, devbox_status(snapshot, desired, outcome, self._settings))
+        later = await self._write(announced, devbox_status(snapshot, desired, outcome, self._settings, life))
         live = {p.uid for p in own(view, snapshot.pods) if not p.deleting and not p.ended}
         if attached_of(outcome) is not None and (pod := pod_of(outcome)) is not None:
             live.add(pod.uid)
@@ -121,6 +136,12 @@ class DevboxReconciler:
             raise PodRefusedError(refused.message)
         due = self._due(snapshot, desired, outcome)
         return later if due is None or (later is not None and later < due) else due
+
+    def _look_again(self, key: Key, life: Lifetime | None) -> None:
+        """When its time has something new to say, whatever becomes of this pass. (Not in months: each look would leave a time behind in
+        the queue.)"""
+        if life is not None and life.again is not None:
+            self._queue.add(WorkKey(Kind.DEVBOX, *key), min(life.again, LOOK_SECONDS))
 
     async def _write(self, view: DevboxView, status: DevboxStatus) -> float | None:
         """Write the status, if anything differs and can't wait. Returns seconds until what was put off is due.

@@ -14,8 +14,9 @@ from devbox_api.judge.shown import command
 from devbox_api.names import INIT_CONTAINER, RESTARTED_AT_ANNOTATION
 from devbox_operator.attach.confinement import Confinement, confinement
 from devbox_operator.attach.wanted import Attachment
-from devbox_operator.devbox import claim, lifecycle, suspension
+from devbox_operator.devbox import claim, lifecycle, lifetime, suspension
 from devbox_operator.devbox.compile import DesiredState
+from devbox_operator.devbox.lifetime import Lifetime
 from devbox_operator.devbox.lingering import Ending, endings, silence
 from devbox_operator.devbox.outcome import (
     AtRest,
@@ -46,8 +47,10 @@ _SOMEBODYS: Final = frozenset({Reason.FOREIGN_POLICY, Reason.NOT_ENFORCED, Reaso
 """Reasons of EgressConfined for which somebody has to do something."""
 
 
-def devbox_status(snapshot: Snapshot, desired: DesiredState, outcome: Outcome, settings: Settings) -> DevboxStatus:
-    """The whole status."""
+def devbox_status(
+    snapshot: Snapshot, desired: DesiredState, outcome: Outcome, settings: Settings, life: Lifetime | None = None
+) -> DevboxStatus:
+    """The whole status. `life`: of one that ends by itself."""
     box, pod, attached = snapshot.devbox.box, pod_of(outcome), attached_of(outcome)
     in_force = attached is not None and attached.confined
     confined = confinement(pod, snapshot.policies, settings, in_force=in_force, visibility=snapshot.system.visibility)
@@ -55,7 +58,7 @@ def devbox_status(snapshot: Snapshot, desired: DesiredState, outcome: Outcome, s
     end = endings(snapshot, settings, last).of(pod, snapshot.now) if pod is not None and pod.deleting else None
     refused = [problem for problem in (desired.refused, desired.egress_problem) if problem]
     findings: dict[ConditionType, Finding] = {
-        _C.ACCEPTED: from_problems(refused, claim.remark(snapshot) or good(Reason.ACCEPTED, _remark(box.spec))),
+        _C.ACCEPTED: from_problems(refused, claim.remark(snapshot) or good(Reason.ACCEPTED, _remark(box.spec, life))),
         _C.CREDENTIALS_RESOLVED: from_problems(desired.problems, good(Reason.RESOLVED)),
         _C.TOKENS_ISSUED: _tokens(outcome),
         _C.EGRESS_CONFINED: confined.finding,
@@ -77,6 +80,7 @@ def devbox_status(snapshot: Snapshot, desired: DesiredState, outcome: Outcome, s
         suspension.remark(findings, snapshot.devbox)
     if found := ending(snapshot.system.authority, settings.release_namespace, snapshot.now):
         findings[_C.TRUST_ENDING] = found
+    findings |= lifetime.findings(snapshot.devbox, life)
     expires = attached.expires if attached else {}
     return DevboxStatus(
         observed_generation=box.generation,
@@ -88,6 +92,8 @@ def devbox_status(snapshot: Snapshot, desired: DesiredState, outcome: Outcome, s
         failures=outcome.failures or None,
         suspended_by=snapshot.devbox.suspended_by if isinstance(outcome, AtRest) else None,
         suspended_at=_suspended_at(snapshot, outcome),
+        expires_at=life.ends_at if life else None,
+        kept_alive=life.ahead if life else None,
         gateways=tuple(
             DevboxGatewayStatus(
                 name=binding.name,
@@ -109,11 +115,12 @@ def _suspended_at(snapshot: Snapshot, outcome: Outcome) -> str | None:
     return snapshot.devbox.box.status.suspended_at or format_time(snapshot.now)
 
 
-def _remark(spec: DevboxSpec) -> str:
-    """What of an accepted spec is not taken as it is written."""
-    if spec.termination_grace_period_seconds == grace(spec):
-        return ""
-    return f"spec.terminationGracePeriodSeconds is {spec.termination_grace_period_seconds}, which counts as {grace(spec)}; write 1 or more"
+def _remark(spec: DevboxSpec, life: Lifetime | None) -> str:
+    """What of an accepted Devbox is not taken as it is written."""
+    remarks = [life.remark] if life and life.remark else []
+    if (written := spec.termination_grace_period_seconds) != grace(spec):
+        remarks.append(f"spec.terminationGracePeriodSeconds is {written}, which counts as {grace(spec)}; write 1 or more")
+    return "; ".join(remarks)
 
 
 def _tokens(outcome: Outcome) -> Finding:

@@ -31,7 +31,7 @@ QUIET: Final = frozenset(
 """Reasons that pass by themselves: no Event."""
 SUMMARIES: Final = frozenset({ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED, ConditionType.SUSPENDED})
 """Types that repeat what another one says."""
-RAISED: Final = frozenset({ConditionType.RESTART_REQUIRED, ConditionType.TRUST_ENDING})
+RAISED: Final = frozenset({ConditionType.RESTART_REQUIRED, ConditionType.TRUST_ENDING, ConditionType.EXPIRING})
 """Types that ask for something when they are True."""
 _CUT: Final = "… (too long to be shown whole)"
 
@@ -171,7 +171,7 @@ def events(regarding: Regarding, old: Iterable[Condition], new: Iterable[Conditi
         wanted = ready or (condition.status == "True" if condition.type in RAISED else trouble)
         if wanted:
             note = cut(condition.message or f"{regarding.kind} {regarding.name} is ready", NOTE)
-            normal = ready or restart or condition.reason == Reason.POD_SUCCEEDED
+            normal = ready or restart or condition.reason in (Reason.POD_SUCCEEDED, Reason.EXPIRES_SOON)
             result.append(_event(regarding, condition, "Normal" if normal else "Warning", note, now))
     return result
 

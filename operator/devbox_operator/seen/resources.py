@@ -4,6 +4,7 @@ Goes in: the API's objects (plain dicts). Comes out: frozen views. Pure.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from devbox_api import names
@@ -12,6 +13,7 @@ from devbox_api.devbox import Devbox
 from devbox_api.egresspolicy import EgressPolicy, EgressPolicySpec, EgressPolicyStatus
 from devbox_api.gatewayconfig import GatewayConfig
 from devbox_common.kube import Object
+from devbox_operator.kit.encoding import parse_time
 from devbox_operator.seen import bounds
 from devbox_operator.seen.keys import Key
 
@@ -25,6 +27,10 @@ class DevboxView:
     """resourceVersion."""
     deleting: bool
     restarted_at: str
+    created: datetime | None = None
+    """By the API server's clock, cut to seconds."""
+    kept_alive_at: str = ""
+    """As somebody wrote it."""
 
     @property
     def key(self) -> Key:
@@ -46,11 +52,14 @@ class DevboxView:
     def of(cls, item: Object) -> "DevboxView":
         """Raises pydantic's ValidationError for an object that was stored before a rule existed that it breaks."""
         metadata = item["metadata"]
+        annotations = metadata.get("annotations") or {}
         return cls(
             box=Devbox.model_validate(item),
             version=metadata["resourceVersion"],
             deleting="deletionTimestamp" in metadata,
-            restarted_at=bounds.word((metadata.get("annotations") or {}).get(names.RESTARTED_AT_ANNOTATION, "")),
+            restarted_at=bounds.word(annotations.get(names.RESTARTED_AT_ANNOTATION, "")),
+            created=parse_time(metadata.get("creationTimestamp")),
+            kept_alive_at=bounds.word(annotations.get(names.KEPT_ALIVE_AT_ANNOTATION, "")),
         )
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from devbox_api import names
 from devbox_api.devbox import Devbox
+from devbox_common.clock import CLOCK
 from devbox_common.kube import ApiError, KubeApi, Object
 from devbox_common.ranges import Network
 from devbox_operator.kit import paths
@@ -93,6 +94,10 @@ class Observer:
             claim=claim,
             storage_class=await self._storage_class(box, claim, now),
         )
+
+    def server_time(self) -> datetime | None:
+        """What time it is at the API server, at the least."""
+        return CLOCK.server.now()
 
     async def ending(self, namespace: str) -> bool:
         """The namespace is being deleted (or gone): nothing can be made in it any more."""

@@ -39,7 +39,7 @@ def clock(seconds: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def _tidy() -> Iterator[None]:
+def tidy() -> Iterator[None]:
     """What libfaketime shares between processes stays when one is killed."""
     before = set(SHARED.glob("*faketime_*"))
     try:
@@ -51,7 +51,7 @@ def _tidy() -> Iterator[None]:
 
 async def clocks(stage: Stage, long: bool) -> list[Row]:
     """All of them."""
-    with _tidy():
+    with tidy():
         return await _clocks(stage, long)
 
 

@@ -27,6 +27,7 @@ from .proxy import Proxy
 
 START_SECONDS: Final = 40.0
 CONVERGE_SECONDS: Final = 60.0
+PATIENT_SECONDS: Final = 60.0
 
 
 class Replica:
@@ -54,10 +55,14 @@ class Stage:
         lease: str = names.LEASE,
         prefix: Sequence[str] = (),
         prepare: Callable[[Proxy], None] = lambda _: None,
+        patient: bool = False,
         **change: Any,
     ) -> Replica:
         """One more replica; `leading`: wait until it is at work; `lease`: what its Lease is called; `prefix`: see Release.operator;
-        `prepare`: what is done to its proxy before."""
+        `prepare`: what is done to its proxy before; `patient`: a machine that is busy does not end it, since elections are not what is
+        tested."""
+        if patient:
+            change["lease"] = {"durationSeconds": PATIENT_SECONDS}
         proxy = await self._stack.enter_async_context(Proxy(self.release.plane, lease))
         prepare(proxy)
         replica = Replica(self.release.operator(proxy.url, prefix=prefix, **change), proxy)

@@ -105,7 +105,7 @@ def test_two_releases_share_no_cluster_scoped_name() -> None:
 
 def test_policies_fail_closed_and_match_narrowly(plain: list[Object]) -> None:
     policies = [each for each in plain if each["kind"] == "ValidatingAdmissionPolicy"]
-    assert len(policies) == 17
+    assert len(policies) == 18
     for policy in policies:
         binding = one(plain, "ValidatingAdmissionPolicyBinding", policy["metadata"]["name"])
         assert binding["spec"]["validationActions"] == ["Deny"]

@@ -106,6 +106,29 @@ def test_it_goes_with_its_devbox_or_outlives_it(devbox: Any, retain: str, owners
     assert patch == (None if expected is None else {"metadata": {"uid": "claim-1", "ownerReferences": expected}})
 
 
+@pytest.mark.parametrize(
+    ("retain", "changes", "refused"),
+    [
+        ("Retain", {}, True),
+        ("Retain", {"phase": "Lost"}, True),
+        ("Retain", {"owners": frozenset({"another"})}, False),
+        ("Retain", {"deleting": True}, False),
+        ("Delete", {}, False),
+    ],
+    ids=str,
+)
+def test_one_that_is_to_outlive_its_devbox_does_not_go_with_it_when_that_ends(
+    devbox: Any, snapshot: Any, *, retain: str, changes: Any, refused: bool
+) -> None:
+    view = view_of(devbox, retain=retain)
+    found = claim_of(view, **{"owners": frozenset({view.box.uid}), **changes})
+    problem = claims.taken_along(snapshot(view, claim=found))
+    assert (problem is not None) == refused
+    assert problem is None or (problem.reason, "is to stay" in problem.message) == ("DeletionRefused", True)
+    assert claims.taken_along(snapshot(view)) is None
+    assert claims.taken_along(snapshot(devbox())) is None
+
+
 def test_its_marks_come_back(devbox: Any) -> None:
     view = view_of(devbox, retain="Retain")
     labels = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.DEVBOX_LABEL: "agent"}

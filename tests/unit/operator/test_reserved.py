@@ -25,6 +25,9 @@ class Cluster:
         metadata = {"name": box.name, "namespace": box.namespace, "uid": box.uid, "generation": 3, "resourceVersion": "7"}
         return {"metadata": metadata, "spec": box.spec.model_dump(mode="json", by_alias=True, exclude_none=True)}
 
+    def server_time(self) -> None:
+        return None
+
     async def snapshot(self, _: Any) -> Any:
         return self.shot
 
