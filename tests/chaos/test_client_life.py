@@ -177,3 +177,24 @@ async def has_pod(devbox: Any) -> bool | None:
 
 async def nothing_called(client: AsyncDevboxGateway, name: str) -> bool | None:
     return None if any(one.name == name for one in await client.devboxes.list()) else True
+
+
+async def test_one_that_ends_by_itself_is_kept_alive(release: Release) -> None:
+    """Its time is the API server's, and begins anew."""
+    async with at_work(release) as (made, client), FakeKubelet(made.api, made.node).working():
+        devbox = await client.devboxes.create(name="agent", launch_parameters={"keep_alive_time_seconds": 3600}, **QUICK)
+        first = await devbox.get_info()
+        assert first.expires_time_ms is not None
+        assert first.expires_time_ms - first.create_time_ms == 3_600_000
+        await wait_for(lambda: lives_longer(devbox, first.expires_time_ms))
+        stays = await client.devboxes.create(name="stays", **QUICK)
+        await stays.keep_alive()
+        seen = await made.api.request("GET", paths.devboxes(client.namespace, "stays"))
+        assert "devbox-gateway.io/kept-alive-at" not in (seen["metadata"].get("annotations") or {})
+        assert (await stays.get_info()).expires_time_ms is None
+
+
+async def lives_longer(devbox: Any, then: Any) -> bool | None:
+    """Kept alive again and again: times have whole seconds."""
+    await devbox.keep_alive()
+    return ((await devbox.get_info()).expires_time_ms or 0) > then or None

@@ -14,6 +14,7 @@ from devbox_gateway.naming import GATEWAY_CONFIG
 from devbox_gateway.objects.waiting import Progress
 
 from . import complete
+from .durations import to_live
 from .plain import cell
 from .work import Here
 
@@ -36,6 +37,12 @@ OPTIONS: Final = (
     click.option(
         "--policy", metavar="NAME", help="Its network policy; else `default`, if there is one.", shell_complete=complete.policies
     ),
+    click.option(
+        "--ttl",
+        metavar="TIME",
+        callback=to_live,
+        help="Delete it so long after it was made, or last kept alive: 30m, 24h, 7d. Of run: after run was last there; else 24h.",
+    ),
     click.option("--metadata", metavar="KEY=VALUE", multiple=True, help="For you."),
     click.option("--timeout", type=click.FloatRange(min=1), default=600, show_default=True, help="Seconds, until it is ready."),
     click.option("--keep-on-failure", is_flag=True, help="Keep a devbox that does not become ready."),
@@ -56,15 +63,17 @@ def arguments(
     environment: Sequence[str],
     secrets: Sequence[str],
     policy: str | None,
+    ttl: int | None,
     metadata: Sequence[str],
 ) -> dict[str, Any]:
-    """Raises InvalidError."""
+    """Raises InvalidError. `ttl`: in seconds."""
+    launch = {"network_policy_id": policy, "keep_alive_time_seconds": ttl}
     return {
         "image": image,
         "gateways": dict(gateway(text) for text in gateways),
         "environment_variables": dict(pair("--env", text) for text in environment),
         "secrets": dict(pair("--secret-env", text) for text in secrets) or None,
-        "launch_parameters": {} if policy is None else {"network_policy_id": policy},
+        "launch_parameters": {name: value for name, value in launch.items() if value is not None},
         "metadata": dict(pair("--metadata", text) for text in metadata) or None,
     }
 

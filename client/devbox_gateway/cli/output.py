@@ -145,7 +145,20 @@ def age(timestamp: str, now: datetime | None = None) -> str:
         then = datetime.fromisoformat(timestamp.replace("Z", "+00:00"))
     except ValueError:
         return ""
-    seconds = max(0, int(((now or datetime.now(timezone.utc)) - then).total_seconds()))
+    return _span(((now or datetime.now(timezone.utc)) - then).total_seconds())
+
+
+def left(timestamp: str | None, now: datetime | None = None) -> str:
+    """Likewise, until a time that is to come; empty without one."""
+    try:
+        then = datetime.fromisoformat((timestamp or "").replace("Z", "+00:00"))
+    except ValueError:
+        return ""
+    return _span((then - (now or datetime.now(timezone.utc))).total_seconds())
+
+
+def _span(length: float) -> str:
+    seconds = max(0, int(length))
     for most, unit, name in ((120, 1, "s"), (7200, 60, "m"), (172_800, 3600, "h")):
         if seconds < most:
             return f"{seconds // unit}{name}"

@@ -31,6 +31,7 @@ VERBS: Final = {
     "wait": Entry("life:wait", "Wait until devboxes are ready, suspended, or gone", WORK),
     "suspend": Entry("life:suspend", "Take devboxes' pods away, and keep the devboxes", WORK),
     "resume": Entry("life:resume", "Give devboxes that are suspended a new pod each", WORK),
+    "keep-alive": Entry("life:keep_alive", "Have devboxes' time to live begin anew", WORK),
     "restart": Entry("life:restart", "Give devboxes a new pod each", WORK),
     "rm": Entry("life:rm", "Delete devboxes", WORK),
     "gateway": Entry("gateway:gateway", "Where an API lives, and how its credential goes in", MANAGE),

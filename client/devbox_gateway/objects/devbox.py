@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, ClassVar, Final
 
-from devbox_gateway.errors import ConflictError, DevboxGatewayError, InvalidError, NotFoundError, NotReadyError
+from devbox_api import names
+from devbox_gateway.errors import ConflictError, DevboxGatewayError, NotFoundError, NotReadyError
 from devbox_gateway.exec.commands import AsyncCommands
 from devbox_gateway.exec.files import AsyncFiles
 from devbox_gateway.exec.pod import Pod
@@ -40,6 +41,7 @@ from .waiting import (
 
 METADATA: Final = "devbox-gateway.io/metadata"
 RESTARTED_AT: Final = "devbox-gateway.io/restarted-at"
+KEPT_ALIVE_AT: Final = names.KEPT_ALIVE_AT_ANNOTATION
 STATUSES: Final = {
     "Pending": "provisioning",
     "Mounting": "initializing",
@@ -85,6 +87,8 @@ class DevboxInfo:
     metadata: Mapping[str, str]
     pod: str | None
     create_time_ms: int
+    expires_time_ms: int | None
+    """When it is deleted by itself, unless it is kept alive; None: never, or the operator has not said it yet."""
 
 
 class AsyncDevbox(Resource):
@@ -122,7 +126,7 @@ class AsyncDevbox(Resource):
     def _info(self, seen: Object, status: str) -> DevboxInfo:
         summary = summary_of(seen)
         metadata = seen["metadata"]
-        created = datetime.fromisoformat(metadata["creationTimestamp"].replace("Z", "+00:00"))
+        expires = (seen.get("status") or {}).get("expiresAt")
         return DevboxInfo(
             id=self.id,
             name=given_name(seen),
@@ -135,7 +139,8 @@ class AsyncDevbox(Resource):
             gateway_specs={gateway["name"]: self._gateway(gateway) for gateway in seen["spec"].get("gateways") or []},
             metadata=_metadata(seen),
             pod=(seen.get("status") or {}).get("podName"),
-            create_time_ms=int(created.timestamp() * 1000),
+            create_time_ms=_milliseconds(metadata["creationTimestamp"]),
+            expires_time_ms=_milliseconds(expires) if expires else None,
         )
 
     def _gateway(self, spec: Object) -> GatewaySpec:
@@ -175,8 +180,20 @@ class AsyncDevbox(Resource):
         await self._merge({"spec": {"suspend": None}})
 
     async def keep_alive(self) -> None:
-        """Begin its time to live anew."""
-        raise _no_chart_has("lifecycle")
+        """Have its time to live begin anew. One without (spec.lifecycle.ttl) does not end by itself, and nothing is written. Raises
+        NotFoundError for one that is being deleted, too."""
+        seen = await self._read()
+        if "deletionTimestamp" in seen["metadata"]:
+            raise NotFoundError(f"devbox {self._reference.name!r} is being deleted")
+        if not lives_for(seen):
+            return
+        # (By the API server's clock, as the operator counts; it tells its time to everybody, but for what may stand between.)
+        now: datetime | None = None
+        with suppress(DevboxGatewayError):
+            now = await self._cluster.session.date()
+        said = (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        # (Not that of another one of its name.)
+        await self._merge({"metadata": {"uid": seen["metadata"]["uid"], "annotations": {KEPT_ALIVE_AT: said}}})
 
     async def restart(self) -> None:
         """Give it a new pod, with the spec as it is now. `await_running()`, of whichever process, then waits for that one. Raises
@@ -256,8 +273,13 @@ class AsyncDevbox(Resource):
         )
 
 
-def _no_chart_has(field: str) -> InvalidError:
-    return InvalidError(field, NO_CHART)
+def lives_for(seen: Object) -> str:
+    """Its spec.lifecycle.ttl; empty: it has none."""
+    return str((seen["spec"].get("lifecycle") or {}).get("ttl") or "")
+
+
+def _milliseconds(timestamp: str) -> int:
+    return int(datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp() * 1000)
 
 
 def status_of(seen: Object) -> str:

@@ -26,8 +26,8 @@ SIZES: Final = {
     "XX_LARGE": (8000, 32768),
 }
 """What a devbox may use at most: thousandths of a processor, MiB of memory. A quarter is kept for it: agents wait most of the time."""
-FOR_A_WHILE: Final = 'trap "exit 0" TERM INT; sleep "$0" & wait $!'
-"""As names.STAY, for so many seconds."""
+LIVES_SECONDS: Final = (60, 90 * 86_400)
+"""The least and the most of spec.lifecycle.ttl."""
 NOT_HERE: Final = {
     "mcp": "an MCP server is an API like any other here: make a gateway config with its address, and name it in gateways",
     "snapshot_id": "a devbox can't be started from a snapshot; build an image, and name it as image",
@@ -41,7 +41,7 @@ NOT_HERE: Final = {
 NO_CHART_YET: Final = {
     "spec.codeMounts": "code_mounts",
     "spec.launchCommands": "launch_parameters.launch_commands",
-    "spec.lifecycle": "launch_parameters",
+    "spec.lifecycle.idle": "launch_parameters.after_idle",
 }
 """Fields that the newest chart does not have, and which argument they come from. (A chart that has one takes it.)"""
 
@@ -82,11 +82,8 @@ def spec_of(
 ) -> Object:
     """The whole spec. `more`: fields of the Devbox as docs have them, which count before what is made here."""
     spec: Object = {} if image is None else {"image": text("image", image)}
-    launch, seconds = dict(launch), None
-    if command is None and entrypoint is None and not _has_idle_time(launch):
-        seconds = _seconds(launch.pop("keep_alive_time_seconds", None))
-    spec["command"] = _command(command, entrypoint) if seconds is None else ["sh", "-c", FOR_A_WHILE, str(seconds)]
-    if entrypoint is not None or seconds is not None:
+    spec["command"] = _command(command, entrypoint)
+    if entrypoint is not None:
         spec["restartPolicy"] = "Never"
     if bindings:
         spec["gateways"] = [_gateway(binding) for binding in bindings]
@@ -215,10 +212,22 @@ def _has_idle_time(given: Mapping[str, Any]) -> bool:
     return bool(given.get("after_idle") or (isinstance(lifecycle, Mapping) and lifecycle.get("after_idle")))
 
 
-def _seconds(value: object) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
-        return value
-    raise InvalidError("launch_parameters.keep_alive_time_seconds", "write a number of seconds, e.g. 3600")
+def _ttl(value: object) -> Object:
+    least, most = LIVES_SECONDS
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InvalidError(
+            "launch_parameters.keep_alive_time_seconds",
+            f"write a whole number of seconds from {least} to {most} (90 days), e.g. 3600",
+        )
+    return {"lifecycle": {"ttl": _duration(value)}}
+
+
+def _duration(seconds: int) -> str:
+    """As people write it: 24h, 90s."""
+    for unit, name in ((3600, "h"), (60, "m")):
+        if seconds % unit == 0:
+            return f"{seconds // unit}{name}"
+    return f"{seconds}s"
 
 
 _ELSEWHERE: Final = ("network_policy_id", "custom_cpu_cores", "custom_gb_memory", "custom_disk_size")
@@ -258,7 +267,7 @@ _LAUNCH: Final[Mapping[str, Callable[[Any], Object]]] = {
     "resource_size_request": _size,
     "user_parameters": lambda value: {"runAsUser": value["uid"]},
     "architecture": _architecture,
-    "keep_alive_time_seconds": lambda value: {"lifecycle": {"ttl": f"{int(value)}s"}},
+    "keep_alive_time_seconds": _ttl,
     "after_idle": _idle,
     "lifecycle": lambda value: _idle(value["after_idle"]) if value.get("after_idle") else {},
 }

@@ -298,6 +298,11 @@ def devbox_error(error: InvalidError) -> InvalidError:
     """In the words of who called: a chart that is too old is said so, and what no chart has."""
     if error.field in devbox_spec.NO_CHART_YET:
         return InvalidError(devbox_spec.NO_CHART_YET[error.field], NO_CHART)
+    if error.field == "spec.lifecycle":
+        return InvalidError(
+            "launch_parameters.keep_alive_time_seconds",
+            "needs a newer chart: the cluster's has no field for it (spec.lifecycle)",
+        )
     if error.field == "spec.image" and "Required" in error.message:
         return InvalidError("image", "name an image: the cluster's chart is of a version that has no default image")
     return error

@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ OBJECTS = {
     "devboxes": {"id", "cmd", "file", "files", "get_info", "await_running", "await_suspended", "suspend", "resume", "resume_async",
                  "keep_alive", "restart", "shutdown", "logs"},
 }  # fmt: skip
-LATER = ("keep_alive",)
 
 
 @pytest.fixture(params=[AsyncDevboxGateway, DevboxGateway])
@@ -52,17 +51,6 @@ def test_both_spellings(client: Any) -> None:
 def test_objects_have_their_calls(client: Any) -> None:
     for plural, calls in OBJECTS.items():
         assert calls <= set(dir(getattr(client, plural).from_id("a")))
-
-
-@pytest.mark.parametrize("call", LATER)
-async def test_what_no_chart_has_yet_is_refused_by_name(client: Any, call: str) -> None:
-    with pytest.raises(InvalidError, match=r"^lifecycle: not supported yet: needs a chart"):
-        await _answer(getattr(client.devboxes.from_id("a"), call))
-
-
-async def _answer(method: Callable[[], Any]) -> Any:
-    answer = method()
-    return await answer if inspect.isawaitable(answer) else answer
 
 
 def test_the_synchronous_client_has_the_same_arguments(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import shlex
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import click
@@ -14,13 +16,15 @@ from devbox_gateway.cli.failures import OWN
 from devbox_gateway.cli.plain import cell
 from devbox_gateway.cli.verb import verb
 from devbox_gateway.cli.work import Here
-from devbox_gateway.errors import DevboxGatewayError, NotFoundError
+from devbox_gateway.errors import DevboxGatewayError, InvalidError, NotFoundError
 from devbox_gateway.exec import scripts
 from devbox_gateway.kube.timing import within
 from devbox_gateway.naming import random_devbox_name
 from devbox_gateway.objects.devbox import AsyncDevbox
 
 REMOVE_SECONDS: Final = 30.0
+OUTLIVES_SECONDS: Final = 86_400
+"""For how long a devbox of `run` is there once nobody is at work with it: whose client was killed."""
 _COMMAND: Final = click.argument("command", nargs=-1, type=click.UNPROCESSED)
 
 
@@ -91,18 +95,34 @@ async def run(  # noqa: PLR0917 (by name, from click)
     name = lookup.new_name("--name", name) if name is not None else random_devbox_name("run")
     line = line_of(command, tty=tty)
     scripts.framed(line)  # (it refuses what is too long before anything is made)
-    devbox = await here.client.devboxes.create(
-        **arguments(**given),
-        name=name,
-        unique_name=True,
-        timeout=timeout,
-        keep_on_failure=keep_on_failure,
-        progress=progress(here),
-    )
+    devbox, ttl = await _made(here, given, name=name, timeout=timeout, keep_on_failure=keep_on_failure)
+    keeping = asyncio.create_task(_kept_alive(devbox, ttl))
     try:
         return await attach(here, devbox, line, stdin=stdin, tty=tty, end=False)
     finally:
+        keeping.cancel()
         await _remove(here, devbox)
+
+
+async def _made(here: Here, given: Mapping[str, Any], **how: Any) -> tuple[AsyncDevbox, int]:
+    """And its time to live, in seconds."""
+    what = arguments(**{**given, "ttl": given["ttl"] or OUTLIVES_SECONDS})
+    how |= {"unique_name": True, "progress": progress(here)}
+    try:
+        return await here.client.devboxes.create(**what, **how), given["ttl"] or OUTLIVES_SECONDS
+    except InvalidError as error:
+        # (A chart that knows no such time: nothing is made yet, and nobody asked for one.)
+        if error.field != "launch_parameters.keep_alive_time_seconds" or given["ttl"]:
+            raise
+    return await here.client.devboxes.create(**arguments(**given), **how), OUTLIVES_SECONDS
+
+
+async def _kept_alive(devbox: AsyncDevbox, ttl: int) -> None:
+    """Its time is for one whose client is gone."""
+    while True:
+        await asyncio.sleep(ttl / 4)
+        with suppress(DevboxGatewayError):
+            await devbox.keep_alive()
 
 
 async def _remove(here: Here, devbox: AsyncDevbox) -> None:

@@ -1,4 +1,4 @@
-"""`create`, `wait`, `suspend`, `resume`, `restart`, `rm`: from a devbox's beginning to its end."""
+"""`create`, `wait`, `suspend`, `resume`, `keep-alive`, `restart`, `rm`: from a devbox's beginning to its end."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,10 +9,11 @@ import click
 
 from devbox_gateway.cli import complete, lookup
 from devbox_gateway.cli.devbox_options import arguments, devbox_options, progress
+from devbox_gateway.cli.plain import cell
 from devbox_gateway.cli.verb import verb
 from devbox_gateway.cli.work import Here
 from devbox_gateway.errors import APITimeoutError, NotFoundError
-from devbox_gateway.objects.devbox import AsyncDevbox
+from devbox_gateway.objects.devbox import AsyncDevbox, lives_for
 
 PAUSE: Final = 0.5
 _TIMEOUT: Final = click.option("--timeout", type=click.FloatRange(min=1), default=600, show_default=True, help="Seconds.")
@@ -102,6 +103,17 @@ async def resume(here: Here, names: Sequence[str], waits: bool, timeout: float) 
         await asyncio.gather(*(one.await_running(timeout=timeout) for one in found))
     for one in found:
         here.done(one, "ready" if waits else "resumed")
+
+
+@verb()
+@_NAMES
+async def keep_alive(here: Here, names: Sequence[str]) -> None:
+    """Have devboxes' time to live (create --ttl) begin anew."""
+    found = await lookup.several(here.client, names)
+    for one in found:
+        await one.keep_alive()
+        ttl = lives_for(one._seen)
+        here.done(one, f"kept alive: its {cell(ttl)} begin anew" if ttl else "has no end of its own, and is left as it is")
 
 
 @verb()

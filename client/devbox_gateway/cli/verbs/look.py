@@ -6,7 +6,7 @@ from typing import Any, Final
 import click
 
 from devbox_gateway.cli import complete, listing, lookup
-from devbox_gateway.cli.output import BAD, GOOD, MOVING, Column, Growing, age, as_name, colours_wanted, document
+from devbox_gateway.cli.output import BAD, GOOD, MOVING, Column, Growing, age, as_name, colours_wanted, document, left
 from devbox_gateway.cli.verb import verb
 from devbox_gateway.cli.work import Here
 from devbox_gateway.naming import DEVBOX
@@ -38,6 +38,7 @@ COLUMNS: Final = (
     Column("REASON", lambda seen: summary_of(seen).get("reason")),
     Column("GATEWAYS", lambda seen: [gateway["name"] for gateway in seen["spec"].get("gateways") or []]),
     Column("AGE", lambda seen: age(seen["metadata"]["creationTimestamp"])),
+    Column("ENDS IN", lambda seen: left((seen.get("status") or {}).get("expiresAt")), wide=True),
     Column("POD", lambda seen: (seen.get("status") or {}).get("podName"), wide=True),
     Column("IMAGE", lambda seen: seen["spec"].get("image"), wide=True),
     Column("MESSAGE", lambda seen: summary_of(seen).get("message"), wide=True),
