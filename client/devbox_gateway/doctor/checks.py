@@ -35,7 +35,9 @@ def examine(facts: Facts, now: datetime) -> Report:
             ("endpoints", objects.told(objects.ENDPOINT, "endpoints", facts)),
             ("references", objects.told(objects.REFERENCE, "references", facts)),
             ("admission", objects.told(objects.ADMISSION, "admission", facts)),
+            ("storage", objects.told(objects.STORAGE, "storage", facts)),
             ("pods", objects.told(objects.PODS, "pods", facts)),
+            ("expiry", objects.told(objects.EXPIRY, "expiry", facts)),
             ("images", objects.images(facts)),
         ]
     )

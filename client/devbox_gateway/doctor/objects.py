@@ -78,6 +78,25 @@ PODS: Final = Kind(
     "see what it said: kubectl devbox logs NAME",
     ("PodFailed", "CommandEnded", "NodeLost", "PodStuck"),
 )
+STORAGE: Final = Kind(
+    "the devbox waits for the claim of its workspace, or can't write to it",
+    "do what the message says (docs/workspace.md)",
+    (
+        "ClaimConflict",
+        "ClaimRefused",
+        "ClaimLost",
+        "ClaimPending",
+        "StorageClassNotFound",
+        "WorkspaceNotWritable",
+        "WorkspaceFull",
+    ),
+)
+EXPIRY: Final = Kind(
+    "the devbox's time to live is over, and it is still there, with what it costs",
+    "change what the message names, or delete the devbox yourself",
+    ("DeletionRefused",),
+    ("Expiring",),
+)
 SYSTEM: Final = Kind(
     "no devbox starts before the gateway's Service and certificate are there",
     "see the operator's log",
@@ -85,6 +104,8 @@ SYSTEM: Final = Kind(
     ("Ready",),
 )
 QUOTA: Final = re.compile(r"exceeded quota: ([a-z0-9][a-z0-9.-]*)")
+_RAISED: Final = ("Expiring",)
+"""Conditions that ask for something when they are True."""
 _SUMMARIES: Final = ("Ready", "Reconciling", "Stalled")
 _COMMAND: Final = re.compile(
     r"(?:its owner runs|An administrator renews it): (kubectl .+?)(?:; what was read before .*)?$", re.MULTILINE
@@ -114,7 +135,7 @@ def _bad(seen: Object, kind: Kind) -> list[Mapping[str, Any]]:
     return [
         each
         for each in conditions(seen)
-        if each.get("status") != "True"
+        if (each.get("status") != "True" or each["type"] in _RAISED)
         and each.get("reason") in kind.reasons
         and (each["type"] in kind.types if kind.types else each["type"] not in _SUMMARIES)
     ]

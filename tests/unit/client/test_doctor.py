@@ -58,7 +58,8 @@ def test_where_all_is_well_nothing_is_found() -> None:
 
 HARMLESS = {
     *("Accepted", "Ready", "Resolved", "Issued", "Confined", "UpToDate", "Progressing", "Waiting", "NoDefault"),
-    *("PodPending", "PodNotReady", "PodSucceeded", "SpecChanged", "CARenewed", "SecretChanged"),
+    *("PodPending", "PodNotReady", "PodSucceeded", "SpecChanged", "CARenewed", "SecretChanged", "ExpiresSoon"),
+    *("SuspendedBySpec", "Suspending", "NotSuspended", "WorkspaceGrowing", "WorkspaceNotGrowing", "WorkspaceRetained"),
 }
 """Reasons that pass, or ask for nothing that a devbox waits for."""
 KINDS = [each for each in vars(objects).values() if isinstance(each, objects.Kind)]
@@ -73,7 +74,7 @@ def test_every_reason_of_the_operator_is_found_or_harmless() -> None:
 @pytest.mark.parametrize("reason", sorted({reason for kind in KINDS for reason in kind.reasons}))
 def test_a_devbox_with_that_reason_is_one_finding(reason: str) -> None:
     kind = next(each for each in KINDS if reason in each.reasons)
-    status = "Unknown" if reason == "CannotBeSeen" else "False"
+    status = {"CannotBeSeen": "Unknown", "DeletionRefused": "True"}.get(reason, "False")
     box = seen(reason, "as it is", kind=kind.types[0] if kind.types else "CredentialsResolved", status=status)
     (finding,) = found(devboxes=(box,)).findings
     assert f"{reason}: as it is" in finding.what
