@@ -204,6 +204,10 @@ cluster-down: venv ## Remove the local Kubernetes: processes, mounts, network na
 images: venv ## Build the images (REGISTRY=… PUSH=1 to push them)
 	@$(BIN)/python -m devbox_cluster images $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(PUSH),--push)
 
+.PHONY: sbom
+sbom: venv ## The list of what is inside the gateway's image, SPDX as JSON, in dist/
+	@$(BIN)/python -m devbox_cluster sbom
+
 # By themselves: they take gateways and routes away from whoever else is there, or make twenty devboxes at once, whose NetworkPolicies come
 # into force later than devbox-init waits where the node is busy with others'.
 ALONE := tests/integration/test_examples_python.py tests/integration/test_packets.py tests/integration/test_canary.py

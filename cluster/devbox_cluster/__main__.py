@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from rich.markup import escape
 
 from . import binaries, cluster, image_root, images
 from . import release as releases
+from . import sbom as sboms
 from .paths import PROJECT, bin_dir, kubeconfig
 from .progress import ClusterError, console
 
@@ -75,6 +77,19 @@ def images_command(
 def image_root_command() -> None:
     """Build the gateway's image, if it changed, and print the folder that holds its files, for tests to run it from."""
     typer.echo(str(image_root.folder()))
+
+
+@app.command()
+def sbom(
+    target: Annotated[Path, typer.Argument(help="The file, SPDX as JSON.")] = PROJECT / "dist" / "devbox-gateway.spdx.json",
+    reference: Annotated[str | None, typer.Option(help="An image that Docker has, in place of the work tree's.")] = None,
+    other: Annotated[
+        bool, typer.Option("--other", help="It is not the gateway's image: look for nothing in the list.")
+    ] = False,
+) -> None:
+    """Write the list of what is inside the gateway's image (SBOM)."""
+    count = sboms.write(target, reference=reference, whole=not other)
+    console.print(f"{escape(str(target))}: {count} packages")
 
 
 @app.command()

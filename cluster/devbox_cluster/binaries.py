@@ -1,6 +1,6 @@
 """Programs built from pinned Go modules: the cluster's components, kubectl, helm, kind.
 
-Goes in: cluster/{go,tools,helm3} (go.mod, go.sum, a few lines of main). Comes out: `$CACHE/bin`. Built once for each state of
+Goes in: cluster/{go,tools,helm3,sbom} (go.mod, go.sum, a few lines of main). Comes out: `$CACHE/bin`. Built once for each state of
 those folders; go.sum holds every checksum, so that nothing has to be asked of a checksum database.
 """
 
@@ -42,6 +42,12 @@ def oldest_helm() -> Path:
     flags = [f"-X helm.sh/helm/v3/pkg/{place}.k8sVersion{part}" for place in places for part in ("Major=1", "Minor=33")]
     _build("helm3", "the oldest Helm", ["helm.sh/helm/v3/cmd/helm"], "3 min", into=bin_dir() / "oldest", flags=" ".join(flags))
     return bin_dir() / "oldest" / "helm"
+
+
+def syft() -> Path:
+    """Syft, which lists what is inside an image."""
+    _build("sbom", "syft", ["github.com/anchore/syft/cmd/syft"], "2 to 4 min")
+    return bin_dir() / "syft"
 
 
 def ensure_components() -> None:
