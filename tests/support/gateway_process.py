@@ -32,8 +32,9 @@ HOST: Final = "gateway.system.svc"
 """The gateway's own name."""
 FILES: Final = ("sh", "-c", 'ulimit -Sn 1024 && exec "$@"', "sh")
 """In front of every program of ours: the limit of open files that a container begins with where its runtime sets none. It may be raised."""
-COMMAND: Final = (*image_root.python(), "-m", "devbox_proxy")
-"""Out of the image's files, where those are chosen; else the sources."""
+INTERPRETER: Final = image_root.python()
+"""Out of the image's files, where those are chosen; else this one, for the sources."""
+COMMAND: Final = (*INTERPRETER, "-m", "devbox_proxy")
 READ_BYTES: Final = 1 << 17
 START_SECONDS: Final = 60.0
 
@@ -186,12 +187,17 @@ class Process:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, config: Path, prefix: Sequence[str] = ()) -> AsyncIterator[Process]:
-    """Started, with its ports known, though perhaps not ready; killed at the end. `prefix`: e.g. taskset and its arguments."""
+async def running(
+    folder: Path, config: Path, prefix: Sequence[str] = (), interpreter: Sequence[str] = INTERPRETER
+) -> AsyncIterator[Process]:
+    """Started, with its ports known, though perhaps not ready; killed at the end. `prefix`: e.g. taskset and its arguments; `interpreter`:
+    another Python than that of the other tests, for sources that are not this work tree's."""
     process = await asyncio.create_subprocess_exec(
         *FILES,
         *prefix,
-        *COMMAND,
+        *interpreter,
+        "-m",
+        "devbox_proxy",
         "run",
         "--config",
         str(config),

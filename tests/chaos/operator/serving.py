@@ -8,6 +8,7 @@ import asyncio
 import base64
 import contextlib
 import ssl
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.chaos.world import API_ADDRESS, Replica, eventually
 from tests.support.control_plane import NODE, ControlPlane
 from tests.support.fake_kubelet import FakeKubelet
 from tests.support.fleet import HOSTS
-from tests.support.gateway_process import HOST, running, server_tls, write_files
+from tests.support.gateway_process import HOST, INTERPRETER, running, server_tls, write_files
 from tests.support.netns import GATEWAY
 from tests.support.release import NAMESPACE, token_of, write_kubeconfig
 
@@ -44,11 +45,14 @@ class Serving:
         self._clients: list[Client] = []
 
     async def start(self, prefix: Sequence[str] = ()) -> Replica:
-        """One more gateway, ready, with the settings that the release's chart wrote. `prefix`: what its command line begins with."""
+        """One more gateway, ready, with the settings that the release's chart wrote. `prefix`: what the command line of
+        another release begins with, whose sources run under this Python (the image has what this release needs)."""
         write_kubeconfig(self.folder / "kubeconfig", self.plane, self.plane.url, await token_of(self.kube, ACCOUNT))
         config = self.folder / f"proxy-{len(self.replicas)}.yaml"
         config.write_text(yaml.safe_dump(self._here(await self.settings())))
-        process = await self._stack.enter_async_context(running(self.folder, config, prefix))
+        process = await self._stack.enter_async_context(
+            running(self.folder, config, prefix, (sys.executable,) if prefix else INTERPRETER)
+        )
         replica = Replica(process)
         self.replicas.append(replica)
         await eventually(lambda: _ready(replica), READY_SECONDS)

@@ -291,10 +291,19 @@ async def _accepted(course: Course, place: str) -> str:
     return "; ".join(found)
 
 
+def _holds(now: object, written: object) -> bool:
+    """What was written is still there. (A newer schema adds the defaults of fields that it has in what is read.)"""
+    if isinstance(written, dict):
+        return isinstance(now, dict) and all(_holds(now.get(key), value) for key, value in written.items())
+    if isinstance(written, list):
+        return isinstance(now, list) and len(now) == len(written) and all(map(_holds, now, written))
+    return now == written
+
+
 async def _kept(course: Course, specs: dict[str, Object]) -> list[Row]:
     """What users wrote while the first release was there, and what CRDs are stored as."""
     after = await course.specs()
-    lost = [place for place, spec in specs.items() if after.get(place) != spec]
+    lost = [place for place, spec in specs.items() if not _holds(after.get(place), spec)]
     crds = [item for item in (await course.stage.api.list(CRDS))[0] if "devbox-gateway.io" in item["metadata"]["name"]]
     stored = {version for crd in crds for version in crd["status"]["storedVersions"]}
     return [
