@@ -184,6 +184,10 @@ bench-large: venv tools ## What large objects cost operator and gateway at a sta
 bench-searching: venv ## What searching APIs' answers for the credential costs, and what other devboxes feel of it (QUICK=1)
 	@$(SHIPPED) $(BIN)/python -m bench.searching $(if $(QUICK),--quick)
 
+.PHONY: bench-cloning
+bench-cloning: venv ## A large repository cloned through the gateway and directly, and the gateway's memory (QUICK=1)
+	@$(SHIPPED) $(BIN)/python -m bench.cloning $(if $(QUICK),--quick)
+
 .PHONY: helm-oldest
 helm-oldest: venv tools ## The chart by the oldest Helm that docs/install.md names (built from a pinned Go module)
 	@oldest=$$($(BIN)/python -m devbox_cluster oldest-helm) && DEVBOX_OLDEST_HELM=$$oldest $(BIN)/pytest -q tests/unit/charts/test_oldest_helm.py

@@ -77,8 +77,8 @@ IMAGES: Final = (
 )
 REGULAR: Final = ("devbox-gateway", "demo")
 """What everything needs; the others are for some tests alone."""
-PUBLISHED: Final = ("devbox-gateway", "devbox")
-"""The product's own: operator and gateway, and the image of devboxes that name none."""
+PUBLISHED: Final = ("devbox-gateway", "git", "devbox")
+"""The product's own: operator and gateway, what clones repositories, and the image of devboxes that name none."""
 
 
 def tag(project: Path, inputs: Iterable[str]) -> str:

@@ -18,6 +18,8 @@ class ConditionType(StrEnum):
     CREDENTIAL_RESOLVED = "CredentialResolved"
     """GatewayConfig: its default credential."""
     POD_READY = "PodReady"
+    CODE_MOUNTED = "CodeMounted"
+    """There where the spec has codeMounts."""
     CREDENTIALS_RESOLVED = "CredentialsResolved"
     TOKENS_ISSUED = "TokensIssued"
     EGRESS_CONFINED = "EgressConfined"
@@ -76,6 +78,11 @@ class Reason(StrEnum):
     EGRESS_POLICY_NOT_FOUND = "EgressPolicyNotFound"
     EGRESS_POLICY_NOT_ACCEPTED = "EgressPolicyNotAccepted"
     RANGE_NOT_PERMITTED = "RangeNotPermitted"
+    MOUNTED = "Mounted"
+    CLONING = "Cloning"
+    CLONE_FAILED = "CloneFailed"
+    INSTALL_FAILED = "InstallFailed"
+    REPOSITORY_MISMATCH = "RepositoryMismatch"
     POD_REFUSED = "PodRefused"
     POD_PENDING = "PodPending"
     POD_NOT_READY = "PodNotReady"
@@ -131,7 +138,7 @@ REASONS: Final[dict[Reason, Meaning]] = {
         (_C.RECONCILING, _C.READY, _C.STALLED), "The operator is at work, or waits for what will come by itself.", "Wait."
     ),
     Reason.WAITING: Meaning(
-        (_C.TOKENS_ISSUED, _C.POD_READY, _C.EGRESS_CONFINED),
+        (_C.TOKENS_ISSUED, _C.POD_READY, _C.EGRESS_CONFINED, _C.CODE_MOUNTED),
         "An earlier step has to be done first; the pod stays gated.",
         "See the conditions that are False.",
     ),
@@ -305,6 +312,31 @@ REASONS: Final[dict[Reason, Meaning]] = {
         "A range of spec.allowedCIDRs is private or the cluster's own, and not one that the gateway may lead to; the rest of the policy "
         "works.",
         "Name it in the chart's egress.permittedCIDRs, or remove it.",
+    ),
+    Reason.MOUNTED: Meaning(
+        (_C.CODE_MOUNTED,), "Every repository is at its place, and every install command ended well.", "Nothing to do."
+    ),
+    Reason.CLONING: Meaning(
+        (_C.CODE_MOUNTED,),
+        "Repositories are being cloned, or install commands run, before the agent starts.",
+        "Wait; kubectl logs POD -c devbox-clone, or -c devbox-setup, shows how far it is.",
+    ),
+    Reason.CLONE_FAILED: Meaning(
+        (_C.CODE_MOUNTED,),
+        "A repository was not cloned. The message holds the end of what git and the server said, behind `>`. It is tried again, with "
+        "growing pauses.",
+        "Do what the message says; a correction of the spec takes effect at once.",
+    ),
+    Reason.INSTALL_FAILED: Meaning(
+        (_C.CODE_MOUNTED,),
+        "An installCommand ended with an error, or took longer than installTimeoutSeconds. The message holds the end of what it said, "
+        "behind `>`. It is tried again, with growing pauses.",
+        "Correct the command, or give it more time.",
+    ),
+    Reason.REPOSITORY_MISMATCH: Meaning(
+        (_C.CODE_MOUNTED,),
+        "A code mount names a gateway that leads to another host than the repository's. The pod stays gated.",
+        "Name a gateway of that host (api.github.com is not github.com), or correct codeMounts[].repository.",
     ),
     Reason.POD_REFUSED: Meaning(
         (_C.POD_READY,),

@@ -2,13 +2,14 @@
 
 The model is the source of the CRD (`make manifests`). The schema is narrow on purpose, not a raw PodSpec: what would break the
 promise can't be said. A field enters with the code that enforces it. Its environment is in variables.py, its directories in volumes.py and
-workspace.py.
+workspace.py, its repositories in codemounts.py.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from .codemounts import GATEWAY_IS_THERE, NOTHING_OVER_THEM, REACHED, CodeMounts
 from .gatewayconfig import flatten
 from .lifecycle import Lifecycle
 from .podmetadata import PodMetadata
@@ -74,10 +75,13 @@ class DevboxSpec(ApiModel):
             NOTHING_OVER_IT,
             KEPT,
             SAME_USER,
+            GATEWAY_IS_THERE,
+            REACHED,
+            NOTHING_OVER_THEM,
             cel(
                 f"{LENGTH} <= {MOST_KIB * 1024}",
-                f"command, args, env, podMetadata, nodeSelector, resources' names and volumes' paths have more than {MOST_KIB} KiB in all; "
-                "mount what is longer from a ConfigMap (volumes), or put it into the image",
+                "command, args, env, podMetadata, nodeSelector, resources' names, volumes' paths and install commands have more than "
+                f"{MOST_KIB} KiB in all; mount what is longer from a ConfigMap (volumes), or put it into the image",
             ),
         )
     )
@@ -121,6 +125,9 @@ class DevboxSpec(ApiModel):
     )
     workspace: Workspace | None = None
     """A directory whose files outlive the devbox's pods."""
+    code_mounts: CodeMounts = ()
+    """Repositories that are cloned into the workspace before the agent starts; without a workspace, into a directory at /workspace whose
+    files go with the pod."""
     run_as_user: int = Field(
         default=1000,
         ge=0,
@@ -177,7 +184,9 @@ class DevboxStatus(ApiModel):
     """What the operator did and found."""
 
     observed_generation: int | None = Field(default=None, json_schema_extra={"format": "int64"})
-    phase: Literal["Pending", "Starting", "Running", "Suspended", "Succeeded", "Failed", "Terminating"] | None = None
+    phase: Literal["Pending", "Mounting", "Starting", "Running", "Suspended", "Succeeded", "Failed", "Terminating"] | None = (
+        None
+    )
     incarnation: int | None = Field(default=None, ge=0, json_schema_extra={"format": "int64"})
     """Which pod of this devbox it is; grows with each one, and is part of the pod's name."""
     pod_name: str | None = None

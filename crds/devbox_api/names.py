@@ -70,6 +70,14 @@ INIT_FULL: Final = "the workspace is full"
 INIT_CONFINED: Final = "confined"
 """How its last words begin where it saw that the NetworkPolicies work. (It imports nothing of ours, and says so by itself.)"""
 
+CLONE_CONTAINER: Final = "devbox-clone"
+"""The container, and the command of its image: clones the repositories of spec.codeMounts."""
+CLONE_DOCUMENT: Final = "CODE_MOUNTS"
+"""The variable that says which. (The program imports little of ours, and says so by itself: devbox_clone/document.py.)"""
+CLONE_DOCUMENT_VERSION: Final = 1
+SETUP_CONTAINER: Final = "devbox-setup"
+"""The container that runs the install commands of spec.codeMounts, as the agent would."""
+
 TOKEN_PREFIX: Final = "gws_"  # noqa: S105 (what every token begins with)
 TOKENS_DIRECTORY: Final = "/run/devbox-gateway/tokens"
 CA_DIRECTORY: Final = "/run/devbox-gateway/ca"

@@ -91,6 +91,8 @@ class Devboxes(SettingsModel):
 
     default_image: str = Field(default="", pattern=r"^\S*$")
     """Empty: none, and one without an image is not accepted."""
+    git_image: str = Field(default="", pattern=r"^\S*$")
+    """What clones repositories (images/git). Empty: none, and a Devbox with spec.codeMounts is not accepted."""
 
 
 class EgressSettings(SettingsModel):

@@ -161,11 +161,6 @@ BAD: dict[str, tuple[type[DevboxGatewayError], str, dict[str, Any]]] = {
     "a number as a variable's value": (InvalidError, "text belongs", {"environment_variables": {"A": 1}}),
     "two commands": (InvalidError, "not both", {"command": ["a"], "entrypoint": "a"}),
     "a command as text": (InvalidError, "a list", {"command": "sleep 1"}),
-    "code mounts": (
-        InvalidError,
-        "code_mounts: not supported yet",
-        {"code_mounts": [{"repo_owner": "org", "repo_name": "repo"}]},
-    ),
     "an idle time": (
         InvalidError,
         "launch_parameters: not supported yet",

@@ -82,7 +82,7 @@ def image_references(cluster: Kubectl) -> dict[str, str]:
     """The images of this work tree, in the cluster."""
     try:
         with _one_at_a_time():
-            return cluster_images.ensure(names=(*cluster_images.REGULAR, "devbox"))
+            return cluster_images.ensure(names=(*cluster_images.REGULAR, "devbox", "git"))
     except ClusterError as error:
         pytest.fail(f"no images; run: make images\n{error}", pytrace=False)
 
@@ -101,7 +101,7 @@ def release(cluster: Kubectl, image_references: dict[str, str], upstream: Upstre
     with _one_at_a_time():
         values = apis_service.values(upstream, apis_service.apply(cluster), running_registries.address(cluster))
         values["clusterCIDRs"] = [OWN_RANGE]
-        values["devboxes"]["defaultImage"] = image_references["devbox"]
+        values["devboxes"] |= {"defaultImage": image_references["devbox"], "gitImage": image_references["git"]}
         values["egress"] |= {"trustedPolicies": [OPENS], "enforcementSeconds": 15, "permittedCIDRs": list(PERMITTED)}
         staging.install(cluster, image_references["devbox-gateway"], values)
 

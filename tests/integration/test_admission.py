@@ -409,6 +409,61 @@ def test_pods(cluster: Kubectl, settings: Settings, change: Object, message: str
     judged(create(cluster, devbox_pod(settings, HERE, gateway_addresses(cluster), **change), OPERATOR), message)
 
 
+CODE: Object = {
+    "codeMounts": [{"name": "app", "repository": "https://git.example/org/app", "gateway": "API", "installCommand": "make"}],
+    "secretEnv": [{"name": "S", "secretRef": {"name": "s"}}],
+}
+CLONE, SETUP = "spec__initContainers__1", "spec__initContainers__2"
+PROGRAM, IMAGE, AGENTS = (
+    "runs its image's own program",
+    "devboxes.gitImage names",
+    "the agent's own image, environment and mounts",
+)
+OWN_KEY: Object = {"name": "S", "valueFrom": {"secretKeyRef": {"name": OWN, "key": "secret-env.S"}}}
+CODE_PODS: list[tuple[Object, str | None]] = [
+    ({}, None),
+    ({SETUP: GONE}, None),
+    ({f"{CLONE}__image": "GIT:another-tag"}, None),
+    ({f"{CLONE}__image": "GIT@sha256:" + 64 * "0"}, None),
+    ({CLONE: GONE}, HELD),
+    ({f"{CLONE}__name": "other"}, HELD),
+    ({f"{SETUP}__name": "devbox-clone"}, "Duplicate value"),
+    ({"spec__initContainers__-": {"name": "other", "image": "x", "securityContext": RESTRICTED}}, HELD),
+    ({f"{CLONE}__restartPolicy": "Always"}, HELD),
+    ({f"{SETUP}__restartPolicy": "Always"}, HELD),
+    ({f"{CLONE}__image": "evil.example/git:1"}, IMAGE),
+    ({f"{CLONE}__image": "GIT:5000/evil"}, IMAGE),
+    ({f"{CLONE}__image": "GITevil:1"}, IMAGE),
+    ({f"{CLONE}__command": ["sh"]}, PROGRAM),
+    ({f"{CLONE}__args": ["x"]}, PROGRAM),
+    ({f"{CLONE}__securityContext__readOnlyRootFilesystem": False}, PROGRAM),
+    ({f"{CLONE}__env__-": {"name": "LD_PRELOAD", "value": "x"}}, PROGRAM),
+    ({f"{CLONE}__env__-": OWN_KEY}, PROGRAM),
+    ({f"{CLONE}__env__-": OTHER_KEY}, ENVIRONMENT),
+    ({f"{CLONE}__env__-": FIELD}, ENVIRONMENT),
+    ({f"{CLONE}__envFrom": [{"secretRef": {"name": OWN}}]}, ENVIRONMENT),
+    ({f"{CLONE}__volumeMounts__-": {"name": "devbox-gateway-tokens", "mountPath": "/t"}}, PROGRAM),
+    ({f"{CLONE}__volumeMounts__-": {"name": "data", "mountPath": "/d"}}, PROGRAM),
+    ({f"{CLONE}__lifecycle": {"preStop": PROBE}}, "may not be set for init containers"),
+    ({f"{CLONE}__securityContext__capabilities__add": ["NET_RAW"]}, "drop all capabilities"),
+    ({f"{SETUP}__image": "evil.example/agent:1"}, AGENTS),
+    ({f"{SETUP}__env__-": {"name": "B", "value": "b"}}, AGENTS),
+    ({f"{SETUP}__env": []}, AGENTS),
+    ({f"{SETUP}__volumeMounts__-": {"name": "data", "mountPath": "/d"}}, AGENTS),
+    ({f"{SETUP}__command": ["evil"]}, AGENTS),
+    ({f"{SETUP}__args": ["x"]}, AGENTS),
+    ({f"{SETUP}__lifecycle": {"preStop": PROBE}}, "may not be set for init containers"),
+]
+
+
+@pytest.mark.row("S23")
+@pytest.mark.parametrize(("change", "message"), CODE_PODS, ids=str)
+def test_pods_that_mount_code(cluster: Kubectl, settings: Settings, change: Object, message: str | None) -> None:
+    git = settings.devboxes.git_image.rpartition(":")[0]
+    change = {path: value.replace("GIT", git, 1) if isinstance(value, str) else value for path, value in change.items()}
+    judged(create(cluster, devbox_pod(settings, HERE, gateway_addresses(cluster), CODE, **change), OPERATOR), message)
+
+
 @pytest.mark.parametrize("namespace", ["kube-public", RELEASE_NAMESPACE, CREDENTIALS])
 def test_no_pods_of_the_systems_or_the_release(cluster: Kubectl, settings: Settings, namespace: str) -> None:
     account = plain(

@@ -111,7 +111,6 @@ async def test_a_secret_for_each_customer(client: AsyncDevboxGateway, workspace:
 
 async def test_what_needs_a_newer_chart_is_refused_before_anything_is_made(client: AsyncDevboxGateway) -> None:
     for more in (
-        {"code_mounts": [{"repo_name": "repo", "repo_owner": "org", "install_command": "npm install"}]},
         {"launch_parameters": {"after_idle": {"idle_time_seconds": 60, "on_idle": "suspend"}}},
         {"launch_parameters": {"launch_commands": ["true"]}},
     ):

@@ -3,7 +3,6 @@
 Most questions are server-side dry runs: admission sees those as it sees the rest.
 """
 
-import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -89,8 +88,10 @@ def gateway_addresses(cluster: Kubectl) -> tuple[str, ...]:
     return tuple(item["spec"]["clusterIPs"])
 
 
-def devbox_pod(settings: Settings, namespace: str, ips: tuple[str, ...] = ("10.96.0.9",), **changes: Any) -> Object:
-    """A pod as the operator itself makes them, with changes: path (`spec__initContainers__0__image`) to value."""
+def devbox_pod(
+    settings: Settings, namespace: str, ips: tuple[str, ...] = ("10.96.0.9",), more: Object | None = None, **changes: Any
+) -> Object:
+    """A pod as the operator itself makes them, with changes: path (`spec__initContainers__0__image`) to value. `more`: of its Devbox."""
     spec = {
         "image": "localhost/none",
         "env": [{"name": "A", "value": "b"}],
@@ -103,6 +104,7 @@ def devbox_pod(settings: Settings, namespace: str, ips: tuple[str, ...] = ("10.9
         "podMetadata": {"labels": {"team": "a"}, "annotations": {"example.com/note": "x"}},
         "resources": {"limits": {"memory": "64Mi"}},
         "imagePullSecrets": [{"name": "registry"}],
+        **(more or {}),
     }
     metadata = {"name": "one", "namespace": namespace, "uid": UID, "generation": 1, "resourceVersion": "1"}
     made = pods.pod(DevboxView.of({"metadata": metadata, "spec": spec}), 1, settings, ips)
@@ -127,7 +129,8 @@ OWN = "one-" + hashlib.sha256(f"{UID}/1".encode()).hexdigest()[:10]
 
 def changed(thing: Object, changes: Mapping[str, Any]) -> Object:
     """Another one, with other values at these paths; GONE takes one away, and `spec__volumes__-` adds to a list."""
-    result: Object = copy.deepcopy(thing)
+    # (As JSON it is on its way: two fields that are one object in Python are two.)
+    result: Object = json.loads(json.dumps(thing))
     for path, value in changes.items():
         *way, last = path.split("__")
         place: Any = result
@@ -136,6 +139,8 @@ def changed(thing: Object, changes: Mapping[str, Any]) -> Object:
         if isinstance(place, list):
             if last == "-":
                 place.append(value)
+            elif value == GONE:
+                del place[int(last)]
             else:
                 place[int(last)] = value
         elif value == GONE:

@@ -1,4 +1,4 @@
-"""A git host over TLS, on loopback: `git http-backend`, an LFS server, and answers that a test plans.
+"""A git host over TLS: `git http-backend`, an LFS server, and answers that a test plans.
 
 Goes in: a folder of bare repositories, certificates. Comes out: a `GitServer` with its address and what it was asked. For tests of clones;
 what it serves may be as hostile as they like.
@@ -27,7 +27,7 @@ class GitServer:
 
     root: Path
     url: str = ""
-    """https://localhost:port, without a slash at its end."""
+    """https://localhost:port, without a slash at its end. (A test may give it another name.)"""
     password: str = ""
     """What is asked for, by Basic, with any user; empty: nothing."""
     asked: list[str] = field(default_factory=list)
@@ -77,8 +77,8 @@ class GitServer:
 
 
 @contextlib.asynccontextmanager
-async def git_server(root: Path, tls: ssl.SSLContext) -> AsyncIterator[GitServer]:
-    """A running one."""
+async def git_server(root: Path, tls: ssl.SSLContext, address: str = "127.0.0.1", port: int = 0) -> AsyncIterator[GitServer]:
+    """A running one, on a free port unless one is given."""
     server = GitServer(root)
     app = web.Application(client_max_size=1 << 28)
     app.router.add_route("*", "/{path:.*}", server.serve)
@@ -86,7 +86,7 @@ async def git_server(root: Path, tls: ssl.SSLContext) -> AsyncIterator[GitServer
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, handler_cancellation=True, auto_decompress=False)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+        site = web.TCPSite(runner, address, port, ssl_context=tls)
         await site.start()
         server.url = f"https://localhost:{runner.addresses[0][1]}"
         yield server

@@ -62,6 +62,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- range $index, $one := $repositories }}{{ if $index }}|{{ end }}{{ regexQuoteMeta $one }}{{ end -}}
 {{- end }}
 
+{{/* Likewise of devbox-clone: the repository of devboxes.gitImage, without tag and digest, and the same mirrors. Empty: there is none. */}}
+{{- define "devbox-gateway.gitRepositories" -}}
+{{- with .Values.devboxes.gitImage -}}
+{{- $name := regexReplaceAll ":[^/:]*$" (first (splitList "@" .)) "" -}}
+{{- range $index, $one := prepend ($.Values.image.mirrors | default list) $name }}{{ if $index }}|{{ end }}{{ regexQuoteMeta $one }}{{ end -}}
+{{- end -}}
+{{- end }}
+
 {{/* Both settings files have these: the gateway enforces them, the operator shows them as a condition. */}}
 {{- define "devbox-gateway.upstreams" -}}
 allowedCIDRs: {{ toJson .Values.upstreams.allowedCIDRs }}

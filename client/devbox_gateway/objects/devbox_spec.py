@@ -5,7 +5,7 @@ is the API server's to say (base.STRICT).
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,7 +39,6 @@ NOT_HERE: Final = {
 """Arguments that users of other products know, and what to do in their place."""
 
 NO_CHART_YET: Final = {
-    "spec.codeMounts": "code_mounts",
     "spec.launchCommands": "launch_parameters.launch_commands",
     "spec.lifecycle.idle": "launch_parameters.after_idle",
 }
@@ -55,6 +54,8 @@ class Binding:
     namespace: str | None
     """None: the devbox's own."""
     secret: str | None
+    endpoint: str = ""
+    """Of the config."""
 
 
 def refuse_unknown(given: Mapping[str, Any]) -> None:
@@ -75,7 +76,7 @@ def spec_of(
     bindings: Sequence[Binding],
     environment: Mapping[str, str],
     secret_env: Mapping[str, str],
-    code_mounts: Sequence[Mapping[str, Any]],
+    code_mounts: Sequence[Object],
     launch: Mapping[str, Any],
     policy: str | None,
     more: Mapping[str, Any],
@@ -94,7 +95,7 @@ def spec_of(
     if secret_env:
         spec["secretEnv"] = [{"name": str(key), "secretRef": {"name": name}} for key, name in secret_env.items()]
     if code_mounts:
-        spec["codeMounts"] = [_code_mount(mount) for mount in code_mounts]
+        spec["codeMounts"] = list(code_mounts)
     if policy is not None:
         spec["egressPolicyRef"] = {"name": policy}
     return {**spec, **_launch(launch), **more}
@@ -135,48 +136,6 @@ def _gateway(binding: Binding) -> Object:
     if binding.secret is not None:
         gateway["secretRef"] = {"name": binding.secret}
     return gateway
-
-
-def _code_mount(mount: Mapping[str, Any]) -> Object:
-    """`{"repo_name", "repo_owner"?, "git_ref"?, "install_command"?}`, or the same inside `{"type": "code_mount", …}`."""
-    given = {key: value for key, value in mount.items() if key != "type" and value is not None}
-    if "token" in given:
-        raise InvalidError(
-            "code_mounts.token", "no token goes into a devbox; name a gateway config for the git host in gateways instead"
-        )
-    name = text("code_mounts.repo_name", given.pop("repo_name", None))
-    owner = given.pop("repo_owner", None)
-    path = f"{owner}/{name}" if owner else name
-    if path.count("/") != 1:
-        raise InvalidError("code_mounts.repo_name", "write org/repo, or give repo_owner")
-    spec: Object = {"name": path.rpartition("/")[2].lower(), "repository": f"https://github.com/{path}"}
-    for key, field in (("git_ref", "ref"), ("install_command", "installCommand"), ("gateway", "gateway")):
-        if key in given:
-            spec[field] = text(f"code_mounts.{key}", given.pop(key))
-    if given:
-        raise InvalidError("code_mounts", f"no such field: {', '.join(sorted(given))}")
-    return spec
-
-
-def code_mounts_of(
-    code_mounts: Sequence[Mapping[str, Any]] | None, mounts: Sequence[Mapping[str, Any]] | None
-) -> list[Mapping[str, Any]]:
-    """Both spellings together. Raises InvalidError for mounts of another kind."""
-    found = _mappings("code_mounts", code_mounts or ())
-    for mount in _mappings("mounts", mounts or ()):
-        if mount.get("type") != "code_mount":
-            raise InvalidError(
-                "mounts", f"mounts of type {mount.get('type')!r} are not known; code_mount is, and spec volumes are"
-            )
-        found.append(mount)
-    return found
-
-
-def _mappings(field: str, given: object) -> list[Mapping[str, Any]]:
-    found = [] if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable) else list(given)
-    if (not found and given) or not all(isinstance(one, Mapping) for one in found):
-        raise InvalidError(field, 'write a list, e.g. [{"type": "code_mount", "repo_owner": "org", "repo_name": "repo"}]')
-    return found
 
 
 def mapping(field: str, given: object) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from devbox_gateway.naming import (
 )
 from devbox_gateway.polling import seconds_of
 
+from . import code_mounts as code_mounts_field
 from . import devbox_spec, grants, network_policies
 from .base import STRICT, Cluster, HasId, given_name, manifest, where_of, where_seen
 from .devbox import METADATA, NO_CHART, AsyncDevbox
@@ -94,7 +95,9 @@ class AsyncDevboxes:
         already. image: the cluster's default unless given. entrypoint: a shell's line that the
         devbox ends with; command: a program and its arguments; without both it stays, to be worked in by `cmd.exec`. gateways:
         {"ANTHROPIC": {"gateway": id, name or object, "secret": id, name or object}}. secrets: {"VARIABLE": id, name or object}, which the
-        agent can read: what belongs to an API goes into gateways. spec: fields of the Devbox as docs/ has them.
+        agent can read: what belongs to an API goes into gateways. code_mounts:
+        [{"repo_name": "org/repo", "git_ref": …, "install_command": …}], cloned into /workspace through a gateway that leads
+        there, or as the network policy allows. spec: fields of the Devbox as docs/ has them.
         """
         if name is not None:
             check_text(DEVBOX, name)
@@ -109,6 +112,8 @@ class AsyncDevboxes:
             launch.setdefault("after_idle", after_idle)
         bindings, patches = await self._bind(gateways or {})
         readable, more_patches = await self._readable(secrets or {}, [path for path, _ in patches], bindings)
+        policy, allowed = await self._policy(launch.get("network_policy_id"))
+        reach = code_mounts_field.Reach({one.variable: one.endpoint for one in bindings}, policy, allowed)
         content = devbox_spec.spec_of(
             image=image,
             command=command,
@@ -116,9 +121,9 @@ class AsyncDevboxes:
             bindings=bindings,
             environment=environment_variables or {},
             secret_env=readable,
-            code_mounts=devbox_spec.code_mounts_of(code_mounts, mounts),
+            code_mounts=code_mounts_field.spec_of(code_mounts_field.found_in(code_mounts, mounts), reach),
             launch=launch,
-            policy=await self._policy(launch.get("network_policy_id")),
+            policy=policy,
             more=spec or {},
         )
         notes = {} if metadata is None else {METADATA: json.dumps(dict(metadata))}
@@ -158,6 +163,7 @@ class AsyncDevboxes:
                     config["metadata"]["name"],
                     None if namespace == home else namespace,
                     secret["metadata"]["name"] if secret is not None and named else None,
+                    config["spec"]["endpoint"],
                 )
             )
         return bindings, list(patches.items())
@@ -215,20 +221,22 @@ class AsyncDevboxes:
             return without_value(await self._cluster.session.request("GET", path, accept=AsyncSecret.accept))
         return await self._cluster.session.request("GET", path)
 
-    async def _policy(self, given: Any) -> str | None:
-        """The network policy that it refers to: the one given, else the namespace's default, if there is one."""
+    async def _policy(self, given: Any) -> tuple[str | None, tuple[str, ...] | None]:
+        """The network policy that it refers to: the one given, else the namespace's default, if there is one. And the hosts that it allows;
+        None: all."""
         if given is not None:
             seen = await self._get(NETWORK_POLICY, given, "launch_parameters.network_policy_id")
             if seen["metadata"]["namespace"] != self._cluster.namespace:
                 raise InvalidError(
                     "launch_parameters.network_policy_id", "a devbox uses network policies of its own namespace alone"
                 )
-            return str(seen["metadata"]["name"])
+            return str(seen["metadata"]["name"]), _allowed(seen)
         try:
-            await self._cluster.session.request("GET", NETWORK_POLICY.path(self._cluster.namespace, network_policies.DEFAULT))
+            path = NETWORK_POLICY.path(self._cluster.namespace, network_policies.DEFAULT)
+            seen = await self._cluster.session.request("GET", path)
         except NotFoundError:
-            return None
-        return network_policies.DEFAULT
+            return None, ()
+        return network_policies.DEFAULT, _allowed(seen)
 
     async def _dry_run(self, content: Object, name: str | None, notes: Mapping[str, str], *, unique: bool) -> None:
         """Everything that the API server would refuse, before anything is made or granted."""
@@ -279,6 +287,11 @@ class AsyncDevboxes:
         if not found:
             raise NotFoundError(f"there is no devbox {name!r} in namespace {self._cluster.namespace}")
         return max(found, key=lambda devbox: devbox._seen["metadata"]["creationTimestamp"])
+
+
+def _allowed(policy: Object) -> tuple[str, ...] | None:
+    spec = policy.get("spec") or {}
+    return None if spec.get("allowAll") else tuple(spec.get("allowedHostnames") or ())
 
 
 def _manifest(where: Reference, content: Object, notes: Mapping[str, str]) -> Object:

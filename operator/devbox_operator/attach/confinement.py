@@ -100,7 +100,7 @@ def believed(pod: Bearer, settings: Settings) -> bool:
 def _not_ours(pod: Bearer, settings: Settings) -> Confinement:
     image = _NO_IMAGE.sub("?", pod.init.image)[:IMAGE] if pod.init else ""
     found = f"{names.INIT_CONTAINER} of pod {pod.name} has the image {image}, which is not of {settings.image.reference}"
-    if not pod.gated and pod.init_hash != init.digest(settings):
+    if not pod.gated and not init.made_with(pod.init_hash, settings):
         advice = "an older release made the pod; restart the Devbox, or name that repository in the chart's image.mirrors"
         message = f"{found}: {advice}"
         return Confinement(unknown(Reason.FOREIGN_IMAGE, message))

@@ -40,6 +40,12 @@ def container(settings: Settings, workspace: str = "") -> dict[str, Any]:
     }
 
 
-def digest(settings: Settings) -> str:
-    """Of the container. Not part of a pod's spec hash: an agent that runs has no use for another one."""
-    return content_hash(container(settings))
+def digest(settings: Settings, *more: str) -> str:
+    """Of the container. Not part of a pod's spec hash: an agent that runs has no use for another one. `more`: what else of the release's
+    own comes before the agent."""
+    return ".".join((content_hash(container(settings)), *(content_hash(one)[:8] for one in more)))
+
+
+def made_with(init_hash: str, settings: Settings) -> bool:
+    """A pod with that hash has this release's container."""
+    return init_hash.partition(".")[0] == digest(settings)

@@ -12,8 +12,8 @@ from devbox_api.conditions import Reason
 from devbox_api.judge.shown import command
 from devbox_api.variables import DevboxGateway
 from devbox_common.kube import Object
-from devbox_operator.attach import init, secretenv
-from devbox_operator.devbox import claim, lifecycle, lingering, pod
+from devbox_operator.attach import secretenv
+from devbox_operator.devbox import claim, lifecycle, lingering, mounted, mounting, pod
 from devbox_operator.documents import credentials, keeping
 from devbox_operator.documents.objects import egress_name, gateway_name
 from devbox_operator.report.problem import Problem
@@ -56,6 +56,8 @@ class DesiredState:
     """What the agent is given of Secrets."""
     egress_problem: Problem | None = None
     """Why there is none, though the spec refers to one: a new pod waits, and one that runs reaches no other host."""
+    mount_problem: Problem | None = None
+    """Why code can't be mounted as it is asked for: a new pod waits."""
 
     @property
     def problems(self) -> list[Problem]:
@@ -65,7 +67,7 @@ class DesiredState:
     @property
     def complete(self) -> bool:
         """The gate may open as far as what is referred to goes."""
-        return not self.problems and not self.missing and self.egress_problem is None
+        return not self.problems and not self.missing and self.egress_problem is None and self.mount_problem is None
 
 
 def compile_devbox(snapshot: Snapshot, settings: Settings) -> DesiredState:
@@ -80,7 +82,13 @@ def compile_devbox(snapshot: Snapshot, settings: Settings) -> DesiredState:
     if snapshot.devbox.suspended_by is not None:
         documents = set()  # nobody waits for them
     endings = lingering.endings(snapshot, settings)
-    refused = _namespace(snapshot, settings) or _image(snapshot, settings) or _volumes(snapshot) or claim.problem(snapshot)
+    refused = (
+        _namespace(snapshot, settings)
+        or _image(snapshot, settings)
+        or _git_image(snapshot, settings)
+        or _volumes(snapshot)
+        or claim.problem(snapshot)
+    )
     return DesiredState(
         bindings=bindings,
         refused=refused,
@@ -90,7 +98,7 @@ def compile_devbox(snapshot: Snapshot, settings: Settings) -> DesiredState:
             snapshot.pods,
             spec_hash,
             snapshot.now,
-            init.digest(settings),
+            mounting.digest(box.spec, settings),
             endings=endings,
             possible=refused is None,
         ),
@@ -99,6 +107,7 @@ def compile_devbox(snapshot: Snapshot, settings: Settings) -> DesiredState:
         egress=document,
         secret_env=secretenv.resolve(box.spec.secret_env, box.namespace, snapshot.secrets, settings.release_namespace),
         egress_problem=problem,
+        mount_problem=mounted.mismatch(box.spec, {binding.name: binding.endpoint for binding in bindings}),
     )
 
 
@@ -175,6 +184,16 @@ def _image(snapshot: Snapshot, settings: Settings) -> Problem | None:
         Reason.IMAGE_MISSING,
         "spec.image is not set, and this cluster's devbox-gateway has no default image; set spec.image, or an administrator sets the "
         "chart's value devboxes.defaultImage",
+    )
+
+
+def _git_image(snapshot: Snapshot, settings: Settings) -> Problem | None:
+    if settings.devboxes.git_image or not snapshot.devbox.box.spec.code_mounts:
+        return None
+    return Problem(
+        Reason.IMAGE_MISSING,
+        "spec.codeMounts is set, and this cluster's devbox-gateway has no image that clones repositories; an administrator sets the "
+        "chart's value devboxes.gitImage",
     )
 
 

@@ -25,7 +25,9 @@ applies counts, and of the last two, which look at what came out, both:
 | a pod that ended as restartPolicy asks | Keep |
 | a pod that ended | Later, Create n+1 |
 | a pod that runs, and a restart is asked for | Replace |
-| a pod whose agent never ran, made for another spec or release | Replace |
+| a pod whose agent never ran, made for another spec | Replace |
+| a pod on which a container of another release is at work before the agent | Replace |
+| a pod that mounts code, and has had its time for that | Replace |
 | a pod | Keep |
 | Create, and an older pod may write to what the next one mounts | Keep |
 | Replace of one that runs, and no pod can be made of the spec | Keep |
@@ -39,9 +41,10 @@ from typing import Final
 from devbox_api.conditions import ConditionType, Reason
 from devbox_api.devbox import DevboxStatus
 from devbox_api.shared import Condition
+from devbox_operator.devbox import mounting
 from devbox_operator.devbox.incarnation import own
 from devbox_operator.devbox.lingering import Endings
-from devbox_operator.kit.encoding import parse_time
+from devbox_operator.kit.encoding import format_time, parse_time
 from devbox_operator.kit.queue import pause
 from devbox_operator.seen.pods import PodView
 from devbox_operator.seen.resources import DevboxView
@@ -111,7 +114,7 @@ def plan(
     endings: Endings = Endings(),  # noqa: B008 (frozen)
     possible: bool = True,
 ) -> Step:
-    """What to do about the Devbox's pod. (`wanted_init`: init.digest. Not `possible`: no pod can be made of the spec.)"""
+    """What to do about the Devbox's pod. (`wanted_init`: mounting.digest. Not `possible`: no pod can be made of the spec.)"""
     mine = own(view, pods)
     step = _next(view, mine, (wanted_hash, wanted_init), now, endings)
     if view.suspended_by is not None and not _over(step):
@@ -146,8 +149,12 @@ def _next(view: DevboxView, mine: list[PodView], wanted: tuple[str, str], now: d
         return Replace(
             current, "a restart was asked for (devbox-gateway.io/restarted-at)", runs=not (current.gated or current.held)
         )
-    if (current.gated or current.held) and (current.spec_hash, current.init_hash) != wanted:
+    spec, release = current.spec_hash != wanted[0], current.init_hash != wanted[1]
+    if ((current.gated or current.held) and spec) or ((current.gated or current.preparing) and release):
         return Replace(current, "the spec changed before the agent was started")
+    if (at := mounting.overdue(view.box.spec, current)) is not None and at <= now:
+        assert current.mounts is not None  # noqa: S101 (for the type checker)
+        return Replace(current, f"{current.mounts.at_work} had not ended at {format_time(at)}, and was not to take longer")
     return Keep(current)
 
 

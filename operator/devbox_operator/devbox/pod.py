@@ -11,7 +11,7 @@ from devbox_api.devbox import Devbox, DevboxSpec
 from devbox_api.volumes import Volume
 from devbox_common.kube import Object
 from devbox_operator.attach import init, secretenv
-from devbox_operator.devbox import workspace
+from devbox_operator.devbox import mounting, workspace
 from devbox_operator.devbox.incarnation import pod_name
 from devbox_operator.kit.encoding import content_hash
 from devbox_operator.seen.claims import claim_name
@@ -33,9 +33,10 @@ def gateway_url(release_namespace: str) -> str:
 def pod(view: DevboxView, incarnation: int, settings: Settings, service_ips: tuple[str, ...]) -> Object:
     """The Pod to post."""
     box, name, release_namespace = view.box, pod_name(view.box, incarnation), settings.release_namespace
-    spec = pod_spec(completed(box.spec, settings), name, claim_name(box), release_namespace, service_ips) | {
-        "initContainers": [init.container(settings, workspace.VOLUME if box.spec.workspace else "")]
-    }
+    complete = completed(box.spec, settings)
+    spec = pod_spec(complete, name, claim_name(box), release_namespace, service_ips)
+    first = init.container(settings, workspace.VOLUME if box.spec.workspace else "")
+    spec["initContainers"] = [first, *mounting.containers(complete, spec["containers"][0], name, settings)]
     pull = dict.fromkeys((*(secret.name for secret in box.spec.image_pull_secrets), *settings.image.pull_secrets))
     if pull:
         spec["imagePullSecrets"] = [{"name": secret} for secret in pull]
@@ -48,7 +49,7 @@ def pod(view: DevboxView, incarnation: int, settings: Settings, service_ips: tup
         names.INCARNATION_ANNOTATION: str(incarnation),
         names.SPEC_HASH_ANNOTATION: spec_hash(view, settings, service_ips),
         names.SPEC_FIELDS_ANNOTATION: json.dumps(spec_fields(view, settings, service_ips)),
-        names.INIT_HASH_ANNOTATION: init.digest(settings),
+        names.INIT_HASH_ANNOTATION: mounting.digest(box.spec, settings),
     }
     if view.restarted_at:
         annotations[names.RESTARTED_AT_ANNOTATION] = view.restarted_at
@@ -88,18 +89,20 @@ def completed(spec: DevboxSpec, settings: Settings) -> DevboxSpec:
 
 def spec_hash(view: DevboxView, settings: Settings, service_ips: tuple[str, ...]) -> str:
     """Changes exactly when a running pod is not what the spec asks for any more."""
-    metadata, claim = view.box.spec.pod_metadata, claim_name(view.box)
+    metadata, claim, code = view.box.spec.pod_metadata, claim_name(view.box), view.box.spec.code_mounts
     return content_hash(
         {
             "spec": pod_spec(completed(view.box.spec, settings), "", claim, settings.release_namespace, service_ips),
             "metadata": metadata.model_dump(mode="json") if metadata else None,
+            # (Nothing where there is none: the hash is what it was before the field was.)
+            **({"codeMounts": [mount.model_dump(mode="json") for mount in code]} if code else {}),
         }
     )
 
 
 def spec_fields(view: DevboxView, settings: Settings, service_ips: tuple[str, ...]) -> dict[str, str]:
     """What `spec_hash` is made of, by field: a short hash each, so that a restart that is required can be told by its reasons."""
-    live = {"gateways", "egress_policy_ref", "image_pull_secrets", "secret_env", "suspend", "lifecycle"}
+    live = {"gateways", "egress_policy_ref", "image_pull_secrets", "secret_env", "suspend", "lifecycle", "code_mounts"}
     fields: dict[str, Any] = view.box.spec.model_dump(mode="json", by_alias=True, exclude=live, exclude_none=True)
     fields["terminationGracePeriodSeconds"] = grace(view.box.spec)
     fields["gateways"] = [one.model_dump(mode="json", include={"name", "aliases"}) for one in view.box.spec.gateways]
@@ -107,6 +110,8 @@ def spec_fields(view: DevboxView, settings: Settings, service_ips: tuple[str, ..
         fields["secretEnv"] = [one.name for one in view.box.spec.secret_env]
     if view.box.spec.workspace:
         fields["workspace"] = view.box.spec.workspace.model_dump(mode="json", include={"path", "home"})
+    if view.box.spec.code_mounts:
+        fields["codeMounts"] = [mount.model_dump(mode="json") for mount in view.box.spec.code_mounts]
     named = {f"spec.{field}": value for field, value in fields.items()} | {"the gateway's address": list(service_ips)}
     if view.box.spec.image is None:
         named["the chart's default image"] = settings.devboxes.default_image

@@ -15,7 +15,7 @@ from devbox_api.devbox import DevboxStatus
 from devbox_common.kube import ApiError, Object
 from devbox_operator.attach.attaching import Attacher
 from devbox_operator.attach.denial import Denial
-from devbox_operator.devbox import claim, lifecycle
+from devbox_operator.devbox import claim, lifecycle, mounting
 from devbox_operator.devbox.announce import Announcements
 from devbox_operator.devbox.claiming import Claims
 from devbox_operator.devbox.compile import DesiredState, compile_devbox
@@ -195,6 +195,8 @@ class DevboxReconciler:
         times, attached, pod = [], attached_of(outcome), pod_of(outcome)
         if isinstance(desired.step, lifecycle.Later):
             times.append(desired.step.at)
+        if pod and not pod.deleting and not pod.ended and (overdue := mounting.overdue(snapshot.devbox.box.spec, pod)):
+            times.append(overdue)
         if attached and attached.renew_at:
             times.append(attached.renew_at)
         if pod and pod.started and ended_quickly(snapshot, pod):

@@ -14,7 +14,7 @@ from devbox_api.judge.shown import command
 from devbox_api.names import INIT_CONTAINER, RESTARTED_AT_ANNOTATION
 from devbox_operator.attach.confinement import Confinement, confinement
 from devbox_operator.attach.wanted import Attachment
-from devbox_operator.devbox import claim, lifecycle, lifetime, suspension
+from devbox_operator.devbox import claim, lifecycle, lifetime, mounted, suspension
 from devbox_operator.devbox.compile import DesiredState
 from devbox_operator.devbox.lifetime import Lifetime
 from devbox_operator.devbox.lingering import Ending, endings, silence
@@ -65,8 +65,12 @@ def devbox_status(
         _C.POD_READY: _pod_ready(snapshot, desired, outcome, end),
         _C.RESTART_REQUIRED: _restart(snapshot, desired, pod, attached.changed if attached else ()),
     }
+    code = mounted.finding(box.spec, pod, desired.mount_problem)
+    if code is not None:
+        findings[_C.CODE_MOUNTED] = code
     blocking = (_C.EGRESS_CONFINED,) if confined.blocks else ()
-    needed = (_C.ACCEPTED, _C.CREDENTIALS_RESOLVED, _C.TOKENS_ISSUED, *blocking, _C.POD_READY)
+    mounts = (_C.CODE_MOUNTED,) if mounted.needed(box.spec, pod) else ()
+    needed = (_C.ACCEPTED, _C.CREDENTIALS_RESOLVED, _C.TOKENS_ISSUED, *blocking, *mounts, _C.POD_READY)
     if not snapshot.system.ready and pod is None:
         # Nothing that the user wrote is at fault.
         findings[_C.POD_READY] = bad(Reason.WAITING, "the gateway's Service or certificate is not there yet")
@@ -74,7 +78,9 @@ def devbox_status(
         suspension.judge(findings, snapshot.devbox, outcome, end)
     else:
         over = _over(snapshot, outcome) or (end is not None and end.stuck)
-        summarise(findings, needed, stalled=over or _stalled(desired, findings, confined))
+        summarise(
+            findings, needed, stalled=over or _stalled(desired, findings, confined) or mounted.stalled(pod, outcome.failures)
+        )
         if not snapshot.system.ready and findings[_C.READY].reason == Reason.WAITING:
             findings[_C.READY] = bad(Reason.SYSTEM_NOT_READY, findings[_C.POD_READY].message)
         suspension.remark(findings, snapshot.devbox)
@@ -177,7 +183,7 @@ def _of_pod(snapshot: Snapshot, desired: DesiredState, pod: PodView, attached: A
         return bad(Reason.WAITING, f"pod {pod.name} is gated until credentials and tokens are there{missing}")
     if (kept := claim.pending(snapshot, pod)) is not None:
         return kept
-    if pod.held:
+    if pod.preparing_confinement:
         starts = f"pod {pod.name} starts; {INIT_CONTAINER} lets its agent run once the gateway answers and nothing else does"
         return bad(Reason.POD_PENDING, pod.trouble or starts)
     if pod.node in snapshot.silent:
@@ -224,7 +230,7 @@ def _restart(snapshot: Snapshot, desired: DesiredState, pod: PodView | None, sec
 def _stalled(desired: DesiredState, findings: dict[ConditionType, Finding], confined: Confinement) -> bool:
     user = {Reason.POD_REFUSED, Reason.COMMAND_ENDED, Reason.TOKEN_REFUSED}
     user |= {Reason.STORAGE_CLASS_NOT_FOUND, Reason.WORKSPACE_NOT_WRITABLE}
-    if desired.refused or desired.problems or desired.egress_problem:
+    if desired.refused or desired.problems or desired.egress_problem or desired.mount_problem:
         return True
     if confined.blocks and confined.finding.reason in _SOMEBODYS:
         return True
@@ -252,4 +258,6 @@ def _phase(snapshot: Snapshot, findings: dict[ConditionType, Finding], outcome: 
         return pod.phase if done else "Pending"
     if pod.gated and not (attached and attached.opened):
         return "Pending"
+    if mounted.at_work(pod):
+        return "Mounting"
     return "Running" if findings[_C.POD_READY].status == "True" else "Starting"

@@ -24,7 +24,7 @@ NOTE: Final = 1024
 """Bytes of an Event's note."""
 QUIET: Final = frozenset(
     {
-        *(Reason.WAITING, Reason.PROGRESSING, Reason.POD_PENDING, Reason.POD_NOT_READY, Reason.CLAIM_PENDING),
+        *(Reason.WAITING, Reason.PROGRESSING, Reason.POD_PENDING, Reason.CLONING, Reason.POD_NOT_READY, Reason.CLAIM_PENDING),
         *(Reason.SYSTEM_NOT_READY, Reason.UP_TO_DATE),
     }
 )

@@ -16,6 +16,7 @@ from devbox_common.kube import Object
 from devbox_operator.kit.encoding import parse_time
 from devbox_operator.seen import bounds
 from devbox_operator.seen.initview import InitView
+from devbox_operator.seen.mountview import MountView
 
 _EMPTY: Final[Mapping[str, Any]] = {}
 
@@ -56,6 +57,8 @@ class PodView:
     """Seconds that its processes have to end. At least 1: with 0 the object would go, and the pod's confinement with it, before they do."""
     init: InitView | None = None
     init_hash: str = ""
+    mounts: MountView | None = None
+    """Of a pod that mounts code."""
     spec_fields: Mapping[str, str] = field(default_factory=dict, hash=False)
     """What the pod was made of, by field of the Devbox (pod.spec_fields); empty where an older version made it."""
     node: str = ""
@@ -72,8 +75,18 @@ class PodView:
 
     @property
     def held(self) -> bool:
-        """The agent has never run: `devbox-init` has not let it."""
-        return self.init is not None and not self.init.finished and self.started is None
+        """The agent has never run, whatever is done before it."""
+        return self.init is not None and self.started is None
+
+    @property
+    def preparing(self) -> bool:
+        """A container of the release's own is at work before the agent, or is to be: `devbox-init`, `devbox-clone`."""
+        return self.preparing_confinement or (self.held and self.mounts is not None and not self.mounts.cloned)
+
+    @property
+    def preparing_confinement(self) -> bool:
+        """`devbox-init` has not let anything else run yet."""
+        return self.held and self.init is not None and not self.init.finished
 
     @property
     def gated(self) -> bool:
@@ -121,6 +134,7 @@ class PodView:
             trouble=_trouble(status, state, conditions)[: bounds.MOST_TROUBLE],
             grace=max(1, int(spec.get("terminationGracePeriodSeconds", 30))),
             init=InitView.of(spec, status),
+            mounts=MountView.of(spec, status),
             init_hash=bounds.word(annotations.get(names.INIT_HASH_ANNOTATION, "")),
             spec_fields=_fields(annotations.get(names.SPEC_FIELDS_ANNOTATION, "")),
             node=spec.get("nodeName") or "",

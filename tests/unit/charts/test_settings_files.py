@@ -66,7 +66,7 @@ EVERYTHING: dict[str, Any] = {
     "audit": {"onOverflow": "Drop", "queue": 500},
     "tokens": {"expirationSeconds": 3600, "renewFraction": 0.5},
     "certificates": {"leafDays": 30},
-    "devboxes": {"extraCABundle": PEM, "defaultImage": "registry.example/devbox:1"},
+    "devboxes": {"extraCABundle": PEM, "defaultImage": "registry.example/devbox:1", "gitImage": "registry.example/git:1"},
     "operator": {
         "workers": 4,
         "resyncSeconds": 60,
@@ -119,7 +119,7 @@ def test_every_value_arrives(tmp_path: Path) -> None:
             "pullSecrets": ["registry"],
             "mirrors": ["mirror.corp.example/devbox-gateway"],
         },
-        "devboxes": {"defaultImage": "registry.example/devbox:1"},
+        "devboxes": {"defaultImage": "registry.example/devbox:1", "gitImage": "registry.example/git:1"},
         "egress": {key: EVERYTHING["egress"][key] for key in OPERATORS},
         "lease": {"durationSeconds": 9.0, "renewSeconds": 3.0},
         "keeping": {"forbiddenSeconds": 60.0, "invalidSeconds": 300.0, "staleSeconds": 200.0, "lostNodeSeconds": 90.0},

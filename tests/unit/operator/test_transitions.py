@@ -13,6 +13,8 @@ from devbox_operator.devbox import lifecycle
 from devbox_operator.devbox.lifecycle import Create, Step
 from devbox_operator.devbox.lingering import Endings
 from devbox_operator.kit.encoding import format_time
+from devbox_operator.seen.initview import InitView
+from devbox_operator.seen.mountview import MountView
 
 N = 3
 """The number that was last announced."""
@@ -103,11 +105,27 @@ def situations(devbox: Any, pod: Any, now: Any) -> dict[str, list[Situation]]:
             having(box(annotations=RESTART)),
             having(box(annotations=RESTART), **gated),
         ],
-        "a pod whose agent never ran, made for another spec or release": [
+        "a pod whose agent never ran, made for another spec": [
             having(**gated, spec_hash="another"),
-            having(**gated, init_hash="another"),
+            having(started=None, spec_hash="another"),
+            having(started=None, spec_hash="another", mounts=MountView("i", cloned=True, done=True)),
         ],
-        "a pod": [having(), having(spec_hash="another"), having(**gated)],
+        "a pod on which a container of another release is at work before the agent": [
+            having(**gated, init_hash="another"),
+            having(started=None, init=InitView(), init_hash="another"),
+            having(started=None, init_hash="another", mounts=MountView("i")),
+        ],
+        "a pod that mounts code, and has had its time for that": [
+            having(started=None, mounts=MountView("i", at_work=names.CLONE_CONTAINER, since=now - timedelta(hours=2))),
+        ],
+        "a pod": [
+            having(),
+            having(spec_hash="another"),
+            having(**gated),
+            having(started=None, init_hash="another"),
+            having(started=None, init_hash="another", mounts=MountView("i", cloned=True)),
+            having(started=None, mounts=MountView("i", at_work=names.CLONE_CONTAINER, since=now)),
+        ],
         "Create, and an older pod may write to what the next one mounts": [
             having(others=[(N - 1, writes)], endings=claims, **failed),
         ],
