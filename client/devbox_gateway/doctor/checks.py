@@ -36,6 +36,7 @@ def examine(facts: Facts, now: datetime) -> Report:
             ("references", objects.told(objects.REFERENCE, "references", facts)),
             ("admission", objects.told(objects.ADMISSION, "admission", facts)),
             ("storage", objects.told(objects.STORAGE, "storage", facts)),
+            ("code", objects.told(objects.CODE, "code", facts)),
             ("pods", objects.told(objects.PODS, "pods", facts)),
             ("expiry", objects.told(objects.EXPIRY, "expiry", facts)),
             ("images", objects.images(facts)),

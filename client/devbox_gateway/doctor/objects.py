@@ -91,6 +91,12 @@ STORAGE: Final = Kind(
         "WorkspaceFull",
     ),
 )
+CODE: Final = Kind(
+    "the agent waits for its repositories (codeMounts)",
+    "do what the message says (docs/codemounts.md)",
+    ("CloneFailed", "InstallFailed", "RepositoryMismatch"),
+    ("CodeMounted",),
+)
 EXPIRY: Final = Kind(
     "the devbox's time to live is over, and it is still there, with what it costs",
     "change what the message names, or delete the devbox yourself",
