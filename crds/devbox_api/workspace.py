@@ -8,7 +8,7 @@ from .schema import ApiModel, cel, rules
 from .shared import ObjectName, Quantity
 from .volumes import MountPath
 
-_SIZE: Final = "isQuantity(string(self)) && quantity(string(self)).isInteger()"
+_SIZE: Final = "isQuantity(string(self))"
 WorkspaceSize = Annotated[
     Quantity,
     Field(

@@ -310,7 +310,8 @@ OTHER_KEY = {"name": "K", "valueFrom": {"secretKeyRef": {"name": "anthropic", "k
 FIELD = {"name": "K", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}
 PROBE = {"httpGet": {"host": "169.254.169.254", "path": "/", "port": 80}}
 INIT, AGENT = "spec__initContainers__0", "spec__containers__0"
-CONTEXT, WORK = f"{AGENT}__securityContext", "devbox-gateway-workspace"
+CONTEXT, WORK, WORKS = f"{AGENT}__securityContext", "devbox-gateway-workspace", "spec__volumes__-"
+WORK_VOLUME: Object = {"name": WORK, "emptyDir": {}}
 NAMED, OWNED, GATE = "named after their Devbox", "that a Devbox owns", "with the gate devbox-gateway.io/tokens only"
 HELD, GIVEN = "with the init container devbox-init", "which is given nothing but the workspace"
 PROFILES, NOT_ROOT, HOOKS = "the runtime's own seccomp", "nowhere root", "without probes, hooks, devices"
@@ -374,9 +375,9 @@ PODS: list[tuple[Object, str | None]] = [
     ({f"{INIT}__command": ["sh"]}, HELD),
     ({f"{INIT}__restartPolicy": "Always"}, HELD),
     ({f"{INIT}__volumeMounts": [{"name": "devbox-gateway-tokens", "mountPath": "/t"}]}, GIVEN),
-    ({f"{INIT}__volumeMounts": [{"name": WORK, "mountPath": "/t"}]}, GIVEN),
+    ({WORKS: WORK_VOLUME, f"{INIT}__volumeMounts": [{"name": WORK, "mountPath": "/t"}]}, GIVEN),
     ({f"{INIT}__volumeMounts": [{"name": "data", "mountPath": names.INIT_WORKSPACE}]}, GIVEN),
-    ({f"{INIT}__volumeMounts": [{"name": WORK, "mountPath": names.INIT_WORKSPACE, "subPath": "a"}]}, GIVEN),
+    ({WORKS: WORK_VOLUME, f"{INIT}__volumeMounts": [{"name": WORK, "mountPath": names.INIT_WORKSPACE, "subPath": "a"}]}, GIVEN),
     (
         {
             f"{INIT}__volumeMounts": [{"name": WORK, "mountPath": names.INIT_WORKSPACE}],
