@@ -92,7 +92,12 @@ def test_what_fails_is_said_and_put_right(home: Workspace, mount: Object, reason
 def test_mounting_is_a_phase_of_its_own(home: Workspace) -> None:
     home.devbox(gateways=[], codeMounts=[{**PUBLIC, "installCommand": "while [ ! -e go ]; do sleep 0.2; done"}], **WEB)
     phases(home, "Mounting")
-    assert "install commands run" in home.condition("devboxes", "agent", "CodeMounted", "Cloning")
+
+    def installing() -> None:
+        if "install commands run" not in (said := home.condition("devboxes", "agent", "CodeMounted", "Cloning")):
+            raise NotYet(said)
+
+    wait_for("install commands to run", installing, seconds=90)
     pod = home.pods()[0]["metadata"]["name"]
     home.kubectl("-n", home.name, "exec", pod, "-c", "devbox-setup", "--", "touch", "go")
     phases(home, "Running")
