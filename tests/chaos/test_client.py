@@ -163,7 +163,7 @@ BAD: dict[str, tuple[type[DevboxGatewayError], str, dict[str, Any]]] = {
     "a command as text": (InvalidError, "a list", {"command": "sleep 1"}),
     "an idle time": (
         InvalidError,
-        "launch_parameters: not supported yet",
+        "launch_parameters.after_idle: not supported yet",
         {"launch_parameters": {"after_idle": {"idle_time_seconds": 60, "on_idle": "shutdown"}}},
     ),
     "code mounts of a wrong form": (InvalidError, "code_mounts: write a list", {"code_mounts": "org/repo"}),

@@ -5,6 +5,7 @@ The operator that is killed at each of these writes is in kills.py, two at work 
 """
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -110,7 +111,10 @@ async def _many(stage: Stage, count: int) -> list[Row]:
             if what == "suspended":
                 await eventually(lambda: _only_kept(stage, space), ALL_SECONDS, every=0.5)
                 times["swept"] = now() - start
-        pods = {len(found) for found in fleet.pods.values()}
+        # (The watch that counts is another one than that of statuses.)
+        with contextlib.suppress(TimeoutError):
+            await eventually(lambda: _counts(fleet) == {2}, CONVERGE_SECONDS)
+        pods = _counts(fleet)
     listed = await leftovers(stage.api, of_namespace=space)
     whole = {kind: listed.get(kind) for kind in ("Pod", "NetworkPolicy", "token Secret", names.ROUTE_TYPE)}
     for place in places:
@@ -124,6 +128,11 @@ async def _many(stage: Stage, count: int) -> list[Row]:
               pods == {2} and set(whole.values()) == {count}),
         timed("the same, deleted", "nothing is left", f"{left and f'{left:.1f} s'}", left is not None),
     ]  # fmt: skip
+
+
+def _counts(fleet: Fleet) -> set[int]:
+    """How many pods a devbox had."""
+    return {len(found) for found in fleet.pods.values()}
 
 
 async def _all(stage: Stage, space: str, phase: str) -> bool:
