@@ -334,7 +334,7 @@ def test_every_expression_type_checks(cluster: Kubectl, settings: Settings) -> N
     policies = [
         one for one in cluster.all("validatingadmissionpolicies") if one["metadata"]["name"].startswith(f"{RELEASE_NAMESPACE}-")
     ]
-    assert len(policies) == 17
+    assert len(policies) == 18
     for policy in policies:
         warnings = policy["status"].get("typeChecking", {}).get("expressionWarnings", [])
         assert [(policy["metadata"]["name"], one["fieldRef"]) for one in warnings] == []

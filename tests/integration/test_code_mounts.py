@@ -45,7 +45,9 @@ def phases(home: Workspace, wanted: str) -> Object:
 
 
 def test_both_kinds_are_there_and_stay_as_the_agent_leaves_them(home: Workspace) -> None:
-    install = 'cat README > installed; echo $HOME > $HOME/home; test -n "$GITHUB"'
+    # (The kubelet makes variables of $(NAME) in a container's command, and of $$ one $.)
+    own = 'HOME() { echo own; }; test "$(HOME)" = own && test $$ -gt 1'
+    install = f'{own} && cat README > installed && echo $HOME > $HOME/home && test -n "$GITHUB"'
     home.devbox(gateways=GITHUB, codeMounts=[PRIVATE, {**PUBLIC, "installCommand": install}], **WEB)
     pod = home.ready()
     assert home.condition("devboxes", "agent", "CodeMounted", "Mounted", "True") == ""
@@ -99,5 +101,5 @@ def test_mounting_is_a_phase_of_its_own(home: Workspace) -> None:
 
     wait_for("install commands to run", installing, seconds=90)
     pod = home.pods()[0]["metadata"]["name"]
-    home.kubectl("-n", home.name, "exec", pod, "-c", "devbox-setup", "--", "touch", "go")
+    home.kubectl("-n", home.name, "exec", pod, "-c", "devbox-setup", "--", "touch", "/workspace/src/public/go")
     phases(home, "Running")

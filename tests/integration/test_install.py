@@ -97,7 +97,7 @@ def test_one_install_is_everything(cluster: Kubectl, installed: Path) -> None:
     wanted = {("Deployment", "devbox-operator"), ("Deployment", "devbox-gateway"), ("Service", "gateway")}
     assert wanted <= _everything(cluster, SPACE)
     policies = {name for kind, name in _cluster_scoped(cluster) if kind == "ValidatingAdmissionPolicy"}
-    assert len(policies) == 16
+    assert len(policies) == 18
 
 
 def test_an_upgrade_updates_the_crds(cluster: Kubectl, installed: Path) -> None:

@@ -92,9 +92,16 @@ def test_the_one_that_installs_is_the_agents_with_another_command(devbox: Any, c
         assert setup[key] == main[key]
     assert setup["command"][:2] == ["sh", "-c"]
     assert setup["command"][3:] == ["devbox-setup", "lib", "1800", "/work/src/lib", "make"]
+    assert setup["command"][2].replace("$$", "$") == mounting.SCRIPT
     assert setup["terminationMessagePolicy"] == "FallbackToLogsOnError"
     nothing = [{**MOUNTS[0]}]
     assert len(made(devbox(spec={"codeMounts": nothing}), cloning)["initContainers"]) == 2
+
+
+def test_what_the_kubelet_would_put_variables_into_stands_as_it_was_written(devbox: Any, cloning: Settings) -> None:
+    mount = {**MOUNTS[1], "installCommand": 'echo $$ "$(HOME)" $(date)'}
+    command = made(devbox(spec={**SPEC, "codeMounts": [mount]}), cloning)["initContainers"][2]["command"]
+    assert command[-1] == 'echo $$$$ "$$(HOME)" $$(date)'
 
 
 def test_a_change_asks_for_a_restart_and_another_image_that_clones_does_not(devbox: Any, cloning: Settings) -> None:
