@@ -75,7 +75,7 @@ def up(project: Path = PROJECT) -> Runtime:
 
 def down(project: Path = PROJECT) -> None:
     """Remove the cluster; the built programs and images stay in the cache."""
-    with locked("cluster"), locked("images"):  # no build may be at work in buildah's mounts
+    with locked("cluster"):
         runtime = chosen()
         runtime.down()
     kubeconfig(project).unlink(missing_ok=True)
