@@ -15,7 +15,7 @@ from typing import Any, Final
 from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 from tests.support.fake_kubelet import FakeKubelet, ended
-from tests.support.fleet import GATEWAYS, Fleet, leftovers, source_secret
+from tests.support.fleet import GATEWAYS, Fleet, Place, leftovers, source_secret
 from tests.support.kstatus import kstatus
 
 from devbox_api import names
@@ -113,8 +113,8 @@ async def _many(stage: Stage, count: int) -> list[Row]:
                 times["swept"] = now() - start
         # (The watch that counts is another one than that of statuses.)
         with contextlib.suppress(TimeoutError):
-            await eventually(lambda: _counts(fleet) == {2}, CONVERGE_SECONDS)
-        pods = _counts(fleet)
+            await eventually(lambda: _counts(fleet, places) == {2}, CONVERGE_SECONDS)
+        pods = _counts(fleet, places)
     listed = await leftovers(stage.api, of_namespace=space)
     whole = {kind: listed.get(kind) for kind in ("Pod", "NetworkPolicy", "token Secret", names.ROUTE_TYPE)}
     for place in places:
@@ -130,9 +130,9 @@ async def _many(stage: Stage, count: int) -> list[Row]:
     ]  # fmt: skip
 
 
-def _counts(fleet: Fleet) -> set[int]:
-    """How many pods a devbox had."""
-    return {len(found) for found in fleet.pods.values()}
+def _counts(fleet: Fleet, places: list[Place]) -> set[int]:
+    """How many pods each of these devboxes had. (Others' are watched, too: of a case before this one, say.)"""
+    return {len(fleet.pods.get(place, ())) for place in places}
 
 
 async def _all(stage: Stage, space: str, phase: str) -> bool:
