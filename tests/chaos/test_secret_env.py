@@ -17,6 +17,8 @@ from .clients import ANTHROPIC, IMAGE, at_work, everything, refused, said, wait_
 from .operator.stage import Stage
 
 SPEC = {"terminationGracePeriodSeconds": 1}
+FIRST, SECOND = "magic-forty-two", "magic-forty-three"
+"""Values that nothing else has a part of: names and counts are random, or grow."""
 
 
 class Look:
@@ -53,7 +55,7 @@ class Look:
 async def test_what_is_named_can_be_read_and_a_gateways_key_can_not(release: Release) -> None:
     async with at_work(release) as (made, client), FakeKubelet(made.api, made.node).working():
         look = Look(made, client)
-        number = await client.secrets.create(name="MAGIC_NUMBER", value="42")
+        number = await client.secrets.create(name="MAGIC_NUMBER", value=FIRST)
         upstream = await client.secrets.create(name="agent-gateway-secret", value="sk-example-upstream")
         gateway = await client.gateway_configs.create(**ANTHROPIC)
         devbox = await client.devboxes.create(
@@ -68,26 +70,26 @@ async def test_what_is_named_can_be_read_and_a_gateways_key_can_not(release: Rel
         wired = (await devbox.get_info()).gateway_specs["MY_API"]
         assert (wired.gateway_config_id, wired.secret_id) == (gateway.id, upstream.id)
         given = await look.given()
-        assert given["MAGIC"] == "42"
+        assert given["MAGIC"] == FIRST
         assert given["MY_API"].startswith("gws_")
         assert "sk-example" not in str(given)
         assert ((await number.get_info()).mountable, (await upstream.get_info()).mountable) == (True, False)
         assert (await number.get_info()).allowed_hosts == ()
         described = made.release.plane.kubectl("-n", client.namespace, "get", "dbx,pods,events,cm", "-o", "yaml")
-        assert "42" not in [word.strip("'\",") for word in described.split()], "nothing but the pod's own Secret holds it"
+        assert FIRST not in described, "nothing but the pod's own Secret holds it"
 
         # Another value: what runs keeps the one that it was given, also when its tokens' Secret is written anew, until it is restarted.
-        await number.update("43")
+        await number.update(SECOND)
         message = await wait_for(look.condition("RestartRequired", "True", "SecretChanged"))
         assert "MAGIC" in message
         assert (await devbox.get_info()).status == "running"
         pod = (await made.pods(client.namespace))[0]["metadata"]["name"]
         await look.secret(pod, {"data": {"MY_API": "bm8="}})
         await wait_for(lambda: is_token(look))
-        assert (await look.given())["MAGIC"] == "42"
+        assert (await look.given())["MAGIC"] == FIRST
         await devbox.restart()
         await wait_for(look.condition("RestartRequired", "False"))
-        await wait_for(lambda: becomes(look, "MAGIC", "43"))
+        await wait_for(lambda: becomes(look, "MAGIC", SECOND))
 
         # A grant takes it out of reach of every new pod, whatever the label says; without the label it is, too.
         for change, reason, back in (
@@ -96,8 +98,8 @@ async def test_what_is_named_can_be_read_and_a_gateways_key_can_not(release: Rel
         ):
             await look.secret(number.id.removeprefix("sec_"), {"metadata": change})
             message = await wait_for(look.condition("CredentialsResolved", "False", reason))
-            assert "43" not in message
-            assert (await look.given())["MAGIC"] == "43", "what runs keeps it"
+            assert SECOND not in message
+            assert (await look.given())["MAGIC"] == SECOND, "what runs keeps it"
             await look.secret(number.id.removeprefix("sec_"), {"metadata": back})
             await wait_for(look.condition("CredentialsResolved", "True"))
         await devbox.shutdown()
