@@ -35,10 +35,10 @@ def test_lanes_run_beside_each_other_and_stages_after_each_other(make: list[str]
     assert re.findall("== a\na says\n", out.getvalue())
 
 
-def test_nothing_begins_after_a_failure(make: list[str], tmp_path: Path) -> None:
+def test_a_failure_is_told_at_the_end_and_stops_no_other_stage(make: list[str], tmp_path: Path) -> None:
     out = io.StringIO()
-    assert Stages(make, out).run((("bad", "never"),)) == 1
-    assert {path.name for path in tmp_path.glob("began-*")} == {"began-bad"}
+    assert Stages(make, out).run((("bad", "c"),)) == 1
+    assert {path.name for path in tmp_path.glob("began-*")} == {"began-bad", "began-c"}
     assert re.search(r"^bad +\d+ s failed$", out.getvalue(), re.MULTILINE)
 
 
