@@ -18,7 +18,8 @@ from devbox_operator.kit.encoding import parse_time
 MOST_LINES: Final = 20
 MOST_BYTES: Final = 2048
 _NOTHING: Final[Mapping[str, Any]] = {}
-_TOKEN: Final = re.compile(r"gws_[A-Za-z0-9._=-]*")
+_TOKEN: Final = re.compile(r"gws_[A-Za-z0-9._=-]*|\A[A-Za-z0-9._=-]{40,}")
+"""Also the rest of one that the kubelet cut: of a log it takes the last 2,048 bytes, wherever these begin."""
 _BREAK: Final = re.compile(r"[\r\n]+")
 
 

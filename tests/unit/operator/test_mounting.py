@@ -206,6 +206,15 @@ def test_what_they_said_has_a_bound() -> None:
     assert MountView.of({"initContainers": [{"name": "devbox-init"}]}, {}) is None
 
 
+@pytest.mark.parametrize(("begins", "shown"), [("eyJhbGci.payload-of_a.token" * 40, "gws_…"), ("code 1", "code 1")])
+def test_a_token_that_the_kubelet_cut(begins: str, shown: str) -> None:
+    """Of a log it takes the last 2,048 bytes, wherever these begin."""
+    ended = {"exitCode": 1, "message": f"{begins}\nnpm failed"}
+    found = MountView.of(INITS, status_of(clone=ENDED, setup={"state": {"terminated": ended}}))
+    assert found is not None
+    assert found.words == f"{shown}\nnpm failed"
+
+
 HELD: dict[str, Any] = {"started": None, "ready": False, "phase": "Pending"}
 
 
