@@ -4,11 +4,7 @@ Goes in: a `Mount`, a folder that is not there yet, the container's environment.
 through the gateway, or a CloneError with what was said.
 """
 
-import contextlib
-import os
 import re
-import signal
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,13 +12,11 @@ from typing import Final
 
 from devbox_api.judge import mounts
 
-from . import settings, words
+from . import programs, settings, words
 from .document import Gateway, Mount
 
 MOST_SUBMODULES: Final = 200
 """In all, at whatever depth: a repository that holds itself has no end."""
-KEPT_OUTPUT: Final = 1 << 16
-"""Bytes of what one command says."""
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ABBREVIATED: Final = re.compile(r"[0-9a-f]{7,64}")
 _REDIRECTED: Final = re.compile(r"returned error: 30[12378]\b")
@@ -107,13 +101,18 @@ class Cloning:
         self._submodules += len(wanted)
         if self._submodules > MOST_SUBMODULES:
             raise CloneError(f"more than {MOST_SUBMODULES} submodules, those of submodules among them; set submodules: false")
-        self._in(folder, "submodule", "--quiet", "init")
-        addresses = self._values(folder, "config", "--local", "-z", "--get-regexp", r"^submodule\..*\.url$")
+        # By their paths, which are no patterns: what was not judged is not fetched. (Large files' program has patterns of its own.)
+        command, paths = (
+            ("--literal-pathspecs", "-C", str(folder), "submodule", "--quiet"),
+            [path for path, _ in wanted.values()],
+        )
+        self._git(*command, "init", "--", *paths)
+        addresses = _named(self._settings(folder, "--local"), ".url")
         for name, (_, asked) in wanted.items():
             _check_submodule(name, asked, addresses.get(name, ""), repository)
-        self._in(folder, "submodule", "--quiet", "update", *self._depth())
+        self._git(*command, "update", *self._depth(), "--", *paths)
         for name, (path, _) in wanted.items():
-            inner = folder / path
+            inner = folder.resolve() / path
             if inner.resolve() == inner and (inner / ".git").is_file():
                 self._complete(inner, addresses[name])
 
@@ -122,19 +121,26 @@ class Cloning:
         there, _ = self._try("-C", str(folder), "cat-file", "-e", "HEAD:.gitmodules")
         if not there:
             return {}
-        command = ("config", "-z", "--blob", "HEAD:.gitmodules", "--get-regexp")
-        paths = self._values(folder, *command, r"^submodule\..*\.path$")
-        addresses = self._values(folder, *command, r"^submodule\..*\.url$")
-        _, tree = self._try("-C", str(folder), "ls-tree", "-r", "-z", "HEAD")
+        said = self._settings(folder, "--blob", "HEAD:.gitmodules")
+        paths, addresses = _named(said, ".path"), _named(said, ".url")
         # (.gitmodules alone is a text that may name any folder; in the tree no path leads out of it.)
-        links = {line.partition("\t")[2] for line in tree.decode("utf-8", "replace").split("\0") if line.startswith(_SUBMODULE)}
+        tree = self._records(folder, "ls-tree", "-r", "-z", "HEAD", beginning=_SUBMODULE)
+        links = {record.partition("\t")[2] for record in tree}
         return {name: (path, addresses[name]) for name, path in paths.items() if path in links and name in addresses}
 
-    def _values(self, folder: Path, *command: str) -> dict[str, str]:
-        """Of `submodule.<name>.<key>`, by name; none where git finds none."""
-        found, output = self._try("-C", str(folder), *command)
-        pairs = (record.partition("\n") for record in output.decode("utf-8", "replace").split("\0") if record)
-        return {key.partition(".")[2].rpartition(".")[0]: value for key, _, value in pairs} if found else {}
+    def _settings(self, folder: Path, *place: str) -> dict[str, str]:
+        """`submodule.<name>.<key>`, and their values."""
+        records = self._records(folder, "config", *place, "-z", "--list", beginning=b"submodule.")
+        return {key: value for key, _, value in (record.partition("\n") for record in records)}
+
+    def _records(self, folder: Path, *command: str, beginning: bytes) -> list[str]:
+        try:
+            done, found = programs.records(("git", "-C", str(folder), *command), self._environment(), beginning)
+        except programs.TooMuchError as error:
+            raise CloneError(f"its submodules can't be listed: {error}; set submodules: false") from None
+        if not done:
+            raise CloneError("its submodules can't be listed: .gitmodules is not what git can read; set submodules: false")
+        return [record.decode("utf-8", "surrogateescape") for record in found]
 
     def _in(self, folder: Path, *arguments: str) -> None:
         self._git("-C", str(folder), *arguments)
@@ -148,42 +154,27 @@ class Cloning:
 
     def _try(self, *arguments: str, more: tuple[tuple[str, str], ...] = ()) -> tuple[bool, bytes]:
         """Did it end well, and the end of what it said."""
+        return programs.run(("git", *arguments), self._environment(*more))
+
+    def _environment(self, *more: tuple[str, str]) -> dict[str, str]:
         # (Never in the workspace, nor above a clone: git would look there for a repository, and read the settings that an agent left.)
-        environment = settings.environment(self._container, self._mount.gateway, *more)
-        environment["GIT_CEILING_DIRECTORIES"] = str(self._folder.parent)
-        return run(("git", *arguments), environment)
+        ceiling = {"GIT_CEILING_DIRECTORIES": str(self._folder.parent)}
+        return settings.environment(self._container, self._mount.gateway, *more) | ceiling
 
 
-_SUBMODULE: Final = "160000 "
+_SUBMODULE: Final = b"160000 "
 """The mode of a submodule in a tree."""
 _VERBS: Final = frozenset({"clone", "init", "remote", "fetch", "checkout", "config", "lfs", "submodule"})
 
 
-def run(command: tuple[str, ...], environment: Mapping[str, str]) -> tuple[bool, bytes]:
-    """A program, to its end; what it started ends with it, and with us."""
-    with subprocess.Popen(
-        command,
-        cwd="/",
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as process:
-        assert process.stdout is not None  # noqa: S101 (for the type checker)
-        kept = b""
-        try:
-            while data := os.read(process.stdout.fileno(), 1 << 14):
-                kept = (kept + data)[-KEPT_OUTPUT:]
-            return process.wait() == 0, kept
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+def _named(found: Mapping[str, str], key: str) -> dict[str, str]:
+    """By the submodule's name, which may hold dots itself."""
+    return {name.removeprefix("submodule.").removesuffix(key): value for name, value in found.items() if name.endswith(key)}
 
 
 def _check_submodule(name: str, asked: str, address: str, repository: str) -> None:
     """`asked`: as .gitmodules has it; `address`: what git made of it. Raises CloneError."""
-    shown = words.cleaned(f"submodule {name}: {asked}".encode()) or ["submodule"]
+    shown = words.cleaned(f"submodule {name}: {asked}".encode("utf-8", "surrogateescape")) or ["submodule"]
     try:
         there = mounts.check_repository(address)
     except ValueError as error:
@@ -204,7 +195,7 @@ def _hint(text: str, lines: list[str], gateway: Gateway | None) -> str:
     if _NOT_ALLOWED.search(said):
         return f"{text}: the devbox's EgressPolicy does not allow the repository's host; add it to allowedHostnames"
     if "No space left on device" in said or "Disk quota exceeded" in said:
-        return f"{text}: the workspace is full; give it more room, or clone less (depth: 1)"
+        return f"{text}: {words.FULL}"
     return text
 
 

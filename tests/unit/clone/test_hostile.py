@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from tests.support.repositories import git
 
-from devbox_clone.cloning import run
+from devbox_clone.programs import run
 from devbox_clone.settings import environment
 
 from .world import TOKEN, World
@@ -159,6 +159,29 @@ async def test_a_repository_that_holds_itself_has_an_end(world: World) -> None:
     world.committed(work)
     said = await world.fails({"repository": world.url("app"), "submodules": True})
     assert "more than 200 submodules" in said
+
+
+async def test_submodules_behind_more_files_than_are_kept_of_what_is_said(world: World) -> None:
+    """Each is found and judged, wherever it is in the tree."""
+    inner = world.repository("inner", {"x": "y"})
+    commit = git(inner, "rev-parse", "HEAD")
+    work = world.repository("app", {f"files/{number:05}-{'x' * 40}": "" for number in range(1500)})
+    for path in ("a", "[a]*", "zz"):
+        world.submodule(work, path, "../inner.git", commit)
+    await world.works({"repository": world.url("app"), "submodules": True})
+    for path in ("a", "[a]*", "zz"):
+        assert (world.workspace / "app" / path / "x").read_text() == "y"
+    world.submodule(work, "b", f"{world.server.url.replace('//', '//user:password@')}/inner.git", commit)
+    assert "submodule b: " in await world.fails({"repository": world.url("app"), "submodules": True, "path": "again"})
+
+
+async def test_lists_of_submodules_that_nobody_means(world: World) -> None:
+    work = world.repository("app", {".gitmodules": "".join(f'[submodule "{n}"]\n\tpath = {n}\n' for n in range(10_001))})
+    said = await world.fails({"repository": world.url("app"), "submodules": True})
+    assert "its submodules can't be listed: more than 10000 entries" in said
+    world.commit(work, {".gitmodules": "[submodule\n"})
+    said = await world.fails({"repository": world.url("app"), "submodules": True})
+    assert "its submodules can't be listed: .gitmodules is not what git can read; set submodules: false" in said
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
