@@ -5,6 +5,7 @@ or 1, with the reason in the termination log, where the kubelet, and so the oper
 """
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (CloneError, PlaceError) as error:
             return _failed(f"code mount {mount.name}: {error}", getattr(error, "lines", []), options.termination_log)
         except OSError as error:
-            return _failed(f"code mount {mount.name}: {error.strerror}: {error.filename}", [], options.termination_log)
+            return _failed(f"code mount {mount.name}: {_of_system(error)}", [], options.termination_log)
     return 0
 
 
@@ -58,8 +59,15 @@ def _one(mount: document.Mount, workspace: Path, container: Mapping[str, str]) -
     say(f"{mount.name}: at {place.target}")
 
 
+def _of_system(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return words.FULL
+    return ": ".join(str(part) for part in (error.strerror, error.filename) if part)
+
+
 def _failed(text: str, lines: list[str], log: Path) -> int:
-    first = words.cleaned(text.encode())[0]
+    # (What an agent left is told of by its name, which need be no text.)
+    first = words.cleaned(" ".join(text.split()).encode("utf-8", "backslashreplace"))[0]
     for line in (*lines, first):
         say(line)
     try:

@@ -20,6 +20,8 @@ from typing import Final
 OWN: Final = ".devbox-gateway"
 STAGING: Final = ".devbox-gateway-clone-"
 """How the name begins of what is being made."""
+MOST_NOTE: Final = 4096
+"""Bytes of a note: more than ours has. (What an agent put in its place may be as long as the disk.)"""
 
 
 class PlaceError(Exception):
@@ -103,9 +105,11 @@ class Place:
         if _kind(self.marker) != "a file":
             return None
         try:
-            return str(json.loads(self.marker.read_text(encoding="utf-8"))["repository"])
-        except (OSError, ValueError, KeyError, TypeError):
+            with self.marker.open("rb") as file:
+                noted = json.loads(file.read(MOST_NOTE))["repository"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
+        return noted if isinstance(noted, str) else None
 
     def _walk(self, folder: Path) -> None:
         """Every part of it that is there is a folder."""

@@ -333,9 +333,43 @@ async def test_a_note_that_nobody_can_read_counts_for_nothing(world: World) -> N
     world.repository("app")
     await world.works({"repository": world.url("app")})
     (note,) = (world.workspace / ".devbox-gateway/clones").iterdir()
-    for text in ("", "[]", "\xff", '{"repository": 1}'):
+    nested = "[" * 4000
+    for text in ("", "[]", "\xff", '{"repository": 1}', nested, f'{{"repository": "{"x" * 5000}"}}'):
         note.write_text(text, encoding="latin-1")
-        assert "app" in await world.fails({"repository": world.url("app")})
+        assert "holds files that are no clone of a code mount" in await world.fails({"repository": world.url("app")})
+    # As long as the disk, and of no size: it is not read whole.
+    os.truncate(note, 1 << 40)
+    assert "holds files that are no clone of a code mount" in await world.fails({"repository": world.url("app")})
+
+
+async def test_what_a_note_says_is_only_shown(world: World) -> None:
+    world.repository("app")
+    await world.works({"repository": world.url("app")})
+    (note,) = (world.workspace / ".devbox-gateway/clones").iterdir()
+    note.write_text('{"repository": "x\\n\\u001b[2J\\ud800 y"}')
+    said = await world.fails({"repository": world.url("app")})
+    assert "is a clone of x \\x1b[2J\\ud800 y; move it away, or choose another path" in said
+
+
+async def test_a_name_that_is_no_text(world: World) -> None:
+    """Of what an agent left where a clone is half made, and nobody can take away."""
+    world.repository("app")
+    await world.interrupted({"repository": world.url("app")}, signal.SIGKILL)
+    (half,) = world.workspace.glob(".devbox-gateway-clone-*")
+    (half / os.fsdecode(b"\xff")).mkdir()
+    mounted = (
+        "unshare",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        f'mount -t tmpfs none {half}/$(printf "\\377") && exec "$@"',
+        "sh",
+    )
+    ended = await world.clone({"repository": world.url("app")}, prefix=mounted)
+    assert ended.status == 1
+    assert ended.message.startswith("code mount app: Device or resource busy: ")
+    assert ended.message.endswith("\\udcff")
 
 
 async def test_a_full_disk(world: World) -> None:
