@@ -4,6 +4,7 @@ Goes in: requests and tunnels that begin and end. Comes out: None, or the refusa
 """
 
 from devbox_api.judge.refusals import Refusal
+from devbox_proxy.accounting.activity import Activity
 from devbox_proxy.decide.caller import Caller
 from devbox_proxy.kit.memory import Memory
 
@@ -11,10 +12,11 @@ from devbox_proxy.kit.memory import Memory
 class Load:
     """What this process carries: its memory is shared by all of it."""
 
-    __slots__ = ("draining", "memory", "requests", "sockets", "tunnels")
+    __slots__ = ("activity", "draining", "memory", "requests", "sockets", "tunnels")
 
     def __init__(self, memory: Memory, *, requests: tuple[int, int], tunnels: tuple[int, int]) -> None:
         """`requests`, `tunnels`: at most, in all and of one pod."""
+        self.activity = Activity()
         self.memory = memory
         self.sockets = 0
         """Clients' connections on both ports."""

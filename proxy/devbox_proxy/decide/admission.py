@@ -28,6 +28,8 @@ class Refuse:
     caller: Caller | None = None
     said: str = ""
     """In place of the refusal's own message: what was asked for, and what to do. Nothing that was not checked."""
+    verified: bool = False
+    """The caller is who it says: its pod was admitted, and is refused for what it asks."""
 
 
 class For(Enum):

@@ -80,12 +80,12 @@ def _lead(case: Case, target: Target, route: Route, binding: EgressBinding) -> D
     known, key = case.known, binding.policy
     if key is None:
         without = policies.without_policy(target)
-        return Refuse(without.refusal, caller_of(route, binding), without.said)
+        return Refuse(without.refusal, caller_of(route, binding), without.said, verified=True)
     policy = known.egress.get(key)
     if policy is None:
         missing = Refusal.ROUTE_UNSUPPORTED if key in known.egress else Refusal.POLICY_GONE
-        return Refuse(missing, caller_of(route, binding))
+        return Refuse(missing, caller_of(route, binding), verified=True)
     caller = caller_of(route, binding, policy.name, known.reviews[route.pod.uid].credential_id)
     if (denied := policies.denied(policy, target)) is not None:
-        return Refuse(denied.refusal, caller, denied.said)
+        return Refuse(denied.refusal, caller, denied.said, verified=True)
     return Grant(caller, target, policy, admission.refresh(case, route, binding), basis(known, route.pod.uid))

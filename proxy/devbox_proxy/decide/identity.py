@@ -133,18 +133,18 @@ def _lead(case: Case, head: RequestHead, found: Found, route: Route, binding: Bi
     api = known.gateways.get(binding.gateway)
     if api is None:
         missing = Refusal.ROUTE_UNSUPPORTED if binding.gateway in known.gateways else Refusal.GATEWAY_GONE
-        return Refuse(missing, caller_of(route, binding))
+        return Refuse(missing, caller_of(route, binding), verified=True)
     credential = known.credentials.get(binding.credential)
     caller = caller_of(route, binding, api.name, known.reviews[route.pod.uid].credential_id)
     if api.rules is not None and not _allowed(head, api.rules, api.base_path):
-        return Refuse(Refusal.RULE_FORBIDS, caller)
+        return Refuse(Refusal.RULE_FORBIDS, caller, verified=True)
     if credential is None:
-        return Refuse(Refusal.CREDENTIAL_GONE, caller)
+        return Refuse(Refusal.CREDENTIAL_GONE, caller, verified=True)
     access = credential.at(api)
     if not access.granted:
-        return Refuse(Refusal.CREDENTIAL_NOT_GRANTED, caller)
+        return Refuse(Refusal.CREDENTIAL_NOT_GRANTED, caller, verified=True)
     if not access.whole:
-        return Refuse(Refusal.CREDENTIAL_GONE, caller)
+        return Refuse(Refusal.CREDENTIAL_GONE, caller, verified=True)
     forward = Forward(
         caller,
         access,

@@ -26,6 +26,7 @@ from typing import Final
 import structlog
 
 from devbox_api.judge.refusals import Refusal
+from devbox_proxy.accounting.activity import PodActivity
 from devbox_proxy.accounting.audit import End
 from devbox_proxy.decide import injection
 from devbox_proxy.decide.admission import Refuse, Wait
@@ -71,6 +72,7 @@ class Exchange:
     """A request and its answer. Implements upstream.Receiver and ticks.Holder."""
 
     __slots__ = (
+        "_activity",
         "_answer",
         "_client",
         "_decider",
@@ -104,6 +106,8 @@ class Exchange:
         self._client = client
         self.head, self._length, self._keep_alive, self._switching, self._seen = begun
         self._forward: Forward | None = None
+        self._activity: PodActivity | None = None
+        """The caller's, from when the request may go."""
         self._request: UpstreamRequest | None = None
         """What goes to the API, once there is a connection."""
         self._upstream: UpstreamConnection | None = None
@@ -166,7 +170,7 @@ class Exchange:
     def tunnel_up(self, data: bytes) -> None:
         """Bytes of the WebSocket, from the client."""
         self._upload.received += len(data)
-        self._progress_at = now()
+        self._passed()
         if self._upstream is not None:
             self._upstream.write(data)
 
@@ -181,6 +185,8 @@ class Exchange:
         if isinstance(decision, Forward):
             self._go(decision)
         elif isinstance(decision, Refuse):
+            if decision.verified and decision.caller is not None:
+                self._path.load.activity.seen(decision.caller.pod_uid)
             self._refuse(decision.refusal, decision.caller)
         else:
             self._start(self._wait(decision))
@@ -203,6 +209,8 @@ class Exchange:
     def _go(self, forward: Forward) -> None:
         """The request may go: what is left to check is how much of it there may be."""
         self._forward = forward
+        self._activity = activity = self._path.load.activity.of(forward.caller.pod_uid)
+        activity.begin()
         self._client.authenticated()
         refusal = self._path.load.requests.enter(forward.caller)
         if refusal is None and self._switching != self.head.websocket:
@@ -213,6 +221,7 @@ class Exchange:
             refusal = Refusal.AUDIT_FULL
         if refusal is not None:
             self._forward = None
+            activity.end(now())
             self._path.load.requests.leave(forward.caller)
             self._refuse(refusal, forward.caller)
             return
@@ -324,6 +333,8 @@ class Exchange:
         if request.redact_body:
             metrics.UNSEARCHED.inc()
         self.state = ExchangeState.TUNNEL
+        if self._activity is not None:
+            self._activity.end(now())  # from here on bytes count
         self._answer.status = head.status
         self._path.recorder.request_answered(forward.caller, now() - self._started)
         self._client.write(rendering.informational(head, request))
@@ -334,8 +345,14 @@ class Exchange:
     def tunnel_data(self, data: bytes) -> None:
         """Bytes of the WebSocket, from the API."""
         self._answer.sent += len(data)
-        self._progress_at = now()
+        self._passed()
         self._client.write(data)
+
+    def _passed(self) -> None:
+        """Bytes of the WebSocket."""
+        self._progress_at = now()
+        if self._activity is not None:
+            self._activity.last = self._progress_at
 
     def upstream_failed(self, error: UpstreamError) -> None:
         """No (whole) answer will come."""
@@ -419,7 +436,7 @@ class Exchange:
 
     def _over(self, ended: str) -> None:
         """Let go of everything and write the last line. The client's connection is the caller's business."""
-        self.state = ExchangeState.DONE
+        was, self.state = self.state, ExchangeState.DONE
         self._path.ticks.drop(self)
         self._upload.drop()
         if self._task is not None:
@@ -431,5 +448,8 @@ class Exchange:
         if self._forward is not None:
             forward, self._forward = self._forward, None
             self._path.load.requests.leave(forward.caller)
-            end = End(self._answer.status, ended, self._upload.received, self._answer.sent, now() - self._started)
+            present = now()
+            if self._activity is not None and was is not ExchangeState.TUNNEL:
+                self._activity.end(present)
+            end = End(self._answer.status, ended, self._upload.received, self._answer.sent, present - self._started)
             self._path.recorder.request_ended(self.request_id, forward, end)

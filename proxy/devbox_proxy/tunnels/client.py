@@ -226,6 +226,7 @@ class ConnectConnection(Side):
         forwarder = self._forwarder
         if self._vouch is not None:
             self._vouch()
+        forwarder.load.activity.seen(grant.caller.pod_uid)
         tunnels = forwarder.load.tunnels
         refusal = tunnels.enter(grant.caller)
         try:
@@ -275,6 +276,8 @@ class ConnectConnection(Side):
         self.finish()
 
     def _say(self, refuse: Refuse, *, close: bool) -> None:
+        if refuse.verified and refuse.caller is not None:
+            self._forwarder.load.activity.seen(refuse.caller.pod_uid)
         request_id = self._request_id or new_request_id()
         target = self._request.target.text if self._request is not None else ""
         self._forwarder.recorder.tunnel_refused(refuse, request_id, self.peer, target)

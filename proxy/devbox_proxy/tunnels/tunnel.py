@@ -56,6 +56,7 @@ class Tunnel(FarEvents):
     """Two connections and what passes between them."""
 
     __slots__ = (
+        "_activity",
         "_again",
         "_answer",
         "_client",
@@ -101,6 +102,8 @@ class Tunnel(FarEvents):
         self._far = far
         self._request = request
         self._grant = grant
+        self._activity = forwarder.load.activity.of(grant.caller.pod_uid)
+        """Of the devbox: bytes alone count, that a tunnel is open says nothing."""
         self._held = bytearray()
         """Of the devbox's, not passed on yet."""
         self._answer = b""
@@ -125,6 +128,7 @@ class Tunnel(FarEvents):
     def from_client(self, data: bytes) -> None:
         """Bytes."""
         self.received += len(data)
+        self._activity.last = now()
         if self.stage is Stage.OPEN:
             self._far.write(data)
         elif self.stage is Stage.HELLO:
@@ -166,6 +170,7 @@ class Tunnel(FarEvents):
     def from_far(self, data: bytes) -> None:
         """Bytes."""
         self.sent += len(data)
+        self._activity.last = now()
         if self.stage is Stage.OPEN:
             self._client.write(data)
         elif self.stage is Stage.HELLO:
