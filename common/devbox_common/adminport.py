@@ -10,15 +10,12 @@ from typing import Final
 
 from aiohttp import web
 
-from .door import BriefDoor
-from .seats import Seats
+from .briefserver import Bounds, BriefServer
 
 CONNECTIONS: Final = 64
 PER_ADDRESS: Final = 16
 SECONDS: Final = 10.0
 """For a connection, from its first packet to its last: Prometheus gives up a scrape after as long."""
-GRACE_SECONDS: Final = 0.0
-"""A probe's request comes with its connection, so the last to come is the one that means it."""
 REST: Final = 4
 """After metrics took some time to be written they are handed out as they are for so many times as long."""
 
@@ -26,33 +23,23 @@ Answer = Callable[[], Awaitable[web.Response]]
 
 
 class AdminPort:
-    """Listens, answers GET, and closes."""
+    """Answers GET."""
 
     def __init__(
         self, answers: Mapping[str, Answer], host: str, port: int, *, refused: Callable[[str], None] = lambda why: None
     ) -> None:
-        app = web.Application(middlewares=[_once])
+        app = web.Application()
         for path, answer in answers.items():
             app.router.add_get(path, _handler(answer))
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0, lingering_time=0)
-        self._address = host, port
-        self._refused = refused
-        self._door: BriefDoor | None = None
+        self._server = BriefServer("admin", app, (host, port), Bounds(CONNECTIONS, PER_ADDRESS, SECONDS), refused=refused)
 
     async def start(self) -> int:
         """Listen; returns the port."""
-        await self._runner.setup()
-        server = self._runner.server
-        assert server is not None  # noqa: S101 (for the type checker)
-        seats = Seats(CONNECTIONS, PER_ADDRESS, strangers=CONNECTIONS, grace=GRACE_SECONDS)
-        self._door = BriefDoor("admin", self._address, seats, server, seconds=SECONDS, refused=self._refused)
-        return await self._door.open()
+        return await self._server.start()
 
     async def stop(self) -> None:
         """Cut what is open, and listen no more."""
-        if self._door is not None:
-            await self._door.close()
-        await self._runner.cleanup()
+        await self._server.stop()
 
 
 def _handler(answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -60,18 +47,6 @@ def _handler(answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]
         return await answer()
 
     return handler
-
-
-@web.middleware
-async def _once(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
-    """One request for each connection."""
-    try:
-        response = await handler(request)
-    except web.HTTPException as refusal:
-        refusal.force_close()
-        raise
-    response.force_close()
-    return response
 
 
 class Metrics:

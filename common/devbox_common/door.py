@@ -1,7 +1,7 @@
 """A listening socket whose connections have places: what there is no place for is closed at once, and nothing waits for it.
 
 Goes in: an address, the places, and what to do with a connection that has one. Comes out: calls, one for each. Called for every port of
-both programs: `Door` by the gateway's server.py, `BriefDoor` by the canary and the admin ports.
+both programs: `Door` by the gateway's server.py, `BriefDoor` by the canary and briefserver.py.
 
 asyncio's own servers take whatever comes: there is no limit, and without a file descriptor left they try again for ever, or tell nobody.
 """
@@ -9,6 +9,7 @@ asyncio's own servers take whatever comes: there is no limit, and without a file
 import asyncio
 import errno
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
@@ -30,6 +31,7 @@ _QUEUE_AT: Final = 24
 _PAUSE_SECONDS: Final = 0.1
 _SAY_SECONDS: Final = 10.0
 _SWEEP_SECONDS: Final = 0.5
+_HANDSHAKE_SECONDS: Final = 5.0
 
 log = structlog.get_logger()
 
@@ -139,12 +141,17 @@ class BriefDoor:
         make: Callable[[], asyncio.Protocol],
         *,
         seconds: float,
+        tls: ssl.SSLContext | None = None,
+        wait: Callable[[str], float] | None = None,
         refused: Callable[[str], None] = lambda why: None,
     ) -> None:
-        """`make()`: what talks to one client; `seconds`: for all of it."""
+        """`make()`: what talks to one client; `seconds`: for all of it, a TLS handshake included;
+        `wait(address)`: seconds before that may begin."""
         self._door = Door(name, address, seats, self._take, refused=refused)
         self._make = make
         self._seconds = seconds
+        self._tls = tls
+        self._wait = wait
         self._refused = refused
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.Task[None] | None = None
@@ -174,7 +181,14 @@ class BriefDoor:
         task.add_done_callback(lambda done: self._received(done, accepted, seat))
 
     async def _receive(self, accepted: socket.socket, seat: Seat) -> None:
-        await asyncio.get_running_loop().connect_accepted_socket(lambda: Guest(self._make(), seat), accepted)
+        if self._wait is not None and (wait := self._wait(seat.peer)):
+            await asyncio.sleep(wait)
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: Guest(self._make(), seat),
+            accepted,
+            ssl=self._tls,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS if self._tls else None,
+        )
 
     def _received(self, task: "asyncio.Task[None]", accepted: socket.socket, seat: Seat) -> None:
         # Not in the task: one that is cancelled before its first step never runs.

@@ -117,6 +117,12 @@ DATA_PORT: Final = 8443
 EGRESS_PORT: Final = 3128
 CANARY_PORT: Final = 8479
 ADMIN_PORT: Final = 8080
+ACTIVITY_PORT: Final = 8480
+"""Where the operator asks each gateway process when devboxes were last active."""
+ACTIVITY: Final = "activity"
+"""That port's name in the Service and its EndpointSlices. The operator's token for it has the audience `audience(ACTIVITY)`: no gateway is
+called so, since their names are upper case."""
+ACTIVITY_PATH: Final = "/v1/activity"
 
 ROUTE_TYPE: Final = f"{GROUP}/route"
 ROUTE_KEY: Final = "route.json"

@@ -4,6 +4,7 @@ Goes in: the file. Comes out: `Settings`, frozen and checked. Called once, by __
 """
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -123,6 +124,13 @@ class Keeping(SettingsModel):
     """A pod on a node that does not answer, beyond the time that it was given to end: then the next one is made (lingering.py)."""
 
 
+class Activity(SettingsModel):
+    """Asking the gateways when devboxes were last active."""
+
+    token_file: Path = Path("/run/devbox-gateway/activity/token")
+    """What the operator says who it is by: a token of its own for their activity port alone, which the kubelet renews."""
+
+
 class Lease(SettingsModel):
     """Which of the replicas works."""
 
@@ -152,6 +160,7 @@ class Settings(SettingsModel):
     image: Image
     devboxes: Devboxes = Devboxes()
     egress: EgressSettings = EgressSettings()
+    activity: Activity = Activity()
     lease: Lease = Lease()
     keeping: Keeping = Keeping()
     admin_port: int = Field(default=names.ADMIN_PORT, ge=0, le=65535)

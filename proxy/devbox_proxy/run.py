@@ -30,6 +30,7 @@ from devbox_proxy.kit.memory import Memory, give_back, keep_heaps_trimmable
 from devbox_proxy.known.facts import ReviewTimes
 from devbox_proxy.known.floor import Own
 from devbox_proxy.known.state import ClusterState
+from devbox_proxy.ports.activity import ActivityPort
 from devbox_proxy.ports.admin import AdminPort
 from devbox_proxy.ports.canary import canary
 from devbox_proxy.ports.certificates import Certificate
@@ -37,6 +38,7 @@ from devbox_proxy.ports.open_files import Shares, needed, shares
 from devbox_proxy.ports.server import DataPort, EgressPort
 from devbox_proxy.requests.data_path import DataPath
 from devbox_proxy.requests.decider import TokenDecider
+from devbox_proxy.reviews.operator_tokens import OperatorTokens
 from devbox_proxy.reviews.reviewer import Reviewer
 from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.reviews.warm import Warmth
@@ -64,6 +66,7 @@ class Start:
         self.trust = _named("upstreams.caBundle", lambda: tls_context(settings.upstreams.ca_bundle))
         tls = settings.listen.tls
         self.certificate = _named("listen.tls", lambda: Certificate(tls)) if tls else None
+        self.tls = self.certificate.context if self.certificate else None
         self.cluster_domain = cluster_domain(RESOLV_CONF.read_text("utf-8", "replace")) if RESOLV_CONF.exists() else ""
         self.own_host = urlsplit(settings.public_url).hostname or ""
         self.own = Own(
@@ -179,22 +182,29 @@ async def serve(settings: Settings, start: Start) -> None:
             attempts=attempts,
         )
         admin = AdminPort(load, waiting, state, reviewer, warmth, listen=settings.listen)
+        activity = ActivityPort(load.activity, OperatorTokens(api, settings.operator_user), settings.listen, start.tls)
         data = DataPort(
             path,
             TokenDecider(state, waiting, load, times),
             upstreams,
             (settings.listen.host, settings.listen.data),
-            start.certificate.context if start.certificate else None,
+            start.tls,
         )
         egress = EgressPort(forwarder, settings.listen.host, settings.listen.egress)
-        running = (CLOCK.follow(), state.run(), reviewer.presence.follow(), warmth.follow())
+        following = (CLOCK, reviewer.presence, warmth)
+        running = (state.run(), load.activity.follow(state.known.pods), *(each.follow() for each in following))
         background = [tasks.create_task(each) for each in running]
         if start.certificate:
             background.append(tasks.create_task(start.certificate.follow()))
         canary_server = canary(settings.listen.host, settings.listen.canary, files.canary, refused=metrics.cut)
         # The canary listens for as long as the data port does, and longer: one that is silent beside it is what a policy at work looks
         # like. Where both are is said on the forward proxy's, which is the last.
-        ports = {"admin": await admin.start(), "canary": await canary_server.open(), "data": await data.start()}
+        ports = {
+            "admin": await admin.start(),
+            "activity": await activity.start(),
+            "canary": await canary_server.open(),
+            "data": await data.start(),
+        }
         forwarder.whereabouts = Whereabouts(tuple(sorted(start.own.addresses)), ports["data"], ports["canary"])
         forwarder.crowded = lambda: canary_server.crowded
         ports["egress"] = await egress.start()
@@ -208,11 +218,10 @@ async def serve(settings: Settings, start: Start) -> None:
         # The Service still sends new connections here until every node has heard of it.
         await asyncio.sleep(settings.drain_seconds)
         await asyncio.gather(data.stop(settings.shutdown_seconds), egress.stop(settings.shutdown_seconds))
-        await canary_server.close()
-        await admin.stop()
-        upstreams.close()
-        resolver.close()
-        outward.close()
+        await activity.stop()
+        await asyncio.gather(canary_server.close(), admin.stop())
+        for each in (upstreams, resolver, outward):
+            each.close()
         for task in background:
             task.cancel()
     audit.close()

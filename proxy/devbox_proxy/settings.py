@@ -31,6 +31,8 @@ class Listen(SettingsModel):
     canary: Port = names.CANARY_PORT
     """What a devbox that is confined does not reach."""
     admin: Port = names.ADMIN_PORT
+    activity: Port = names.ACTIVITY_PORT
+    """Where the operator asks when devboxes were last active."""
     tls: Tls | None = Tls()
     """None: plain HTTP, as behind something else that does TLS; tokens then cross that way in clear."""
 
@@ -159,6 +161,8 @@ class Settings(SettingsModel):
     public_url: str = Field(alias="publicURL")
     """What devboxes call: https://gateway.<release namespace>.svc."""
     listen: Listen = Listen()
+    operator_user: str = Field(default="", pattern=r"^(system:serviceaccount:[^:\s]+:[^:\s]+)?$")
+    """The operator's ServiceAccount, as user: what the activity port answers to. Empty: that port stays closed."""
     upstreams: UpstreamSettings = UpstreamSettings()
     floor: FloorSettings = FloorSettings()
     nat64_prefixes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""How often each peer may do something costly: at a rate, after a burst that is free. Nobody is refused; who is too fast waits.
+"""How often each peer may do something costly: at a rate, after a burst that is free. Who is too fast waits (`wait`) or is refused (`may`).
 
 Goes in: peers and times (monotonic seconds). Comes out: how long each has to wait.
 """
@@ -19,6 +19,14 @@ class Pace:
         due = max(present, self._due.get(peer, 0.0))
         self._due[peer] = due + self._step
         return max(0.0, due - self._ahead - present)
+
+    def may(self, peer: str, present: float) -> bool:
+        """The same for whoever is refused in place of waiting: it is taken for done only if it may be."""
+        due = max(present, self._due.get(peer, 0.0))
+        if due - self._ahead > present:
+            return False
+        self._due[peer] = due + self._step
+        return True
 
     def forget(self, present: float) -> None:
         """Those whose rest is over: they are as new."""

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from devbox_common import adminport
 from devbox_proxy.kit.limiter import MOST, START
 from devbox_proxy.kit.lookups import THREADS
+from devbox_proxy.ports import activity
 from devbox_proxy.settings import EgressSettings, Limits
 from devbox_proxy.upstreams.resting import KEPT
 
@@ -28,6 +29,8 @@ OF_ALL: Final = 4
 """A devbox has this part of a port at most, where the limit of open files makes the port's limit smaller than the settings."""
 CANARY: Final = 256
 """Clients that are told so at a time."""
+BRIEF: Final = adminport.CONNECTIONS + 2 * activity.BOUNDS.connections
+"""Clients of the admin port, and of the activity port, each of which may cost a TokenReview."""
 ATTEMPTS: Final = 512
 """Connections that are tried beside others."""
 
@@ -90,7 +93,7 @@ def shares(limit: int, limits: Limits, egress: EgressSettings, namespaces: int) 
     closing = min(1024, limit // 32)
     questions = max(START, min(MOST, limit // 64))
     cluster = questions + 8 + 2 * namespaces
-    reserve = OWN + cluster + 2 * lookups * FOR_A_LOOKUP + attempts + adminport.CONNECTIONS + canary + closing + SPARE
+    reserve = OWN + cluster + 2 * lookups * FOR_A_LOOKUP + attempts + BRIEF + canary + closing + SPARE
     rest = limit - reserve
     kept = min(KEPT, rest // 8)
     pairs = (rest - kept) // 2

@@ -72,3 +72,8 @@ def verdict(status: Status, route: Route, owner: TokenOwner) -> Verdict:
     if status.user.username != f"system:serviceaccount:{route.pod.namespace}:{names.AGENT_SERVICE_ACCOUNT}":
         return Verdict(accepted=False, why="another account")
     return Verdict(accepted=True, credential_id=status.user.fact(_CREDENTIAL))
+
+
+def is_account(status: Status, user: str, audience: str) -> bool:
+    """Is it a token of this ServiceAccount (`system:serviceaccount:<namespace>:<name>`), for this audience?"""
+    return status.authenticated and audience in (status.audiences or ()) and status.user.username == user

@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import yaml
 from tests.support.netns import PATIENCE
 
+from devbox_api import names
 from devbox_api.podmetadata import HARMLESS, STEERING
 from devbox_operator.kit import metrics
 from devbox_operator.report.authority import WARNINGS
@@ -140,7 +142,7 @@ def test_the_gateway_is_told_its_own_addresses(plain: list[Object]) -> None:
 
 def test_the_grace_period_covers_the_drain() -> None:
     spec = one(render({"gateway": {"drainSeconds": 7, "shutdownSeconds": 30}}), "Deployment", "devbox-gateway")["spec"]
-    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 47
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 67
 
 
 def test_other_settings_make_other_pods() -> None:
@@ -258,7 +260,7 @@ def test_metrics_are_for_those_that_are_named_and_by_itself_for_nobody(plain: li
     assert rules == [{"ports": [{"port": "admin", "protocol": "TCP"}], "from": [PROMETHEUS]}]
     # A rule without ports, or with one that is not named, would let in more than it says.
     for rule in one(plain, "NetworkPolicy", name)["spec"]["ingress"] or ():
-        assert {port["port"] for port in rule["ports"]} <= {"data", "egress", "canary"}
+        assert {port["port"] for port in rule["ports"]} <= {"data", "egress", "canary", "activity"}
 
 
 def test_the_peer_that_the_documents_name_is_one_that_the_chart_takes() -> None:
@@ -286,19 +288,45 @@ def test_the_gateway_has_an_address_of_every_family_that_pods_have(plain: list[O
 
 
 def test_the_gateways_ports(plain: list[Object]) -> None:
-    """The Service, the pods and their policy: data, forward proxy, canary. (The devboxes' own policies leave out the canary.)"""
+    """The Service, the pods and their policy: data, forward proxy, canary, and activity for the operator. (The devboxes' own policies leave
+    out the last two.)"""
     ports = {port["name"]: port["port"] for port in one(plain, "Service", "gateway")["spec"]["ports"]}
-    assert ports == {"data": 443, "egress": 3128, "canary": 8479}
+    assert ports == {"data": 443, "egress": 3128, "canary": 8479, "activity": 8480}
     (container,) = one(plain, "Deployment", "devbox-gateway")["spec"]["template"]["spec"]["containers"]
     assert {port["name"]: port["containerPort"] for port in container["ports"]} == {
         "data": 8443,
         "egress": 3128,
         "canary": 8479,
         "admin": 8080,
+        "activity": 8480,
     }
     for rule in one(plain, "NetworkPolicy", "devbox-gateway")["spec"]["ingress"]:
         if "from" not in rule:
             assert [port["port"] for port in rule["ports"]] == ["data", "egress", "canary"]
+
+
+@pytest.mark.row("S23")
+@pytest.mark.parametrize("values", [{}, {"networkPolicy": {"adminFrom": [PROMETHEUS]}}])
+def test_activity_is_asked_for_by_the_operators_pods_alone_and_by_a_token_for_that_alone(values: dict[str, Any]) -> None:
+    objects = render(values)
+    rules = one(objects, "NetworkPolicy", "devbox-gateway")["spec"]["ingress"]
+    (rule,) = (rule for rule in rules if any(port["port"] in ("activity", 8480) for port in rule["ports"]))
+    pods = one(objects, "Deployment", "devbox-operator")["spec"]["template"]
+    labels = {"app.kubernetes.io/name": "devbox-gateway", "app.kubernetes.io/component": "operator"}
+    assert rule == {
+        "ports": [{"port": "activity", "protocol": "TCP"}],
+        "from": [{"podSelector": {"matchLabels": labels}}],  # of the release's own namespace
+    }
+    assert labels.items() <= pods["metadata"]["labels"].items()
+    (volume,) = (volume for volume in pods["spec"]["volumes"] if "projected" in volume)
+    token = {"audience": names.audience(names.ACTIVITY), "expirationSeconds": 600, "path": "token"}
+    assert volume["projected"]["sources"] == [{"serviceAccountToken": token}]
+    (container,) = pods["spec"]["containers"]
+    (mount,) = (mount for mount in container["volumeMounts"] if mount["name"] == volume["name"])
+    operator = yaml.safe_load(one(objects, "ConfigMap", "devbox-operator")["data"]["operator.yaml"])
+    assert operator["activity"]["tokenFile"] == f"{mount['mountPath']}/token"
+    gateway = yaml.safe_load(one(objects, "ConfigMap", "devbox-gateway")["data"]["proxy.yaml"])
+    assert gateway["operatorUser"] == f"system:serviceaccount:{NAMESPACE}:{pods['spec']['serviceAccountName']}"
 
 
 def test_a_pod_is_steered_by_nobody_who_could_not_steer_it_by_a_devbox(plain: list[Object]) -> None:

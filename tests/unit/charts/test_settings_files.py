@@ -95,7 +95,11 @@ def test_defaults_are_the_programs_own(tmp_path: Path) -> None:
     operator, proxy = files({"image": {"repository": "registry.example/devbox-gateway"}}, tmp_path)
     image = Image(reference="registry.example/devbox-gateway:0.1.1")
     assert operator == OperatorSettings(release_namespace="gw", credentials_namespace="gw-credentials", image=image)
-    assert proxy == ProxySettings(credentials_namespace="gw-credentials", public_url="https://gateway.gw.svc")
+    assert proxy == ProxySettings(
+        credentials_namespace="gw-credentials",
+        public_url="https://gateway.gw.svc",
+        operator_user="system:serviceaccount:gw:devbox-operator",
+    )
 
 
 def test_every_value_arrives(tmp_path: Path) -> None:
@@ -112,6 +116,7 @@ def test_every_value_arrives(tmp_path: Path) -> None:
         "certificates": {"leafDays": 30},
         "upstreams": {key: value for key, value in EVERYTHING["upstreams"].items() if key != "caBundle"},
         "caBundle": {"extraFile": "/etc/devbox-gateway/extra-ca/ca.crt"},
+        "activity": {"tokenFile": "/run/devbox-gateway/activity/token"},
         "sourceSecrets": "Named",
         "image": {
             "reference": "registry.example/devbox-gateway:0.1.1",

@@ -12,6 +12,14 @@ def test_a_burst_is_free_and_what_follows_waits_its_turn() -> None:
     assert [pace.wait("a", 100.0) for _ in range(5)] == pytest.approx([0, 0, 0, 0.1, 0.2])
 
 
+def test_who_is_refused_in_place_of_waiting_does_not_wait_longer_for_it() -> None:
+    pace = Pace(10, 3)
+    assert [pace.may("a", 100.0) for _ in range(100)] == [True] * 3 + [False] * 97
+    assert not pace.may("a", 100.05)
+    assert pace.may("a", 100.101)
+    assert pace.may("b", 100.0)
+
+
 def test_peers_do_not_wait_for_one_another() -> None:
     pace = Pace(10, 1)
     assert [pace.wait("a", 100.0) for _ in range(3)] == pytest.approx([0, 0.1, 0.2])
