@@ -110,7 +110,7 @@ class Process:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.output: list[str] = []
-        self.data = self.admin = self.egress = self.canary = 0
+        self.data = self.admin = self.egress = self.canary = self.activity = 0
         """Ports."""
         self.pause = 0.0
         """Seconds between two looks at what it prints, READ_BYTES each."""
@@ -140,6 +140,7 @@ class Process:
                 ports = json.loads(line)
                 self.data, self.admin = ports["data"], ports["admin"]
                 self.egress, self.canary = ports.get("egress", 0), ports.get("canary", 0)  # (none in the first release)
+                self.activity = ports.get("activity", 0)
 
     def stop_reading(self) -> None:
         """Leave what it prints in the pipe, until the end or `resume_reading`."""
