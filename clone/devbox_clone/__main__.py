@@ -15,7 +15,7 @@ from typing import Final
 
 from . import document, words
 from .cloning import CloneError, Cloning, say
-from .places import Place, PlaceError
+from .places import Place, PlaceError, clear
 
 TERMINATION_LOG: Final = Path("/dev/termination-log")
 DOCUMENT: Final = "CODE_MOUNTS"
@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _one(mount: document.Mount, workspace: Path, container: Mapping[str, str]) -> None:
+    # (What a run before this one left when it was killed: it may be what fills the disk.)
+    clear(workspace)
     place = Place(workspace, mount.path)
     if place.finished(mount.repository):
         say(f"{mount.name}: already at {place.target}, left as it is")
@@ -55,7 +57,7 @@ def _one(mount: document.Mount, workspace: Path, container: Mapping[str, str]) -
         place.finish(mount.repository)
     finally:
         # (After a success there is nothing; a failure must leave no disk full of what nobody will use.)
-        place.clear()
+        clear(workspace)
     say(f"{mount.name}: at {place.target}")
 
 

@@ -21,6 +21,8 @@ _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ABBREVIATED: Final = re.compile(r"[0-9a-f]{7,64}")
 _REDIRECTED: Final = re.compile(r"returned error: 30[12378]\b")
 _NOT_ALLOWED: Final = re.compile(r"HTTP code 403 from proxy after CONNECT|CONNECT tunnel failed, response 403")
+_NO_ROOM: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+"""As git says it, and as git-lfs does."""
 _NO_PASSWORD: Final = "terminal prompts disabled"  # noqa: S105 (git's words)
 
 
@@ -150,7 +152,7 @@ class Cloning:
         if not done:
             lines = words.cleaned(output)
             verb = next((word for word in arguments if word in _VERBS), arguments[0])
-            raise CloneError(_hint(f"git {verb} failed", lines, self._mount.gateway), lines)
+            raise CloneError(_hint(f"git {verb} failed", output, self._mount.gateway), lines)
 
     def _try(self, *arguments: str, more: tuple[tuple[str, str], ...] = ()) -> tuple[bool, bytes]:
         """Did it end well, and the end of what it said."""
@@ -185,16 +187,16 @@ def _check_submodule(name: str, asked: str, address: str, repository: str) -> No
         )
 
 
-def _hint(text: str, lines: list[str], gateway: Gateway | None) -> str:
-    """What to do, where git's own words don't say it."""
-    said = "\n".join(lines)
+def _hint(text: str, output: bytes, gateway: Gateway | None) -> str:
+    """What to do, where git's own words don't say it. (They may stand at the end of a line that is too long to be shown.)"""
+    said = output.decode("utf-8", "replace")
     if _REDIRECTED.search(said):
         return f"{text}: the address answers with a redirect, which is not followed; write the address that it leads to"
     if _NO_PASSWORD in said and gateway is None:
         return f"{text}: the repository takes a credential; name a gateway that has it (codeMounts[].gateway)"
     if _NOT_ALLOWED.search(said):
         return f"{text}: the devbox's EgressPolicy does not allow the repository's host; add it to allowedHostnames"
-    if "No space left on device" in said or "Disk quota exceeded" in said:
+    if _NO_ROOM.search(said):
         return f"{text}: {words.FULL}"
     return text
 

@@ -1,8 +1,9 @@
 """Where clones are made, and how a finished one is known.
 
-Goes in: the workspace and a mount's path. Comes out: a `Place`. A clone is made beside its place, noted in a folder of our own
-(`.devbox-gateway/clones` of the workspace, which is in nobody's work tree), and then renamed: whatever interrupts that, what is at its
-place is whole. A finished one is the agent's, and nothing of it is read or written again. (No part of a mount's path begins with a dot.)
+Goes in: the workspace and a mount's path. Comes out: a `Place`. A clone is made in a folder of our own (`.devbox-gateway/cloning` of the
+workspace, which is in nobody's work tree), noted beside that (`.devbox-gateway/clones`), and then renamed: whatever interrupts that, what
+is at its place is whole, and what is half made lies where the next run takes it away. A finished one is the agent's, and nothing of it is
+read or written again. (No part of a mount's path begins with a dot.)
 
 The workspace may hold whatever an agent left in it, so that no link is followed: one would lead out of the workspace.
 """
@@ -18,8 +19,10 @@ from pathlib import Path
 from typing import Final
 
 OWN: Final = ".devbox-gateway"
-STAGING: Final = ".devbox-gateway-clone-"
-"""How the name begins of what is being made."""
+NOTED: Final = "clones"
+"""Below it: notes of finished clones."""
+HALF_MADE: Final = "cloning"
+"""Below it: what is being made."""
 MOST_NOTE: Final = 4096
 """Bytes of a note: more than ours has. (What an agent put in its place may be as long as the disk.)"""
 
@@ -43,12 +46,12 @@ class Place:
     @property
     def staging(self) -> Path:
         """Where it is made."""
-        return self.target.with_name(f"{STAGING}{self._key}")
+        return self.workspace / OWN / HALF_MADE / self._key
 
     @property
     def marker(self) -> Path:
         """The note of a finished clone."""
-        return self.workspace / OWN / "clones" / f"{self._key}.json"
+        return self.workspace / OWN / NOTED / f"{self._key}.json"
 
     @property
     def _key(self) -> str:
@@ -75,17 +78,10 @@ class Place:
         return False
 
     def prepare(self) -> Path:
-        """The folder above is there, a half-made clone is not. Returns where to clone to."""
+        """The folders above are there. Returns where to clone to."""
         self._make(self.target.parent)
-        self.clear()
+        self._make(self.staging.parent)
         return self.staging
-
-    def clear(self) -> None:
-        """What was half made goes."""
-        if self.staging.is_symlink() or not self.staging.is_dir():
-            self.staging.unlink(missing_ok=True)
-        else:
-            shutil.rmtree(self.staging)
 
     def finish(self, repository: str) -> None:
         """Note it, then put it in its place. (Between the two the place is empty, which counts as not finished.)"""
@@ -112,23 +108,39 @@ class Place:
         return noted if isinstance(noted, str) else None
 
     def _walk(self, folder: Path) -> None:
-        """Every part of it that is there is a folder."""
-        for one in self._down_to(folder):
-            kind = _kind(one)
-            if kind == "nothing":
-                return
-            if kind != "a folder":
-                raise PlaceError(f"{one} is {kind}, where a folder has to be; remove it, or choose another path")
+        _walk(self.workspace, folder)
 
     def _make(self, folder: Path) -> None:
-        for one in self._down_to(folder):
+        for one in _down_to(self.workspace, folder):
             with contextlib.suppress(FileExistsError):
                 one.mkdir()
         self._walk(folder)
 
-    def _down_to(self, folder: Path) -> list[Path]:
-        parts = folder.relative_to(self.workspace).parts
-        return [self.workspace.joinpath(*parts[: number + 1]) for number in range(len(parts))]
+
+def clear(workspace: Path) -> None:
+    """What is half made goes: of mounts, too, that nobody asks for any more. Raises PlaceError."""
+    folder = workspace / OWN / HALF_MADE
+    _walk(workspace, folder.parent)
+    kind = _kind(folder)
+    if kind == "a folder":
+        shutil.rmtree(folder)
+    elif kind != "nothing":
+        folder.unlink()
+
+
+def _walk(workspace: Path, folder: Path) -> None:
+    """Every part of it that is there is a folder."""
+    for one in _down_to(workspace, folder):
+        kind = _kind(one)
+        if kind == "nothing":
+            return
+        if kind != "a folder":
+            raise PlaceError(f"{one} is {kind}, where a folder has to be; remove it, or choose another path")
+
+
+def _down_to(workspace: Path, folder: Path) -> list[Path]:
+    parts = folder.relative_to(workspace).parts
+    return [workspace.joinpath(*parts[: number + 1]) for number in range(len(parts))]
 
 
 def _kind(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from devbox_api.judge.shown import visible
 
-FULL: Final = "the workspace is full; give it more room, or clone less (depth: 1)"
+FULL: Final = "the workspace is full; give it more room (spec.workspace.size), or clone less (depth: 1)"
 MOST_LINES: Final = 20
 MOST_BYTES: Final = 2048
 """Of the termination message: the kubelet keeps 4 KiB, and all of a pod's share 12."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.probes.names import OWN_RANGE
-from tests.support import NAMESPACES, apis_service, busybox
+from tests.support import NAMESPACES, apis_service, busybox, volumes
 from tests.support import registries as running_registries
 from tests.support.workspace import Workspace
 
@@ -151,6 +151,20 @@ def workspaces(
 def workspace(workspaces: Callable[..., Workspace]) -> Workspace:
     """A namespace for one test."""
     return workspaces()
+
+
+@pytest.fixture
+def storage_class(cluster: Kubectl) -> Iterator[str]:
+    """One without a provisioner; its name."""
+    with volumes.storage_class(cluster) as name:
+        yield name
+
+
+@pytest.fixture
+def volume(cluster: Kubectl, storage_class: str, tmp_path: Path) -> Iterator[volumes.MakeVolume]:
+    """Makes volumes of it, on this machine."""
+    with volumes.volumes(cluster, storage_class, tmp_path) as make:
+        yield make
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,11 @@ The cluster has no provisioner. The volumes are directories of this machine, mad
 chooses among them, and the control plane binds (WaitForFirstConsumer).
 """
 
-import subprocess
 import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.volumes import MakeVolume
 from tests.support.workspace import Workspace
 
 from devbox_api import names
@@ -19,52 +17,6 @@ from devbox_stage.waiting import NotYet, wait_for
 
 pytestmark = pytest.mark.row("S23", "S29")
 SECONDS = 90.0
-MakeVolume = Callable[..., Path]
-
-
-@pytest.fixture
-def storage_class(cluster: Kubectl) -> Iterator[str]:
-    """One that nobody provisions for, and that waits for a pod."""
-    name = f"it-{uuid.uuid4().hex[:8]}"
-    fields = {"provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer"}
-    cluster.apply([{"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name}, **fields}])
-    yield name
-    cluster("delete", "storageclass", name)
-
-
-@pytest.fixture
-def volume(cluster: Kubectl, storage_class: str, tmp_path: Path) -> Iterator[MakeVolume]:
-    """Makes volumes of that class; each is a directory of root's."""
-    made: list[str] = []
-    mounted: list[Path] = []
-    (node,) = (one["metadata"]["name"] for one in cluster.all("nodes"))
-    on_it = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
-
-    def make(kind: str = "local", megabytes: int = 0) -> Path:
-        """`local`, which the kubelet gives to the pod's group, or `hostPath`, which it does not; `megabytes`: a file system of so many."""
-        name = f"it-{uuid.uuid4().hex[:8]}"
-        folder = tmp_path / name
-        folder.mkdir(mode=0o755)
-        if megabytes:
-            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "tmpfs", str(folder)], check=True)
-            mounted.append(folder)
-        spec: Object = {
-            "accessModes": ["ReadWriteOnce"],
-            "capacity": {"storage": "1Gi"},
-            "persistentVolumeReclaimPolicy": "Retain",
-            "storageClassName": storage_class,
-            kind: {"path": str(folder)},
-            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [on_it]}]}},
-        }
-        cluster.apply([{"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}])
-        made.append(name)
-        return folder
-
-    yield make
-    if made:
-        cluster("delete", "pv", *made, "--wait=false")
-    for folder in mounted:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def given(workspace: Workspace, storage_class: str, **fields: Any) -> None:

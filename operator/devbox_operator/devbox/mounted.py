@@ -4,6 +4,7 @@ Goes in: a spec, its pod, the endpoints of its gateways. Comes out: a `Problem` 
 install commands stand in lines of their own behind `>`, so that none looks like advice of ours.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -19,6 +20,11 @@ from devbox_operator.seen.pods import PodView
 
 TRIES: Final = 3
 """Failures in a row after which somebody has to do something, though it is tried again."""
+_NO_ROOM: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+_FULL: Final = (
+    "a disk was full: give the workspace more room (spec.workspace.size), or let installCommand remove first what it left there"
+)
+"""(What devbox-clone says of that, it says itself.)"""
 
 
 def mismatch(spec: DevboxSpec, endpoints: Mapping[str, str | None]) -> Problem | None:
@@ -72,8 +78,9 @@ def finding(spec: DevboxSpec, pod: PodView | None, problem: Problem | None) -> F
         return bad(Reason.WAITING, "code is mounted when the pod has what it needs")
     if found.failed:
         look = command("kubectl", "-n", pod.namespace, "logs", pod.name, "-c", found.failed)
-        first = f"{found.failed} of pod {pod.name} failed, and is tried again; all that it said: {look}"
         reason = Reason.CLONE_FAILED if found.failed == names.CLONE_CONTAINER else Reason.INSTALL_FAILED
+        full = f"; {_FULL}" if reason == Reason.INSTALL_FAILED and _NO_ROOM.search(found.words) else ""
+        first = f"{found.failed} of pod {pod.name} failed, and is tried again{full}; all that it said: {look}"
         return Finding(
             "False", reason, "\n".join((one_line(first), *(f"> {one_line(line)}" for line in found.words.splitlines())))
         )

@@ -17,7 +17,7 @@ from aiohttp import web
 from . import apis, packages
 from .apis import Serve
 from .git_host import backend
-from .hosts import CRATES, GIT, GO, GREETING, INDEX, NPM, OWNER, PAGE, PYTHON
+from .hosts import CRATES, GIT, GO, GREETING, HELD, INDEX, NPM, OWNER, PAGE, PYTHON
 
 PORT: Final = 8443
 PYTHON_PORT: Final = 8001
@@ -117,7 +117,11 @@ async def main() -> None:
     (private := WORK / "private").mkdir()
     packages.git(WORK / "github").rename(private / OWNER)
 
+    packages.git(WORK / "held").rename(repositories / HELD)
+
     async def git(request: web.Request) -> web.StreamResponse:
+        if request.path.startswith(f"/{HELD}/") and request.path.endswith("/git-upload-pack"):
+            await asyncio.Event().wait()
         return await backend(request, await request.read(), repositories)
 
     async def page(_: web.Request) -> web.StreamResponse:

@@ -24,6 +24,8 @@ OWNER: Final = "my-organisation"
 
 PACKAGE: Final = "tiny-greeting"
 """Of that name there is one in every registry."""
+HELD: Final = "held"
+"""The git host's folder with another one, of which it says that it is there, and nothing more: a clone of it has no end."""
 MODULE: Final = "code.example/tiny-greeting"
 """Go's name for it."""
 VERSION: Final = "0.1.0"

@@ -153,10 +153,40 @@ async def test_what_was_half_made_is_begun_anew(world: World, number: signal.Sig
     """Killed when the half of it is there."""
     world.repository("app")
     mount = {"repository": world.url("app")}
-    assert await world.interrupted(mount, number) == (-signal.SIGKILL if number == signal.SIGKILL else 143)
+    assert await world.interrupted(mount, number=number) == (-signal.SIGKILL if number == signal.SIGKILL else 143)
     assert not (world.workspace / "app").exists()
-    assert len(list(world.workspace.glob(".devbox-gateway-clone-*/.git"))) == (number == signal.SIGKILL)
+    assert [(one / ".git").is_dir() for one in world.half_made] == [True] * (number == signal.SIGKILL)
     await world.works(mount)
+    assert (world.workspace / "app/README").read_text() == "hello\n"
+
+
+async def test_what_is_finished_is_untouched_when_another_is_interrupted(world: World) -> None:
+    """With what nobody has committed in it; and what was half made goes though nobody asks for it any more."""
+    world.repository("app")
+    world.repository("other")
+    app, other = {"repository": world.url("app")}, {"name": "other", "repository": world.url("other"), "path": "lib/other"}
+    await world.works(app)
+    clone = world.workspace / "app"
+    (clone / "README").write_text("my work\n")
+    git(clone, "stash", "-q")
+    (clone / "new").write_text("mine\n")
+    before = {path: path.read_bytes() for path in clone.rglob("*") if path.is_file()}
+    assert await world.interrupted(app, other, number=signal.SIGKILL) == -signal.SIGKILL
+    assert len(world.half_made) == 1
+    await world.works(app)
+    assert {path: path.read_bytes() for path in clone.rglob("*") if path.is_file()} == before
+    await world.works(app, other)
+    assert (world.workspace / "lib/other/README").exists()
+
+
+async def test_one_that_was_noted_and_not_yet_in_its_place_is_cloned_anew(world: World) -> None:
+    """Killed between the two: its place is empty."""
+    world.repository("app")
+    await world.works({"repository": world.url("app")})
+    half = world.workspace / ".devbox-gateway/cloning/0123456789abcdef"
+    half.parent.mkdir()
+    (world.workspace / "app").rename(half)
+    await world.works({"repository": world.url("app")})
     assert (world.workspace / "app/README").read_text() == "hello\n"
 
 

@@ -280,16 +280,19 @@ async def test_a_place_that_is_a_link(world: World) -> None:
 async def test_what_is_in_the_way_of_a_half_made_clone(world: World) -> None:
     world.repository("app")
     mount = {"repository": world.url("app")}
-    await world.interrupted(mount, signal.SIGKILL)
+    await world.interrupted(mount, number=signal.SIGKILL)
     outside = world.folder / "outside"
     outside.mkdir()
     (outside / "file").touch()
-    (half,) = world.workspace.glob(".devbox-gateway-clone-*")
-    shutil.rmtree(half)
-    half.symlink_to(outside)
-    await world.works(mount)
-    assert (outside / "file").exists()
-    assert not (world.workspace / "app").is_symlink()
+    (half,) = world.half_made
+    for link in (half, half.parent):
+        shutil.rmtree(link)
+        link.symlink_to(outside)
+        await world.works(mount)
+        assert (outside / "file").exists()
+        assert not (world.workspace / "app").is_symlink()
+        (world.workspace / "app").rename(world.folder / link.name)
+        half.parent.mkdir()
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "fifo", "clone"])
@@ -354,8 +357,8 @@ async def test_what_a_note_says_is_only_shown(world: World) -> None:
 async def test_a_name_that_is_no_text(world: World) -> None:
     """Of what an agent left where a clone is half made, and nobody can take away."""
     world.repository("app")
-    await world.interrupted({"repository": world.url("app")}, signal.SIGKILL)
-    (half,) = world.workspace.glob(".devbox-gateway-clone-*")
+    await world.interrupted({"repository": world.url("app")}, number=signal.SIGKILL)
+    (half,) = world.half_made
     (half / os.fsdecode(b"\xff")).mkdir()
     mounted = (
         "unshare",
@@ -372,21 +375,20 @@ async def test_a_name_that_is_no_text(world: World) -> None:
     assert ended.message.endswith("\\udcff")
 
 
-async def test_a_full_disk(world: World) -> None:
-    """Nothing of it is left to fill it."""
-    world.repository("app", {"big": os.urandom(6 << 20)})
+@pytest.mark.parametrize(("room", "large"), [("size=4m", False), ("size=4m", True), ("nr_inodes=2", False)])
+async def test_a_full_disk(world: World, room: str, large: bool) -> None:
+    """By git, by git-lfs, or before either begins; nothing of it is left to fill it."""
+    content = os.urandom(6 << 20)
+    files: dict[str, str | bytes] = {"big.bin": world.server.large(content) if large else content}
+    world.repository("app", {**files, ".gitattributes": "*.bin filter=lfs\n"} if large else files)
     world.workspace.mkdir()
-    small = (
-        "unshare",
-        "--map-root-user",
-        "--mount",
-        "sh",
-        "-c",
-        f'mount -t tmpfs -o size=4m none {world.workspace} && exec "$@"',
-        "sh",
-    )
-    said = await world.fails({"repository": world.url("app")}, prefix=small)
-    assert "the workspace is full; give it more room, or clone less (depth: 1)" in said
+    mount = f'mount -t tmpfs -o {room} none {world.workspace} && "$@"; status=$?; ls -A {world.workspace}/.devbox-gateway; exit $status'
+    small = ("unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh")
+    ended = await world.clone({"repository": world.url("app"), "lfs": large}, prefix=small)
+    assert ended.status == 1
+    assert "the workspace is full; give it more room (spec.workspace.size), or clone less (depth: 1)" in ended.message
+    assert "Traceback" not in ended.log
+    assert "\ncloning\n" not in ended.log
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,11 @@ class World(Repositories):
         """A command that makes it."""
         return f"touch {self.ran}"
 
+    @property
+    def half_made(self) -> list[Path]:
+        """Clones that are not finished."""
+        return list((self.workspace / ".devbox-gateway/cloning").glob("*"))
+
     def url(self, name: str) -> str:
         """Of a repository."""
         return f"{self.server.url}/{name}.git"
@@ -118,8 +123,8 @@ class World(Repositories):
         self.clean()
         return ended.message
 
-    async def interrupted(self, mount: dict[str, Any], number: signal.Signals) -> int:
-        """Half of it is there when the signal comes; nothing of it runs any more. Returns the status. (Killed as a container is:
+    async def interrupted(self, *mounts: dict[str, Any], number: signal.Signals) -> int:
+        """Half of the last one is there when the signal comes; nothing of it runs any more. Returns the status. (Killed as a container is:
         its process 1 takes all others along.)"""
         gone = asyncio.Event()
 
@@ -131,9 +136,9 @@ class World(Repositories):
             finally:
                 gone.set()
 
-        self.server.planned[f"/{mount['repository'].rpartition('/')[2]}/git-upload-pack"] = answer
+        self.server.planned[f"/{mounts[-1]['repository'].rpartition('/')[2]}/git-upload-pack"] = answer
         container = ("unshare", "--map-root-user", "--pid", "--fork", "--kill-child=KILL")
-        process = await self.start(mount, prefix=container if number == signal.SIGKILL else ())
+        process = await self.start(*mounts, prefix=container if number == signal.SIGKILL else ())
         async with asyncio.timeout(SECONDS):
             await process.communicate()
             await gone.wait()
@@ -144,7 +149,7 @@ class World(Repositories):
     def clean(self) -> None:
         """Nothing ran, and nothing is half made."""
         assert not self.ran.exists()
-        assert not list(self.workspace.rglob(".devbox-gateway-clone-*"))
+        assert not self.half_made
 
     def reset(self) -> None:
         """The workspace of another devbox."""

@@ -161,6 +161,7 @@ def status_of(**containers: Any) -> dict[str, Any]:
 RUNS = {"state": {"running": {"startedAt": "2026-11-23T11:00:00Z"}}}
 ENDED = {"state": {"terminated": {"exitCode": 0}}}
 FAILED = {"state": {"terminated": {"exitCode": 1, "message": "a\x1b[2J\nb gws_token.x\n"}}, "restartCount": 1}
+FULL = {"state": {"terminated": {"exitCode": 1, "message": "tar: x: Cannot write: No space left on device\n"}}}
 AGAIN = {"state": {"waiting": {}}, "lastState": FAILED["state"], "restartCount": 2}
 INITS = {"initContainers": [{"name": "devbox-init"}, {"name": "devbox-clone", "image": GIT}, {"name": "devbox-setup"}]}
 
@@ -226,6 +227,7 @@ HELD: dict[str, Any] = {"started": None, "ready": False, "phase": "Pending"}
         (HELD, status_of(clone=ENDED), Reason.CLONING, "install commands run in pod"),
         (HELD, status_of(clone=FAILED), Reason.CLONE_FAILED, "\n> a\\x1b[2J\n> b gws_…"),
         (HELD, status_of(clone=ENDED, setup=FAILED), Reason.INSTALL_FAILED, "-c devbox-setup\n> a"),
+        (HELD, status_of(clone=ENDED, setup=FULL), Reason.INSTALL_FAILED, "a disk was full: give the workspace more room"),
         (HELD, status_of(clone=ENDED, setup=ENDED), Reason.MOUNTED, ""),
         ({}, status_of(clone=ENDED, setup=ENDED), Reason.MOUNTED, ""),
     ],
