@@ -158,7 +158,7 @@ class DevboxSpec(ApiModel):
     """True: it has no pod, no token and no mirrored credential until this is taken away. What is in PersistentVolumeClaims stays, all else
     goes with the pod, and the command begins anew."""
     lifecycle: Lifecycle | None = None
-    """When it ends by itself; never, unless set."""
+    """When it ends, or rests, by itself; never, unless set."""
 
 
 class DevboxGatewayStatus(ApiModel):
@@ -198,10 +198,15 @@ class DevboxStatus(ApiModel):
     """Who wants no pod of it now: its spec (suspend), or that it was idle."""
     suspended_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
     """Since when it has had none."""
+    resumed_at: str | None = Field(default=None, max_length=128)
+    """Of one that was idle: its annotation resumed-at as it was then. Another one there ends its rest."""
+    last_activity: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """Where spec.lifecycle.idle is set: when its agent last called anything through the gateway, as known some minutes ago, or its pod
+    became ready. It stays while the devbox is suspended."""
     expires_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
     """When it is deleted, with what is in it: spec.lifecycle.ttl after it was made or last kept alive."""
     kept_alive: DevboxKeptAlive | None = None
-    """There only where the annotation kept-alive-at is ahead of its time."""
+    """There only where the annotation kept-alive-at is ahead of its time, and something counts from it."""
     gateways: tuple[DevboxGatewayStatus, ...] = Field(
         default=(), max_length=32, json_schema_extra=rules(list_type="map", list_map_keys=["name"])
     )
@@ -248,6 +253,7 @@ KIND = Kind(
         Column("IP", ".status.podIPs[0]", priority=1),
         # (As it stands: kubectl shows a date as an age, which one that is to come has none of.)
         Column("Expires", ".status.expiresAt", priority=1),
+        Column("Active", ".status.lastActivity", "date", priority=1),
     ),
     rules=(
         cel(

@@ -27,7 +27,12 @@ SECRET_ENV_PREFIX: Final = "secret-env."  # noqa: S105 (of a key)
 ALLOWED_HOSTS_ANNOTATION: Final = f"{GROUP}/allowed-hosts"
 RESTARTED_AT_ANNOTATION: Final = f"{GROUP}/restarted-at"
 KEPT_ALIVE_AT_ANNOTATION: Final = f"{GROUP}/kept-alive-at"
-"""On a Devbox: its time to live (spec.lifecycle.ttl) counts from then. RFC 3339, or seconds since 1970."""
+"""On a Devbox: its time to live (spec.lifecycle.ttl) counts from then, and it was in use then (spec.lifecycle.idle). RFC 3339, or seconds
+since 1970."""
+ACTIVE_UNTIL_ANNOTATION: Final = f"{GROUP}/active-until"
+"""On a Devbox: it is in use until then, at most a day from now, whatever gateways see. RFC 3339, or seconds since 1970."""
+RESUMED_AT_ANNOTATION: Final = f"{GROUP}/resumed-at"
+"""On a Devbox: whoever sets another value resumes one that is suspended since it was idle."""
 RENEWED_AT_ANNOTATION: Final = f"{GROUP}/renewed-at"
 """On the CA's Secret: a certificate from before that time is renewed."""
 EARLIER_END_ANNOTATION: Final = f"{GROUP}/earlier-end"
