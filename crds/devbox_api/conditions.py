@@ -91,6 +91,8 @@ class Reason(StrEnum):
     POD_FAILED = "PodFailed"
     POD_SUCCEEDED = "PodSucceeded"
     COMMAND_ENDED = "CommandEnded"
+    LAUNCHING = "Launching"
+    LAUNCH_FAILED = "LaunchFailed"
     FOREIGN_POLICY = "ForeignPolicy"
     NOT_ENFORCED = "NotEnforced"
     FOREIGN_IMAGE = "ForeignImage"
@@ -368,6 +370,13 @@ REASONS: Final[dict[Reason, Meaning]] = {
         (_C.POD_READY,),
         "The container ends within 10 s of its start, again and again.",
         "Set spec.command to something that stays, e.g. [sleep, infinity].",
+    ),
+    Reason.LAUNCHING: Meaning((_C.POD_READY,), "The devbox's launch commands run; its command follows.", "Wait."),
+    Reason.LAUNCH_FAILED: Meaning(
+        (_C.POD_READY,),
+        "One of spec.launchCommands, which the message names, ended with an error, so that the command did not begin; or the image has no "
+        "sh. What follows is restartPolicy's to say: those that ended well are not run again in the same pod.",
+        "Look at what it said (the kubectl logs line of the message), and correct it; an image without sh takes none.",
     ),
     Reason.FOREIGN_POLICY: Meaning(
         (_C.EGRESS_CONFINED,),

@@ -79,9 +79,15 @@ class DevboxSpec(ApiModel):
             REACHED,
             NOTHING_OVER_THEM,
             cel(
+                "!has(self.launchCommands) || self.launchCommands.size() == 0 || (has(self.command) && self.command.size() > 0)",
+                "launchCommands run before command, and there is none; write the one that the devbox is to run then (command), e.g. "
+                "[sleep, infinity]",
+                field=".launchCommands",
+            ),
+            cel(
                 f"{LENGTH} <= {MOST_KIB * 1024}",
-                "command, args, env, podMetadata, nodeSelector, resources' names, volumes' paths and install commands have more than "
-                f"{MOST_KIB} KiB in all; mount what is longer from a ConfigMap (volumes), or put it into the image",
+                "command, args, launchCommands, env, podMetadata, nodeSelector, resources' names, volumes' paths and install commands have "
+                f"more than {MOST_KIB} KiB in all; mount what is longer from a ConfigMap (volumes), or put it into the image",
             ),
         )
     )
@@ -101,6 +107,9 @@ class DevboxSpec(ApiModel):
     command: tuple[Annotated[str, Field(max_length=32768)], ...] | None = Field(default=None, max_length=256)
     """As in a container; e.g. [sleep, infinity] for a devbox that is worked in by exec. Without image, command and args: one that stays."""
     args: tuple[Annotated[str, Field(max_length=32768)], ...] | None = Field(default=None, max_length=256)
+    launch_commands: tuple[Annotated[str, Field(min_length=1, max_length=32768)], ...] = Field(default=(), max_length=32)
+    """Lines for sh, run one after another in the devbox's container before its command, once in each pod. The devbox is ready when all are
+    done; one that fails ends the container."""
     working_dir: AbsolutePath | None = None
     env: tuple[EnvVar, ...] = Field(
         default=(), max_length=128, json_schema_extra=rules(list_type="map", list_map_keys=["name"])

@@ -62,6 +62,8 @@ SCHEDULING_GATE: Final = f"{GROUP}/tokens"
 AGENT_SERVICE_ACCOUNT: Final = "devbox-agent"
 CONTAINER: Final = "devbox"
 HOME: Final = "/home/devbox"
+LAUNCH: Final = "devbox-launch"
+"""What runs launch commands calls itself so."""
 STAY: Final = ("sh", "-c", 'trap "exit 0" TERM INT; while :; do sleep 3600 & wait $!; done')
 """The command of a devbox that is worked in by exec: it does nothing, and ends at once when it is told to."""
 INIT_CONTAINER: Final = "devbox-init"

@@ -25,6 +25,7 @@ LENGTH: Final = " + ".join(
         _sum("args", "e"),
         _sum("env", "e.name", "(has(e.value) ? e.value : '')"),
         _sum("volumes", "e.mountPath"),
+        _sum("launchCommands", "e"),
         _sum("codeMounts", "(has(e.installCommand) ? e.installCommand : '')"),
         _map("nodeSelector"),
         _map("resources.requests"),

@@ -314,7 +314,7 @@ CONTEXT, WORK, WORKS = f"{AGENT}__securityContext", "devbox-gateway-workspace", 
 WORK_VOLUME: Object = {"name": WORK, "emptyDir": {}}
 NAMED, OWNED, GATE = "named after their Devbox", "that a Devbox owns", "with the gate devbox-gateway.io/tokens only"
 HELD, GIVEN = "with the init container devbox-init", "which is given nothing but the workspace"
-PROFILES, NOT_ROOT, HOOKS = "the runtime's own seccomp", "nowhere root", "without probes, hooks, devices"
+PROFILES, NOT_ROOT, HOOKS = "the runtime's own seccomp", "nowhere root", "without hooks, devices"
 ENVIRONMENT, STEERS = "no environment but literals", "steer the container runtime"
 PODS: list[tuple[Object, str | None]] = [
     ({}, None),
@@ -463,6 +463,24 @@ def test_pods_that_mount_code(cluster: Kubectl, settings: Settings, change: Obje
     git = settings.devboxes.git_image.rpartition(":")[0]
     change = {path: value.replace("GIT", git, 1) if isinstance(value, str) else value for path, value in change.items()}
     judged(create(cluster, devbox_pod(settings, HERE, gateway_addresses(cluster), CODE, **change), OPERATOR), message)
+
+
+LAUNCHING: Object = {"command": ["sleep", "infinity"], "launchCommands": ["make"]}
+STARTUP = f"{AGENT}__startupProbe"
+LAUNCH_PODS: list[tuple[Object, str | None]] = [
+    ({}, None),
+    ({STARTUP: GONE}, None),
+    ({f"{STARTUP}__exec__command": ["sh", "-c", "id"]}, HOOKS),
+    ({f"{STARTUP}__exec": GONE, f"{STARTUP}__httpGet": PROBE["httpGet"]}, HOOKS),
+    ({f"{STARTUP}__exec": GONE, f"{STARTUP}__tcpSocket": {"host": "169.254.169.254", "port": 80}}, HOOKS),
+    ({f"{AGENT}__name": "other"}, HOOKS),
+]
+
+
+@pytest.mark.row("S23")
+@pytest.mark.parametrize(("change", "message"), LAUNCH_PODS, ids=str)
+def test_pods_with_launch_commands(cluster: Kubectl, settings: Settings, change: Object, message: str | None) -> None:
+    judged(create(cluster, devbox_pod(settings, HERE, gateway_addresses(cluster), LAUNCHING, **change), OPERATOR), message)
 
 
 @pytest.mark.parametrize("namespace", ["kube-public", RELEASE_NAMESPACE, CREDENTIALS])

@@ -5,7 +5,7 @@ is the API server's to say (base.STRICT).
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,8 +38,9 @@ NOT_HERE: Final = {
 }
 """Arguments that users of other products know, and what to do in their place."""
 
+NEWER_CHART: Final = {"spec.launchCommands": "launch_parameters.launch_commands"}
+"""Fields that an older chart does not have, and which argument they come from."""
 NO_CHART_YET: Final = {
-    "spec.launchCommands": "launch_parameters.launch_commands",
     "spec.lifecycle.idle": "launch_parameters.after_idle",
 }
 """Fields that the newest chart does not have, and which argument they come from. (A chart that has one takes it.)"""
@@ -212,6 +213,12 @@ def _architecture(value: str) -> Object:
     return {"nodeSelector": {"kubernetes.io/arch": ARCHITECTURES[value]}}
 
 
+def _launch_commands(value: object) -> Object:
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise InvalidError("launch_parameters.launch_commands", 'write a list of lines for a shell, e.g. ["npm ci"]')
+    return {"launchCommands": [text("launch_parameters.launch_commands", line) for line in value]}
+
+
 def _idle(value: Mapping[str, Any]) -> Object:
     actions = {"shutdown": "Delete", "suspend": "Suspend"}
     return {
@@ -222,7 +229,7 @@ def _idle(value: Mapping[str, Any]) -> Object:
 
 
 _LAUNCH: Final[Mapping[str, Callable[[Any], Object]]] = {
-    "launch_commands": lambda value: {"launchCommands": list(value)},
+    "launch_commands": _launch_commands,
     "resource_size_request": _size,
     "user_parameters": lambda value: {"runAsUser": value["uid"]},
     "architecture": _architecture,

@@ -311,6 +311,10 @@ def devbox_error(error: InvalidError) -> InvalidError:
     """In the words of who called: a chart that is too old is said so, and what no chart has."""
     if error.field in devbox_spec.NO_CHART_YET:
         return InvalidError(devbox_spec.NO_CHART_YET[error.field], NO_CHART)
+    if error.field in devbox_spec.NEWER_CHART:
+        return InvalidError(
+            devbox_spec.NEWER_CHART[error.field], f"needs a newer chart: the cluster's has no field for it ({error.field})"
+        )
     if error.field == "spec.lifecycle":
         return InvalidError(
             "launch_parameters.keep_alive_time_seconds",

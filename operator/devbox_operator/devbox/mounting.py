@@ -20,6 +20,7 @@ from devbox_api.judge import mounts
 from devbox_common.kube import Object
 from devbox_operator.attach import init
 from devbox_operator.devbox import workspace
+from devbox_operator.devbox.launching import literal
 from devbox_operator.seen.pods import PodView
 from devbox_operator.settings import Settings
 
@@ -86,15 +87,10 @@ def _setup(spec: DevboxSpec, main: Object) -> Object:
     return {
         "name": names.SETUP_CONTAINER,
         **kept,
-        "command": ["sh", "-c", *map(_literal, (SCRIPT, names.SETUP_CONTAINER, *arguments))],
+        "command": ["sh", "-c", *map(literal, (SCRIPT, names.SETUP_CONTAINER, *arguments))],
         # (The end of its log is what it said last: the image is somebody's, and knows of no termination log.)
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-
-
-def _literal(word: str) -> str:
-    """A word of a container's command, as it stands: the kubelet puts variables for `$(NAME)`, and `$` for `$$`."""
-    return word.replace("$", "$$")
 
 
 def _installing(spec: DevboxSpec) -> list[tuple[str, str, str, str]]:

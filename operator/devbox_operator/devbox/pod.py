@@ -11,7 +11,7 @@ from devbox_api.devbox import Devbox, DevboxSpec
 from devbox_api.volumes import Volume
 from devbox_common.kube import Object
 from devbox_operator.attach import init, secretenv
-from devbox_operator.devbox import mounting, workspace
+from devbox_operator.devbox import launching, mounting, workspace
 from devbox_operator.devbox.incarnation import pod_name
 from devbox_operator.kit.encoding import content_hash
 from devbox_operator.seen.claims import claim_name
@@ -103,6 +103,7 @@ def spec_hash(view: DevboxView, settings: Settings, service_ips: tuple[str, ...]
 def spec_fields(view: DevboxView, settings: Settings, service_ips: tuple[str, ...]) -> dict[str, str]:
     """What `spec_hash` is made of, by field: a short hash each, so that a restart that is required can be told by its reasons."""
     live = {"gateways", "egress_policy_ref", "image_pull_secrets", "secret_env", "suspend", "lifecycle", "code_mounts"}
+    live |= {"launch_commands"}
     fields: dict[str, Any] = view.box.spec.model_dump(mode="json", by_alias=True, exclude=live, exclude_none=True)
     fields["terminationGracePeriodSeconds"] = grace(view.box.spec)
     fields["gateways"] = [one.model_dump(mode="json", include={"name", "aliases"}) for one in view.box.spec.gateways]
@@ -112,6 +113,8 @@ def spec_fields(view: DevboxView, settings: Settings, service_ips: tuple[str, ..
         fields["workspace"] = view.box.spec.workspace.model_dump(mode="json", include={"path", "home"})
     if view.box.spec.code_mounts:
         fields["codeMounts"] = [mount.model_dump(mode="json") for mount in view.box.spec.code_mounts]
+    if view.box.spec.launch_commands:
+        fields["launchCommands"] = list(view.box.spec.launch_commands)
     named = {f"spec.{field}": value for field, value in fields.items()} | {"the gateway's address": list(service_ips)}
     if view.box.spec.image is None:
         named["the chart's default image"] = settings.devboxes.default_image
@@ -155,6 +158,7 @@ def pod_spec(spec: DevboxSpec, name: str, claim: str, release_namespace: str, se
             {"name": _CA_VOLUME, "configMap": {"name": names.CA_CONFIG_MAP}},
             *(_volume(volume) for volume in spec.volumes),
             *([work] if work else ()),
+            *launching.volume(spec),
         ],
     }
     optional: dict[str, Any] = {
@@ -185,6 +189,7 @@ def _container(spec: DevboxSpec, secret: str, release_namespace: str) -> dict[st
             {"name": _CA_VOLUME, "mountPath": names.CA_DIRECTORY, "readOnly": True},
             *({"name": v.name, "mountPath": v.mount_path, **({"readOnly": True} if v.read_only else {})} for v in spec.volumes),
             *([work] if work else ()),
+            *launching.mount(spec),
         ],
     }
     optional = {
@@ -194,7 +199,7 @@ def _container(spec: DevboxSpec, secret: str, release_namespace: str) -> dict[st
         "workingDir": spec.working_dir,
         "resources": spec.resources.model_dump(mode="json", exclude_defaults=True) if spec.resources else None,
     }
-    return container | {key: value for key, value in optional.items() if value is not None}
+    return container | {key: value for key, value in optional.items() if value is not None} | launching.wrapped(spec)
 
 
 def environment(spec: DevboxSpec, secret: str, release_namespace: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from devbox_api.judge.shown import command
 from devbox_api.names import INIT_CONTAINER, RESTARTED_AT_ANNOTATION
 from devbox_operator.attach.confinement import Confinement, confinement
 from devbox_operator.attach.wanted import Attachment
-from devbox_operator.devbox import claim, lifecycle, lifetime, mounted, suspension
+from devbox_operator.devbox import claim, launching, lifecycle, lifetime, mounted, suspension
 from devbox_operator.devbox.compile import DesiredState
 from devbox_operator.devbox.lifetime import Lifetime
 from devbox_operator.devbox.lingering import Ending, endings, silence
@@ -79,7 +79,12 @@ def devbox_status(
     else:
         over = _over(snapshot, outcome) or (end is not None and end.stuck)
         summarise(
-            findings, needed, stalled=over or _stalled(desired, findings, confined) or mounted.stalled(pod, outcome.failures)
+            findings,
+            needed,
+            stalled=over
+            or _stalled(desired, findings, confined)
+            or mounted.stalled(pod, outcome.failures)
+            or launching.stalled(pod),
         )
         if not snapshot.system.ready and findings[_C.READY].reason == Reason.WAITING:
             findings[_C.READY] = bad(Reason.SYSTEM_NOT_READY, findings[_C.POD_READY].message)
@@ -168,6 +173,8 @@ def _of_pod(snapshot: Snapshot, desired: DesiredState, pod: PodView, attached: A
         return unusable
     if pod.phase == "Succeeded":
         return bad(Reason.POD_SUCCEEDED, f"the command of pod {pod.name} ended, and restartPolicy says that this is the end")
+    if (launch := launching.failure(pod)) is not None:
+        return launch
     if pod.phase == "Failed":
         return bad(Reason.POD_FAILED, f"pod {pod.name} failed: {pod.trouble or f'exit code {pod.exit_code}'}")
     if ended_quickly(snapshot, pod):
@@ -190,7 +197,9 @@ def _of_pod(snapshot: Snapshot, desired: DesiredState, pod: PodView, attached: A
         said = f"node {pod.node} of pod {pod.name} {silence(snapshot.silent[pod.node])}"
         return bad(Reason.NODE_LOST, f"{said}; Kubernetes gives up on its pods after the time that they tolerate that")
     if pod.phase == "Running":
-        return bad(Reason.POD_NOT_READY, pod.trouble or f"the container of pod {pod.name} is not ready")
+        return launching.progress(pod) or bad(
+            Reason.POD_NOT_READY, pod.trouble or f"the container of pod {pod.name} is not ready"
+        )
     return bad(Reason.POD_PENDING, pod.trouble or f"pod {pod.name} starts")
 
 

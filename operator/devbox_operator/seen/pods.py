@@ -16,6 +16,7 @@ from devbox_common.kube import Object
 from devbox_operator.kit.encoding import parse_time
 from devbox_operator.seen import bounds
 from devbox_operator.seen.initview import InitView
+from devbox_operator.seen.launchview import LaunchView
 from devbox_operator.seen.mountview import MountView
 
 _EMPTY: Final[Mapping[str, Any]] = {}
@@ -59,6 +60,8 @@ class PodView:
     init_hash: str = ""
     mounts: MountView | None = None
     """Of a pod that mounts code."""
+    launch: LaunchView | None = None
+    """Of a pod with launch commands."""
     spec_fields: Mapping[str, str] = field(default_factory=dict, hash=False)
     """What the pod was made of, by field of the Devbox (pod.spec_fields); empty where an older version made it."""
     node: str = ""
@@ -135,6 +138,7 @@ class PodView:
             grace=max(1, int(spec.get("terminationGracePeriodSeconds", 30))),
             init=InitView.of(spec, status),
             mounts=MountView.of(spec, status),
+            launch=LaunchView.of(spec, status),
             init_hash=bounds.word(annotations.get(names.INIT_HASH_ANNOTATION, "")),
             spec_fields=_fields(annotations.get(names.SPEC_FIELDS_ANNOTATION, "")),
             node=spec.get("nodeName") or "",

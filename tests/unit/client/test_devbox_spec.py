@@ -60,3 +60,17 @@ def test_what_the_chart_would_have_to_do_is_asked_of_the_chart() -> None:
         made = spec({**launch, "keep_alive_time_seconds": 300})
         assert made["lifecycle"] == {"idle": {"after": "60s", "action": "Suspend"}}, "with an idle time there is no other end"
         assert made["command"] == list(names.STAY)
+
+
+@pytest.mark.row("S23")
+def test_launch_commands_come_before_what_it_runs() -> None:
+    assert spec({"launch_commands": ["npm ci", "make"]}) == {"command": list(names.STAY), "launchCommands": ["npm ci", "make"]}
+    assert spec({"launch_commands": ("make",)}, command=["agent"])["command"] == ["agent"]
+    assert "launchCommands" not in spec({"launch_commands": None})
+
+
+@pytest.mark.parametrize("value", ["npm ci", b"npm ci", {"a": "b"}, 3, [["npm", "ci"]], [1]])
+def test_launch_commands_that_are_none(value: object) -> None:
+    with pytest.raises(InvalidError) as caught:
+        spec({"launch_commands": value})
+    assert caught.value.field == "launch_parameters.launch_commands"

@@ -116,6 +116,9 @@ def test_an_older_chart_is_said_so() -> None:
     error = devbox_error(InvalidError("spec.lifecycle", "unknown field"))
     assert error.field == "launch_parameters.keep_alive_time_seconds"
     assert "needs a newer chart" in str(error)
+    launch = devbox_error(InvalidError("spec.launchCommands", "unknown field"))
+    assert launch.field == "launch_parameters.launch_commands"
+    assert "needs a newer chart" in str(launch)
     idle = devbox_error(InvalidError("spec.lifecycle.idle", "unknown field"))
     assert idle.field == "launch_parameters.after_idle"
 
