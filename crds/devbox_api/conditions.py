@@ -63,6 +63,7 @@ class Reason(StrEnum):
     SECRET_CHANGED = "SecretChanged"  # noqa: S105
     NAMESPACE_RESERVED = "NamespaceReserved"
     IMAGE_MISSING = "ImageMissing"
+    SIZE_UNKNOWN = "SizeUnknown"
     VOLUME_NOT_FOUND = "VolumeNotFound"
     VOLUME_NOT_MOUNTABLE = "VolumeNotMountable"
     CLAIM_CONFLICT = "ClaimConflict"
@@ -239,6 +240,11 @@ REASONS: Final[dict[Reason, Meaning]] = {
         (_C.ACCEPTED,),
         "The Devbox names no image, and the chart has no default one. A pod that runs goes on.",
         "Set spec.image; or an administrator sets the chart's devboxes.defaultImage.",
+    ),
+    Reason.SIZE_UNKNOWN: Meaning(
+        (_C.ACCEPTED,),
+        "The chart has no size of the name in spec.resourceSize; the message has those that there are. A pod that runs goes on.",
+        "Correct it, or write spec.resources; or an administrator adds it to the chart's devboxes.sizes.",
     ),
     Reason.VOLUME_NOT_FOUND: Meaning(
         (_C.ACCEPTED,), "A PersistentVolumeClaim or ConfigMap of spec.volumes does not exist.", "Create it."

@@ -85,6 +85,11 @@ class DevboxSpec(ApiModel):
                 field=".launchCommands",
             ),
             cel(
+                "!has(self.resources) || !has(self.resourceSize)",
+                "resources and resourceSize say the same thing; remove one of the two",
+                field=".resourceSize",
+            ),
+            cel(
                 f"{LENGTH} <= {MOST_KIB * 1024}",
                 "command, args, launchCommands, env, podMetadata, nodeSelector, resources' names, volumes' paths and install commands have "
                 f"more than {MOST_KIB} KiB in all; mount what is longer from a ConfigMap (volumes), or put it into the image",
@@ -119,6 +124,18 @@ class DevboxSpec(ApiModel):
     )
     """Variables with values of Secrets that the agent may read. It is given them once, when it starts."""
     resources: Resources | None = None
+    resource_size: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=63,
+        json_schema_extra=rules(
+            cel(
+                "self.matches('^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$')",
+                "not a size's name; write one of the chart's devboxes.sizes, e.g. SMALL",
+            )
+        ),
+    )
+    """The name of a size that the chart has (devboxes.sizes), in place of resources."""
     volumes: tuple[Volume, ...] = Field(
         default=(),
         max_length=32,

@@ -87,13 +87,26 @@ class Image(SettingsModel):
         return repository(image) in {repository(self.reference), *self.mirrors}
 
 
+Amounts = dict[str, str | int]
+"""Of a resource, as in a container: {cpu: 500m, memory: 1Gi}."""
+
+
+class Size(SettingsModel):
+    """What a container of it is promised, and has at most."""
+
+    requests: Amounts = Field(default={})
+    limits: Amounts = Field(default={})
+
+
 class Devboxes(SettingsModel):
-    """What a Devbox has that says nothing else."""
+    """What a Devbox has that says nothing else, and what it may refer to."""
 
     default_image: str = Field(default="", pattern=r"^\S*$")
     """Empty: none, and one without an image is not accepted."""
     git_image: str = Field(default="", pattern=r"^\S*$")
     """What clones repositories (images/git). Empty: none, and a Devbox with spec.codeMounts is not accepted."""
+    sizes: dict[str, Size] = Field(default={})
+    """What spec.resourceSize may name."""
 
 
 class EgressSettings(SettingsModel):

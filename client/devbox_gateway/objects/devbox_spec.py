@@ -4,6 +4,7 @@ Goes in: what the caller gave, and what the names in it were found to be. Comes 
 is the API server's to say (base.STRICT).
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,15 +18,14 @@ from .base import text
 
 VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 ARCHITECTURES: Final = {"x86_64": "amd64", "amd64": "amd64", "arm64": "arm64", "aarch64": "arm64"}
-SIZES: Final = {
-    "X_SMALL": (500, 1024),
-    "SMALL": (1000, 2048),
-    "MEDIUM": (2000, 4096),
-    "LARGE": (2000, 8192),
-    "X_LARGE": (4000, 16384),
-    "XX_LARGE": (8000, 32768),
+CUSTOM_SIZE: Final = "CUSTOM_SIZE"
+"""The size whose amounts are given beside it."""
+CUSTOM: Final = {
+    "custom_cpu_cores": ("cpu", ""),
+    "custom_gb_memory": ("memory", "Gi"),
+    "custom_disk_size": ("ephemeral-storage", "Gi"),
 }
-"""What a devbox may use at most: thousandths of a processor, MiB of memory. A quarter is kept for it: agents wait most of the time."""
+"""Those amounts: of which resource, in which unit."""
 LIVES_SECONDS: Final = (60, 90 * 86_400)
 """The least and the most of spec.lifecycle.ttl."""
 NOT_HERE: Final = {
@@ -38,7 +38,10 @@ NOT_HERE: Final = {
 }
 """Arguments that users of other products know, and what to do in their place."""
 
-NEWER_CHART: Final = {"spec.launchCommands": "launch_parameters.launch_commands"}
+NEWER_CHART: Final = {
+    "spec.launchCommands": "launch_parameters.launch_commands",
+    "spec.resourceSize": "launch_parameters.resource_size_request",
+}
 """Fields that an older chart does not have, and which argument they come from."""
 NO_CHART_YET: Final = {
     "spec.lifecycle.idle": "launch_parameters.after_idle",
@@ -190,21 +193,12 @@ def _duration(seconds: int) -> str:
     return f"{seconds}s"
 
 
-_ELSEWHERE: Final = ("network_policy_id", "custom_cpu_cores", "custom_gb_memory", "custom_disk_size")
+_ELSEWHERE: Final = ("network_policy_id", *CUSTOM)
 
 
-def _size(value: str) -> Object:
-    if value == "CUSTOM_SIZE":
-        return {}
-    if value not in SIZES:
-        raise InvalidError("launch_parameters.resource_size_request", f"write one of {', '.join(SIZES)}")
-    cpu, memory = SIZES[value]
-    return {
-        "resources": {
-            "requests": {"cpu": f"{cpu // 4}m", "memory": f"{memory // 4}Mi"},
-            "limits": {"cpu": f"{cpu}m", "memory": f"{memory}Mi"},
-        }
-    }
+def _size(value: object) -> Object:
+    """(Which sizes there are is the chart's to say, and the Devbox's condition Accepted does.)"""
+    return {} if value == CUSTOM_SIZE else {"resourceSize": text("launch_parameters.resource_size_request", value)}
 
 
 def _architecture(value: str) -> Object:
@@ -240,12 +234,21 @@ _LAUNCH: Final[Mapping[str, Callable[[Any], Object]]] = {
 
 
 def _custom(given: Mapping[str, Any]) -> Object:
+    """`resources` of a size of one's own; empty: it has none."""
     amounts = {}
-    for name, resource, unit in (
-        ("custom_cpu_cores", "cpu", ""),
-        ("custom_gb_memory", "memory", "Gi"),
-        ("custom_disk_size", "ephemeral-storage", "Gi"),
-    ):
-        if given.get(name) is not None:
-            amounts[resource] = f"{given[name]}{unit}"
+    for name, (resource, unit) in CUSTOM.items():
+        value = given.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+            raise InvalidError(f"launch_parameters.{name}", "write a number above 0, e.g. 2")
+        amounts[resource] = f"{value}{unit}"
+    size = given.get("resource_size_request")
+    if amounts and size not in (None, CUSTOM_SIZE):
+        raise InvalidError(
+            "launch_parameters.resource_size_request",
+            f"{size} is a size of the chart's; for one of your own write {CUSTOM_SIZE}, or leave out {', '.join(CUSTOM)}",
+        )
+    if size == CUSTOM_SIZE and not amounts:
+        raise InvalidError(f"launch_parameters.{next(iter(CUSTOM))}", f"{CUSTOM_SIZE} needs one or more of {', '.join(CUSTOM)}")
     return {"requests": amounts, "limits": amounts} if amounts else {}

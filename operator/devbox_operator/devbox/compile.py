@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from devbox_api import names
 from devbox_api.conditions import Reason
-from devbox_api.judge.shown import command
+from devbox_api.judge.shown import command, visible
 from devbox_api.variables import DevboxGateway
 from devbox_common.kube import Object
 from devbox_operator.attach import secretenv
@@ -85,6 +85,7 @@ def compile_devbox(snapshot: Snapshot, settings: Settings) -> DesiredState:
     refused = (
         _namespace(snapshot, settings)
         or _image(snapshot, settings)
+        or _size(snapshot, settings)
         or _git_image(snapshot, settings)
         or _volumes(snapshot)
         or claim.problem(snapshot)
@@ -184,6 +185,18 @@ def _image(snapshot: Snapshot, settings: Settings) -> Problem | None:
         Reason.IMAGE_MISSING,
         "spec.image is not set, and this cluster's devbox-gateway has no default image; set spec.image, or an administrator sets the "
         "chart's value devboxes.defaultImage",
+    )
+
+
+def _size(snapshot: Snapshot, settings: Settings) -> Problem | None:
+    size, known = snapshot.devbox.box.spec.resource_size, settings.devboxes.sizes
+    if size is None or size in known:
+        return None
+    there = f"known are {', '.join(known)}" if known else "there are none"
+    return Problem(
+        Reason.SIZE_UNKNOWN,
+        f"this cluster's devbox-gateway has no size {visible(size)} (spec.resourceSize); {there}. Correct it, or write spec.resources; an "
+        "administrator adds sizes by the chart's value devboxes.sizes",
     )
 
 

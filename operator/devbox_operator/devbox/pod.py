@@ -7,7 +7,7 @@ import json
 from typing import Any, Final
 
 from devbox_api import names
-from devbox_api.devbox import Devbox, DevboxSpec
+from devbox_api.devbox import Devbox, DevboxSpec, Resources
 from devbox_api.volumes import Volume
 from devbox_common.kube import Object
 from devbox_operator.attach import init, secretenv
@@ -80,11 +80,15 @@ def owner_reference(box: Devbox) -> Object:
 
 def completed(spec: DevboxSpec, settings: Settings) -> DevboxSpec:
     """The spec with what it leaves to the release. (Without an image of its own nobody knows what the image's command does: one that
-    stays takes its place. A release without a default leaves the image empty, and the Devbox is refused.)"""
-    if spec.image is not None:
-        return spec
-    command = names.STAY if spec.command is None and spec.args is None else spec.command
-    return spec.model_copy(update={"image": settings.devboxes.default_image, "command": command})
+    stays takes its place. A release without a default leaves the image empty, as one without the size leaves resources, and the Devbox is
+    refused.)"""
+    given: dict[str, Any] = {}
+    if spec.image is None:
+        command = names.STAY if spec.command is None and spec.args is None else spec.command
+        given |= {"image": settings.devboxes.default_image, "command": command}
+    if (size := settings.devboxes.sizes.get(spec.resource_size or "")) is not None:
+        given["resources"] = Resources(requests=size.requests, limits=size.limits)
+    return spec.model_copy(update=given) if given else spec
 
 
 def spec_hash(view: DevboxView, settings: Settings, service_ips: tuple[str, ...]) -> str:
@@ -118,6 +122,8 @@ def spec_fields(view: DevboxView, settings: Settings, service_ips: tuple[str, ..
     named = {f"spec.{field}": value for field, value in fields.items()} | {"the gateway's address": list(service_ips)}
     if view.box.spec.image is None:
         named["the chart's default image"] = settings.devboxes.default_image
+    if (size := settings.devboxes.sizes.get(view.box.spec.resource_size or "")) is not None:
+        named["the chart's devboxes.sizes"] = size.model_dump(mode="json")
     return {field: content_hash(value)[:8] for field, value in sorted(named.items())}
 
 

@@ -47,6 +47,12 @@ BAD = [
     ),
     ({"image": {"repository": "a"}, "egress": {"foreignPolicies": "Allow"}}, "value must be one of 'Refuse', 'Warn'"),
     ({"image": {"repository": "a"}, "egress": {"permittedCIDRs": ["10.0.0.1"]}}, "'/egress/permittedCIDRs/0'"),
+    ({"image": {"repository": "a"}, "devboxes": {"sizes": {"two words": {}}}}, "'two words' does not match"),
+    ({"image": {"repository": "a"}, "devboxes": {"sizes": {"S": {"limit": {}}}}}, "'/devboxes/sizes/S'"),
+    (
+        {"image": {"repository": "a"}, "devboxes": {"sizes": {"S": {"limits": {"cpu": "two"}}}}},
+        "'/devboxes/sizes/S/limits/cpu'",
+    ),
     ({"image": {"repository": "a"}, "egress": {"requireEnforcement": "no"}}, "'/egress/requireEnforcement'"),
 ]
 

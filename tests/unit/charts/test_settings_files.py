@@ -18,6 +18,12 @@ CHART = Path(__file__).resolve().parents[3] / "charts" / "devbox-gateway"
 OPERATORS = ("foreignPolicies", "trustedPolicies", "requireEnforcement", "enforcementSeconds", "permittedCIDRs")
 """Of `egress`: the operator's; the gateway has the others, and permittedCIDRs."""
 PEM = "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n"
+SIZES: dict[str, Any] = {
+    "SMALL": {"requests": {"cpu": "250m", "memory": "1Gi"}, "limits": {"cpu": 1, "memory": "1.5Gi"}},
+    "gpu-1": {"requests": {}, "limits": {"nvidia.com/gpu": 1}},
+    # (Of the chart's own, these are taken away.)
+    **dict.fromkeys(("X_SMALL", "MEDIUM", "LARGE", "X_LARGE", "XX_LARGE")),
+}
 EVERYTHING: dict[str, Any] = {
     "image": {
         "repository": "registry.example/devbox-gateway",
@@ -66,7 +72,12 @@ EVERYTHING: dict[str, Any] = {
     "audit": {"onOverflow": "Drop", "queue": 500},
     "tokens": {"expirationSeconds": 3600, "renewFraction": 0.5},
     "certificates": {"leafDays": 30},
-    "devboxes": {"extraCABundle": PEM, "defaultImage": "registry.example/devbox:1", "gitImage": "registry.example/git:1"},
+    "devboxes": {
+        "extraCABundle": PEM,
+        "defaultImage": "registry.example/devbox:1",
+        "gitImage": "registry.example/git:1",
+        "sizes": SIZES,
+    },
     "operator": {
         "workers": 4,
         "resyncSeconds": 60,
@@ -94,6 +105,9 @@ def files(values: dict[str, Any], folder: Path) -> tuple[OperatorSettings, Proxy
 def test_defaults_are_the_programs_own(tmp_path: Path) -> None:
     operator, proxy = files({"image": {"repository": "registry.example/devbox-gateway"}}, tmp_path)
     image = Image(reference="registry.example/devbox-gateway:0.1.1")
+    # (Sizes are the chart's alone.)
+    assert set(operator.devboxes.sizes) == {"X_SMALL", "SMALL", "MEDIUM", "LARGE", "X_LARGE", "XX_LARGE"}
+    operator = operator.model_copy(update={"devboxes": operator.devboxes.model_copy(update={"sizes": {}})})
     assert operator == OperatorSettings(release_namespace="gw", credentials_namespace="gw-credentials", image=image)
     assert proxy == ProxySettings(
         credentials_namespace="gw-credentials",
@@ -124,7 +138,11 @@ def test_every_value_arrives(tmp_path: Path) -> None:
             "pullSecrets": ["registry"],
             "mirrors": ["mirror.corp.example/devbox-gateway"],
         },
-        "devboxes": {"defaultImage": "registry.example/devbox:1", "gitImage": "registry.example/git:1"},
+        "devboxes": {
+            "defaultImage": "registry.example/devbox:1",
+            "gitImage": "registry.example/git:1",
+            "sizes": {name: size for name, size in SIZES.items() if size},
+        },
         "egress": {key: EVERYTHING["egress"][key] for key in OPERATORS},
         "lease": {"durationSeconds": 9.0, "renewSeconds": 3.0},
         "keeping": {"forbiddenSeconds": 60.0, "invalidSeconds": 300.0, "staleSeconds": 200.0, "lostNodeSeconds": 90.0},

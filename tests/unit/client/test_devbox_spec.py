@@ -20,20 +20,32 @@ def test_by_itself_it_stays() -> None:
     assert spec(secret_env={"A": "a"})["secretEnv"] == [{"name": "A", "secretRef": {"name": "a"}}]
 
 
+@pytest.mark.row("S23")
+def test_a_size_is_the_charts_or_ones_own() -> None:
+    assert spec({"resource_size_request": "LARGE"})["resourceSize"] == "LARGE"
+    for size in ({"resource_size_request": "CUSTOM_SIZE"}, {}):
+        made = spec({**size, "custom_cpu_cores": 0.5, "custom_gb_memory": 5, "custom_disk_size": 8})
+        assert made["resources"]["limits"] == {"cpu": "0.5", "memory": "5Gi", "ephemeral-storage": "8Gi"}
+        assert made["resources"]["requests"] == made["resources"]["limits"]
+        assert "resourceSize" not in made
+
+
 @pytest.mark.parametrize(
-    ("size", "cpu", "memory"),
-    [("X_SMALL", ("125m", "500m"), ("256Mi", "1024Mi")), ("LARGE", ("500m", "2000m"), ("2048Mi", "8192Mi"))],
+    ("launch", "field", "words"),
+    [
+        ({"resource_size_request": 3}, "resource_size_request", "text belongs here"),
+        ({"resource_size_request": "SMALL", "custom_cpu_cores": 1}, "resource_size_request", "write CUSTOM_SIZE"),
+        ({"resource_size_request": "CUSTOM_SIZE"}, "custom_cpu_cores", "needs one or more"),
+        *(
+            ({"custom_gb_memory": value}, "custom_gb_memory", "above 0")
+            for value in (0, -1, True, "5", float("nan"), float("inf"))
+        ),
+    ],
 )
-def test_a_size_is_a_limit_of_which_a_quarter_is_kept(size: str, cpu: tuple[str, str], memory: tuple[str, str]) -> None:
-    made = spec({"resource_size_request": size})["resources"]
-    assert made == {"requests": {"cpu": cpu[0], "memory": memory[0]}, "limits": {"cpu": cpu[1], "memory": memory[1]}}
-
-
-def test_a_size_that_nobody_knows_and_one_of_ones_own() -> None:
-    with pytest.raises(InvalidError, match="X_SMALL"):
-        spec({"resource_size_request": "HUGE"})
-    own = spec({"resource_size_request": "CUSTOM_SIZE", "custom_cpu_cores": 3, "custom_gb_memory": 5})["resources"]
-    assert own["limits"] == {"cpu": "3", "memory": "5Gi"}
+def test_a_size_that_is_none(launch: dict[str, Any], field: str, words: str) -> None:
+    with pytest.raises(InvalidError, match=words) as caught:
+        spec(launch)
+    assert caught.value.field == f"launch_parameters.{field}"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from devbox_operator.report.statuses import difference
 from devbox_operator.seen.initview import InitView
 from devbox_operator.seen.namespaced import PolicyView
 from devbox_operator.seen.snapshot import FORBIDDEN, INVALID, NOT_FOUND, UNREADABLE, System
-from devbox_operator.settings import Devboxes, Settings
+from devbox_operator.settings import Devboxes, Settings, Size
 
 CREDENTIAL = names.credential_name("team-a", "anthropic", "api-key")
 DONE = Attachment(confined=True, issued=True, opened=True, expires={}, renew_at=None)
@@ -348,6 +348,17 @@ def test_conditions_carry_only_reasons_of_their_type(snapshot: Any, pod: Any, de
         for condition in devbox_status(shot, compile_devbox(shot, settings), outcome, settings).conditions:
             if condition.type not in ("Ready", "Stalled", "Reconciling"):
                 assert condition.type in REASONS[Reason(condition.reason)].types, condition
+
+
+@pytest.mark.row("S23")
+def test_a_size_that_the_chart_lacks_is_said_with_those_that_it_has(snapshot: Any, devbox: Any, settings: Settings) -> None:
+    some = settings.model_copy(update={"devboxes": Devboxes(sizes={"SMALL": Size(), "LARGE": Size()})})
+    assert compile_devbox(snapshot(devbox(spec={"resourceSize": "LARGE"})), some).refused is None
+    for chosen, words in ((some, "known are SMALL, LARGE"), (settings, "there are none")):
+        refused = compile_devbox(snapshot(devbox(spec={"resourceSize": "HUGE"})), chosen).refused
+        assert refused is not None
+        assert refused.reason == Reason.SIZE_UNKNOWN
+        assert f"no size HUGE (spec.resourceSize); {words}" in refused.message
 
 
 def test_a_devbox_without_an_image_needs_a_default_one(snapshot: Any, pod: Any, devbox: Any, settings: Settings) -> None:

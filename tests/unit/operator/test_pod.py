@@ -12,7 +12,7 @@ from devbox_operator.attach import init
 from devbox_operator.devbox import pod
 from devbox_operator.devbox.incarnation import pod_name
 from devbox_operator.seen.claims import claim_name
-from devbox_operator.settings import Devboxes, EgressSettings, Image, Settings
+from devbox_operator.settings import Devboxes, EgressSettings, Image, Settings, Size
 
 IPS = ("10.96.0.9", "fd00::9")
 SETTINGS = Settings(release_namespace="rel", credentials_namespace="rel-credentials", image=Image(reference="r.example/gw:1"))
@@ -235,6 +235,24 @@ def test_another_default_image_asks_for_a_restart_of_those_that_have_it(devbox: 
     assert len({pod.spec_hash(own, settings, IPS) for settings in (old, new, none)}) == 1
     assert pod.spec_hash(own, new, IPS) == pod.spec_hash(view, old, IPS), "what runs is the same"
     assert pod.spec_fields(own, old, IPS) == pod.spec_fields(own, none, IPS)
+
+
+def with_size(**limits: str | int) -> Settings:
+    return SETTINGS.model_copy(update={"devboxes": Devboxes(sizes={"SMALL": Size(requests={"cpu": "1m"}, limits=limits)})})
+
+
+@pytest.mark.row("S23")
+def test_a_size_is_the_containers_resources_and_another_one_asks_for_a_restart(devbox: Any) -> None:
+    old, new = with_size(cpu=1, memory="1Gi"), with_size(cpu=2, memory="1Gi")
+    view, own = devbox(spec={"resourceSize": "SMALL"}), devbox()
+    amounts = {"requests": {"cpu": "1m"}, "limits": {"cpu": 1, "memory": "1Gi"}}
+    assert pod.pod(view, 1, old, IPS)["spec"]["containers"][0]["resources"] == amounts
+    written = devbox(spec={"resources": amounts})
+    assert pod.spec_hash(view, old, IPS) == pod.spec_hash(written, old, IPS), "what runs is the same"
+    assert pod.spec_hash(view, old, IPS) != pod.spec_hash(view, new, IPS)
+    before, after = pod.spec_fields(view, old, IPS), pod.spec_fields(view, new, IPS)
+    assert {field for field in before if before[field] != after[field]} == {"the chart's devboxes.sizes"}
+    assert pod.pod(own, 1, old, IPS) == pod.pod(own, 1, SETTINGS, IPS), "it is nobody else's concern"
 
 
 def test_what_the_agent_may_read_comes_from_its_own_token_secret(devbox: Any) -> None:
