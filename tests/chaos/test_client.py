@@ -156,7 +156,7 @@ BAD: dict[str, tuple[type[DevboxGatewayError], str, dict[str, Any]]] = {
     "an argument that nobody knows": (InvalidError, "colour", {"colour": "red"}),
     "a launch parameter that nobody knows": (InvalidError, "launch_parameters.x", {"launch_parameters": {"x": 1}}),
     "a launch parameter of a wrong form": (InvalidError, "user_parameters", {"launch_parameters": {"user_parameters": 3}}),
-    "root": (InvalidError, "never runs as root", {"launch_parameters": {"user_parameters": {"uid": 0, "username": "root"}}}),
+    "root": (InvalidError, "never runs as root", {"launch_parameters": {"user_parameters": {"uid": 0}}}),
     "a variable of the operator's": (InvalidError, "spec.env", {"environment_variables": {"HTTPS_PROXY": "x"}}),
     "a number as a variable's value": (InvalidError, "text belongs", {"environment_variables": {"A": 1}}),
     "two commands": (InvalidError, "not both", {"command": ["a"], "entrypoint": "a"}),

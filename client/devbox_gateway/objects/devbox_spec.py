@@ -38,6 +38,13 @@ NOT_HERE: Final = {
 }
 """Arguments that users of other products know, and what to do in their place."""
 
+NO_LAUNCH: Final = {
+    "available_ports": "nothing leads into a devbox from outside, so that there is no port to open; use cmd.exec, or kubectl port-forward "
+    "with the pod of get_info()",
+    "required_services": "there are no services beside a devbox; start what it needs by launch_commands, or in its image",
+    "provisioning_tier": 'the cluster\'s nodes are what there is; choose among them by spec={"nodeSelector": …, "tolerations": […]}',
+}
+"""Of `launch_parameters`, likewise."""
 NEWER_CHART: Final = {
     "spec.launchCommands": "launch_parameters.launch_commands",
     "spec.resourceSize": "launch_parameters.resource_size_request",
@@ -155,6 +162,8 @@ def _launch(given: Mapping[str, Any]) -> Object:
     for name, value in given.items():
         if value is None or name in _ELSEWHERE:
             continue
+        if name in NO_LAUNCH:
+            raise InvalidError(f"launch_parameters.{name}", NO_LAUNCH[name])
         if name not in _LAUNCH:
             raise InvalidError(f"launch_parameters.{name}", f"not known here; known are {', '.join((*_LAUNCH, *_ELSEWHERE))}")
         try:
@@ -213,6 +222,19 @@ def _launch_commands(value: object) -> Object:
     return {"launchCommands": [text("launch_parameters.launch_commands", line) for line in value]}
 
 
+def _user(value: object) -> Object:
+    given = mapping("launch_parameters.user_parameters", value)
+    uid = given.pop("uid", None)
+    if given:
+        raise InvalidError(
+            f"launch_parameters.user_parameters.{next(iter(given))}",
+            'a devbox\'s user is a number, and is called what its image calls it; write {"uid": 1000} alone',
+        )
+    if isinstance(uid, bool) or not isinstance(uid, int):
+        raise InvalidError("launch_parameters.user_parameters.uid", "write a number, e.g. 1000")
+    return {"runAsUser": uid}
+
+
 def _idle(value: Mapping[str, Any]) -> Object:
     actions = {"shutdown": "Delete", "suspend": "Suspend"}
     return {
@@ -225,7 +247,7 @@ def _idle(value: Mapping[str, Any]) -> Object:
 _LAUNCH: Final[Mapping[str, Callable[[Any], Object]]] = {
     "launch_commands": _launch_commands,
     "resource_size_request": _size,
-    "user_parameters": lambda value: {"runAsUser": value["uid"]},
+    "user_parameters": _user,
     "architecture": _architecture,
     "keep_alive_time_seconds": _ttl,
     "after_idle": _idle,
