@@ -19,6 +19,7 @@ from devbox_gateway import AsyncDevboxGateway, InUseError
 from devbox_gateway.objects.secret_users import users_of
 
 from .clients import account, empty_namespace
+from .clients import wait_for as until
 from .operator.stage import Stage
 
 IMAGE = "registry.example/agent:1"
@@ -111,6 +112,49 @@ async def test_devboxes(at_work: tuple[Stage, Cli]) -> None:
     assert await cli("rm", "agent", "--ignore-not-found") == ""
     assert await cli("wait", "agent", "--for", "deleted") == ""
     assert "no devbox" in await cli("rm", "agent", code=3)
+
+
+@pytest.mark.row("S23")
+async def test_code_mounts_and_a_workspace_that_stays(at_work: tuple[Stage, Cli]) -> None:
+    made, cli = at_work
+    await cli("policy", "create", "default", "--allow-host", "github.com")
+    begin = ("create", "agent", "--image", IMAGE, "--no-wait", "--workspace", "1Gi")
+    assert "does not allow gitlab.com" in await cli(*begin, "--clone", "https://gitlab.com/o/r", code=2)
+    assert "holds a user or password" in await cli(*begin, "--clone", "https://u:p@github.com/o/r", code=2)
+    words = (
+        "--clone",
+        "src/app=org/app@main",
+        "--install",
+        "npm ci",
+        "--retain",
+        "--launch",
+        "date",
+        "--size",
+        "SMALL",
+        "--ttl",
+        "24h",
+    )
+    await cli(*begin, *words)
+    spec = json.loads(await cli("get", "agent", "-o", "json"))["spec"]
+    (mount,) = spec["codeMounts"]
+    assert (mount["repository"], mount["ref"], mount["path"]) == ("https://github.com/org/app", "main", "src/app")
+    assert mount["installCommand"] == "npm ci"
+    assert (spec["workspace"]["size"], spec["workspace"]["retain"]) == ("1Gi", "Retain")
+    assert (spec["launchCommands"], spec["resourceSize"]) == (["date"], "SMALL")
+
+    async def claim() -> str | None:
+        status = json.loads(await cli("get", "agent", "-o", "json")).get("status") or {}
+        found = status.get("workspace") or {}
+        return str(found["claimName"]) if found.get("retain") == "Retain" and status.get("expiresAt") else None
+
+    name = await until(claim)
+    shown = await cli("get", "agent")
+    for part in ("CODE MOUNT", "https://github.com/org/app", "src/app", name, "stays", "ENDS IN"):
+        assert part in shown, part
+    said = (await cli.both("rm", "agent"))[1]
+    (line,) = [words.partition("for good: ")[2] for words in said.splitlines() if "stay in PersistentVolumeClaim" in words]
+    assert line == f"kubectl -n {cli.namespace} delete pvc {name}"
+    made.release.plane.kubectl(*shlex.split(line)[1:], "--wait=false")
 
 
 async def test_which_ones_are_listed(at_work: tuple[Stage, Cli]) -> None:

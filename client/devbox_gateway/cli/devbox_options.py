@@ -21,6 +21,8 @@ from .work import Here
 F = TypeVar("F", bound=Callable[..., Any])
 _GATEWAY: Final = re.compile(r"(?P<variable>[^=:]+)(=(?P<config>[^:=]+)(:(?P<secret>.+))?)?", re.DOTALL)
 
+_CLONE: Final = re.compile(r"((?P<path>[^=:@]+)=)?(?P<repository>[^@=]+)(@(?P<ref>.+))?", re.DOTALL)
+
 OPTIONS: Final = (
     click.option("--image", metavar="IMAGE", help="What it runs; else the chart's default image."),
     click.option(
@@ -43,6 +45,18 @@ OPTIONS: Final = (
         callback=to_live,
         help="Delete it so long after it was made, or last kept alive: 30m, 24h, 7d. Of run: after run was last there; else 24h.",
     ),
+    click.option(
+        "--clone",
+        "clones",
+        metavar="[PATH=]REPOSITORY[@REF]",
+        multiple=True,
+        help="A repository that is cloned before it starts: org/repo of github.com, or https://…; PATH: where in the workspace.",
+    ),
+    click.option("--install", metavar="COMMAND", help="Run in the clone before it starts, e.g. 'npm ci' (with one --clone)."),
+    click.option("--workspace", metavar="SIZE", help="A directory of this size at /workspace that outlives its pods, e.g. 10Gi."),
+    click.option("--retain", is_flag=True, help="Keep the workspace's files when it is deleted."),
+    click.option("--launch", metavar="COMMAND", multiple=True, help="Run by sh before its command, once in each pod."),
+    click.option("--size", metavar="NAME", help="How large it is: a size of the chart's, e.g. SMALL."),
     click.option("--metadata", metavar="KEY=VALUE", multiple=True, help="For you."),
     click.option("--timeout", type=click.FloatRange(min=1), default=600, show_default=True, help="Seconds, until it is ready."),
     click.option("--keep-on-failure", is_flag=True, help="Keep a devbox that does not become ready."),
@@ -65,15 +79,30 @@ def arguments(
     policy: str | None,
     ttl: int | None,
     metadata: Sequence[str],
+    clones: Sequence[str] = (),
+    install: str | None = None,
+    workspace: str | None = None,
+    retain: bool = False,
+    launch: Sequence[str] = (),
+    size: str | None = None,
 ) -> dict[str, Any]:
     """Raises InvalidError. `ttl`: in seconds."""
-    launch = {"network_policy_id": policy, "keep_alive_time_seconds": ttl}
+    parameters = {
+        "network_policy_id": policy,
+        "keep_alive_time_seconds": ttl,
+        "launch_commands": list(launch) or None,
+        "resource_size_request": size,
+    }
+    if retain and workspace is None:
+        raise InvalidError("--retain", "there is nothing to keep: write --workspace SIZE, too")
     return {
         "image": image,
         "gateways": dict(gateway(text) for text in gateways),
         "environment_variables": dict(pair("--env", text) for text in environment),
         "secrets": dict(pair("--secret-env", text) for text in secrets) or None,
-        "launch_parameters": {name: value for name, value in launch.items() if value is not None},
+        "launch_parameters": {name: value for name, value in parameters.items() if value is not None},
+        "code_mounts": _code_mounts(clones, install) or None,
+        "spec": None if workspace is None else {"workspace": {"size": workspace, "retain": "Retain" if retain else "Delete"}},
         "metadata": dict(pair("--metadata", text) for text in metadata) or None,
     }
 
@@ -89,6 +118,36 @@ def gateway(text: str) -> tuple[str, dict[str, str]]:
     if "/" in config and not config.startswith(GATEWAY_CONFIG.prefix):
         config = GATEWAY_CONFIG.prefix + config
     return found["variable"], {"gateway": config, **({} if found["secret"] is None else {"secret": found["secret"]})}
+
+
+def _code_mounts(clones: Sequence[str], install: str | None) -> list[dict[str, str]]:
+    mounts = [clone(text) for text in clones]
+    if install is not None:
+        if len(mounts) != 1:
+            raise InvalidError(
+                "--install", "it is for one --clone; of several, write installCommand into the Devbox (docs/codemounts.md)"
+            )
+        mounts[0]["install_command"] = install
+    return mounts
+
+
+def clone(text: str) -> dict[str, str]:
+    """Of [PATH=]REPOSITORY[@REF]."""
+    found = _CLONE.fullmatch(text)
+    if found is None:
+        raise InvalidError(
+            "--clone", f"{cell(text)!r} is not [PATH=]REPOSITORY[@REF], e.g. org/app@main, docs=https://gitlab.com/org/docs"
+        )
+    address = "://" in found["repository"]
+    # (What has no path before its @ has a user there, and is refused as a whole.)
+    whole = found["ref"] is not None and address and found["repository"].count("/") < 3
+    repository = f"{found['repository']}@{found['ref']}" if whole else found["repository"]
+    mount = {"repository" if address else "repo_name": repository}
+    return mount | {
+        key: value
+        for key, value in (("path", found["path"]), ("git_ref", None if whole else found["ref"]))
+        if value is not None
+    }
 
 
 def pair(option: str, text: str) -> tuple[str, str]:

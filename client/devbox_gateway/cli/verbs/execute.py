@@ -14,6 +14,7 @@ from devbox_gateway.cli.attach import attach, line_of
 from devbox_gateway.cli.devbox_options import arguments, devbox_options, progress
 from devbox_gateway.cli.failures import OWN
 from devbox_gateway.cli.plain import cell
+from devbox_gateway.cli.retained import kept_by
 from devbox_gateway.cli.verb import verb
 from devbox_gateway.cli.work import Here
 from devbox_gateway.errors import DevboxGatewayError, InvalidError, NotFoundError
@@ -137,6 +138,9 @@ async def _remove(here: Here, devbox: AsyncDevbox) -> None:
         here.note(f"devbox {cell(devbox._reference.name)} may be left behind ({why}); delete it: {line}")
         if isinstance(error, asyncio.CancelledError):
             raise
+    else:
+        if (kept := kept_by(devbox._seen)) is not None:
+            here.note(kept)
 
 
 def _terminal() -> bool:

@@ -1,7 +1,7 @@
 """`create`, `wait`, `suspend`, `resume`, `keep-alive`, `restart`, `rm`: from a devbox's beginning to its end."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ import click
 from devbox_gateway.cli import complete, lookup
 from devbox_gateway.cli.devbox_options import arguments, devbox_options, progress
 from devbox_gateway.cli.plain import cell
+from devbox_gateway.cli.retained import kept_by
 from devbox_gateway.cli.verb import verb
 from devbox_gateway.cli.work import Here
 from devbox_gateway.errors import APITimeoutError, NotFoundError
@@ -66,13 +67,8 @@ async def wait(here: Here, names: Sequence[str], what: str, timeout: float) -> N
 @_TIMEOUT
 async def restart(here: Here, names: Sequence[str], waits: bool, timeout: float) -> None:
     """Give devboxes a new pod each, with the spec as it is now."""
-    found = await lookup.several(here.client, names)
-    for one in found:
-        await one.restart()
-    if waits:
-        await asyncio.gather(*(one.await_running(timeout=timeout) for one in found))
-    for one in found:
-        here.done(one, "ready" if waits else "restarted")
+    done = ("restarted", "ready")
+    await _to_each(here, names, AsyncDevbox.restart, AsyncDevbox.await_running, done, timeout=timeout if waits else None)
 
 
 @verb()
@@ -81,13 +77,8 @@ async def restart(here: Here, names: Sequence[str], waits: bool, timeout: float)
 @_TIMEOUT
 async def suspend(here: Here, names: Sequence[str], waits: bool, timeout: float) -> None:
     """Take devboxes' pods away, and keep the devboxes and what is in their PersistentVolumeClaims."""
-    found = await lookup.several(here.client, names)
-    for one in found:
-        await one.suspend()
-    if waits:
-        await asyncio.gather(*(one.await_suspended(timeout=timeout) for one in found))
-    for one in found:
-        here.done(one, "suspended" if waits else "is being suspended")
+    done = ("is being suspended", "suspended")
+    await _to_each(here, names, AsyncDevbox.suspend, AsyncDevbox.await_suspended, done, timeout=timeout if waits else None)
 
 
 @verb()
@@ -96,13 +87,27 @@ async def suspend(here: Here, names: Sequence[str], waits: bool, timeout: float)
 @_TIMEOUT
 async def resume(here: Here, names: Sequence[str], waits: bool, timeout: float) -> None:
     """Give devboxes that are suspended a new pod each."""
+    done = ("resumed", "ready")
+    await _to_each(here, names, AsyncDevbox.resume_async, AsyncDevbox.await_running, done, timeout=timeout if waits else None)
+
+
+async def _to_each(
+    here: Here,
+    names: Sequence[str],
+    act: Callable[[AsyncDevbox], Awaitable[object]],
+    arrive: Callable[..., Awaitable[object]],
+    done: tuple[str, str],
+    *,
+    timeout: float | None,
+) -> None:
+    """`act` on each; with a `timeout`, wait until all `arrive`. `done`: what is said then, without and with waiting."""
     found = await lookup.several(here.client, names)
     for one in found:
-        await one.resume_async()
-    if waits:
-        await asyncio.gather(*(one.await_running(timeout=timeout) for one in found))
+        await act(one)
+    if timeout is not None:
+        await asyncio.gather(*(arrive(one, timeout=timeout) for one in found))
     for one in found:
-        here.done(one, "ready" if waits else "resumed")
+        here.done(one, done[timeout is not None])
 
 
 @verb()
@@ -122,7 +127,7 @@ async def keep_alive(here: Here, names: Sequence[str]) -> None:
 @click.option("--ignore-not-found", is_flag=True, help="One that is gone already is no error.")
 @click.option("--timeout", type=click.FloatRange(min=1), default=180, show_default=True, help="Seconds, until they are gone.")
 async def rm(here: Here, names: Sequence[str], no_wait: bool, ignore_not_found: bool, timeout: float) -> None:
-    """Delete devboxes, for good, with what is in them."""
+    """Delete devboxes, for good, with what is in them; of a workspace that is retained it says where it stays."""
     found = await (_those_there(here, names) if ignore_not_found else lookup.several(here.client, names))
     for one in found:
         try:
@@ -134,6 +139,8 @@ async def rm(here: Here, names: Sequence[str], no_wait: bool, ignore_not_found: 
         await asyncio.gather(*(until_gone(one, timeout) for one in found))
     for one in found:
         here.done(one, "deleted")
+        if (kept := kept_by(one._seen)) is not None:
+            here.note(kept)
 
 
 async def _those_there(here: Here, names: Sequence[str]) -> list[AsyncDevbox]:

@@ -47,6 +47,24 @@ GATEWAYS: Final = (
     Column("GATEWAY", lambda gateway: gateway.get("name")),
     Column("URL", lambda gateway: gateway.get("url")),
 )
+CODE: Final = (
+    Column("CODE MOUNT", lambda mount: mount.get("name")),
+    Column("REPOSITORY", lambda mount: mount.get("repository")),
+    Column("REF", lambda mount: mount.get("ref")),
+    Column("PATH", lambda mount: mount.get("path") or mount.get("name")),
+    Column("GATEWAY", lambda mount: mount.get("gateway")),
+)
+WORKSPACE: Final = (
+    Column("WORKSPACE", lambda work: work.get("claimName")),
+    Column("SIZE", lambda work: work.get("size")),
+    Column("CAPACITY", lambda work: work.get("capacity")),
+    Column("WHEN DELETED", lambda work: {"Retain": "stays", "Delete": "is deleted"}.get(str(work.get("retain")))),
+)
+LIFE: Final = (
+    Column("SUSPENDED BY", lambda status: status.get("suspendedBy")),
+    Column("FOR", lambda status: age(status.get("suspendedAt") or "")),
+    Column("ENDS IN", lambda status: left(status.get("expiresAt"))),
+)
 CONDITIONS: Final = (
     Column("CONDITION", lambda condition: condition.get("type")),
     Column("STATUS", lambda condition: condition.get("status")),
@@ -114,8 +132,19 @@ async def get(here: Here, name: str | None) -> None:
     found = await lookup.devbox(here.client, name)
     here.show_objects(DEVBOX, [found], columns_of([found], wide=here.wide), one=True)
     if here.options.output in (None, "wide"):
-        gateways = (found._seen.get("status") or {}).get("gateways") or []
-        for columns, rows in ((GATEWAYS, gateways), (CONDITIONS, list(conditions_of(found._seen).values()))):
+        for columns, rows in parts_of(found._seen):
             if rows:
                 here.say("")
                 here.show_table(columns, rows)
+
+
+def parts_of(seen: Any) -> list[tuple[tuple[Column, ...], list[Any]]]:
+    """The tables of one devbox; empty ones are not shown."""
+    status = seen.get("status") or {}
+    return [
+        (GATEWAYS, status.get("gateways") or []),
+        (CODE, seen["spec"].get("codeMounts") or []),
+        (WORKSPACE, [status["workspace"]] if status.get("workspace") else []),
+        (LIFE, [status] if status.get("suspendedBy") or status.get("expiresAt") else []),
+        (CONDITIONS, list(conditions_of(seen).values())),
+    ]
