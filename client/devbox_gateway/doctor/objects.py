@@ -64,7 +64,7 @@ REFERENCE: Final = Kind(
     "create it, or correct the reference",
     (
         *("GatewayNotFound", "GatewayNotAccepted", "NamespaceNotAllowed", "EgressPolicyNotFound", "EgressPolicyNotAccepted"),
-        *("VolumeNotFound", "VolumeNotMountable", "NamespaceReserved", "ImageMissing", "RangeNotPermitted"),
+        *("VolumeNotFound", "VolumeNotMountable", "NamespaceReserved", "ImageMissing", "SizeUnknown", "RangeNotPermitted"),
     ),
     commands=True,
 )
@@ -76,7 +76,7 @@ ADMISSION: Final = Kind(
 PODS: Final = Kind(
     "the agent does not run",
     "see what it said: kubectl devbox logs NAME",
-    ("PodFailed", "CommandEnded", "NodeLost", "PodStuck"),
+    ("PodFailed", "CommandEnded", "LaunchFailed", "NodeLost", "PodStuck"),
 )
 STORAGE: Final = Kind(
     "the devbox waits for the claim of its workspace, or can't write to it",
