@@ -11,6 +11,7 @@ import click
 
 from devbox_gateway.errors import InvalidError
 from devbox_gateway.naming import GATEWAY_CONFIG
+from devbox_gateway.objects.devbox_spec import duration
 from devbox_gateway.objects.waiting import Progress
 
 from . import complete
@@ -19,6 +20,7 @@ from .plain import cell
 from .work import Here
 
 F = TypeVar("F", bound=Callable[..., Any])
+ON_IDLE: Final = {"suspend": "Suspend", "delete": "Delete"}
 _GATEWAY: Final = re.compile(r"(?P<variable>[^=:]+)(=(?P<config>[^:=]+)(:(?P<secret>.+))?)?", re.DOTALL)
 
 _CLONE: Final = re.compile(r"((?P<path>[^=:@]+)=)?(?P<repository>[^@=]+)(@(?P<ref>.+))?", re.DOTALL)
@@ -44,6 +46,15 @@ OPTIONS: Final = (
         metavar="TIME",
         callback=to_live,
         help="Delete it so long after it was made, or last kept alive: 30m, 24h, 7d. Of run: after run was last there; else 24h.",
+    ),
+    click.option(
+        "--idle",
+        metavar="TIME",
+        callback=to_live,
+        help="Suspend it (--on-idle) once nobody has worked in it for so long: 30m, 2h, 7d. Of run: delete it; else 1h.",
+    ),
+    click.option(
+        "--on-idle", type=click.Choice(tuple(ON_IDLE)), help="What is done about it then: suspend, unless told otherwise; or delete."
     ),
     click.option(
         "--clone",
@@ -85,16 +96,26 @@ def arguments(
     retain: bool = False,
     launch: Sequence[str] = (),
     size: str | None = None,
+    idle: int | None = None,
+    on_idle: str | None = None,
 ) -> dict[str, Any]:
-    """Raises InvalidError. `ttl`: in seconds."""
+    """Raises InvalidError. `ttl`, `idle`: in seconds."""
     parameters = {
         "network_policy_id": policy,
-        "keep_alive_time_seconds": ttl,
+        "keep_alive_time_seconds": None if idle else ttl,
         "launch_commands": list(launch) or None,
         "resource_size_request": size,
     }
     if retain and workspace is None:
         raise InvalidError("--retain", "there is nothing to keep: write --workspace SIZE, too")
+    if on_idle is not None and idle is None:
+        raise InvalidError("--on-idle", "say after which time by --idle, e.g. --idle 30m")
+    spec: dict[str, Any] = {}
+    if workspace is not None:
+        spec["workspace"] = {"size": workspace, "retain": "Retain" if retain else "Delete"}
+    if idle:
+        # (Of the launch parameters, one of both would count alone.)
+        spec["lifecycle"] = _lifecycle(ttl, idle, ON_IDLE[on_idle or "suspend"])
     return {
         "image": image,
         "gateways": dict(gateway(text) for text in gateways),
@@ -102,9 +123,13 @@ def arguments(
         "secrets": dict(pair("--secret-env", text) for text in secrets) or None,
         "launch_parameters": {name: value for name, value in parameters.items() if value is not None},
         "code_mounts": _code_mounts(clones, install) or None,
-        "spec": None if workspace is None else {"workspace": {"size": workspace, "retain": "Retain" if retain else "Delete"}},
+        "spec": spec or None,
         "metadata": dict(pair("--metadata", text) for text in metadata) or None,
     }
+
+
+def _lifecycle(ttl: int | None, idle: int, action: str) -> dict[str, Any]:
+    return {**({"ttl": duration(ttl)} if ttl else {}), "idle": {"after": duration(idle), "action": action}}
 
 
 def gateway(text: str) -> tuple[str, dict[str, str]]:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,8 +46,13 @@ class Ended:
 class Channels:
     """One running process. Use `open_channels`, and `close()` at the end."""
 
-    def __init__(self, socket: "aiohttp.ClientWebSocketResponse[Any]", what: str) -> None:
+    def __init__(
+        self, socket: "aiohttp.ClientWebSocketResponse[Any]", what: str, in_use: AbstractContextManager[None] | None = None
+    ) -> None:
+        """`in_use`: for as long as it is open."""
         self._socket, self._what = socket, what
+        self._in_use = ExitStack()
+        self._in_use.enter_context(in_use or nullcontext())
         self._next: asyncio.Future[aiohttp.WSMessage] | None = None
         self._feeding: asyncio.Future[None] | None = None
         self._failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
@@ -152,6 +157,7 @@ class Channels:
 
     async def close(self) -> None:
         """Leave it. The process is not ended by that."""
+        self._in_use.close()
         await self.stop_feeding()
         if self._next is not None:
             self._next.cancel()
@@ -179,7 +185,7 @@ async def open_channels(
         if isinstance(pod, Pod):
             raise await pod.reason(error) from None
         raise
-    return Channels(socket, f"exec in pod {name}")
+    return Channels(socket, f"exec in pod {name}", pod.in_use() if isinstance(pod, Pod) else None)
 
 
 def _ended(what: str, data: bytes) -> Ended:

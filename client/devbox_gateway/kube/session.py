@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 import weakref
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -39,6 +39,7 @@ SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 10.0
 TRIES: Final = 5
 MOST_PAUSE: Final = 10.0
+LAST_SECONDS: Final = 2.0
 END_SECONDS: Final = 5.0
 """For connections to be closed in, once nothing comes on them any more."""
 PAGE: Final = 500
@@ -63,9 +64,21 @@ class Session:
         self._closed = False
         self._tls: tuple[Credentials, ssl.SSLContext | None] | None = None
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._beside: set[asyncio.Task[None]] = set()
+
+    def beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Something that goes on beside what the caller waits for. At `close()` it has LAST_SECONDS to end by itself."""
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+        return task
 
     async def close(self) -> None:
         """End what is open. When this returns, no connection is left, whatever the other side does; and none is opened."""
+        if self._beside:
+            await asyncio.wait(self._beside, timeout=LAST_SECONDS)
+        for task in list(self._beside):
+            task.cancel()
         self._closed = True
         if self._http is not None:
             await self._http.close()

@@ -6,7 +6,7 @@ Goes in: a `Cluster` (session and home namespace). Comes out: base classes of ob
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, ClassVar, Final, Protocol
 
@@ -37,6 +37,8 @@ class Cluster:
 
     session: Session
     namespace: str
+    in_use: dict[str, float] = field(default_factory=dict, compare=False, repr=False)
+    """Of each devbox: when it may be said again that it is in use (exec/activity.py)."""
 
 
 class Resource:

@@ -4,16 +4,17 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, ClassVar, Final
 
 from devbox_api import names
 from devbox_gateway.errors import ConflictError, DevboxGatewayError, NotFoundError, NotReadyError
+from devbox_gateway.exec.activity import LASTS_SECONDS, InUse
 from devbox_gateway.exec.commands import AsyncCommands
 from devbox_gateway.exec.files import AsyncFiles
 from devbox_gateway.exec.pod import Pod
 from devbox_gateway.given import number, seconds
-from devbox_gateway.kube.session import Object
+from devbox_gateway.kube.session import MERGE, Object
 from devbox_gateway.naming import (
     DEVBOX,
     GATEWAY_CONFIG,
@@ -23,7 +24,7 @@ from devbox_gateway.naming import (
 )
 from devbox_gateway.polling import seconds_of
 
-from .base import Cluster, Resource, given_name
+from .base import STRICT, Cluster, Resource, given_name
 from .waiting import (
     RESTARTED_FROM,
     WAIT_SECONDS,
@@ -42,6 +43,8 @@ from .waiting import (
 METADATA: Final = "devbox-gateway.io/metadata"
 RESTARTED_AT: Final = "devbox-gateway.io/restarted-at"
 KEPT_ALIVE_AT: Final = names.KEPT_ALIVE_AT_ANNOTATION
+ACTIVE_UNTIL: Final = names.ACTIVE_UNTIL_ANNOTATION
+RESUMED_AT: Final = names.RESUMED_AT_ANNOTATION
 STATUSES: Final = {
     "Pending": "provisioning",
     "Mounting": "initializing",
@@ -53,7 +56,6 @@ STATUSES: Final = {
     "Terminating": "provisioning",
 }
 """Of a phase: what the pod does. (It is the pod that is terminating, of a devbox that stays: another one follows.)"""
-NO_CHART: Final = "not supported yet: needs a chart that has it, and there is none so far"
 TRIES: Final = 10
 """To write what the operator writes to as well."""
 
@@ -89,6 +91,8 @@ class DevboxInfo:
     create_time_ms: int
     expires_time_ms: int | None
     """When it is deleted by itself, unless it is kept alive; None: never, or the operator has not said it yet."""
+    last_activity_time_ms: int | None
+    """When it was last in use, as was known some minutes ago; None: nothing becomes of it when it is idle, or it is not known yet."""
 
 
 class AsyncDevbox(Resource):
@@ -98,6 +102,7 @@ class AsyncDevbox(Resource):
 
     def __init__(self, cluster: Cluster, where: Reference, seen: Object | None = None) -> None:
         super().__init__(cluster, where, seen)
+        self._in_use = InUse(cluster.session, self._path, cluster.in_use, self._say_that_it_is_in_use)
         self.cmd = AsyncCommands(cluster.session, self._pod, self.id)
         self.file = AsyncFiles(cluster.session, self._pod)
 
@@ -126,7 +131,7 @@ class AsyncDevbox(Resource):
     def _info(self, seen: Object, status: str) -> DevboxInfo:
         summary = summary_of(seen)
         metadata = seen["metadata"]
-        expires = (seen.get("status") or {}).get("expiresAt")
+        expires, active = ((seen.get("status") or {}).get(field) for field in ("expiresAt", "lastActivity"))
         return DevboxInfo(
             id=self.id,
             name=given_name(seen),
@@ -141,6 +146,7 @@ class AsyncDevbox(Resource):
             pod=(seen.get("status") or {}).get("podName"),
             create_time_ms=_milliseconds(metadata["creationTimestamp"]),
             expires_time_ms=_milliseconds(expires) if expires else None,
+            last_activity_time_ms=_milliseconds(active) if active else None,
         )
 
     def _gateway(self, spec: Object) -> GatewaySpec:
@@ -177,23 +183,33 @@ class AsyncDevbox(Resource):
 
     async def resume_async(self) -> None:
         """Likewise, without waiting."""
-        await self._merge({"spec": {"suspend": None}})
+        # (One that is suspended since it was idle: another value than before resumes it.)
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        await self._merge({"metadata": {"annotations": {RESUMED_AT: now}}, "spec": {"suspend": None}})
 
     async def keep_alive(self) -> None:
-        """Have its time to live begin anew. One without (spec.lifecycle.ttl) does not end by itself, and nothing is written. Raises
-        NotFoundError for one that is being deleted, too."""
+        """Have its time to live begin anew, and the time after which it is idle. One without (spec.lifecycle) goes on as it is, and
+        nothing is written. Raises NotFoundError for one that is being deleted, too."""
         seen = await self._read()
         if "deletionTimestamp" in seen["metadata"]:
             raise NotFoundError(f"devbox {self._reference.name!r} is being deleted")
-        if not lives_for(seen):
-            return
-        # (By the API server's clock, as the operator counts; it tells its time to everybody, but for what may stand between.)
+        if lives_for(seen) or idle_after(seen):
+            # (Not that of another one of its name.)
+            notes = {KEPT_ALIVE_AT: _written(await self._now())}
+            await self._merge({"metadata": {"uid": seen["metadata"]["uid"], "annotations": notes}})
+
+    async def _now(self) -> datetime:
+        """By the API server's clock, as the operator counts. (It tells its time to everybody, but for what may stand between.)"""
         now: datetime | None = None
         with suppress(DevboxGatewayError):
             now = await self._cluster.session.date()
-        said = (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        # (Not that of another one of its name.)
-        await self._merge({"metadata": {"uid": seen["metadata"]["uid"], "annotations": {KEPT_ALIVE_AT: said}}})
+        return now or datetime.now(timezone.utc)
+
+    async def _say_that_it_is_in_use(self) -> None:
+        notes = {ACTIVE_UNTIL: _written(await self._now() + timedelta(seconds=LASTS_SECONDS))}
+        change = {"metadata": {"uid": self._seen["metadata"]["uid"], "annotations": notes}}
+        # (What the caller knows of it stays as it was read.)
+        await self._cluster.session.request("PATCH", self._path, STRICT, change, kind=MERGE)
 
     async def restart(self) -> None:
         """Give it a new pod, with the spec as it is now. `await_running()`, of whichever process, then waits for that one. Raises
@@ -250,7 +266,7 @@ class AsyncDevbox(Resource):
                 f"devbox {self._reference.name!r} has no pod yet: {progress.message}; await devbox.await_running()",
                 progress.reason,
             )
-        return Pod.of(self.namespace, pod, self._reason)
+        return Pod.of(self.namespace, pod, self._reason, self._in_use if idle_after(seen) else None)
 
     async def _reason(self, pod: str, error: DevboxGatewayError) -> DevboxGatewayError:
         """Why nothing could be begun in that pod of its."""
@@ -276,6 +292,15 @@ class AsyncDevbox(Resource):
 def lives_for(seen: Object) -> str:
     """Its spec.lifecycle.ttl; empty: it has none."""
     return str((seen["spec"].get("lifecycle") or {}).get("ttl") or "")
+
+
+def idle_after(seen: Object) -> str:
+    """Its spec.lifecycle.idle.after; empty: nothing becomes of it when it is idle."""
+    return str(((seen["spec"].get("lifecycle") or {}).get("idle") or {}).get("after") or "")
+
+
+def _written(moment: datetime) -> str:
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _milliseconds(timestamp: str) -> int:

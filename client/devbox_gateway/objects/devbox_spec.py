@@ -27,7 +27,8 @@ CUSTOM: Final = {
 }
 """Those amounts: of which resource, in which unit."""
 LIVES_SECONDS: Final = (60, 90 * 86_400)
-"""The least and the most of spec.lifecycle.ttl."""
+"""The least and the most of spec.lifecycle.ttl, and of idle.after."""
+ON_IDLE: Final = {"shutdown": "Delete", "suspend": "Suspend"}
 NOT_HERE: Final = {
     "mcp": "an MCP server is an API like any other here: make a gateway config with its address, and name it in gateways",
     "snapshot_id": "a devbox can't be started from a snapshot; build an image, and name it as image",
@@ -48,12 +49,10 @@ NO_LAUNCH: Final = {
 NEWER_CHART: Final = {
     "spec.launchCommands": "launch_parameters.launch_commands",
     "spec.resourceSize": "launch_parameters.resource_size_request",
-}
-"""Fields that an older chart does not have, and which argument they come from."""
-NO_CHART_YET: Final = {
+    "spec.lifecycle": "launch_parameters.keep_alive_time_seconds",
     "spec.lifecycle.idle": "launch_parameters.after_idle",
 }
-"""Fields that the newest chart does not have, and which argument they come from. (A chart that has one takes it.)"""
+"""Fields that an older chart does not have, and which argument they come from."""
 
 
 @dataclass(frozen=True)
@@ -185,16 +184,18 @@ def _has_idle_time(given: Mapping[str, Any]) -> bool:
 
 
 def _ttl(value: object) -> Object:
+    return {"lifecycle": {"ttl": _lives("launch_parameters.keep_alive_time_seconds", value)}}
+
+
+def _lives(field: str, value: object) -> str:
+    """Of seconds."""
     least, most = LIVES_SECONDS
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise InvalidError(
-            "launch_parameters.keep_alive_time_seconds",
-            f"write a whole number of seconds from {least} to {most} (90 days), e.g. 3600",
-        )
-    return {"lifecycle": {"ttl": _duration(value)}}
+        raise InvalidError(field, f"write a whole number of seconds from {least} to {most} (90 days), e.g. 3600")
+    return duration(value)
 
 
-def _duration(seconds: int) -> str:
+def duration(seconds: int) -> str:
     """As people write it: 24h, 90s."""
     for unit, name in ((3600, "h"), (60, "m")):
         if seconds % unit == 0:
@@ -235,13 +236,16 @@ def _user(value: object) -> Object:
     return {"runAsUser": uid}
 
 
-def _idle(value: Mapping[str, Any]) -> Object:
-    actions = {"shutdown": "Delete", "suspend": "Suspend"}
-    return {
-        "lifecycle": {
-            "idle": {"after": f"{int(value['idle_time_seconds'])}s", "action": actions[value.get("on_idle", "shutdown")]}
-        }
-    }
+def _idle(value: object) -> Object:
+    """Of one that nobody works in."""
+    where = "launch_parameters.after_idle"
+    given = mapping(where, value)
+    action, after = given.pop("on_idle", "shutdown"), given.pop("idle_time_seconds", None)
+    if given:
+        raise InvalidError(f"{where}.{next(iter(given))}", "not known here; known are idle_time_seconds, on_idle")
+    if not isinstance(action, str) or action not in ON_IDLE:
+        raise InvalidError(f"{where}.on_idle", f"write one of {', '.join(ON_IDLE)}")
+    return {"lifecycle": {"idle": {"after": _lives(f"{where}.idle_time_seconds", after), "action": ON_IDLE[action]}}}
 
 
 _LAUNCH: Final[Mapping[str, Callable[[Any], Object]]] = {

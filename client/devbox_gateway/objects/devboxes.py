@@ -30,7 +30,7 @@ from devbox_gateway.polling import seconds_of
 from . import code_mounts as code_mounts_field
 from . import devbox_spec, grants, network_policies
 from .base import STRICT, Cluster, HasId, given_name, manifest, where_of, where_seen
-from .devbox import METADATA, NO_CHART, AsyncDevbox
+from .devbox import METADATA, AsyncDevbox
 from .secrets import ALLOWED_HOSTS, AsyncSecret, is_own, without_value
 from .waiting import WAIT_SECONDS, Callback
 
@@ -308,17 +308,10 @@ def _exists(where: Reference) -> ConflictError:
 
 
 def devbox_error(error: InvalidError) -> InvalidError:
-    """In the words of who called: a chart that is too old is said so, and what no chart has."""
-    if error.field in devbox_spec.NO_CHART_YET:
-        return InvalidError(devbox_spec.NO_CHART_YET[error.field], NO_CHART)
+    """In the words of who called: a chart that is too old is said so."""
     if error.field in devbox_spec.NEWER_CHART:
         return InvalidError(
             devbox_spec.NEWER_CHART[error.field], f"needs a newer chart: the cluster's has no field for it ({error.field})"
-        )
-    if error.field == "spec.lifecycle":
-        return InvalidError(
-            "launch_parameters.keep_alive_time_seconds",
-            "needs a newer chart: the cluster's has no field for it (spec.lifecycle)",
         )
     if error.field == "spec.image" and "Required" in error.message:
         return InvalidError("image", "name an image: the cluster's chart is of a version that has no default image")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
+from devbox_api import names
 from devbox_gateway.errors import APIConnectionError, APITimeoutError, NotFoundError, NotReadyError
 from devbox_gateway.kube.session import Object, Session
 
@@ -140,17 +141,23 @@ def is_ready(seen: Object) -> bool:
     return is_current(seen) and not is_restarting(seen) and (conditions_of(seen).get("Ready") or {}).get("status") == "True"
 
 
+def is_woken(seen: Object) -> bool:
+    """Whether it was suspended since it was idle, and somebody has resumed it meanwhile, which the operator has not seen."""
+    status, notes = seen.get("status") or {}, seen["metadata"].get("annotations") or {}
+    return status.get("suspendedBy") == "Idle" and notes.get(names.RESUMED_AT_ANNOTATION, "") != status.get("resumedAt", "")
+
+
 def is_to_rest(seen: Object) -> bool:
     """Whether it is to have no pod: it is suspended, or about to be. (A command that ended for good has nothing to suspend.)"""
     found = conditions_of(seen).get("Suspended")
-    if found is None or not is_current(seen):
+    if found is None or not is_current(seen) or is_woken(seen):
         return bool(seen["spec"].get("suspend"))
     return bool(found["reason"] != "NotSuspended")
 
 
 def is_suspended(seen: Object) -> bool:
     """Whether it is so, as this spec wants it."""
-    return is_current(seen) and (conditions_of(seen).get("Suspended") or {}).get("status") == "True"
+    return is_current(seen) and not is_woken(seen) and (conditions_of(seen).get("Suspended") or {}).get("status") == "True"
 
 
 def is_resuming(seen: Object) -> bool:

@@ -70,7 +70,7 @@ def test_what_the_chart_would_have_to_do_is_asked_of_the_chart() -> None:
     idle = {"idle_time_seconds": 60, "on_idle": "suspend"}
     for launch in ({"after_idle": idle}, {"lifecycle": {"after_idle": idle}}):
         made = spec({**launch, "keep_alive_time_seconds": 300})
-        assert made["lifecycle"] == {"idle": {"after": "60s", "action": "Suspend"}}, "with an idle time there is no other end"
+        assert made["lifecycle"] == {"idle": {"after": "1m", "action": "Suspend"}}, "with an idle time there is no other end"
         assert made["command"] == list(names.STAY)
 
 
@@ -86,3 +86,20 @@ def test_launch_commands_that_are_none(value: object) -> None:
     with pytest.raises(InvalidError) as caught:
         spec({"launch_commands": value})
     assert caught.value.field == "launch_parameters.launch_commands"
+
+
+@pytest.mark.parametrize(
+    ("idle", "words"),
+    [
+        ({"idle_time_seconds": 59}, "idle_time_seconds: write a whole number of seconds from 60"),
+        ({"idle_time_seconds": "1h"}, "idle_time_seconds: write a whole number"),
+        ({"on_idle": "suspend"}, "idle_time_seconds: write a whole number"),
+        ({"idle_time_seconds": 60, "on_idle": "resume"}, "on_idle: write one of shutdown, suspend"),
+        ({"idle_time_seconds": 60, "on_idle": None}, "on_idle: write one of"),
+        ({"idle_time_seconds": 60, "colour": "red"}, "after_idle.colour: not known here"),
+        (60, "after_idle: names with values"),
+    ],
+)
+def test_an_idle_time_that_is_none(idle: object, words: str) -> None:
+    with pytest.raises(InvalidError, match=words):
+        spec({"after_idle": idle})

@@ -11,6 +11,7 @@ import click
 import pytest
 
 from devbox_gateway.cli import durations
+from devbox_gateway.cli.devbox_options import arguments
 from devbox_gateway.cli.output import left
 from devbox_gateway.cli.verbs import execute
 from devbox_gateway.errors import APIConnectionError, InvalidError, NotFoundError
@@ -130,32 +131,56 @@ class Here:
         self.client = self.devboxes = self
         self.error, self.asked = error, list[Any]()
 
-    async def create(self, *, launch_parameters: Any, **_: Any) -> str:
-        self.asked.append(launch_parameters.get("keep_alive_time_seconds"))
-        if self.error is not None and self.asked[-1] is not None:
+    async def create(self, *, launch_parameters: Any, spec: Any = None, **_: Any) -> str:
+        lifecycle = spec["lifecycle"] if spec else {}
+        asked = {"ttl": launch_parameters.get("keep_alive_time_seconds"), **lifecycle}
+        self.asked.append({name: value for name, value in asked.items() if value})
+        if self.error is not None and ("idle" in asked or (self.error is OLDER and asked["ttl"])):
             raise self.error
         return "devbox"
 
 
 NOTHING: Any = {"image": None, "gateways": (), "environment": (), "secrets": (), "policy": None, "metadata": ()}
+NO_TIMES: Any = {"ttl": None, "idle": None, "on_idle": None}
 OLDER = InvalidError("launch_parameters.keep_alive_time_seconds", "needs a newer chart")
+OLD = InvalidError("launch_parameters.after_idle", "needs a newer chart")
+
+
+HOUR = {"after": "1h", "action": "Delete"}
 
 
 @pytest.mark.parametrize(
-    ("ttl", "error", "asked"),
-    [(None, None, [86_400]), (60, None, [60]), (None, OLDER, [86_400, None])],
-    ids=["by itself", "asked for", "an older chart"],
+    ("given", "error", "asked"),
+    [
+        ({}, None, [{"ttl": "24h", "idle": HOUR}]),
+        ({"ttl": 60}, None, [{"ttl": "1m", "idle": HOUR}]),
+        ({"idle": 90, "on_idle": "suspend"}, None, [{"ttl": "24h", "idle": {"after": "90s", "action": "Suspend"}}]),
+        ({}, OLD, [{"ttl": "24h", "idle": HOUR}, {"ttl": 86_400}]),
+        ({"ttl": 60}, OLD, [{"ttl": "1m", "idle": HOUR}, {"ttl": 60}]),
+        ({}, OLDER, [{"ttl": "24h", "idle": HOUR}, {}]),
+    ],
+    ids=["by itself", "a ttl", "an idle time", "an older chart", "an older chart and a ttl", "a chart older than that"],
 )
-async def test_run_leaves_no_devbox_for_ever(ttl: int | None, error: InvalidError | None, asked: list[int | None]) -> None:
+async def test_run_leaves_no_devbox_for_ever(given: dict[str, Any], error: InvalidError | None, asked: list[Any]) -> None:
     here = Here(error)
-    _, seconds = await execute._made(here, {**NOTHING, "ttl": ttl})  # type: ignore[arg-type]
-    assert (seconds, here.asked) == (ttl or 86_400, asked)
+    _, seconds = await execute._made(here, {**NOTHING, **NO_TIMES, **given})  # type: ignore[arg-type]
+    assert (seconds, here.asked) == (given.get("ttl", 86_400), asked)
 
 
-@pytest.mark.parametrize(("ttl", "error"), [(60, OLDER), (None, InvalidError("image", "no"))])
-async def test_what_was_asked_for_is_refused_by_name(ttl: int | None, error: InvalidError) -> None:
+@pytest.mark.parametrize(
+    ("given", "error"), [({"ttl": 60}, OLDER), ({"idle": 60}, OLD), ({"idle": 60}, OLDER), ({}, InvalidError("image", "no"))]
+)
+async def test_what_was_asked_for_is_refused_by_name(given: dict[str, Any], error: InvalidError) -> None:
     with pytest.raises(InvalidError, match=error.field):
-        await execute._made(Here(error), {**NOTHING, "ttl": ttl})  # type: ignore[arg-type]
+        await execute._made(Here(error), {**NOTHING, **NO_TIMES, **given})  # type: ignore[arg-type]
+
+
+def test_what_is_done_about_one_that_is_idle_needs_a_time() -> None:
+    with pytest.raises(InvalidError, match="--idle 30m"):
+        arguments(**{**NOTHING, **NO_TIMES, "on_idle": "delete"})
+    made = arguments(**{**NOTHING, **NO_TIMES, "idle": 1800})
+    assert made["spec"] == {"lifecycle": {"idle": {"after": "30m", "action": "Suspend"}}}
+    assert "spec" not in arguments(**{**NOTHING, **NO_TIMES})
 
 
 async def test_one_that_is_at_work_is_kept_alive_whatever_fails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,29 @@ def test_the_words(devbox: Object, word: str, *, rests: bool) -> None:
     assert (status_of(devbox), is_to_rest(devbox)) == (word, rests)
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "word"),
+    [
+        (None, None, "suspended"),
+        ("1", "1", "suspended"),
+        (None, "1", "resuming"),
+        ("1", "2", "resuming"),
+        ("1", None, "resuming"),
+    ],
+)
+def test_one_that_was_idle_is_resumed_by_another_word(then: str | None, now: str | None, word: str) -> None:
+    """Before the operator has seen it: nothing of its spec has changed."""
+    one = seen(
+        "Suspended",
+        condition("Suspended", "True", "SuspendedIdle"),
+        suspendedBy="Idle",
+        **({"resumedAt": then} if then else {}),
+    )
+    if now:
+        one["metadata"]["annotations"] = {"devbox-gateway.io/resumed-at": now}
+    assert (status_of(one), is_to_rest(one)) == (word, word == "suspended")
+
+
 def test_what_is_said_of_it() -> None:
     assert summary_of(IS)["reason"] == "SuspendedBySpec"
     assert summary_of(GOES)["type"] == "Ready"

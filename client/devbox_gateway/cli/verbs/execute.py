@@ -26,6 +26,13 @@ from devbox_gateway.objects.devbox import AsyncDevbox
 REMOVE_SECONDS: Final = 30.0
 OUTLIVES_SECONDS: Final = 86_400
 """For how long a devbox of `run` is there once nobody is at work with it: whose client was killed."""
+IDLE_SECONDS: Final = 3_600
+"""Likewise, where nothing in it calls anything."""
+OLDER_CHARTS: Final = {
+    "launch_parameters.after_idle": ("idle", "on_idle"),
+    "launch_parameters.keep_alive_time_seconds": ("idle", "on_idle", "ttl"),
+}
+"""What is refused by a chart that knows no field for it, and the options that it comes from."""
 _COMMAND: Final = click.argument("command", nargs=-1, type=click.UNPROCESSED)
 
 
@@ -107,15 +114,18 @@ async def run(  # noqa: PLR0917 (by name, from click)
 
 async def _made(here: Here, given: Mapping[str, Any], **how: Any) -> tuple[AsyncDevbox, int]:
     """And its time to live, in seconds."""
-    what = arguments(**{**given, "ttl": given["ttl"] or OUTLIVES_SECONDS})
     how |= {"unique_name": True, "progress": progress(here)}
-    try:
-        return await here.client.devboxes.create(**what, **how), given["ttl"] or OUTLIVES_SECONDS
-    except InvalidError as error:
-        # (A chart that knows no such time: nothing is made yet, and nobody asked for one.)
-        if error.field != "launch_parameters.keep_alive_time_seconds" or given["ttl"]:
-            raise
-    return await here.client.devboxes.create(**arguments(**given), **how), OUTLIVES_SECONDS
+    ttl = given["ttl"] or OUTLIVES_SECONDS
+    wanted = {**given, "ttl": ttl, "idle": given["idle"] or IDLE_SECONDS, "on_idle": given["on_idle"] or "delete"}
+    while True:
+        try:
+            return await here.client.devboxes.create(**arguments(**wanted), **how), ttl
+        except InvalidError as error:
+            # (Nothing is made then. What nobody asked for is left out.)
+            unknown = [name for name in OLDER_CHARTS.get(error.field, ()) if wanted[name] is not None]
+            if not unknown or any(given[name] for name in unknown):
+                raise
+            wanted |= dict.fromkeys(unknown)
 
 
 async def _kept_alive(devbox: AsyncDevbox, ttl: int) -> None:
