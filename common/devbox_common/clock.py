@@ -35,7 +35,8 @@ Told = Callable[[float], None]
 log = structlog.get_logger()
 
 
-def _boottime(which: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) -> float:
+def boottime(which: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) -> float:
+    """Seconds that this machine knows to have passed: it never goes ahead of time."""
     return time.clock_gettime(which)
 
 
@@ -63,7 +64,7 @@ class _Other:
 class Clock:
     """The time that bounds go by."""
 
-    def __init__(self, boot: Callable[[], float] = _boottime, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, boot: Callable[[], float] = boottime, wall: Callable[[], float] = time.time) -> None:
         """`boot`: seconds that this machine knows to have passed; `wall`: its time of day."""
         self._boot, self._wall = boot, wall
         self._missed = 0.0

@@ -25,11 +25,11 @@ class ConditionType(StrEnum):
     EGRESS_CONFINED = "EgressConfined"
     RESTART_REQUIRED = "RestartRequired"
     SUSPENDED = "Suspended"
-    """There once spec.suspend was set. While it is True there is no Ready: nothing is awaited."""
+    """There once it was suspended. While it is True there is no Ready: nothing is awaited."""
     TRUST_ENDING = "TrustEnding"
     """There only when it is True."""
     EXPIRING = "Expiring"
-    """Likewise: the time of spec.lifecycle.ttl is nearly over, or over."""
+    """Likewise: the time of spec.lifecycle.ttl or idle is nearly over, or over."""
 
 
 class Reason(StrEnum):
@@ -104,9 +104,12 @@ class Reason(StrEnum):
     CA_EXPIRING = "CAExpiring"
     SYSTEM_NOT_READY = "SystemNotReady"
     SUSPENDED_BY_SPEC = "SuspendedBySpec"
+    SUSPENDED_IDLE = "SuspendedIdle"
     SUSPENDING = "Suspending"
     NOT_SUSPENDED = "NotSuspended"
     EXPIRES_SOON = "ExpiresSoon"
+    IDLE_SOON = "IdleSoon"
+    ACTIVITY_UNKNOWN = "ActivityUnknown"
     DELETION_REFUSED = "DeletionRefused"
 
 
@@ -440,9 +443,15 @@ REASONS: Final[dict[Reason, Meaning]] = {
         "spec.suspend is true, and the devbox has no pod, no token and no mirrored credential. There is no Ready meanwhile.",
         "kubectl devbox resume NAME, or take spec.suspend away.",
     ),
+    Reason.SUSPENDED_IDLE: Meaning(
+        (_C.SUSPENDED,),
+        "Nobody worked in the devbox for the time of spec.lifecycle.idle.after. It has no pod, no token and no mirrored credential, and no "
+        "Ready meanwhile.",
+        "kubectl devbox resume NAME, or the annotation of the message.",
+    ),
     Reason.SUSPENDING: Meaning(
         (_C.SUSPENDED,),
-        "spec.suspend is true, and the pod has its terminationGracePeriodSeconds to end.",
+        "The devbox is to be suspended, and the pod has its terminationGracePeriodSeconds to end.",
         "Wait.",
     ),
     Reason.NOT_SUSPENDED: Meaning(
@@ -456,10 +465,22 @@ REASONS: Final[dict[Reason, Meaning]] = {
         "status.expiresAt.",
         "Nothing to do; or kubectl devbox keep-alive NAME, or a longer spec.lifecycle.ttl.",
     ),
+    Reason.IDLE_SOON: Meaning(
+        (_C.EXPIRING,),
+        "Nobody has worked in the devbox for a while, and it is suspended or deleted (spec.lifecycle.idle) within five minutes, or half of "
+        "idle.after, where that is less.",
+        "Nothing to do; or use it, or kubectl devbox keep-alive NAME.",
+    ),
+    Reason.ACTIVITY_UNKNOWN: Meaning(
+        (_C.EXPIRING,),
+        "By all that is known nobody works in the devbox (spec.lifecycle.idle), but a gateway does not say whether it was in use. After "
+        "five minutes without a word it counts for nothing.",
+        "Wait; where it happens again and again, see the operator's log (activity_not_told).",
+    ),
     Reason.DELETION_REFUSED: Meaning(
         (_C.EXPIRING,),
-        "The time of spec.lifecycle.ttl is over, and the API server does not let the operator delete the Devbox (a policy, a webhook, a "
-        "missing right); the message is its own. Until it does, the devbox goes on.",
+        "The time of spec.lifecycle.ttl or idle is over, and the API server does not let the operator delete the Devbox (a policy, a "
+        "webhook, a missing right); the message is its own. Until it does, the devbox goes on.",
         "Change what the message names; the operator tries again with a growing pause, of five minutes at most. Or delete the Devbox.",
     ),
 }

@@ -26,6 +26,7 @@ from devbox_operator.configs.gateways import GatewayReconciler
 from devbox_operator.configs.sources import SourceReconciler
 from devbox_operator.devbox.reconcile import DevboxReconciler, PodRefusedError
 from devbox_operator.kit import metrics
+from devbox_operator.kit.lease import Elector
 from devbox_operator.kit.queue import WorkQueue, pause
 from devbox_operator.kit.writer import NotLeadingError, Writer
 from devbox_operator.release.control import Control
@@ -36,6 +37,7 @@ from devbox_operator.seen.keys import SWEEP, Kind, WorkKey
 from devbox_operator.seen.visibility import Visibility
 from devbox_operator.settings import Settings
 from devbox_operator.watch import handlers, kopfsource
+from devbox_operator.watch.activity import ActivityWatch
 from devbox_operator.watch.mirrors import Watches
 from devbox_operator.watch.observe import Observer
 from devbox_operator.watch.tools import Tools
@@ -54,12 +56,11 @@ class Leader:
         api: KubeApi,
         settings: Settings,
         *,
-        held: Callable[[], bool],
-        left: Callable[[], float],
+        elector: Elector,
         take_signals: Callable[[], None],
         owner: Object | None,
     ) -> None:
-        """`held()`: a write may start; `left()`: and may take so many seconds; `take_signals()`: called when kopf has put its own
+        """`elector`: whether a write may start, and how long it may take; `take_signals()`: called when kopf has put its own
         signal handlers in place of ours; `owner`: the Deployment."""
         self._take_signals = take_signals
         self._source = kopfsource.Source(api)
@@ -67,9 +68,22 @@ class Leader:
         self.index = Index()
         self.queue: WorkQueue[WorkKey] = WorkQueue(self._work, on_error=_failed)
         self.watches = Watches(api, settings, self.index, self.queue.add)
-        observer, writer = Observer(api, self.watches, self.index, settings), Writer(api, held, left, self.watches.note)
+        observer, writer = (
+            Observer(api, self.watches, self.index, settings),
+            Writer(api, elector.held, elector.left, self.watches.note),
+        )
         denial = Denial(observer, self.watches.denial, writer)
-        tools = Tools(observer, self.watches, self.index, writer, settings, self.queue)
+        self._activity = ActivityWatch(
+            self.watches.asked,
+            host=names.gateway_host(settings.release_namespace),
+            token_file=settings.activity.token_file,
+            authority=lambda: observer.gateway_authority,
+            server_time=observer.server_time,
+            news=lambda box: self.queue.add(WorkKey(Kind.DEVBOX, *box)),
+            noted=elector.noted,
+            note=elector.note,
+        )
+        tools = Tools(observer, self.watches, self.index, writer, settings, self.queue, self._activity)
         self._devboxes = DevboxReconciler(tools, Attacher(writer, settings, denial), denial)
         self._gateways = GatewayReconciler(tools)
         self._egress = EgressReconciler(tools)
@@ -77,7 +91,7 @@ class Leader:
         self._system = SystemReconciler(tools, owner=owner)
         self._sweeper = Sweeper(tools, api, denial)
         self._control = Control(self.watches.places, self._visibility_changed)
-        self.watches.on_gateways = self._control.look_again
+        self.watches.on_gateways = self._gateways_changed
         self._observer = observer
         self.started = asyncio.Event()
 
@@ -91,15 +105,22 @@ class Leader:
             self.queue.add(SWEEP, after=self.settings.resync_seconds)
             self.started.set()
             with CLOCK.telling(self._paused):
-                await self._until_one_ends(self.queue.run(self.settings.workers), self._kopf(), self._control.run())
+                await self._until_one_ends(
+                    self.queue.run(self.settings.workers), self._kopf(), self._control.run(), self._activity.run()
+                )
         finally:
             await self.watches.stop()
 
     def _paused(self, _: float) -> None:
         """What was due in the pause (a key to be taken back, a token to be renewed) waits for a timer that stood still with us."""
+        self._activity.paused()
         self._sweeper.at_once()
         self.queue.add(SWEEP)
         self._control.look_again()
+
+    def _gateways_changed(self) -> None:
+        self._control.look_again()
+        self._activity.look_again()
 
     def last_event_age(self) -> float:
         """Seconds since the API server said anything of what it has said least of: mirrors and kopf's watches."""

@@ -51,7 +51,7 @@ async def run(settings: Settings, files: int) -> int:
             renew=settings.lease.renew_seconds,
             owner=owner,
         )
-        leader = Leader(api, settings, held=elector.held, left=elector.left, take_signals=take_signals, owner=owner)
+        leader = Leader(api, settings, elector=elector, take_signals=take_signals, owner=owner)
         port = _admin(leader, elector, settings.admin_port)
         await port.start()
         settle()

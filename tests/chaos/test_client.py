@@ -161,10 +161,10 @@ BAD: dict[str, tuple[type[DevboxGatewayError], str, dict[str, Any]]] = {
     "a number as a variable's value": (InvalidError, "text belongs", {"environment_variables": {"A": 1}}),
     "two commands": (InvalidError, "not both", {"command": ["a"], "entrypoint": "a"}),
     "a command as text": (InvalidError, "a list", {"command": "sleep 1"}),
-    "an idle time": (
+    "an idle time of a wrong form": (
         InvalidError,
-        "launch_parameters.after_idle: not supported yet",
-        {"launch_parameters": {"after_idle": {"idle_time_seconds": 60, "on_idle": "shutdown"}}},
+        "launch_parameters.after_idle.on_idle: write one of",
+        {"launch_parameters": {"after_idle": {"idle_time_seconds": 60, "on_idle": "explode"}}},
     ),
     "code mounts of a wrong form": (InvalidError, "code_mounts: write a list", {"code_mounts": "org/repo"}),
     "a time-out as text": (InvalidError, "timeout: a number of seconds", {"timeout": "x"}),

@@ -1,18 +1,19 @@
 """A Devbox whose time is over is deleted, as it was when that was decided; where the API server refuses, again and again, and it is said.
 
-Goes in: the Devbox, its `Lifetime`. Comes out: nothing more to do for it, or what the refusal was. What goes with the Devbox (pod, Route,
-tokens) goes as when anybody else deletes it.
+Goes in: the Devbox, its `Lifetime` or `Idleness`. Comes out: nothing more to do for it, or what the refusal was. What goes with the
+Devbox (pod, Route, tokens) goes as when anybody else deletes it.
 """
 
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
 from devbox_api.conditions import Reason
 from devbox_common.kube import ApiError
+from devbox_operator.devbox.idleness import Idleness
 from devbox_operator.devbox.lifetime import Lifetime
 from devbox_operator.kit import paths
 from devbox_operator.kit.queue import pause
@@ -29,6 +30,9 @@ PASSING: Final = 3
 """Failures in a row of what may pass by itself, such as an API server that is busy, before they are said."""
 DELETED: Final = "Expired"
 """Reason of the Event that says who deleted it."""
+
+End = TypeVar("End", Lifetime, Idleness)
+"""Why it ends."""
 
 log = structlog.get_logger()
 
@@ -54,7 +58,7 @@ class Expiry:
         """The Devbox is gone, or has time."""
         self._refusals.pop(key, None)
 
-    async def end(self, view: DevboxView, life: Lifetime, obstacle: Problem | None = None) -> Lifetime | None:
+    async def end(self, view: DevboxView, life: End, obstacle: Problem | None = None) -> End | None:
         """None: its deletion has begun. Else the same with what stands in the way (the `obstacle`, or the API server's refusal), and when
         it is tried again. Raises a conflict if the Devbox changed since it was read: it may have been kept alive."""
         if obstacle is not None:
@@ -75,10 +79,10 @@ class Expiry:
                 return None
         return replace(life, refused=known.problem, again=max(0.1, known.again - time.monotonic()))
 
-    async def _tell(self, view: DevboxView, life: Lifetime) -> None:
-        log.info("devbox_expired", namespace=view.box.namespace, devbox=view.box.name, ttl=life.ttl, ended=life.ends_at)
+    async def _tell(self, view: DevboxView, life: Lifetime | Idleness) -> None:
+        log.info("devbox_expired", namespace=view.box.namespace, devbox=view.box.name, why=life.why)
         regarding = Regarding("Devbox", *view.key, view.box.uid)
-        note = f"deleted: its time was over at {life.ends_at} (spec.lifecycle.ttl: {life.ttl})"
+        note = f"deleted: {life.why}"
         await self._statuses.events([event(regarding, (DELETED, "Normal", note), datetime.now(UTC), (DELETED, note))])
 
 

@@ -52,6 +52,11 @@ class Lifetime:
     """Why it is still there, though its time is over."""
 
     @property
+    def why(self) -> str:
+        """Of its deletion."""
+        return f"its time was over at {self.ends_at} (spec.lifecycle.ttl: {self.ttl})"
+
+    @property
     def ends_at(self) -> str | None:
         """As the API server writes it."""
         return format_time(self.ends) if self.ends else None
@@ -65,8 +70,8 @@ def lifetime(view: DevboxView, now: datetime | None) -> Lifetime | None:
         return None
     if now is None:
         what = "nothing is deleted by spec.lifecycle.ttl: the API server's answers, or what stands between, tell no time (Date)"
-        return Lifetime(ttl, _moment(view.box.status.expires_at or ""), again=TIMELESS_SECONDS, remark=what)
-    kept, ahead, remark = _kept_alive(view, now)
+        return Lifetime(ttl, moment_of(view.box.status.expires_at or ""), again=TIMELESS_SECONDS, remark=what)
+    kept, ahead, remark = kept_alive(view, now)
     length = timedelta(seconds=seconds)
     ends = max(view.created, kept or view.created) + length
     warned, over = ends - min(SOON, length / 2), ends + ROUNDED
@@ -83,23 +88,23 @@ def findings(view: DevboxView, life: Lifetime | None) -> Mapping[ConditionType, 
         return {}
     namespace, name, end = view.box.namespace, view.box.name, life.ends_at
     if life.refused is not None:
-        said = f"its time was over at {end} (spec.lifecycle.ttl: {life.ttl}), and it can't be deleted: {life.refused.message}"
+        said = f"{life.why}, and it can't be deleted: {life.refused.message}"
         return {ConditionType.EXPIRING: good(life.refused.reason, said)}
     keep = command("kubectl", "-n", namespace, "annotate", "dbx", name) + f" {KEPT_ALIVE_AT_ANNOTATION}=$(date +%s) --overwrite"
     said = f"it is deleted at {end} (spec.lifecycle.ttl: {life.ttl}), with what is in it; to have its time begin anew: {keep}"
     return {ConditionType.EXPIRING: good(Reason.EXPIRES_SOON, said)}
 
 
-def _kept_alive(view: DevboxView, now: datetime) -> tuple[datetime | None, DevboxKeptAlive | None, str]:
-    """What counts of the annotation; what of it the status has to hold; and what is wrong with it."""
+def kept_alive(view: DevboxView, now: datetime) -> tuple[datetime | None, DevboxKeptAlive | None, str]:
+    """What counts of the annotation kept-alive-at; what of it the status has to hold; and what is wrong with it."""
     said = view.kept_alive_at
     if not said:
         return None, None, ""
-    moment = _moment(said)
+    moment = moment_of(said)
     if moment is None:
         return None, None, f"the annotation {KEPT_ALIVE_AT_ANNOTATION} is no time, and does not count; write e.g. $(date +%s)"
     known = view.box.status.kept_alive
-    seen = _moment(known.seen_at) if known is not None and known.said == said else None
+    seen = moment_of(known.seen_at) if known is not None and known.said == said else None
     if known is not None and seen is not None and seen <= now + NOT_AHEAD:
         return min(moment, seen), known, _ahead(said, known)
     if moment <= now + NOT_AHEAD:
@@ -113,7 +118,8 @@ def _ahead(said: str, first: DevboxKeptAlive) -> str:
     return f"the annotation {KEPT_ALIVE_AT_ANNOTATION} ({said}) was ahead of the API server's time; {first.seen_at} counts in its place"
 
 
-def _moment(said: str) -> datetime | None:
+def moment_of(said: str) -> datetime | None:
+    """Of what somebody wrote: RFC 3339, or seconds since 1970. None: it is no time."""
     try:
         if _SECONDS.fullmatch(said):
             return datetime.fromtimestamp(int(said), UTC)

@@ -20,6 +20,8 @@ from devbox_operator.devbox.announce import Announcements
 from devbox_operator.devbox.claiming import Claims
 from devbox_operator.devbox.compile import DesiredState, compile_devbox
 from devbox_operator.devbox.expiry import Expiry
+from devbox_operator.devbox.idleness import Idleness
+from devbox_operator.devbox.idling import Idling
 from devbox_operator.devbox.incarnation import own, strays
 from devbox_operator.devbox.lifetime import Lifetime, lifetime
 from devbox_operator.devbox.lingering import endings
@@ -62,6 +64,7 @@ class DevboxReconciler:
         self._statuses = StatusWriter(tools.writer)
         self._announcements = Announcements(self._statuses)
         self._claims, self._expiry = Claims(tools, self._statuses), Expiry(tools, self._statuses)
+        self._idling = Idling(tools, self._statuses, self._expiry)
         self._steps, self._routes = Steps(tools, attacher, self._announcements), Routes(tools)
         self._since: dict[Key, float] = {}
         """Since when (of the monotonic clock) a status waits to be written."""
@@ -106,6 +109,7 @@ class DevboxReconciler:
             self._since.pop(key, None)
             self._announcements.forget(key)
             self._expiry.forget(key)
+            self._idling.forget(key)
             await self._claims.gone(key)
             return None
         try:
@@ -114,9 +118,12 @@ class DevboxReconciler:
             return await self._unjudged(key, await report_invalid(self._writer, "Devbox", paths.devboxes(*key), item, error))
         del item  # its metadata may be a MiB, and there are many workers
         life = lifetime(view, self._observer.server_time())
-        if life is None or not life.over:
+        idle = self._idling.look(view, self._watches.pods(key))
+        for end in (life, idle):
+            if end is not None and not end.over:
+                self._look_again(key, end)
+        if not any(end is not None and end.over for end in (life, idle)):
             self._expiry.forget(key)
-            self._look_again(key, life)
         # (Before it may be deleted: a claim that is to outlive it must not go with it.)
         snapshot = await self._claims.keep(await self._observer.snapshot(view))
         if life is not None and life.over:
@@ -124,10 +131,15 @@ class DevboxReconciler:
             if life is None:
                 return 0.0  # what is left of it is looked at anew
             self._look_again(key, life)
+        elif idle is not None and idle.over:
+            idle = await self._idling.act(view, snapshot.pods, claim.taken_along(snapshot))
+            if idle is None:
+                return 0.0
+            self._look_again(key, idle)
         desired = compile_devbox(snapshot, self._settings)
         self._wake_users(before, self._index.devboxes.get(key), missing=bool(desired.missing))
         outcome, announced = await self._steps.take(snapshot, desired)
-        later = await self._write(announced, devbox_status(snapshot, desired, outcome, self._settings, life))
+        later = await self._write(announced, devbox_status(snapshot, desired, outcome, self._settings, life, idle=idle))
         live = {p.uid for p in own(view, snapshot.pods) if not p.deleting and not p.ended}
         if attached_of(outcome) is not None and (pod := pod_of(outcome)) is not None:
             live.add(pod.uid)
@@ -137,10 +149,10 @@ class DevboxReconciler:
         due = self._due(snapshot, desired, outcome)
         return later if due is None or (later is not None and later < due) else due
 
-    def _look_again(self, key: Key, life: Lifetime | None) -> None:
+    def _look_again(self, key: Key, life: Lifetime | Idleness) -> None:
         """When its time has something new to say, whatever becomes of this pass. (Not in months: each look would leave a time behind in
         the queue.)"""
-        if life is not None and life.again is not None:
+        if life.again is not None:
             self._queue.add(WorkKey(Kind.DEVBOX, *key), min(life.again, LOOK_SECONDS))
 
     async def _write(self, view: DevboxView, status: DevboxStatus) -> float | None:

@@ -14,8 +14,9 @@ from devbox_api.judge.shown import command
 from devbox_api.names import INIT_CONTAINER, RESTARTED_AT_ANNOTATION
 from devbox_operator.attach.confinement import Confinement, confinement
 from devbox_operator.attach.wanted import Attachment
-from devbox_operator.devbox import claim, launching, lifecycle, lifetime, mounted, suspension
+from devbox_operator.devbox import claim, idleness, launching, lifecycle, lifetime, mounted, suspension
 from devbox_operator.devbox.compile import DesiredState
+from devbox_operator.devbox.idleness import Idleness
 from devbox_operator.devbox.lifetime import Lifetime
 from devbox_operator.devbox.lingering import Ending, endings, silence
 from devbox_operator.devbox.outcome import (
@@ -48,9 +49,15 @@ _SOMEBODYS: Final = frozenset({Reason.FOREIGN_POLICY, Reason.NOT_ENFORCED, Reaso
 
 
 def devbox_status(
-    snapshot: Snapshot, desired: DesiredState, outcome: Outcome, settings: Settings, life: Lifetime | None = None
+    snapshot: Snapshot,
+    desired: DesiredState,
+    outcome: Outcome,
+    settings: Settings,
+    life: Lifetime | None = None,
+    *,
+    idle: Idleness | None = None,
 ) -> DevboxStatus:
-    """The whole status. `life`: of one that ends by itself."""
+    """The whole status. `life`: of one that ends by itself; `idle`: of one that something becomes of when nobody works in it."""
     box, pod, attached = snapshot.devbox.box, pod_of(outcome), attached_of(outcome)
     in_force = attached is not None and attached.confined
     confined = confinement(pod, snapshot.policies, settings, in_force=in_force, visibility=snapshot.system.visibility)
@@ -58,7 +65,7 @@ def devbox_status(
     end = endings(snapshot, settings, last).of(pod, snapshot.now) if pod is not None and pod.deleting else None
     refused = [problem for problem in (desired.refused, desired.egress_problem) if problem]
     findings: dict[ConditionType, Finding] = {
-        _C.ACCEPTED: from_problems(refused, claim.remark(snapshot) or good(Reason.ACCEPTED, _remark(box.spec, life))),
+        _C.ACCEPTED: from_problems(refused, claim.remark(snapshot) or good(Reason.ACCEPTED, _remark(box.spec, life, idle))),
         _C.CREDENTIALS_RESOLVED: from_problems(desired.problems, good(Reason.RESOLVED)),
         _C.TOKENS_ISSUED: _tokens(outcome),
         _C.EGRESS_CONFINED: confined.finding,
@@ -91,6 +98,7 @@ def devbox_status(
         suspension.remark(findings, snapshot.devbox)
     if found := ending(snapshot.system.authority, settings.release_namespace, snapshot.now):
         findings[_C.TRUST_ENDING] = found
+    findings |= idleness.findings(snapshot.devbox, idle)
     findings |= lifetime.findings(snapshot.devbox, life)
     expires = attached.expires if attached else {}
     return DevboxStatus(
@@ -103,8 +111,10 @@ def devbox_status(
         failures=outcome.failures or None,
         suspended_by=snapshot.devbox.suspended_by if isinstance(outcome, AtRest) else None,
         suspended_at=_suspended_at(snapshot, outcome),
+        resumed_at=box.status.resumed_at if isinstance(outcome, AtRest) and snapshot.devbox.suspended_by == "Idle" else None,
+        last_activity=idleness.last_activity(snapshot.devbox, pod, idle),
         expires_at=life.ends_at if life else None,
-        kept_alive=life.ahead if life else None,
+        kept_alive=(life and life.ahead) or (idle and idle.ahead) or None,
         gateways=tuple(
             DevboxGatewayStatus(
                 name=binding.name,
@@ -126,9 +136,10 @@ def _suspended_at(snapshot: Snapshot, outcome: Outcome) -> str | None:
     return snapshot.devbox.box.status.suspended_at or format_time(snapshot.now)
 
 
-def _remark(spec: DevboxSpec, life: Lifetime | None) -> str:
+def _remark(spec: DevboxSpec, life: Lifetime | None, idle: Idleness | None) -> str:
     """What of an accepted Devbox is not taken as it is written."""
-    remarks = [life.remark] if life and life.remark else []
+    said = (life.remark if life else "", *(idle.remarks if idle else ()))
+    remarks = [remark for remark in dict.fromkeys(said) if remark]
     if (written := spec.termination_grace_period_seconds) != grace(spec):
         remarks.append(f"spec.terminationGracePeriodSeconds is {written}, which counts as {grace(spec)}; write 1 or more")
     return "; ".join(remarks)

@@ -9,6 +9,7 @@ from typing import Final
 
 from devbox_api.conditions import ConditionType, Reason
 from devbox_api.judge.shown import command
+from devbox_api.names import RESUMED_AT_ANNOTATION
 from devbox_operator.devbox.lingering import Ending
 from devbox_operator.devbox.outcome import AtRest
 from devbox_operator.report.conditions import Finding, bad, good, summarise
@@ -30,9 +31,18 @@ def judge(findings: dict[_C, Finding], view: DevboxView, outcome: AtRest, end: E
         return
     for kind in [kind for kind in findings if kind not in _OF_NO_POD]:
         del findings[kind]
-    resume = command("kubectl", "-n", view.box.namespace, "patch", "dbx", view.box.name, "--type=merge", "-p", _RESUME)
-    findings[_C.SUSPENDED] = good(Reason.SUSPENDED_BY_SPEC, f"spec.suspend is true; to go on: {resume}")
-    findings |= {kind: Finding("False", Reason.SUSPENDED_BY_SPEC) for kind in (_C.RECONCILING, _C.STALLED)}
+    findings[_C.SUSPENDED] = suspended = _suspended(view)
+    findings |= {kind: Finding("False", suspended.reason) for kind in (_C.RECONCILING, _C.STALLED)}
+
+
+def _suspended(view: DevboxView) -> Finding:
+    kubectl, name = ("kubectl", "-n", view.box.namespace), view.box.name
+    if view.suspended_by == "Idle":
+        resume = command(*kubectl, "annotate", "dbx", name) + f" {RESUMED_AT_ANNOTATION}=$(date +%s) --overwrite"
+        last = view.box.status.last_activity or "long ago"
+        return good(Reason.SUSPENDED_IDLE, f"nobody worked in it since {last} (spec.lifecycle.idle); to go on: {resume}")
+    resume = command(*kubectl, "patch", "dbx", name, "--type=merge", "-p", _RESUME)
+    return good(Reason.SUSPENDED_BY_SPEC, f"spec.suspend is true; to go on: {resume}")
 
 
 def remark(findings: dict[_C, Finding], view: DevboxView) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 
+from devbox_api import names
 from devbox_common.clock import CLOCK, Clock
 from devbox_common.kube import ApiError, KubeApi, Object
 
@@ -52,6 +53,7 @@ class Elector:
         """(holder, renewTime) as last read, and since when: other clocks than ours are not trusted."""
         self._seen_since = 0.0
         self._lease: Object | None = None
+        self._note = ""
         self._awake_by = 0.0
         """Until when an answer is waited for after a pause: a machine that has just woken may have no network for some seconds. (Nothing is
         written meanwhile.)"""
@@ -59,6 +61,15 @@ class Elector:
     def held(self) -> bool:
         """A write may start now."""
         return self._clock.now() < self._deadline
+
+    def noted(self) -> str:
+        """What whoever worked last wrote down for who works next; empty: nothing."""
+        notes = ((self._lease or {}).get("metadata") or {}).get("annotations") or {}
+        return self._note or str(notes.get(names.ACTIVITY_ANNOTATION, ""))
+
+    def note(self, text: str) -> None:
+        """Write it down, with the next renewal."""
+        self._note = text
 
     def left(self) -> float:
         """Seconds until another replica may be at work: no request may last longer."""
@@ -165,8 +176,10 @@ class Elector:
         spec["acquireTime"] = now if taken else old.get("acquireTime", now)
         spec["leaseTransitions"] = int(old.get("leaseTransitions") or 0) + taken
         # The resourceVersion that was read makes two takers collide: one gets a conflict.
-        owners = {"ownerReferences": [self._owner]} if self._owner else {}
-        body = {**found, "metadata": {**found["metadata"], **owners}, "spec": {**old, **spec}}
+        more: Object = {"ownerReferences": [self._owner]} if self._owner else {}
+        if self._note:
+            more["annotations"] = {**(found["metadata"].get("annotations") or {}), names.ACTIVITY_ANNOTATION: self._note}
+        body = {**found, "metadata": {**found["metadata"], **more}, "spec": {**old, **spec}}
         return await self._api.request("PUT", f"{self._path}/{self._name}", body=body, timeout=self._renew)
 
     def _expired(self, holder: str, spec: Object) -> bool:

@@ -15,6 +15,12 @@ CANARIES = Gauge(
     "Gateways that this replica looked at, while it works, by what their canary did: `open`, `closed` (the data port answers), `silent`.",
     ["answer"],
 )
+ACTIVITY = Gauge(
+    "devbox_operator_activity_gateways",
+    "Gateways that were asked when devboxes were last in use, while any may be idle: `answered`, `waited_for` (no devbox is idle for "
+    "certain before it answers), `silent` (for so long that it counts for nothing).",
+    ["answer"],
+)
 CERTIFICATE_END = Gauge(
     "devbox_operator_certificate_not_after_timestamp_seconds",
     "When a certificate ends: `ca`, which devboxes trust, and `gateway`. There while this replica works.",

@@ -72,6 +72,7 @@ class SystemReconciler:
             log.info("certificate_written", secret=names.LEAF_SECRET, days=self._settings.certificates.leaf_days)
             due = certificates.leaf_due(leaf, ca, release, now)
         self._tell(leaf, now)
+        self._observer.gateway_authority = ca.certificate.decode()
         bundle = certificates.bundle(self._roots, ca.certificate, self._extra)
         if bundle != self._observer.bundle:
             self._observer.bundle = bundle

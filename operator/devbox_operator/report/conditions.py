@@ -33,6 +33,8 @@ SUMMARIES: Final = frozenset({ConditionType.READY, ConditionType.RECONCILING, Co
 """Types that repeat what another one says."""
 RAISED: Final = frozenset({ConditionType.RESTART_REQUIRED, ConditionType.TRUST_ENDING, ConditionType.EXPIRING})
 """Types that ask for something when they are True."""
+NORMAL: Final = frozenset({Reason.POD_SUCCEEDED, Reason.EXPIRES_SOON, Reason.IDLE_SOON, Reason.ACTIVITY_UNKNOWN})
+"""Reasons of Events that warn of nothing."""
 _CUT: Final = "… (too long to be shown whole)"
 
 
@@ -171,7 +173,7 @@ def events(regarding: Regarding, old: Iterable[Condition], new: Iterable[Conditi
         wanted = ready or (condition.status == "True" if condition.type in RAISED else trouble)
         if wanted:
             note = cut(condition.message or f"{regarding.kind} {regarding.name} is ready", NOTE)
-            normal = ready or restart or condition.reason in (Reason.POD_SUCCEEDED, Reason.EXPIRES_SOON)
+            normal = ready or restart or condition.reason in NORMAL
             result.append(_event(regarding, condition, "Normal" if normal else "Warning", note, now))
     return result
 

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from devbox_api import names
 from devbox_common.kube import Object
 from devbox_common.ranges import Network
 
@@ -58,6 +59,13 @@ class Place(NamedTuple):
     canary: int
 
 
+class Asked(NamedTuple):
+    """Where one gateway is asked when devboxes were last in use."""
+
+    address: str
+    port: int
+
+
 class SliceView(NamedTuple):
     """An EndpointSlice of the gateway's Service."""
 
@@ -65,6 +73,8 @@ class SliceView(NamedTuple):
     """All that stand in it."""
     ready: tuple[Place, ...]
     """Those that the Service leads to. None for a Service without a canary (of the first release)."""
+    asked: tuple[Asked, ...] = ()
+    """All that may have seen devboxes at work, those that begin or end among them. None for a Service of an older release."""
 
 
 def node(item: Object) -> NodePlace:
@@ -74,10 +84,10 @@ def node(item: Object) -> NodePlace:
     cidrs = {*(spec.get("podCIDRs") or ()), spec.get("podCIDR")} - {None, ""}
     told = _readable(a["address"] for a in addresses if a.get("type") in ("InternalIP", "ExternalIP"))
     # Some clouds write an address where a name is meant.
-    names = [a["address"] for a in addresses if a.get("type") not in ("InternalIP", "ExternalIP")]
+    others = [a["address"] for a in addresses if a.get("type") not in ("InternalIP", "ExternalIP")]
     annotations = (item.get("metadata") or {}).get("annotations") or {}
-    names += [word for key in ANNOTATIONS & annotations.keys() for word in _BETWEEN.split(annotations[key])]
-    more = {written(name.partition("/")[0]) for name in names} - {""}
+    others += [word for key in ANNOTATIONS & annotations.keys() for word in _BETWEEN.split(annotations[key])]
+    more = {written(name.partition("/")[0]) for name in others} - {""}
     return NodePlace((*told, *sorted(more.difference(told))), tuple(sorted(cidrs)))
 
 
@@ -113,10 +123,12 @@ def slice_addresses(item: Object) -> tuple[str, ...]:
 def gateway_slice(item: Object) -> SliceView:
     """An EndpointSlice, as far as it counts here."""
     ports: dict[str, int] = {port.get("name"): port.get("port") or 0 for port in item.get("ports") or ()}
-    data, canary = ports.get("data", 0), ports.get("canary", 0)
+    data, canary, activity = ports.get("data", 0), ports.get("canary", 0), ports.get(names.ACTIVITY, 0)
     ready = [one for one in item.get("endpoints") or () if (one.get("conditions") or {}).get("ready") is not False]
     addresses = slice_addresses({"endpoints": ready}) if data and canary else ()
-    return SliceView(slice_addresses(item), tuple(Place(address, data, canary) for address in addresses))
+    every = slice_addresses(item)
+    asked = tuple(Asked(address, activity) for address in every) if activity else ()
+    return SliceView(every, tuple(Place(address, data, canary) for address in addresses), asked)
 
 
 def _readable(texts: Iterable[str]) -> tuple[str, ...]:

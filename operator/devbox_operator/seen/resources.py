@@ -31,6 +31,10 @@ class DevboxView:
     """By the API server's clock, cut to seconds."""
     kept_alive_at: str = ""
     """As somebody wrote it."""
+    active_until: str = ""
+    """Likewise."""
+    resumed_at: str = ""
+    """Likewise."""
 
     @property
     def key(self) -> Key:
@@ -46,7 +50,10 @@ class DevboxView:
     @property
     def suspended_by(self) -> Literal["Spec", "Idle"] | None:
         """Who wants no pod of it now; None: it is to have one."""
-        return "Spec" if self.box.spec.suspend else None
+        if self.box.spec.suspend:
+            return "Spec"
+        status = self.box.status
+        return "Idle" if status.suspended_by == "Idle" and (status.resumed_at or "") == self.resumed_at else None
 
     @classmethod
     def of(cls, item: Object) -> "DevboxView":
@@ -60,6 +67,8 @@ class DevboxView:
             restarted_at=bounds.word(annotations.get(names.RESTARTED_AT_ANNOTATION, "")),
             created=parse_time(metadata.get("creationTimestamp")),
             kept_alive_at=bounds.word(annotations.get(names.KEPT_ALIVE_AT_ANNOTATION, "")),
+            active_until=bounds.word(annotations.get(names.ACTIVE_UNTIL_ANNOTATION, "")),
+            resumed_at=bounds.word(annotations.get(names.RESUMED_AT_ANNOTATION, "")),
         )
 
 

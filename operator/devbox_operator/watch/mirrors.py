@@ -183,6 +183,10 @@ class Watches:
         """The gateways that are ready, by address."""
         return {place.address: place for view in self.slices.objects.values() for place in view.ready}
 
+    def asked(self) -> list[floor.Asked]:
+        """Where all gateways are asked when devboxes were last in use."""
+        return [one for view in self.slices.objects.values() for one in view.asked]
+
     def gateway(self, key: Key) -> GatewayView | None:
         """A GatewayConfig; None if there is none, or in a namespace that the operator does not work in."""
         mirror = self.of_scope(self._gateways, key[0])

@@ -48,6 +48,8 @@ class Observer:
         """The CA bundle; system.py sets it."""
         self.authority: Authority | None = None
         """The CA; likewise."""
+        self.gateway_authority = ""
+        """Its certificate, PEM; likewise."""
         self.visibility = NOT_YET
         """Whether confinement can be seen; leader.py sets it."""
         self.api_server = ApiServer(api)

@@ -7,6 +7,7 @@ from devbox_operator.kit.writer import Writer
 from devbox_operator.seen.index import Index
 from devbox_operator.seen.keys import WorkKey
 from devbox_operator.settings import Settings
+from devbox_operator.watch.activity import ActivityWatch
 from devbox_operator.watch.mirrors import Watches
 from devbox_operator.watch.observe import Observer
 
@@ -26,3 +27,5 @@ class Tools:
     settings: Settings
     queue: WorkQueue[WorkKey]
     """Whom to look at next."""
+    activity: ActivityWatch
+    """When devboxes were last in use."""

@@ -60,7 +60,7 @@ HARMLESS = {
     *("Accepted", "Ready", "Resolved", "Issued", "Confined", "UpToDate", "Progressing", "Waiting", "NoDefault"),
     *("PodPending", "PodNotReady", "PodSucceeded", "SpecChanged", "CARenewed", "SecretChanged", "ExpiresSoon"),
     *("SuspendedBySpec", "Suspending", "NotSuspended", "WorkspaceGrowing", "WorkspaceNotGrowing", "WorkspaceRetained"),
-    *("Mounted", "Cloning", "Launching"),
+    *("Mounted", "Cloning", "Launching", "SuspendedIdle", "IdleSoon", "ActivityUnknown"),
 }
 """Reasons that pass, or ask for nothing that a devbox waits for."""
 KINDS = [each for each in vars(objects).values() if isinstance(each, objects.Kind)]

@@ -1,12 +1,13 @@
 """What the working replica does before all else, and whom it wakes."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from devbox_common.kube import ApiError
 from devbox_operator import leader
+from devbox_operator.kit.lease import Elector
 from devbox_operator.leader import Leader, insist
 from devbox_operator.seen.keys import FLOOR, Kind, WorkKey
 from devbox_operator.seen.visibility import SEEN
@@ -55,7 +56,9 @@ class Api:
 
 @pytest.fixture
 def made(settings: Settings) -> Leader:
-    return Leader(Api(), settings, held=lambda: True, left=lambda: 9.0, take_signals=lambda: None, owner=None)  # type: ignore[arg-type]
+    api = cast(Any, Api())
+    elector = Elector(api, "rel", "devbox-operator", "me", duration=15, renew=5)
+    return Leader(api, settings, elector=elector, take_signals=lambda: None, owner=None)
 
 
 async def test_whoever_is_looked_at_while_a_canary_is_seen_is_looked_at_again(made: Leader) -> None:

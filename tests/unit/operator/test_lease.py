@@ -352,3 +352,22 @@ async def test_a_standby_that_paused_takes_nothing_it_has_not_watched_anew(lease
     finally:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_what_is_noted_goes_to_whoever_works_next(leases: Leases, clock: Clock) -> None:
+    """With the renewals, in one request each, and what others wrote on the Lease stays."""
+    first, second = elector(leases, "a", clock), elector(leases, "b", clock)
+    assert first.noted() == ""
+    await first.acquire()
+    assert leases.lease is not None
+    leases.lease["metadata"]["annotations"] = {"theirs": "1"}
+    assert await first._try()
+    first.note("known")
+    assert first.noted() == "known"
+    asked = len(leases.asked)
+    assert await first._try()
+    assert leases.asked[asked:] == ["PUT"]
+    await first.release()
+    await second.acquire()
+    assert second.noted() == "known"
+    assert leases.lease["metadata"]["annotations"]["theirs"] == "1"

@@ -42,6 +42,9 @@ class Cluster:
         self.statuses.append(body["status"])
         return {"metadata": {"resourceVersion": "8"}}
 
+    def forget(self, _: Any) -> None:
+        """Nobody asks when its pod was in use."""
+
     async def create(self, path: str, body: Any) -> None:
         assert body["kind"] == "Event"
         self.events.append(body)
@@ -54,7 +57,7 @@ async def test_a_pod_in_a_reserved_namespace_is_left_and_its_devbox_told(
     view = devbox(namespace=namespace, status={"incarnation": 1})
     cluster: Any = Cluster(snapshot(view, pods=(pod(view),)))
     nobody: Any = None
-    tools = Tools(cluster, cluster, Index(), cluster, settings, queue=nobody)
+    tools = Tools(cluster, cluster, Index(), cluster, settings, queue=nobody, activity=cluster)
     await DevboxReconciler(tools, nobody, nobody).reconcile((namespace, "agent"))
     (status,) = cluster.statuses
     told = {condition["type"]: (condition["status"], condition["reason"]) for condition in status["conditions"]}

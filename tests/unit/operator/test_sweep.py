@@ -119,6 +119,7 @@ def sweeper(
 
     parts: Any = {
         "observer": None,
+        "activity": None,
         "watches": SimpleNamespace(
             stored=SimpleNamespace(objects=stored), sources=SimpleNamespace(prune=lambda: None), denials=lambda: denials
         ),
