@@ -5,22 +5,16 @@ doing: of `devbox-clone` its own words, of `devbox-setup`, which runs in the age
 stranger has written.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from devbox_api import names
-from devbox_api.judge.shown import visible
+from devbox_api.judge import shown
 from devbox_operator.kit.encoding import parse_time
 
-MOST_LINES: Final = 20
-MOST_BYTES: Final = 2048
 _NOTHING: Final[Mapping[str, Any]] = {}
-_TOKEN: Final = re.compile(r"gws_[A-Za-z0-9._=-]*|\A[A-Za-z0-9._=-]{40,}")
-"""Also the rest of one that the kubelet cut: of a log it takes the last 2,048 bytes, wherever these begin."""
-_BREAK: Final = re.compile(r"[\r\n]+")
 
 
 @dataclass(frozen=True)
@@ -84,13 +78,6 @@ def _failures(status: Mapping[str, Any]) -> int:
 
 def _words(ended: Mapping[str, Any]) -> str:
     """The end of them, a line each: without tokens, and with nothing that a terminal obeys."""
-    text = _TOKEN.sub("gws_…", str(ended.get("message") or "")[-4 * MOST_BYTES :])
-    lines = [visible(line.replace("\t", " ").strip()) for line in _BREAK.split(text)]
-    kept: list[str] = []
-    room = MOST_BYTES
-    for line in reversed([line for line in lines if line][-MOST_LINES:]):
-        room -= len(line.encode()) + 1
-        if room < 0:
-            break
-        kept.insert(0, line)
+    # (Of a log the kubelet takes the last 2,048 bytes, wherever these begin.)
+    kept = shown.last(shown.spoken(str(ended.get("message") or "")[-4 * shown.MOST_BYTES :], cut=True))
     return "\n".join(kept) or f"it ended with exit code {ended.get('exitCode')} and said nothing"

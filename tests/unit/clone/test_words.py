@@ -2,7 +2,8 @@
 
 import pytest
 
-from devbox_clone.words import MOST_BYTES, MOST_LINES, cleaned, last
+from devbox_api.judge.shown import MOST_BYTES, MOST_LINES
+from devbox_clone.words import cleaned, last
 
 
 @pytest.mark.parametrize(

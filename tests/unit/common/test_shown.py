@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from devbox_api.judge.shown import command, json_visible, lines, one_line, visible
+from devbox_api.judge.shown import command, json_visible, last, lines, one_line, spoken, visible
 from devbox_common import log
 
 
@@ -53,3 +53,28 @@ def test_json_stays_json() -> None:
     document = json_visible(json.dumps(value, ensure_ascii=False))
     assert json.loads(document) == value
     assert document.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "cut", "said"),
+    [
+        ("a\tb \r\n\n  c\x1b[2J\rd\n", False, ["a b", "c\\x1b[2J", "d"]),
+        ("with gws_abc.DEF-1= and xgws_y\n", False, ["with gws_… and xgws_…"]),
+        ("gws_" + 60 * "a" + " x", True, ["gws_… x"]),
+        (39 * "a" + " x", True, [39 * "a" + " x"]),
+        (40 * "a" + " x\n" + 40 * "b", True, ["gws_… x", 40 * "b"]),
+        (40 * "a" + " x", False, [40 * "a" + " x"]),
+        ("\n \t\r\n", True, []),
+    ],
+)
+def test_what_a_program_said_is_lines_without_tokens(text: str, cut: bool, said: list[str]) -> None:
+    assert spoken(text, cut=cut) == said
+
+
+def test_the_end_of_what_was_said_is_whole_lines() -> None:
+    assert last([]) == []
+    assert last([str(number) for number in range(30)]) == [str(number) for number in range(10, 30)]
+    assert last(["first", "größe", "end"], most_bytes=12) == ["größe", "end"]
+    assert last(["first", "größe", "end"], most_bytes=11) == ["end"]
+    assert last(["too long"], most_bytes=3) == []
+    assert last(["a", "b", "c"], most_lines=2) == ["b", "c"]
