@@ -1,11 +1,13 @@
 """Storage of a control plane that has none: StorageClasses, and volumes as a provisioner would make them.
 
 Goes in: a stage. Comes out: classes, and claims that are bound by the control plane's own controller. No bytes are stored anywhere. What a
-resizer does, which is a driver's, is said in its place (`grown`).
+resizer does, which is a driver's, and a kubelet after it, is written in their places, step by step (`resizing`, `grown`).
 """
 
 import uuid
 from typing import Any
+
+from tests.support.fake_kubelet import moment
 
 from devbox_common.kube import MERGE_PATCH, Object
 from devbox_operator.kit import paths
@@ -47,8 +49,26 @@ async def provisioned(on: Stage, claim: Object) -> str:
     return name
 
 
+async def resizing(on: Stage, claim: Object, volume: str, size: str) -> None:
+    """What a driver's resizer writes: that it is at work; the volume's size; that the file system is left to the kubelet."""
+    await _status(on, claim, allocatedResources={"storage": size}, allocatedResourceStatuses={"storage": "ControllerResizeInProgress"},
+                  conditions=[_condition("Resizing")])  # fmt: skip
+    path, body = paths.core("persistentvolumes", "", volume), {"spec": {"capacity": {"storage": size}}}
+    await on.api.request("PATCH", path, body=body, content_type=MERGE_PATCH)
+    words = "Waiting for user to (re-)start a pod to finish file system resize of volume on node."
+    await _status(on, claim, allocatedResourceStatuses={"storage": "NodeResizePending"},
+                  conditions=[_condition("FileSystemResizePending", words)])  # fmt: skip
+
+
 async def grown(on: Stage, claim: Object, size: str) -> None:
-    """What a resizer and a kubelet say when they have done it."""
-    metadata = claim["metadata"]
-    path = f"{paths.core('persistentvolumeclaims', metadata['namespace'], metadata['name'])}/status"
-    await on.api.request("PATCH", path, body={"status": {"capacity": {"storage": size}}}, content_type=MERGE_PATCH)
+    """What a kubelet writes when the file system has that size."""
+    await _status(on, claim, capacity={"storage": size}, allocatedResourceStatuses=None, conditions=[])
+
+
+def _condition(kind: str, words: str = "") -> Object:
+    return {"type": kind, "status": "True", "lastTransitionTime": moment(), "message": words}
+
+
+async def _status(on: Stage, claim: Object, **status: Any) -> None:
+    path = f"{paths.core('persistentvolumeclaims', claim['metadata']['namespace'], claim['metadata']['name'])}/status"
+    await on.api.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)

@@ -34,7 +34,9 @@ NAMESPACE: Final = "devbox-gateway-system"
 CREDENTIALS: Final = f"{NAMESPACE}-credentials"
 ACCOUNT: Final = "devbox-operator"
 CHART: Final = PROJECT / "charts" / "devbox-gateway"
-VALUES: Final = yaml.safe_dump({"image": {"repository": "localhost/devbox-gateway"}})
+VALUES: Final = yaml.safe_dump(
+    {"image": {"repository": "localhost/devbox-gateway"}, "devboxes": {"gitImage": "localhost/devbox-gateway-git:1"}}
+)
 LEASE: Final = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{names.LEASE}"
 
 

@@ -1,33 +1,44 @@
 """The operator is killed at every call in turn (C1): before the API server saw it, and after it was done but before the answer.
 
 Goes in: a stage; a phase of a Devbox's life (made, changed, suspended, resumed, deleted), in which a first replica is killed and a second
-one takes over. Comes out: a row for each phase and side: how many kills, and how long until all was as it should be.
+one takes over. Comes out: a row for each phase and side: how many kills, and how long until all was as it should be. A whole Devbox is one
+with all that adds writes: a workspace that grows and is to be kept, code mounts, a time to live. (At its end by that, the operator is
+killed in lifetimes.py.)
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
 from time import monotonic as now
 from typing import Any, Final
 
 from tests.chaos.report import Row
+from tests.chaos.storage import provisioned, storage_class
 from tests.chaos.world import eventually
-from tests.support.fleet import GATEWAYS
+from tests.support.fleet import GATEWAYS, HOSTS
 
+from devbox_api import names
+from devbox_common.kube import Object
 from devbox_operator.kit import paths
 
 from .proxy import Call, Fault
 from .stage import CONVERGE_SECONDS, Replica, Stage
 from .suspensions import at_rest, not_at_rest, resume, suspend
 
-SHORT: Final = {
-    "made": (2, 6, 9, 11),
-    "made with a workspace": (1, 2, 3),
-    "changed": (1,),
-    "suspended": (1, 2, 3),
-    "resumed": (1, 3),
-    "deleted": (1,),
+ANY: Final = ""
+CLAIM: Final = "persistentvolumeclaims"
+STATUS: Final = "PATCH devboxes/status"
+SHORT: Final[dict[str, tuple[tuple[int, str], ...]]] = {
+    "made": ((2, ANY), (6, ANY), (9, ANY), (11, ANY)),
+    "made, a whole one": ((1, f"POST {CLAIM}"), (1, STATUS)),
+    "changed": ((1, ANY),),
+    # (It is given away, and made larger.)
+    "changed, a whole one": ((1, f"PATCH {CLAIM}"), (2, f"PATCH {CLAIM}"), (1, STATUS)),
+    "suspended": ((1, STATUS), (1, "DELETE pods"), (2, STATUS)),
+    "resumed": ((1, ANY), (1, STATUS)),
+    "deleted": ((1, ANY),),
 }
-"""Numbers of writes, for the short form."""
+"""The how manieth write, of which kind (proxy.Call.kind), for the short form. The long one is to come to each of these kinds, too."""
 MOST: Final = 120
 """Calls of one phase; it ends long before."""
 LEADING_SECONDS: Final = 60.0
@@ -41,10 +52,11 @@ async def kills(stage: Stage, long: bool) -> list[Row]:
     await stage.start(leading=False)
     for phase, begin, act in PHASES:
         if long:
-            rows.append(await _series(stage, phase, begin, act, before=True, numbers=range(1, MOST)))
-            rows.append(await _series(stage, phase, begin, act, before=False, numbers=range(1, MOST)))
+            every = [(number, ANY) for number in range(1, MOST)]
+            rows.append(await _series(stage, phase, begin, act, before=True, kills=every))
+            rows.append(await _series(stage, phase, begin, act, before=False, kills=every))
         else:
-            rows.append(await _series(stage, phase, begin, act, before=False, numbers=SHORT[phase]))
+            rows.append(await _series(stage, phase, begin, act, before=False, kills=SHORT[phase]))
     return rows
 
 
@@ -58,8 +70,22 @@ async def _exists(stage: Stage, namespace: str) -> None:
     await _calm(await _active(stage))
 
 
+async def _exists_whole(stage: Stage, namespace: str) -> None:
+    await _make_whole(stage, namespace)
+    assert await stage.converged(namespace) is not None, await stage.problems(namespace)
+    (claim,) = (await stage.api.list(paths.core("persistentvolumeclaims", namespace)))[0]
+    await provisioned(stage, claim)
+    place = paths.core("persistentvolumeclaims", namespace, claim["metadata"]["name"])
+
+    async def bound() -> bool:
+        return ((await stage.get(place) or {}).get("status") or {}).get("phase") == "Bound"
+
+    await eventually(bound, 60)
+    await _calm(await _active(stage))
+
+
 async def _rests(stage: Stage, namespace: str) -> None:
-    await _exists(stage, namespace)
+    await _exists_whole(stage, namespace)
     await suspend(stage, namespace)
     assert await at_rest(stage, namespace) is not None, await not_at_rest(stage, namespace)
     await _calm(await _active(stage))
@@ -69,8 +95,21 @@ async def _make(stage: Stage, namespace: str) -> None:
     await stage.create(namespace)
 
 
-async def _make_with_workspace(stage: Stage, namespace: str) -> None:
-    await stage.create(namespace, workspace={"size": "1Gi"})
+async def _make_whole(stage: Stage, namespace: str) -> None:
+    kind = await storage_class(stage, allowVolumeExpansion=True)
+    # (What clones is never started here, and asks nobody.)
+    mount = {"name": "app", "repository": f"https://{HOSTS[GATEWAYS[0]]}/org/app", "gateway": GATEWAYS[0]}
+    whole: Object = {"workspace": {"size": "1Gi", "storageClassName": kind}, "codeMounts": [mount], "lifecycle": {"ttl": "24h"}}
+    await stage.create(namespace, **whole)
+
+
+async def _change_whole(stage: Stage, namespace: str) -> None:
+    """Its claim grows and is to be kept, and it is kept alive, by a clock that is ahead."""
+    body = {
+        "metadata": {"annotations": {names.KEPT_ALIVE_AT_ANNOTATION: "9999-12-31T23:59:59Z"}},
+        "spec": {"workspace": {"size": "2Gi", "retain": "Retain"}},
+    }
+    await stage.patch(paths.devboxes(namespace, "agent"), body)
 
 
 async def _change(stage: Stage, namespace: str) -> None:
@@ -88,28 +127,33 @@ async def _delete(stage: Stage, namespace: str) -> None:
 Act = Callable[[Stage, str], Coroutine[Any, Any, None]]
 PHASES: Final[tuple[tuple[str, Act, Act], ...]] = (
     ("made", _nothing, _make),
-    ("made with a workspace", _nothing, _make_with_workspace),
+    ("made, a whole one", _nothing, _make_whole),
     ("changed", _exists, _change),
-    ("suspended", _exists, suspend),
+    ("changed, a whole one", _exists_whole, _change_whole),
+    ("suspended", _exists_whole, suspend),
     ("resumed", _rests, resume),
-    ("deleted", _exists, _delete),
+    ("deleted", _exists_whole, _delete),
 )
 
 
-async def _series(stage: Stage, phase: str, begin: Act, act: Act, *, before: bool, numbers: Any) -> Row:
+async def _series(stage: Stage, phase: str, begin: Act, act: Act, *, before: bool, kills: Sequence[tuple[int, str]]) -> Row:
     side = "before a call" if before else "after a write"
     took: list[float] = []
     failed: list[str] = []
-    for number in numbers:
+    calls = Counter[str]()
+    for number, kind in kills:
         namespace = await stage.namespace()
         await begin(stage, namespace)
-        killed = await _killed(stage, namespace, act, number=number, before=before, phase=phase)
+        killed = await _killed(stage, namespace, act, number=number, kind=kind, before=before, phase=phase)
         if killed is None:
             break  # the phase has no call of that number
+        calls[killed.kind] += 1
         seconds = await _done(stage, namespace, phase)
         if seconds is None:
             trouble = await _trouble(stage, namespace, phase)
-            failed.append(f"{number} ({killed}): {', '.join(trouble) or 'something is left'}")
+            failed.append(
+                f"{number} ({killed.method} {killed.path.partition('?')[0]}): {', '.join(trouble) or 'something is left'}"
+            )
         else:
             took.append(seconds)
         await stage.start(leading=False)
@@ -117,14 +161,17 @@ async def _series(stage: Stage, phase: str, begin: Act, act: Act, *, before: boo
         f"{len(took)} of {len(took) + len(failed)} converged, the last ≤{max(took, default=0):.1f} s after the next one's start"
     )
     measured += f"; not: {'; '.join(failed)}" if failed else ""
+    if missing := set() if before else {kind for _, kind in SHORT[phase] if kind} - calls.keys():
+        measured += f"; after none of {sorted(missing)}"
+    measured += "" if before else f" ({', '.join(f'{count} {kind}' for kind, count in sorted(calls.items()))})"
     demand = f"100 % ≤{CONVERGE_SECONDS:.0f} s, nothing twice, nothing left behind"
-    return Row(f"operator killed {side} while a devbox is {phase}", demand, measured, bool(took) and not failed)
+    return Row(f"operator killed {side} while a devbox is {phase}", demand, measured, bool(took) and not failed and not missing)
 
 
-async def _killed(stage: Stage, namespace: str, act: Act, *, number: int, before: bool, phase: str) -> str | None:
+async def _killed(stage: Stage, namespace: str, act: Act, *, number: int, kind: str, before: bool, phase: str) -> Call | None:
     """What it was killed at. The replica that waits takes over. None: it came to the end of what it had to do."""
     replica = await _active(stage)
-    seen: list[str] = []
+    seen: list[Call] = []
     start = len(replica.proxy.calls)
     writes = 0
 
@@ -132,9 +179,10 @@ async def _killed(stage: Stage, namespace: str, act: Act, *, number: int, before
         nonlocal writes
         if seen or "/leases" in call.path or call.number <= start:
             return bool(seen)
-        writes += 1 if before or call.writes else 0
-        if writes == number and (before or call.writes):
-            seen.append(f"{call.method} {call.path.partition('?')[0]}")
+        counts = (before or call.writes) and kind in (ANY, call.kind)
+        writes += counts
+        if writes == number and counts:
+            seen.append(call)
             replica.operator.kill()
         return bool(seen)
 

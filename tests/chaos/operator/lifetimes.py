@@ -52,9 +52,9 @@ async def lifetimes(stage: Stage, long: bool) -> list[Row]:
 
 
 async def _old(stage: Stage) -> str:
-    """A Devbox for later, in a namespace of its own."""
+    """A Devbox for later, in a namespace of its own; its workspace goes with it."""
     space = await stage.namespace()
-    await stage.create(space)
+    await stage.create(space, workspace={"size": "1Gi"})
     return space
 
 

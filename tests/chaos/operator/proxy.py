@@ -41,6 +41,14 @@ class Call:
         """It may change something. (Elections don't count: they are how the right to write is had.)"""
         return self.method in WRITES and "/leases" not in self.path
 
+    @property
+    def kind(self) -> str:
+        """`PATCH devboxes/status`."""
+        resource, *rest = self.path.partition("?")[0].partition("/namespaces/")[2].split("/")[1:] or [
+            self.path.rpartition("/")[2]
+        ]
+        return f"{self.method} {'/'.join([resource, *rest[1:]])}"
+
 
 @dataclass
 class Fault:

@@ -185,6 +185,8 @@ class Stage:
             yield problem
         for problem in await self._tokens(namespace, metadata["name"], metadata["uid"], set(box_gateways(box))):
             yield problem
+        for problem in await self._workspace(box) if box["spec"].get("workspace") else ():
+            yield problem
         listed = await leftovers(self.api, of_namespace=namespace)
         expected = {"Pod": 1, "NetworkPolicy": 1, "token Secret": 1, "ServiceAccount": 1, "CA bundle": 1, names.ROUTE_TYPE: 1}
         expected |= {names.GATEWAY_TYPE: len(box_gateways(box)), names.CREDENTIAL_TYPE: len(box_gateways(box))}
@@ -222,6 +224,19 @@ class Stage:
             token = base64.b64decode(secret["data"].get(name, "")).decode().removeprefix(names.TOKEN_PREFIX)
             if names.token_digest(token) not in bindings[name]["digests"]:
                 found.append(f"the token of {name} is not listed")
+        return found
+
+    async def _workspace(self, box: Object) -> list[str]:
+        """The only claim is as its Devbox says."""
+        namespace, wanted = box["metadata"]["namespace"], box["spec"]["workspace"]
+        claims = (await self.api.list(paths.core("persistentvolumeclaims", namespace)))[0]
+        if len(claims) != 1:
+            return [f"{len(claims)} claims"]
+        metadata, spec, shown = claims[0]["metadata"], claims[0]["spec"], box["status"].get("workspace") or {}
+        size, owned = spec["resources"]["requests"]["storage"], bool(metadata.get("ownerReferences"))
+        found = [] if size == shown.get("size") == wanted["size"] else [f"size {size}, shown {shown.get('size')}"]
+        if (owned, shown.get("retain")) != (wanted["retain"] == "Delete", wanted["retain"]):
+            found.append(f"owned: {owned}, shown {shown.get('retain')}")
         return found
 
     async def holds(self, namespace: str, secret: str, value: str) -> bool:

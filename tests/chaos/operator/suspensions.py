@@ -40,6 +40,7 @@ async def not_at_rest(stage: Stage, space: str, name: str = "agent") -> list[str
         return ["no Devbox"]
     status, left = box.get("status") or {}, await _left(stage, space)
     kept = {names.GATEWAY_TYPE: len(box["spec"]["gateways"])}  # (which has a user)
+    kept |= {"claim": 1} if box["spec"].get("workspace") else {}
     found = {one["type"]: one["status"] for one in status.get("conditions") or ()}
     what = {
         f"objects: {left}": left == kept,
