@@ -61,6 +61,8 @@ FLAGS: Final = {
         "--node-eviction-rate": "10",
     },
 }
+STORED: Final = ("stored", "stored-asleep", "stored-woken")
+"""With a workspace, which one node at a time may have: left alone, suspended, and suspended and resumed while their node is lost."""
 CLAIM: Final = {"name": "work", "mountPath": "/work", "persistentVolumeClaim": {"claimName": "work"}}
 ENDLESS: Final = re.compile(r"a new one follows(?!, at \d{4}-)")
 WITH_AN_END: Final = re.compile(r"(at|until) \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -147,6 +149,7 @@ class _Case:
         await self.stage.api.request("POST", paths.core("persistentvolumeclaims", self.space), body=body)
         old = {name: await self._agent(name) for name in ("plain", "restarted", "deleted", "suspended", "regretted")}
         old |= {name: await self._agent(name, volumes=[CLAIM]) for name in ("claimed", "swapped")}
+        old |= {name: await self._agent(name, workspace={"size": "1Gi"}) for name in STORED}
         self.cars.kubelet.binds, self.other.binds = False, True
         patient = await self._agent("patient", terminationGracePeriodSeconds=PATIENT_SECONDS[long])
 
@@ -154,13 +157,16 @@ class _Case:
         await self._restart("restarted")
         await self.stage.api.request("DELETE", paths.devboxes(self.space, "deleted"))
         await self.stage.api.request("DELETE", paths.pods(self.space, patient.name))
-        for name in ("suspended", "regretted"):
+        for name in ("suspended", "regretted", "stored-asleep", "stored-woken"):
             await self.stage.patch(paths.devboxes(self.space, name), SUSPEND)
         rows = [await self._another(old[name], name, long) for name in ("restarted", "plain")]
-        rows.append(await self._suspended(old["suspended"]))
-        await self.stage.patch(paths.devboxes(self.space, "regretted"), RESUME)
+        rows += [await self._suspended(old[name], name) for name in ("suspended", "stored-asleep")]
+        for name in ("regretted", "stored-woken"):
+            await self.stage.patch(paths.devboxes(self.space, name), RESUME)
         rows.append(await self._another(old["regretted"], "regretted", long))
-        rows += [await self._claimed(old["claimed"]), await self._patient(patient)]
+        rows += [await self._claimed(old["claimed"], "claimed", "work"), await self._patient(patient)]
+        for name in ("stored", "stored-woken"):
+            rows.append(await self._claimed(old[name], name, await self._workspace(name)))
         rows += await self._swapped(old["swapped"], long)
         rows += await self._back(old)
         rows.append(
@@ -210,36 +216,40 @@ class _Case:
         held = fine and refused in (401, 403) and there and new.pod["spec"]["nodeName"] == OTHER
         return Row(f"node lost: a devbox, {name}", f"another pod ≤{bound:g} s, the old one refused", measured, held)
 
-    async def _claimed(self, old: Agent) -> Row:
+    async def _workspace(self, name: str) -> str:
+        """Of its claim, which is there whatever becomes of its node."""
+        shown = str((await self._box(name))["status"]["workspace"]["claimName"])
+        claim = await self.stage.get(paths.core("persistentvolumeclaims", self.space, shown))
+        return shown if claim is not None and "deletionTimestamp" not in claim["metadata"] else "that is lost"
+
+    async def _claimed(self, old: Agent, name: str, claim: str) -> Row:
         """No second pod beside the first; what to do."""
         found: Object = {}
 
         async def said() -> bool:
-            found.update(await self._pod_ready("claimed"))
-            return "kubectl delete node" in found["message"]
+            found.update(await self._pod_ready(name))
+            return f"may still write to PersistentVolumeClaim {claim}" in found["message"]
 
         with contextlib.suppress(TimeoutError):
             await eventually(said, SLACK_SECONDS, every=0.1)
-        pods = [pod["metadata"]["uid"] for pod in await self._pods("claimed")]
-        stalled = next(
-            one["status"] for one in (await self._box("claimed"))["status"]["conditions"] if one["type"] == "Stalled"
-        )
-        parts = (NODE, "is not Ready since", "PersistentVolumeClaim work", f"kubectl delete node {NODE}", "out-of-service")
+        pods = [pod["metadata"]["uid"] for pod in await self._pods(name)]
+        stalled = next(one["status"] for one in (await self._box(name))["status"]["conditions"] if one["type"] == "Stalled")
+        parts = (NODE, "is not Ready since", f"PersistentVolumeClaim {claim}", f"kubectl delete node {NODE}", "out-of-service")
         missing = [part for part in parts if part not in found["message"]]
         held = found["reason"] == "NodeLost" and not missing and pods == [old.uid] and stalled == "True"
         return Row(
-            "node lost: a devbox with a claim",
+            f"node lost: a devbox with a claim, {name}",
             "no pod beside the old one, Stalled, and the status says which node, since when and what to do",
             f"{len(pods)} pod, Stalled={stalled}; {found['reason']}: {found['message']}",
             held,
         )
 
-    async def _suspended(self, old: Agent) -> Row:
+    async def _suspended(self, old: Agent, name: str) -> Row:
         """It is not said to be suspended while its pod may run."""
         found: Object = {}
 
         async def said() -> bool:
-            box = await self._box("suspended")
+            box = await self._box(name)
             found.update({one["type"]: one for one in box["status"]["conditions"]}, phase=box["status"]["phase"])
             return bool(found["Stalled"]["status"] == "True")
 
@@ -251,7 +261,7 @@ class _Case:
             403,
         )
         return Row(
-            "node lost: a devbox that is to be suspended",
+            f"node lost: a devbox that is to be suspended, {name}",
             "not suspended, Stalled, and what to do; its token refused",
             f"Suspended={word['status']}, {word['reason']}: {word['message']}; {refused}",
             held and f"kubectl delete node {NODE}" in word["message"],
@@ -329,14 +339,18 @@ class _Case:
             return not left & {agent.uid for agent in old.values()}
 
         await eventually(ended, 30, every=0.1)
-        rests = await self._not_at_rest("suspended")
-        new, third = [await self.cars.agent(self.space, name) for name in ("claimed", "swapped")]
+        rests = {name: why for name in ("suspended", "stored-asleep") if (why := await self._not_at_rest(name))}
+        kept = [await self._workspace(name) for name in STORED]
+        new, third, *stored = [
+            await self.cars.agent(self.space, name) for name in ("claimed", "swapped", "stored", "stored-woken")
+        ]
         await asyncio.sleep(1)
         after = {name: (await self._box(name))["status"] for name in ("plain", "restarted")}
         made = {name: len(pods) for name, pods in self.words.pods.items()}
         unchanged = all(before[name] == after[name] for name in before)
-        twice = dict.fromkeys(("plain", "restarted", "regretted", "claimed", "patient"), 2)
-        once = made == {**twice, "deleted": 1, "suspended": 1, "swapped": 3}
+        twice = dict.fromkeys(("plain", "restarted", "regretted", "claimed", "patient", "stored", "stored-woken"), 2)
+        once = made == {**twice, "deleted": 1, "suspended": 1, "stored-asleep": 1, "swapped": 3}
+        another = {"claimed": new, "swapped": third} | dict(zip(("stored", "stored-woken"), stored, strict=True))
         accepted = [status for status in served if status not in (401, 403)]
         return [
             Row(
@@ -345,11 +359,17 @@ class _Case:
                 f"{len(accepted)} of {len(served)} accepted; {'nothing else' if unchanged else f'{before} became {after}'}",
                 unchanged and not accepted,
             ),
-            Row("the same: the one that is to be suspended", "suspended, with no pod", rests or "so", not rests),
+            Row("the same: those that are to be suspended", "suspended, with no pod", f"{rests or 'so'}", not rests),
+            Row(
+                "the same: their workspaces",
+                "there, as they were",
+                f"{len(set(kept))} claims of {kept}",
+                all(claim.startswith(f"{name}-") for claim, name in zip(kept, STORED, strict=True)),
+            ),
             Row(
                 "the same: the devboxes with a claim, and one that was deleted meanwhile",
                 "another pod each; none. No pod twice",
                 f"{'another' if new.uid != old['claimed'].uid else 'none'}; {made}",
-                once and new.uid != old["claimed"].uid and third.uid != old["swapped"].uid,
+                once and all(agent.uid != old[name].uid for name, agent in another.items()),
             ),
         ]
