@@ -1,7 +1,7 @@
 """What a person and a tool see of `.status` while a Devbox lives: every version that the API server ever had, on a real one.
 
-A Devbox is made, loses its Secret and has it back, is suspended and resumed, changes, is unready for a moment, and is deleted. All
-versions of all objects are recorded by a watch; the tests ask about them.
+A Devbox is made, loses its Secret and has it back, is suspended and resumed, changes, is unready for a moment, and is deleted; another
+one mounts code. All versions of all objects are recorded by a watch; the tests ask about them.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from typing import Any, Final
 import pytest
 import uvloop
 from lupa import lua51  # type: ignore[import-untyped]
-from tests.support.fake_kubelet import FakeKubelet, ended
-from tests.support.fleet import source_secret
+from tests.support.fake_kubelet import FakeKubelet, cloning, ended, running
+from tests.support.fleet import HOSTS, source_secret
 from tests.support.kstatus import kstatus
 from tests.support.release import Release
 
@@ -33,6 +33,7 @@ RESYNC_SECONDS: Final = 10
 """The least that the settings allow."""
 QUIET_SECONDS: Final = 15.0
 EVENTS: Final = "/apis/events.k8s.io/v1"
+CODE: Final = {"name": "app", "repository": f"https://{HOSTS['ANTHROPIC']}/org/app", "gateway": "ANTHROPIC"}
 ENDS: Final = {"done": ended("Succeeded"), "broken": ended("Failed", code=1)}
 """Devboxes whose command ends, and restartPolicy says that this is the end."""
 FOREGROUND: Final = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}
@@ -137,6 +138,16 @@ async def live(on: Stage, life: Life, kubelet: FakeKubelet) -> None:
         await kubelet.says(pods[0], **status)
         await life.becomes(f"devboxes/{name}", "Failed")
     await life.until("Current", "others ended")
+    kubelet.mounting = True
+    await on.create(space, "mounting", codeMounts=[CODE])
+    await _phase(life, "mounting", "Mounting")
+    (pod,) = [item for item in await on.pods(space) if item["metadata"]["labels"][names.DEVBOX_LABEL] == "mounting"]
+    failed = {"exitCode": 1, "reason": "Error", "message": "code mount app: git clone failed"}
+    await kubelet.says(pod, **cloning({"terminated": failed}, restarts=2))
+    await life.becomes("devboxes/mounting", "Failed")
+    await kubelet.says(pod, **running("10.204.200.1"))
+    await life.becomes("devboxes/mounting", "Current")
+    await life.until("Current", "code mounted")
     before = sum(map(len, life.seen.versions.values())), life._events
     await asyncio.sleep(QUIET_SECONDS)
     found = (await on.api.list(f"{EVENTS}/namespaces/{space}/events"))[0]
@@ -149,6 +160,11 @@ async def live(on: Stage, life: Life, kubelet: FakeKubelet) -> None:
         await kubelet.end(item)
     await life.kubectl("wait", "--for=delete", "dbx/agent", "--timeout=60s")
     await life.until("gone", "deleted")
+
+
+async def _phase(life: Life, name: str, wanted: str) -> None:
+    seen = life.seen.versions.setdefault(f"devboxes/{name}", [])
+    await eventually(lambda: bool(seen) and seen[-1].get("status", {}).get("phase") == wanted, 40)
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +229,14 @@ def test_kstatus_says_what_is_so(seen: Seen, what: str) -> None:
 def test_an_end_for_good_is_no_progress(seen: Seen, name: str) -> None:
     words = list(dict.fromkeys(kstatus(item) for item in seen.versions[f"devboxes/{name}"]))
     assert words == ["InProgress", "Current", "Failed"]
+
+
+def test_code_that_is_mounted_is_progress_until_it_fails_again_and_again(seen: Seen) -> None:
+    versions = seen.versions["devboxes/mounting"]
+    assert list(dict.fromkeys(map(kstatus, versions))) == ["InProgress", "Failed", "Current"]
+    words = {kstatus(item) for item in versions if item.get("status", {}).get("phase") == "Mounting"}
+    assert words == {"InProgress", "Failed"}
+    assert {_conditions(item)["CodeMounted"]["reason"] for item in versions if _conditions(item)} >= {"Cloning", "CloneFailed"}
 
 
 def test_argo_cds_health_check_of_the_docs_says_the_same(seen: Seen) -> None:

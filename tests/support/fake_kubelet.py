@@ -53,6 +53,8 @@ class FakeKubelet:
         """It does nothing: pods stay where they are."""
         self.binds = True
         """New pods come to this node."""
+        self.mounting = False
+        """Pods that mount code go on doing that."""
         self.lost = False
         """Neither it nor its pods are heard of; it does nothing, either."""
         self.exposed: list[str] = []
@@ -119,7 +121,10 @@ class FakeKubelet:
             await self._api.request("POST", path, body=binding, timeout=PATIENT_SECONDS)
             await self._look(pod, "when it started")
             number = next(_numbers)
-            await self.says(pod, **running(f"10.204.{number // 250}.{2 + number % 250}"))
+            mounts = any(one["name"] == names.CLONE_CONTAINER for one in pod["spec"]["initContainers"])
+            held = self.mounting and mounts
+            address = f"10.204.{number // 250}.{2 + number % 250}"
+            await self.says(pod, **(cloning({"running": {"startedAt": moment()}}) if held else running(address)))
 
     async def _take_time(self, pod: Object) -> None:
         await asyncio.sleep(pod["metadata"].get("deletionGracePeriodSeconds", 0))
@@ -198,15 +203,21 @@ def _held_by(policies: Sequence[Object], pod: Object) -> bool:
     return any(selects(LabelSelector.model_validate(spec["podSelector"]), pod["metadata"]["labels"]) for spec in specs)
 
 
+def _confined() -> dict[str, Any]:
+    """The end of `devbox-init`, which has seen that the NetworkPolicies work."""
+    message = names.INIT_CONFINED
+    done = {"exitCode": 0, "reason": "Completed", "message": message, "startedAt": moment(1), "finishedAt": moment()}
+    return _container(names.INIT_CONTAINER, {"terminated": done}, ready=True)
+
+
+def cloning(state: Mapping[str, Any], restarts: int = 0) -> dict[str, Any]:
+    """The status of a pod whose repositories are cloned, or could not be: `devbox-clone` is in that state."""
+    clone = {**_container(names.CLONE_CONTAINER, dict(state), ready=False), "restartCount": restarts}
+    return {"phase": "Pending", "startTime": moment(), "initContainerStatuses": [_confined(), clone]}
+
+
 def running(address: str) -> dict[str, Any]:
-    """The status of a pod whose agent runs; `devbox-init` has seen that the NetworkPolicies work."""
-    done = {
-        "exitCode": 0,
-        "reason": "Completed",
-        "message": names.INIT_CONFINED,
-        "startedAt": moment(1),
-        "finishedAt": moment(),
-    }
+    """The status of a pod whose agent runs."""
     return {
         "phase": "Running",
         "podIP": address,
@@ -215,7 +226,7 @@ def running(address: str) -> dict[str, Any]:
         "conditions": [
             {"type": kind, "status": "True"} for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
         ],
-        "initContainerStatuses": [_container(names.INIT_CONTAINER, {"terminated": done}, ready=True)],
+        "initContainerStatuses": [_confined()],
         "containerStatuses": [_container(names.CONTAINER, {"running": {"startedAt": moment()}}, ready=True)],
     }
 
