@@ -14,15 +14,16 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic as now
-from typing import Final
+from typing import Any, Final
 
 from tests.chaos.api import Ask, plain
 from tests.chaos.client import Tally
 from tests.chaos.report import Row
 from tests.chaos.world import eventually
 from tests.support.control_plane import ControlPlane, control_plane
+from tests.support.fake_kubelet import running
 from tests.support.first_release import NAME, released, running_from, sources
-from tests.support.fleet import GATEWAYS
+from tests.support.fleet import GATEWAYS, HOSTS
 from tests.support.release import CREDENTIALS, helm
 
 from devbox_api import names
@@ -41,6 +42,10 @@ LIVE_SECONDS: Final = 5.0
 CLIENTS: Final = 3
 """Of each devbox."""
 IMAGE: Final = ("--set", "image.repository=localhost/devbox-gateway")
+GIT_IMAGE: Final = ("--set", "devboxes.gitImage=localhost/devbox-gateway-git:1")
+CODE: Final = {"name": "app", "repository": f"https://{HOSTS[GATEWAYS[0]]}/org/app", "gateway": GATEWAYS[0]}
+WHOLE: Final[Object] = {"workspace": {"size": "1Gi"}, "codeMounts": [CODE], "lifecycle": {"ttl": "24h"}}
+"""What the first release does not know, but for suspension."""
 CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -66,10 +71,10 @@ class Course:
         self.shown.append(credential(ask))
         await plain(ask)
 
-    async def box(self) -> Box:
+    async def box(self, **spec: Any) -> Box:
         """One more, made by the operator that is there."""
         space = await self.stage.namespace()
-        await self.stage.create(space)
+        await self.stage.create(space, **spec)
         assert await self.stage.converged(space) is not None, await self.stage.problems(space)
         metadata = (await self.stage.pods(space))[0]["metadata"]
         address = f"10.204.0.{next(self._numbers)}"
@@ -190,7 +195,7 @@ async def _course(course: Course, first: Sequence[str], gateways: int, rate: int
     clients = [course.gates.client(box.address, box.token) for box in made for _ in range(CLIENTS)]
     loads = [Load(client, len(clients) / rate) for client in clients]
     specs = await course.specs()
-    helm(course.plane, "upgrade", NAME, str(PROJECT / "charts" / NAME), "--reset-then-reuse-values")
+    helm(course.plane, "upgrade", NAME, str(PROJECT / "charts" / NAME), "--reset-then-reuse-values", *GIT_IMAGE)
     rows = await _way(course, "upgrade", (), gateways)
     wanted = [await course.restart_required(box) for box in made]
     rows.append(
@@ -201,16 +206,18 @@ async def _course(course: Course, first: Sequence[str], gateways: int, rate: int
             all(wanted),
         )
     )
-    ruled, suspended = await _with_rules(course), await _suspended(course)
+    ruled, suspended, whole = await _with_rules(course), await _suspended(course), await _whole(course)
+    before_all = await _there(course, whole)
     helm(course.plane, "rollback", NAME)
     rows += await _way(course, "rollback", first, gateways)
     rows.append(await _resumed_by_hand(course, suspended))
+    rows.append(_untouched("rollback", before_all, await _there(course, whole)))
     said, kept = await course.says(ruled), await course.rules(ruled)
     what = "C23 rollback: rules of a GatewayConfig, which the first release does not know"
     rows.append(Row(what, "(shown)", f"{'there' if kept else 'gone'}; a path that they forbid: {said}", None))
     if again:
         before = await course.route(course.boxes[len(made)])
-        helm(course.plane, "upgrade", NAME, str(PROJECT / "charts" / NAME), "--reset-then-reuse-values")
+        helm(course.plane, "upgrade", NAME, str(PROJECT / "charts" / NAME), "--reset-then-reuse-values", *GIT_IMAGE)
         rows += await _way(course, "upgrade again", (), gateways)
         said, kept = await course.says(ruled), await course.rules(ruled)
         after = await course.route(course.boxes[len(made)])
@@ -218,6 +225,7 @@ async def _course(course: Course, first: Sequence[str], gateways: int, rate: int
         token = "another" if lost else "the same"
         measured = f"rules {'there' if kept else 'gone'}; a path that they forbade: {said}; token of the forward proxy: {token}"
         rows.append(Row("C23 upgrade again: what the rollback did not know", "(shown)", measured, None))
+        rows += await _whole_again(course, whole, before_all)
     rows += await _kept(course, specs)
     tallies = [await each.end() for each in loads]
     errors = Tally(errors=[error for tally in tallies for error in tally.errors])
@@ -261,6 +269,54 @@ async def _suspended(course: Course) -> Box:
     await suspend(course.stage, box.space)
     assert await at_rest(course.stage, box.space) is not None, await not_at_rest(course.stage, box.space)
     return box
+
+
+async def _whole(course: Course) -> Box:
+    """A devbox with a workspace, code mounts and a time to live, of which the first release knows nothing."""
+    box = await course.box(**WHOLE)
+    course.boxes.remove(box)
+    (pod,) = await course.stage.pods(box.space)
+    place = paths.pods(box.space, pod["metadata"]["name"])
+    await course.stage.patch(f"{place}/status", {"status": running(box.address)})  # (its agent, too)
+
+    async def runs() -> bool:
+        return ((await course.stage.get(paths.devboxes(box.space, "agent")) or {}).get("status") or {}).get(
+            "phase"
+        ) == "Running"
+
+    await eventually(runs, 40)
+    return box
+
+
+async def _there(course: Course, box: Box) -> dict[str, list[str]]:
+    """UIDs of what there is of it."""
+    kinds = ("pods", "persistentvolumeclaims")
+    found = {kind: (await course.stage.api.list(paths.core(kind, box.space)))[0] for kind in kinds}
+    found["devboxes"] = (await course.stage.api.list(paths.devboxes(box.space)))[0]
+    return {kind: [item["metadata"]["uid"] for item in items] for kind, items in found.items()}
+
+
+def _untouched(way: str, before: dict[str, list[str]], after: dict[str, list[str]]) -> Row:
+    what = f"C23 {way}: a devbox with a workspace, code mounts and a time to live"
+    measured = "so" if before == after else f"{before} became {after}"
+    return Row(what, "it, its pod and its claim are as they were", measured, before == after)
+
+
+async def _whole_again(course: Course, box: Box, before: dict[str, list[str]]) -> list[Row]:
+    """Which fields went, since the first release's CRD lacks them, with the first status that was written there; and what comes of it where
+    they are written again."""
+    place = paths.devboxes(box.space, "agent")
+    spec = (await course.stage.get(place) or {"spec": {}})["spec"]
+    gone = [field for field in WHOLE if field not in spec]
+    await course.stage.patch(place, {"spec": WHOLE})
+    took = await course.stage.converged(box.space)
+    problems = [] if took is not None else await course.stage.problems(box.space)
+    what = "C23 upgrade again: the same, whose spec is written again as it was"
+    return [
+        _untouched("upgrade again", before, await _there(course, box)),
+        Row("C23 upgrade again: fields that were lost meanwhile", "(shown)", ", ".join(gone) or "none", None),
+        Row(what, "it has its workspace, of the same claim", f"{problems or 'so'}", not problems),
+    ]
 
 
 async def _resumed_by_hand(course: Course, box: Box) -> Row:
