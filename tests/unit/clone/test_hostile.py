@@ -277,6 +277,28 @@ async def test_a_place_that_is_a_link(world: World) -> None:
     assert world.server.asked == []
 
 
+async def test_links_in_a_repository_lead_nothing_out(world: World) -> None:
+    """They are cloned as the links that they are: nothing is read or written through them. (.gitmodules as a link git itself refuses.)"""
+    outside = world.folder / "outside"
+    outside.mkdir()
+    secret = '[submodule "inner"]\n\tpath = inner\n\turl = ext::sh -c secret-words\n[lfs]\n\turl = https://localhost:1/secret-words\n'
+    (outside / "settings").write_text(secret)
+    inner = world.repository("inner")
+    work = world.repository("app", {"big.bin": world.server.large(b"large"), ".gitattributes": "*.bin filter=lfs\n"})
+    settings = outside / "settings"
+    for name, target in ("out", outside), ("deep", Path("../../..")), (".lfsconfig", settings), ("out.bin", settings):
+        (work / name).symlink_to(target)
+    git(work, "add", "-A", "-f")
+    git(work, "update-index", "--add", "--cacheinfo", f"160000,{git(inner, 'rev-parse', 'HEAD')},inner")
+    world.committed(work)
+    ended = await world.works({"repository": world.url("app"), "submodules": True, "lfs": True})
+    clone = world.workspace / "app"
+    assert (clone / "out").readlink() == outside
+    assert (clone / "big.bin").read_bytes() == b"large"
+    assert [(one.name, one.read_text()) for one in outside.iterdir()] == [("settings", secret)]
+    assert "secret-words" not in ended.log
+
+
 async def test_what_is_in_the_way_of_a_half_made_clone(world: World) -> None:
     world.repository("app")
     mount = {"repository": world.url("app")}
