@@ -46,6 +46,12 @@ NO_LAUNCH: Final = {
     "provisioning_tier": 'the cluster\'s nodes are what there is; choose among them by spec={"nodeSelector": …, "tolerations": […]}',
 }
 """Of `launch_parameters`, likewise."""
+NO_LIFECYCLE: Final = {
+    "resume_triggers": "no request resumes a suspended devbox; resume() does",
+    "lifecycle_hooks": "nothing runs before a devbox is suspended; its command is told to end (TERM), and has "
+    'spec={"terminationGracePeriodSeconds": …} for what it does then',
+}
+"""Of its `lifecycle`."""
 NEWER_CHART: Final = {
     "spec.launchCommands": "launch_parameters.launch_commands",
     "spec.resourceSize": "launch_parameters.resource_size_request",
@@ -248,6 +254,14 @@ def _idle(value: object) -> Object:
     return {"lifecycle": {"idle": {"after": _lives(f"{where}.idle_time_seconds", after), "action": ON_IDLE[action]}}}
 
 
+def _lifecycle(value: object) -> Object:
+    given = {name: part for name, part in mapping("launch_parameters.lifecycle", value).items() if part is not None}
+    after_idle = given.pop("after_idle", None)
+    for name in given:
+        raise InvalidError(f"launch_parameters.lifecycle.{name}", NO_LIFECYCLE.get(name, "not known here; known is after_idle"))
+    return _idle(after_idle) if after_idle else {}
+
+
 _LAUNCH: Final[Mapping[str, Callable[[Any], Object]]] = {
     "launch_commands": _launch_commands,
     "resource_size_request": _size,
@@ -255,7 +269,7 @@ _LAUNCH: Final[Mapping[str, Callable[[Any], Object]]] = {
     "architecture": _architecture,
     "keep_alive_time_seconds": _ttl,
     "after_idle": _idle,
-    "lifecycle": lambda value: _idle(value["after_idle"]) if value.get("after_idle") else {},
+    "lifecycle": _lifecycle,
 }
 
 

@@ -79,3 +79,20 @@ def test_a_user_is_a_number(value: object, field: str) -> None:
     with pytest.raises(InvalidError) as caught:
         made({"user_parameters": value})
     assert caught.value.field == f"launch_parameters.{field}"
+
+
+@pytest.mark.parametrize(
+    ("lifecycle", "field", "words"),
+    [
+        ({"resume_triggers": {"http": True}}, "lifecycle.resume_triggers", "resume()"),
+        ({"lifecycle_hooks": {"suspend_commands": ["sync"]}}, "lifecycle.lifecycle_hooks", "terminationGracePeriodSeconds"),
+        ({"other": 1}, "lifecycle.other", "after_idle"),
+        ("suspend", "lifecycle", "a dict"),
+    ],
+)
+def test_of_a_lifecycle_nothing_is_dropped(lifecycle: object, field: str, words: str) -> None:
+    with pytest.raises(InvalidError) as caught:
+        made({"lifecycle": lifecycle})
+    assert caught.value.field == f"launch_parameters.{field}"
+    assert words in caught.value.message
+    assert made({"lifecycle": {"after_idle": None, "resume_triggers": None}}) == {}
