@@ -22,6 +22,7 @@ import structlog
 
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.kit import metrics
+from devbox_proxy.kit.barren import NOTHING, Barren
 from devbox_proxy.kit.ids import new_request_id, where
 from devbox_proxy.kit.transports import BUFFER, LINGER_SECONDS, Transport, buffered
 from devbox_proxy.requests.client import Client
@@ -423,7 +424,20 @@ class Connection(Client):
 class TlsConnection(Connection):
     """The same as an asyncio.BufferedProtocol: uvloop decrypts into what it is given."""
 
-    __slots__ = ()
+    __slots__ = ("_barren",)
+
+    def __init__(
+        self,
+        path: DataPath,
+        decider: Decider,
+        peer: str,
+        *,
+        on_made: "Callable[[Connection], None]",
+        on_lost: "Callable[[Connection], None]",
+        vouch: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(path, decider, peer, on_made=on_made, on_lost=on_lost, vouch=vouch)
+        self._barren = Barren()
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -431,9 +445,14 @@ class TlsConnection(Connection):
         transport.set_read_buffer_limits(high=len(BUFFER))
 
     def get_buffer(self, sizehint: int) -> bytearray:
-        """What is read goes here."""
+        """What is read goes here. (Nothing is read into what holds nothing.)"""
+        if self._barren.too_much(sizehint):
+            log.warning("barren_records", peer=self.peer)
+            self.abort()
+            return NOTHING
         return BUFFER
 
     def buffer_updated(self, count: int) -> None:
         """So many bytes are there."""
+        self._barren.brought(count)
         self.data_received(buffered(count))

@@ -10,6 +10,7 @@ import structlog
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from devbox_api.judge.refusals import Refusal
+from devbox_proxy.kit.barren import NOTHING, Barren
 from devbox_proxy.kit.ids import where
 from devbox_proxy.kit.rounds import Rounds
 from devbox_proxy.kit.transports import BUFFER, LARGE, SMALL, Transport, buffered
@@ -231,6 +232,16 @@ class UpstreamConnection:
         if receiver is not None:
             receiver.upstream_failed(UpstreamError(Refusal.INTERNAL, type(error).__name__))
 
+    def _fail(self, flaw: str) -> None:
+        """What it sent can't be an answer."""
+        receiver = self.receiver
+        self.abort()
+        if receiver is None:
+            self.pool.closed(self)
+        else:
+            self.pool.forget(self)
+            receiver.upstream_failed(UpstreamError(Refusal.UPSTREAM_INVALID, flaw))
+
     # one read
 
     def _feed(self, data: bytes) -> None:
@@ -264,9 +275,7 @@ class UpstreamConnection:
         if self._switching() and rest is None:
             self._flaw = self._flaw or "101 without an upgrade"
         if self._flaw is not None and not self._ended:
-            self.abort()
-            self.pool.forget(self)
-            receiver.upstream_failed(UpstreamError(Refusal.UPSTREAM_INVALID, self._flaw))
+            self._fail(self._flaw)
             return
         if rest is not None and self._answer_head is not None and self._switching():
             self._tunnel = True
@@ -388,20 +397,31 @@ def _announced(keep_alive: str) -> float | None:
 class BufferedUpstreamConnection(UpstreamConnection):
     """The same as an asyncio.BufferedProtocol: uvloop reads, or decrypts, into what it is given. For TLS, and for what is searched."""
 
-    __slots__ = ()
+    __slots__ = ("_barren",)
+
+    def __init__(self, key: PoolKey, pool: "Returns") -> None:
+        super().__init__(key, pool)
+        self._barren: Barren | None = None
+        """None: it is in clear."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         if transport.get_extra_info("sslcontext") is not None:
             # What is not decrypted yet: by itself 256 KiB, and as much again.
             transport.set_read_buffer_limits(high=len(BUFFER))
+            self._barren = Barren()
 
     def get_buffer(self, sizehint: int) -> bytearray | memoryview:
-        """What is read goes here."""
+        """What is read goes here. (Nothing is read into what holds nothing.)"""
+        if self._barren is not None and self._barren.too_much(sizehint):
+            self._fail("records that bring nothing")
+            return NOTHING
         return SMALL if self._gentle else BUFFER
 
     def buffer_updated(self, count: int) -> None:
         """So many bytes are there."""
+        if self._barren is not None:
+            self._barren.brought(count)
         self.data_received(buffered(count))
         if self._gentle and count >= LARGE and self.receiver is not None:
             self.pool.rounds.took(self)
