@@ -14,7 +14,7 @@ from devbox_gateway.cli.retained import kept_by
 from devbox_gateway.cli.verb import verb
 from devbox_gateway.cli.work import Here
 from devbox_gateway.errors import APITimeoutError, NotFoundError
-from devbox_gateway.objects.devbox import AsyncDevbox, lives_for
+from devbox_gateway.objects.devbox import AsyncDevbox, idle_after, lives_for
 
 PAUSE: Final = 0.5
 _TIMEOUT: Final = click.option("--timeout", type=click.FloatRange(min=1), default=600, show_default=True, help="Seconds.")
@@ -113,12 +113,13 @@ async def _to_each(
 @verb()
 @_NAMES
 async def keep_alive(here: Here, names: Sequence[str]) -> None:
-    """Have devboxes' time to live (create --ttl) begin anew."""
+    """Have devboxes' time to live (create --ttl) begin anew, and the time until they are idle (--idle)."""
     found = await lookup.several(here.client, names)
     for one in found:
         await one.keep_alive()
-        ttl = lives_for(one._seen)
-        here.done(one, f"kept alive: its {cell(ttl)} begin anew" if ttl else "has no end of its own, and is left as it is")
+        ttl, idle = cell(lives_for(one._seen)), cell(idle_after(one._seen))
+        times = " and ".join([*([ttl] if ttl else []), *([f"{idle} without work"] if idle else [])])
+        here.done(one, f"kept alive: its {times} begin anew" if times else "has no end of its own, and is left as it is")
 
 
 @verb()
