@@ -100,7 +100,7 @@ def last_activity(view: DevboxView, pod: PodView | None, idle: Idleness | None) 
     """For the status: as it is there, unless that is too old."""
     written = view.box.status.last_activity
     if idle is None or pod is None:
-        return written if pod is None and view.suspended_by is not None else None
+        return written if view.suspended_by is not None else None
     known = before(view, pod)
     return written if known is not None and idle.use.last - known < WRITTEN else format_time(idle.use.last)
 

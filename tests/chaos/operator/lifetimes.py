@@ -212,7 +212,7 @@ async def _allowed(stage: Stage, space: str) -> Row:
                 await api.request("DELETE", f"{path}?dryRun=All")
                 said.append("deleted")
             except ApiError as error:
-                said.append("refused" if "that have a spec.lifecycle.ttl only" in error.message else error.message)
+                said.append("refused" if "the operator may delete Devboxes that have" in error.message else error.message)
         try:
             await api.request("DELETE", f"{paths.devboxes(space)}?dryRun=All")
             said.append("all deleted")

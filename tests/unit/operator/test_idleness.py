@@ -158,6 +158,9 @@ def test_what_is_said_before_and_after(made: Any, pod: Any, snapshot: Any, setti
     assert "devbox-gateway.io/resumed-at=$(date +%s) --overwrite" in found["Suspended"].message
     assert "Ready" not in found
 
+    ends = AtRest(1, 0, replace(pod(rests), deleting=True))
+    assert state(rests, snapshot, settings, ends).last_activity == TEXT, "while its pod ends"
+
     again = made(status={"suspendedBy": "Idle", "lastActivity": TEXT}, notes={names.RESUMED_AT_ANNOTATION: "8"})
     status = state(again, snapshot, settings, HasPod(2, 0, pod(again, 2)))
     assert (status.suspended_by, status.resumed_at, status.last_activity) == (None, None, None)
