@@ -23,8 +23,10 @@ from devbox_operator.seen.resources import DevboxView
 
 MOST_AHEAD: Final = timedelta(hours=24)
 """Of the annotation active-until."""
-WRITTEN: Final = timedelta(minutes=5)
-"""The status' lastActivity may be so old."""
+WRITTEN: Final = timedelta(minutes=4)
+"""The status' lastActivity may be so old, and for as long as a write of it may have to wait."""
+MARGIN: Final = timedelta(minutes=5)
+"""So much later than the status says a pod may have been in use, for all that another operator knew and had not written."""
 
 
 class Use(NamedTuple):
@@ -78,6 +80,13 @@ def watched(view: DevboxView, pod: PodView | None) -> bool:
 def before(view: DevboxView, pod: PodView) -> datetime | None:
     """When that pod was in use, as the status remembers it; None: it is new to us."""
     return parse_time(view.box.status.last_activity) if view.box.status.pod_uid == pod.uid else None
+
+
+def begins(view: DevboxView, pod: PodView, now: datetime) -> datetime:
+    """When a pod that is not followed yet may last have been in use, beside what gateways will tell: now, where it is new. (What a gateway
+    told before it ended, well, nobody knows any more but the status.)"""
+    known = before(view, pod)
+    return now if known is None else min(now, known + MARGIN)
 
 
 def idleness(view: DevboxView, use: Use, now: datetime) -> Idleness:

@@ -47,10 +47,9 @@ class Idling:
         if now is None:
             return None
         if not self._activity.follows(view.key, pod.uid):
-            known = idleness.before(view, pod)
-            if known is None and not (pod.ready or pod.ended):
+            if idleness.before(view, pod) is None and not (pod.ready or pod.ended):
                 return None
-            self._activity.follow(view.key, pod.uid, known or now, now)
+            self._activity.follow(view.key, pod.uid, idleness.begins(view, pod, now), now)
         found = idleness.idleness(view, Use(*self._activity.use(pod.uid, now, asked)), now)
         self._activity.wake(pod.uid, idleness.news_at(view, pod, found), now)
         return found
@@ -58,8 +57,10 @@ class Idling:
     async def act(self, view: DevboxView, pods: Iterable[PodView], obstacle: Problem | None) -> Idleness | None:
         """None: it was done. Else the same with what stands in the way, and when it is tried again. Raises a conflict if the Devbox changed
         since it was read."""
-        asked = await self._activity.fresh()
-        found = self.look(view, pods, asked)
+        found = self.look(view, pods, self._activity.asked)
+        if self._activity.asked is None or found is None or not found.use.doubt:
+            # (Nobody waits for a gateway that gave no answer a moment ago: many who did would hold up all other work.)
+            found = self.look(view, pods, await self._activity.fresh())
         if found is None or not found.over:
             return found
         if found.use.doubt:

@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from math import isfinite
 from pathlib import Path
 from typing import Final
 
@@ -63,6 +64,11 @@ class ActivityWatch:
         self._tls: tuple[str, ssl.SSLContext] | None = None
         self._said = float("-inf")
 
+    @property
+    def asked(self) -> float | None:
+        """When the last round began; None: there was none."""
+        return self._asked if isfinite(self._asked) else None
+
     def follows(self, devbox: Key, uid: str) -> bool:
         """That pod of the Devbox is asked about."""
         return self._known is not None and self._known.follows(devbox, uid)
@@ -106,7 +112,9 @@ class ActivityWatch:
         return self._asked
 
     def look_again(self) -> None:
-        """Gateways came or went."""
+        """Gateways came or went. (One that comes and goes between two rounds has been seen.)"""
+        if self._known is not None:
+            self._known.listed([one.address for one in self._gateways()], boottime())
         self._hurry.set()
 
     def paused(self) -> None:

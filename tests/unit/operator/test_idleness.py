@@ -170,10 +170,10 @@ def test_the_last_activity_is_written_seldom(made: Any, pod: Any) -> None:
     view = made()
     runs = pod(view)
     known = made(status={"podUID": runs.uid, "lastActivity": TEXT})
-    for moment, said in ((after(4, 59), TEXT), (after(5), "2026-11-23T12:05:00Z")):
+    for moment, said in ((after(3, 59), TEXT), (after(4), "2026-11-23T12:04:00Z")):
         idle = idleness.idleness(known, use(moment), after(6))
         assert idleness.last_activity(known, runs, idle) == said
-        assert idleness.news_at(known, runs, idle) == after(5)
+        assert idleness.news_at(known, runs, idle) == after(4)
     other = made(status={"podUID": "another", "lastActivity": TEXT})
     idle = idleness.idleness(other, use(after(1)), after(6))
     assert idleness.last_activity(other, runs, idle) == "2026-11-23T12:01:00Z", "that was another pod"
@@ -187,6 +187,7 @@ class Activity:
         self.followed: dict[Any, Any] = {}
         self.last, self.doubt = NOON, tuple[str, ...]()
         self.rounds = 0
+        self.asked: float | None = 0.0
         self.woken: list[datetime] = []
 
     def follows(self, key: Any, uid: str) -> bool:
@@ -245,9 +246,10 @@ def test_one_is_followed_once_it_is_ready(made: Any, pod: Any) -> None:
     assert here.activity.followed[view.key] == (pod(view).uid, after(1)), "it was in use until then, for all that is known"
     assert here.idling.look(view, [starts]) is not None, "and stays so"
     known = made(status={"podUID": pod(view).uid, "lastActivity": TEXT})
-    here = Here(after(1))
-    here.idling.look(known, [pod(view)])
-    assert here.activity.followed[view.key] == (pod(view).uid, NOON), "an operator that begins anew remembers"
+    for now, last in ((after(31), after(5)), (after(4), after(4))):
+        here = Here(now)
+        here.idling.look(known, [pod(view)])
+        assert here.activity.followed[view.key] == (pod(view).uid, last), "what the one before knew may be five minutes newer"
     assert here.idling.look(made(spec={"suspend": True}), [pod(view)]) is None
     assert not here.activity.followed
 
@@ -285,6 +287,10 @@ async def test_a_gateway_without_a_word_is_waited_for(made: Any, pod: Any) -> No
     assert "10.0.0.1" in found.refused.message
     assert found.again
     assert not here.patched
+    assert here.activity.rounds == 0, "nobody waits for one that just gave no answer"
+    here.activity.asked = None
+    assert await here.idling.act(view, [pod(view)], None) is not None
+    assert here.activity.rounds == 1, "unless nobody was asked yet"
 
 
 async def test_it_is_deleted(made: Any, pod: Any) -> None:
