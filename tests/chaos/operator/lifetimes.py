@@ -205,7 +205,14 @@ async def _allowed(stage: Stage, space: str) -> Row:
     """With the operator's credentials, which Devboxes?"""
     said, path = [], paths.devboxes(space, "agent")
     async with stage.as_operator() as api:
-        specs: tuple[Object, ...] = ({"lifecycle": None}, {"lifecycle": {}}, {"lifecycle": {"ttl": "24h"}})
+        idle = {"after": "24h", "action": "Suspend"}
+        specs: tuple[Object, ...] = (
+            {"lifecycle": None},
+            {"lifecycle": {}},
+            {"lifecycle": {"idle": idle}},
+            {"lifecycle": {"idle": {**idle, "action": "Delete"}}},
+            {"lifecycle": {"idle": None, "ttl": "24h"}},
+        )
         for spec in specs:
             await stage.patch(path, {"spec": spec})
             try:
@@ -219,8 +226,9 @@ async def _allowed(stage: Stage, space: str) -> Row:
         except ApiError as error:
             said.append(error.reason)
     await stage.patch(path, {"spec": {"lifecycle": None}})
-    wanted = ["refused", "refused", "deleted", "Forbidden"]
-    return Row("whoever has the operator's account deletes a Devbox without ttl, with an empty lifecycle, with a ttl; all at once",
+    wanted = ["refused", "refused", "refused", "deleted", "deleted", "Forbidden"]
+    return Row("whoever has the operator's account deletes a Devbox without ttl, with an empty lifecycle, with idle that suspends, with "
+               "idle that deletes, with a ttl; all at once",
                f"{wanted}", f"{said}", said == wanted)  # fmt: skip
 
 

@@ -111,6 +111,12 @@ class Traffic:
         return self.address[0], self._gateway.process.egress
 
     @property
+    def activity(self) -> int:
+        """The port where the operator asks it when devboxes were last in use."""
+        assert self._gateway is not None
+        return self._gateway.process.activity
+
+    @property
     def pid(self) -> int:
         """Of the gateway."""
         assert self._gateway is not None

@@ -1,0 +1,167 @@
+"""Devboxes in which nobody works (spec.lifecycle.idle), at a real API server, with real gateways that tell when they were in use.
+
+The least time is a minute, and each operator takes a pod for in use for five minutes more than the status says. So what is to have been
+idle for long has a status that says so; the operator that reads it has just taken over from one that is killed, and its clock is five
+minutes ahead.
+"""
+
+import base64
+import contextlib
+import json
+import ssl
+import tempfile
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.chaos.world import eventually
+from tests.support.release import ACCOUNT, LEASE, NAMESPACE, Release
+
+from devbox_api import names
+from devbox_common.kube import Object
+from devbox_operator.kit import paths
+
+from .operator.clocks import SKEW, clock, tidy
+from .operator.stage import Stage, stage
+from .operator.traffic import Agent, Traffic, traffic
+
+pytestmark = pytest.mark.row("S23")
+SECONDS = 60.0
+"""For anything, on a machine that is busy."""
+
+
+def moment(**ago: float) -> str:
+    return (datetime.now(UTC) - timedelta(**ago)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class House:
+    """A stage, a gateway that the operator asks, and Devboxes of a namespace."""
+
+    def __init__(self, stage: Stage, cars: Traffic, space: str, token_file: Path) -> None:
+        self.stage, self.cars, self.space = stage, cars, space
+        self.settings: dict[str, Any] = {"activity": {"tokenFile": str(token_file)}}
+
+    async def agent(self, name: str, action: str) -> Agent:
+        """Of a new Devbox, once it is counted."""
+        await self.stage.create(self.space, name, lifecycle={"idle": {"after": "10m", "action": action}})
+        found = await self.cars.agent(self.space, name)
+
+        async def counted() -> bool:
+            return bool((await self.status(name)).get("lastActivity"))
+
+        await eventually(counted, SECONDS)
+        return found
+
+    async def box(self, name: str) -> Object | None:
+        return await self.stage.get(paths.devboxes(self.space, name))
+
+    async def status(self, name: str) -> Object:
+        return (await self.box(name) or {}).get("status") or {}
+
+    async def killed(self, *names: str) -> None:
+        """The operator is; and those Devboxes were last in use half an hour ago, as it wrote."""
+        self.stage.stop()
+        for name in names:
+            await self.stage.patch(
+                f"{paths.devboxes(self.space, name)}/status", {"status": {"lastActivity": moment(minutes=30)}}
+            )
+
+    async def next_operator(self, **record: Any) -> None:
+        """`record`: what the one before left behind, of gateways."""
+        said = json.dumps({"at": moment(), "missed": None, "gateways": [], **record})
+        annotations = {names.ACTIVITY_ANNOTATION: said}
+        await self.stage.patch(LEASE, {"metadata": {"annotations": annotations}, "spec": {"holderIdentity": ""}})
+        await self.stage.start(prefix=clock(SKEW), patient=True, **self.settings)
+
+    async def record(self) -> Object:
+        """As the operator writes it now."""
+        lease = await self.stage.get(LEASE) or {"metadata": {}}
+        found: Object = json.loads((lease["metadata"].get("annotations") or {}).get(names.ACTIVITY_ANNOTATION, "{}"))
+        return found
+
+
+@contextlib.asynccontextmanager
+async def house(release: Release) -> AsyncIterator[House]:
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(tidy())
+        made = await stack.enter_async_context(stage(release))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="idle-")))
+        path = f"{paths.core('serviceaccounts', NAMESPACE, ACCOUNT)}/token"
+        spec = {"audiences": [names.audience(names.ACTIVITY)], "expirationSeconds": 3600}
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        (folder / "token").write_text((await made.api.request("POST", path, body=body))["status"]["token"])
+        await made.alone(patient=True, activity={"tokenFile": str(folder / "token")})
+        secret = await made.get(paths.secrets(NAMESPACE, names.LEAF_SECRET))
+        assert secret is not None
+        for file in ("tls.crt", "tls.key"):
+            (folder / file).write_bytes(base64.b64decode(secret["data"][file]))
+        trust = ssl.create_default_context(cadata=base64.b64decode(secret["data"]["ca.crt"]).decode())
+        listen = {
+            "host": "0.0.0.0",  # noqa: S104 (of a network of the test's own)
+            "activity": 0,
+            "tls": {"certFile": str(folder / "tls.crt"), "keyFile": str(folder / "tls.key")},
+        }
+        user = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
+        cars = await stack.enter_async_context(traffic(made, trust=trust, listen=listen, operatorUser=user))
+        cars.host = names.gateway_host(NAMESPACE)
+        release.gateway.asked_at(cars.activity)
+        stack.callback(release.gateway.asked_at, 0)
+        yield House(made, cars, await made.namespace(), folder / "token")
+
+
+async def test_one_in_which_nobody_works_rests_until_it_is_resumed_and_one_that_calls_goes_on(release: Release) -> None:
+    async with house(release) as here:
+        for name, action in (("left", "Suspend"), ("thrown", "Delete"), ("waited-for", "Suspend")):
+            await here.agent(name, action)
+        worker = await here.agent("busy", "Suspend")
+        await here.killed("left", "thrown", "busy", "waited-for")
+        assert (await here.cars.answers(worker)).fine, "nobody sees it but the gateway"
+        until = {"metadata": {"annotations": {names.ACTIVE_UNTIL_ANNOTATION: moment(hours=-1)}}}
+        await here.stage.patch(paths.devboxes(here.space, "waited-for"), until)
+        await here.next_operator()
+
+        async def done() -> bool:
+            status = await here.status("left")
+            return bool(status.get("phase") == "Suspended" and await here.box("thrown") is None)
+
+        await eventually(done, SECONDS)
+        status = await here.status("left")
+        found = {one["type"]: one for one in status["conditions"]}
+        assert (status["suspendedBy"], found["Suspended"]["reason"], "Ready" in found) == ("Idle", "SuspendedIdle", False)
+        assert "suspend" not in (await here.box("left") or {})["spec"]
+
+        async def seen() -> bool:
+            return bool((await here.status("busy")).get("lastActivity", "") > moment(minutes=10))
+
+        await eventually(seen, SECONDS)
+        for name in ("busy", "waited-for"):
+            status = await here.status(name)
+            assert (status["phase"], status.get("suspendedBy")) == ("Running", None), name
+        pods = await here.stage.pods(here.space)
+        assert {pod["metadata"]["labels"][names.DEVBOX_LABEL] for pod in pods} == {"busy", "waited-for"}
+
+        resumed = {"metadata": {"annotations": {names.RESUMED_AT_ANNOTATION: moment()}}}
+        await here.stage.patch(paths.devboxes(here.space, "left"), resumed)
+        await here.cars.agent(here.space, "left")
+
+        async def counts_anew() -> bool:
+            status = await here.status("left")
+            return bool(not status.get("suspendedBy") and status.get("lastActivity", "") > moment(minutes=10))
+
+        await eventually(counts_anew, SECONDS)
+
+
+async def test_what_a_gateway_that_is_gone_may_have_seen_counts_as_use(release: Release) -> None:
+    async with house(release) as here:
+        await here.agent("left", "Suspend")
+        await here.killed("left")
+        await here.next_operator(gateways=["one-that-vanished-meanwhile"])
+
+        async def missed() -> bool:
+            return bool((await here.record()).get("missed"))
+
+        await eventually(missed, SECONDS)
+        assert (await here.status("left"))["phase"] == "Running"
+        assert "one-that-vanished-meanwhile" not in (await here.record())["gateways"]
