@@ -76,10 +76,10 @@ STAGED: Final[dict[str, Case]] = {
     "operator-pace": pace.pace,
     "two-api-servers": two_api_servers.two_api_servers,
 }
-LONG_ONLY: Final = {"operator-silent", "gateway-silent", "operator-storm", "operator-pace"}
-"""A silence is noticed after 70 s: no test of seconds. The storm's own proxy, an aiohttp server on uvloop, can meet a descriptor that is
-closed already when it cuts connections, and leaves its loop unfit to close: not among others in one process. Hundreds of Devboxes at the
-collector's own pace take minutes."""
+LONG_ONLY: Final = {"operator-silent", "gateway-silent", "operator-storm", "operator-pace", "operator-idle"}
+"""A silence is noticed after 70 s, and nobody is idle in less than a minute: no tests of seconds. (test_idle.py has Devboxes that were
+idle for long.) The storm's own proxy, an aiohttp server on uvloop, can meet a descriptor that is closed already when it cuts connections,
+and leaves its loop unfit to close: not among others in one process. Hundreds of Devboxes at the collector's own pace take minutes."""
 
 LOG_CHARACTERS: Final = 4000
 """Of each operator, where a case could not be run to its end."""
