@@ -5,9 +5,12 @@ idle for long has a status that says so; the operator that reads it has just tak
 minutes ahead.
 """
 
+import asyncio
 import base64
 import contextlib
 import json
+import os
+import signal
 import ssl
 import tempfile
 from collections.abc import AsyncIterator
@@ -16,7 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.chaos.api import Ask, plain
 from tests.chaos.world import eventually
+from tests.support.gateway_process import running
+from tests.support.netns import GATEWAY
 from tests.support.release import ACCOUNT, LEASE, NAMESPACE, Release
 
 from devbox_api import names
@@ -104,7 +110,9 @@ async def house(release: Release) -> AsyncIterator[House]:
             "tls": {"certFile": str(folder / "tls.crt"), "keyFile": str(folder / "tls.key")},
         }
         user = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
-        cars = await stack.enter_async_context(traffic(made, trust=trust, listen=listen, operatorUser=user))
+        cars = await stack.enter_async_context(
+            traffic(made, trust=trust, listen=listen, operatorUser=user, shutdownSeconds=SECONDS)
+        )
         cars.host = names.gateway_host(NAMESPACE)
         release.gateway.asked_at(cars.activity)
         stack.callback(release.gateway.asked_at, 0)
@@ -165,3 +173,54 @@ async def test_what_a_gateway_that_is_gone_may_have_seen_counts_as_use(release: 
         await eventually(missed, SECONDS)
         assert (await here.status("left"))["phase"] == "Running"
         assert "one-that-vanished-meanwhile" not in (await here.record())["gateways"]
+
+
+@contextlib.asynccontextmanager
+async def another_gateway(here: House) -> AsyncIterator[None]:
+    """Beside the first, and asked, too."""
+    path = f"{paths.endpointslices(NAMESPACE)}/gateway-other"
+    async with running(here.cars.folder, here.cars.folder / "proxy.yaml") as process:
+        metadata = {"name": "gateway-other", "namespace": NAMESPACE, "labels": {"kubernetes.io/service-name": names.SERVICE}}
+        kind = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "metadata": metadata}
+        ports = [{"name": names.ACTIVITY, "port": process.activity, "protocol": "TCP"}]
+        endpoints = [{"addresses": [GATEWAY], "conditions": {"ready": True}}]
+        await here.stage.api.apply(path, {**kind, "endpoints": endpoints, "ports": ports})
+        try:
+            yield
+        finally:
+            await here.stage.api.request("DELETE", path)
+
+
+async def test_one_whose_call_goes_on_at_a_gateway_that_ends_is_in_use(release: Release) -> None:
+    async with house(release) as here:
+        worker = await here.agent("busy", "Suspend")
+        await here.agent("left", "Suspend")
+        begun, ends = asyncio.Event(), asyncio.Event()
+
+        async def slow(ask: Ask) -> None:
+            begun.set()
+            await ends.wait()
+            await plain(ask)
+
+        here.cars.api.ways["/slow"] = slow
+        client = here.cars.client(worker)
+        call = asyncio.create_task(client.request(path="/slow"))
+        await asyncio.wait_for(begun.wait(), SECONDS)
+        await here.killed("left", "busy")
+        os.kill(here.cars.pid, signal.SIGTERM)
+        async with another_gateway(here):
+            await here.next_operator()
+
+            async def rests() -> bool:
+                return (await here.status("left")).get("suspendedBy") == "Idle"
+
+            async def seen() -> bool:
+                return bool((await here.status("busy")).get("lastActivity", "") > moment(minutes=10))
+
+            await eventually(rests, SECONDS)
+            await eventually(seen, SECONDS)
+            assert (await here.status("busy")).get("suspendedBy") is None
+            assert not call.done()
+            ends.set()
+            assert (await call).fine
+        client.close()
