@@ -8,12 +8,13 @@ minutes ahead.
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 import os
 import signal
 import ssl
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ from devbox_common.kube import Object
 from devbox_operator.kit import paths
 
 from .operator.clocks import SKEW, clock, tidy
-from .operator.stage import Stage, stage
+from .operator.proxy import Call, Fault, Proxy
+from .operator.stage import Replica, Stage, stage
 from .operator.traffic import Agent, Traffic, traffic
 
 pytestmark = pytest.mark.row("S23")
@@ -74,12 +76,13 @@ class House:
                 f"{paths.devboxes(self.space, name)}/status", {"status": {"lastActivity": moment(minutes=30)}}
             )
 
-    async def next_operator(self, **record: Any) -> None:
-        """`record`: what the one before left behind, of gateways."""
+    async def next_operator(self, prepare: Callable[[Proxy], None] | None = None, **record: Any) -> Replica:
+        """`record`: what the one before left behind, of gateways; `prepare`: what is done to its proxy, so that it may not get far."""
         said = json.dumps({"at": moment(), "missed": None, "gateways": [], **record})
         annotations = {names.ACTIVITY_ANNOTATION: said}
         await self.stage.patch(LEASE, {"metadata": {"annotations": annotations}, "spec": {"holderIdentity": ""}})
-        await self.stage.start(prefix=clock(SKEW), patient=True, **self.settings)
+        how: dict[str, Any] = {} if prepare is None else {"prepare": prepare, "leading": False}
+        return await self.stage.start(prefix=clock(SKEW), patient=True, **how, **self.settings)
 
     async def record(self) -> Object:
         """As the operator writes it now."""
@@ -224,3 +227,37 @@ async def test_one_whose_call_goes_on_at_a_gateway_that_ends_is_in_use(release: 
             ends.set()
             assert (await call).fine
         client.close()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_an_operator_that_is_killed_in_the_midst_of_it_is_followed_by_one_that_ends_it(
+    release: Release, number: int
+) -> None:
+    """After the status that says so, and after the pod's deletion was asked for, whose answers are lost."""
+    async with house(release) as here:
+        await here.agent("left", "Suspend")
+        await here.killed("left")
+        writes = itertools.count(1)
+
+        def kills(proxy: Proxy) -> None:
+            def after(call: Call) -> bool:
+                if not call.writes or "left" not in call.path or "/events" in call.path or next(writes) != number:
+                    return False
+                here.stage.replicas[-1].operator.kill()
+                return True
+
+            proxy.fault = Fault(after=after)
+
+        first = await here.next_operator(kills)
+
+        async def ended() -> bool:
+            return not first.operator.alive
+
+        await eventually(ended, SECONDS)
+        await here.next_operator()
+
+        async def done() -> bool:
+            return (await here.status("left")).get("phase") == "Suspended" and not await here.stage.pods(here.space)
+
+        await eventually(done, SECONDS)
+        assert (await here.status("left"))["suspendedBy"] == "Idle"
