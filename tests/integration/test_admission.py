@@ -266,11 +266,13 @@ class TestOperatorsDevboxes:
 
     @pytest.mark.row("S23")
     def test_only_those_that_are_to_end_by_themselves(self, cluster: Kubectl) -> None:
-        only = "that have a spec.lifecycle.ttl only"
+        only = "that have a spec.lifecycle.ttl, or idle with the action Delete, only"
         for name, lifecycle, message in (
             ("stays", None, only),
             ("empty", {}, only),
             ("ends", {"ttl": "24h"}, None),
+            ("rests", {"idle": {"after": "1h", "action": "Suspend"}}, only),
+            ("goes", {"idle": {"after": "1h", "action": "Delete"}}, None),
         ):
             spec = {"suspend": True, **({} if lifecycle is None else {"lifecycle": lifecycle})}
             cluster.apply(

@@ -110,10 +110,16 @@ async def test_a_secret_for_each_customer(client: AsyncDevboxGateway, workspace:
 
 
 async def test_what_needs_a_newer_chart_is_refused_before_anything_is_made(client: AsyncDevboxGateway) -> None:
-    for more in (
-        {"launch_parameters": {"after_idle": {"idle_time_seconds": 60, "on_idle": "suspend"}}},
-        {"launch_parameters": {"launch_commands": ["true"]}},
-    ):
-        with pytest.raises(InvalidError, match="needs a chart that has it"):
-            await client.devbox.create(**more)
+    with pytest.raises(InvalidError, match="needs a chart that has it"):
+        await client.devbox.create(spec={"colour": "red"})
     assert await client.devboxes.list() == []
+
+
+@pytest.mark.row("S23")
+async def test_launch_commands_and_an_idle_time_are_the_clusters_to_keep(client: AsyncDevboxGateway) -> None:
+    parameters = {
+        "launch_commands": ["echo yes >$HOME/launched"],
+        "after_idle": {"idle_time_seconds": 3600, "on_idle": "suspend"},
+    }
+    async with await client.devbox.create(launch_parameters=parameters) as devbox:
+        assert await printed(devbox, "cat $HOME/launched") == "yes\n"
