@@ -21,6 +21,8 @@ _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ABBREVIATED: Final = re.compile(r"[0-9a-f]{7,64}")
 _REDIRECTED: Final = re.compile(r"returned error: 30[12378]\b")
 _NOT_ALLOWED: Final = re.compile(r"HTTP code 403 from proxy after CONNECT|CONNECT tunnel failed, response 403")
+_ABSENT: Final = re.compile(r"fatal: repository '[^']*' not found")
+_NOT_TAKEN: Final = "fatal: Authentication failed"
 _NO_ROOM: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 """As git says it, and as git-lfs does."""
 _NO_PASSWORD: Final = "terminal prompts disabled"  # noqa: S105 (git's words)
@@ -194,6 +196,17 @@ def _hint(text: str, output: bytes, gateway: Gateway | None) -> str:
         return f"{text}: the address answers with a redirect, which is not followed; write the address that it leads to"
     if _NO_PASSWORD in said and gateway is None:
         return f"{text}: the repository takes a credential; name a gateway that has it (codeMounts[].gateway)"
+    if _NOT_TAKEN in said and gateway is not None:
+        return (
+            f"{text}: the host does not take the credential of gateway {gateway.binding}; see the Secret of its GatewayConfig"
+        )
+    if _ABSENT.search(said):
+        private = (
+            "it is private: name a gateway that may read it (codeMounts[].gateway)"
+            if gateway is None
+            else f"the credential of gateway {gateway.binding} may not read it"
+        )
+        return f"{text}: there is no such repository, or {private}"
     if _NOT_ALLOWED.search(said):
         return f"{text}: the devbox's EgressPolicy does not allow the repository's host; add it to allowedHostnames"
     if _NO_ROOM.search(said):

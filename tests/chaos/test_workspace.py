@@ -234,7 +234,7 @@ async def test_what_is_retained_outlives_its_devbox_and_is_told(release: Release
         assert (await look.claim())["status"]["phase"] == "Bound"
 
         # Another Devbox of that name has another one, and may mount the first.
-        on.release.plane.kubectl(*shlex.split(re.findall("kubectl (-n [^\n]*label pvc [^\n]*)", event["note"])[0]))
+        on.release.plane.kubectl(*shlex.split(re.findall("kubectl (-n [^;]*label pvc [^;]*) ;", event["note"])[0]))
         volume = {"name": "old", "mountPath": "/old", "persistentVolumeClaim": {"claimName": name}}
         await on.create(look.space, workspace={"size": "1Gi", "storageClassName": look.kind}, volumes=[volume])
         pod = await look.pod()

@@ -11,7 +11,7 @@ from datetime import datetime
 from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_api.devbox import Devbox
-from devbox_api.judge.shown import command, lines
+from devbox_api.judge.shown import command, visible
 from devbox_api.workspace import Retain, Workspace, WorkspaceStatus
 from devbox_common.kube import Object
 from devbox_operator.devbox.pod import owner_reference
@@ -221,12 +221,13 @@ def retained(devbox: str, uid: str, claim: ClaimView, now: datetime) -> Object:
     takes = command("kubectl", "-n", claim.namespace, "label", "pvc", claim.name, f"{names.MOUNTABLE_LABEL}=true")
     delete = command("kubectl", "-n", claim.namespace, "delete", "pvc", claim.name)
     what = f"PersistentVolumeClaim {claim.namespace}/{claim.name} ({claim.capacity or claim.asked})"
+    # (In one line: kubectl get events shows the first.)
     note = (
-        f"{what} keeps the workspace of Devbox {devbox}, which was deleted. Another Devbox may mount it (spec.volumes) after: {takes}\n"
-        f"and this deletes it with its files: {delete}"
+        f"{what} keeps the workspace of Devbox {devbox}, which was deleted; so that another one may mount it (spec.volumes): {takes} ; "
+        f"to delete it with its files: {delete}"
     )
     regarding = Regarding("Devbox", claim.namespace, devbox, uid)
-    return event(regarding, (Reason.WORKSPACE_RETAINED, "Normal", cut(lines(note), NOTE)), now, [claim.uid])
+    return event(regarding, (Reason.WORKSPACE_RETAINED, "Normal", cut(visible(note), NOTE)), now, [claim.uid])
 
 
 def status(snapshot: Snapshot) -> WorkspaceStatus | None:

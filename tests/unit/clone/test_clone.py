@@ -106,7 +106,9 @@ async def test_the_gateway_is_given_the_token_alone(world: World) -> None:
     await world.works(through)
     world.more["GITHUB"] = "gws_another"
     said = await world.fails({**through, "path": "again"})
-    assert said.startswith("code mount app: git clone failed\n")
+    assert said.startswith(
+        "code mount app: git clone failed: the host does not take the credential of gateway GITHUB; see the Secret "
+    )
     assert "Authentication failed" in said
 
 
@@ -120,6 +122,7 @@ async def test_a_repository_that_takes_a_credential_without_a_gateway(world: Wor
 async def test_a_repository_that_is_not_there(world: World) -> None:
     said = await world.fails({"repository": world.url("nothing")})
     assert f"fatal: repository '{world.url('nothing')}/' not found" in said
+    assert "git clone failed: there is no such repository, or it is private: name a gateway that may read it" in said
 
 
 async def test_a_finished_one_is_left_as_it_is(world: World) -> None:

@@ -169,7 +169,9 @@ async def test_where_the_files_are_is_said_when_the_devbox_is_gone(world: World,
     (event,) = world.posted
     assert (event["reason"], event["type"], event["regarding"]["uid"]) == ("WorkspaceRetained", "Normal", view.box.uid)
     assert f"team-a/{kept.name} (10Gi)" in event["note"]
-    assert f"kubectl -n team-a delete pvc {kept.name}" in event["note"]
+    assert event["note"].endswith(f": kubectl -n team-a delete pvc {kept.name}")
+    assert f": kubectl -n team-a label pvc {kept.name} devbox-gateway.io/mountable=true ;" in event["note"]
+    assert "\n" not in event["note"], "kubectl get events would not show the rest"
 
     world.posted.clear()
     for change in ({"owners": frozenset({view.box.uid})}, {"deleting": True}):
