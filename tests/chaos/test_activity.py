@@ -41,13 +41,7 @@ class Asked:
 
     async def token(self, account: str = ACCOUNT, namespace: str = NAMESPACE, **spec: Any) -> str:
         """For the activity port, unless `spec` says otherwise, as a kubelet asks for it."""
-        path = f"{paths.core('serviceaccounts', namespace, account)}/token"
-        body = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "spec": {"audiences": [AUDIENCE], "expirationSeconds": 600, **spec},
-        }
-        return str((await self.kube.request("POST", path, body=body))["status"]["token"])
+        return await token_of(self.kube, account, namespace, **{"audiences": [AUDIENCE], "expirationSeconds": 600, **spec})
 
     def signed_anew(self, token: str, **claims: object) -> str:
         """The same token by the cluster's own key, with other claims."""

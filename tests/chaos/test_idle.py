@@ -24,7 +24,7 @@ from tests.chaos.api import Ask, plain
 from tests.chaos.world import eventually
 from tests.support.gateway_process import running
 from tests.support.netns import GATEWAY
-from tests.support.release import ACCOUNT, LEASE, NAMESPACE, Release
+from tests.support.release import ACCOUNT, LEASE, NAMESPACE, Release, token_of
 
 from devbox_api import names
 from devbox_common.kube import Object
@@ -97,10 +97,7 @@ async def house(release: Release) -> AsyncIterator[House]:
         stack.enter_context(tidy())
         made = await stack.enter_async_context(stage(release))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="idle-")))
-        path = f"{paths.core('serviceaccounts', NAMESPACE, ACCOUNT)}/token"
-        spec = {"audiences": [names.audience(names.ACTIVITY)], "expirationSeconds": 3600}
-        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-        (folder / "token").write_text((await made.api.request("POST", path, body=body))["status"]["token"])
+        (folder / "token").write_text(await token_of(made.api, ACCOUNT, audiences=[names.audience(names.ACTIVITY)]))
         await made.alone(patient=True, activity={"tokenFile": str(folder / "token")})
         secret = await made.get(paths.secrets(NAMESPACE, names.LEAF_SECRET))
         assert secret is not None

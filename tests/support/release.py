@@ -220,10 +220,11 @@ class Release:
             await api.request("DELETE", LEASE)
 
 
-async def token_of(api: KubeApi, account: str, namespace: str = NAMESPACE) -> str:
-    """A token of one of the release's service accounts, for a day."""
+async def token_of(api: KubeApi, account: str, namespace: str = NAMESPACE, **spec: Any) -> str:
+    """A token of one of the release's service accounts, for a day, unless `spec` (of the TokenRequest) says otherwise."""
     path = f"{paths.core('serviceaccounts', namespace, account)}/token"
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86400}}
+    spec = {"expirationSeconds": 86400, **spec}
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
     return str((await api.request("POST", path, body=body))["status"]["token"])
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from tests.chaos.report import Row, timed
 from tests.chaos.world import eventually
 from tests.support.netns import GATEWAY
-from tests.support.release import ACCOUNT, NAMESPACE
+from tests.support.release import ACCOUNT, NAMESPACE, token_of
 
 from devbox_api import names
 from devbox_common.kube import Object
@@ -199,8 +199,5 @@ async def _announce(stage: Stage, cars: Traffic) -> None:
 
 async def _token(stage: Stage, path: Path) -> None:
     """As a kubelet puts it into the operator's pod."""
-    where = f"{paths.core('serviceaccounts', NAMESPACE, ACCOUNT)}/token"
-    spec = {"expirationSeconds": 3600, "audiences": [names.audience(names.ACTIVITY)]}
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-    token = (await stage.api.request("POST", where, body=body))["status"]["token"]
+    token = await token_of(stage.api, ACCOUNT, audiences=[names.audience(names.ACTIVITY)])
     await asyncio.to_thread(path.write_text, token)

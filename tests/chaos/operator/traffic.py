@@ -26,7 +26,7 @@ from tests.support.fake_kubelet import FakeKubelet
 from tests.support.fleet import HOSTS
 from tests.support.gateway_process import HOST, running, server_tls, settings, write_files
 from tests.support.netns import GATEWAY
-from tests.support.release import CREDENTIALS, NAMESPACE
+from tests.support.release import CREDENTIALS, token_of
 
 from devbox_api import names
 from devbox_common.kube import Object
@@ -245,9 +245,7 @@ async def traffic(
 
 async def _kubeconfig(stage: Stage, path: Path, url: str) -> None:
     """With the gateway's own token."""
-    where = f"{paths.core('serviceaccounts', NAMESPACE, 'devbox-gateway')}/token"
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86400}}
-    token = (await stage.api.request("POST", where, body=body))["status"]["token"]
+    token = await token_of(stage.api, "devbox-gateway")
     content = yaml.safe_load(path.read_text())  # noqa: ASYNC240
     plane = stage.release.plane
     assert API_SERVER in url
