@@ -56,6 +56,7 @@ class Reason(StrEnum):
     KEY_AMBIGUOUS = "KeyAmbiguous"
     SECRET_NOT_GRANTED = "SecretNotGranted"  # noqa: S105
     SECRET_INVALID = "SecretInvalid"  # noqa: S105
+    SECRET_DOUBTFUL = "SecretDoubtful"  # noqa: S105
     SECRET_FORBIDDEN = "SecretForbidden"  # noqa: S105
     SECRET_NOT_MOUNTABLE = "SecretNotMountable"  # noqa: S105
     SECRET_GRANTED = "SecretGranted"  # noqa: S105
@@ -207,6 +208,12 @@ REASONS: Final[dict[Reason, Meaning]] = {
         "before it stays in use for ten minutes, until the time that the message says; an empty one takes it "
         "away at once. Of spec.secretEnv: it is not text, or holds a NUL.",
         "Store the credential alone; one newline at its end is fine.",
+    ),
+    Reason.SECRET_DOUBTFUL: Meaning(
+        (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),
+        "A warning; the condition is True and the value is used. It looks like a mistake of whoever stored it: `Bearer` or `NAME=` in "
+        "front, quotation marks, JSON, base64 of another text, a placeholder, a key as it is shown masked, spaces, a typographic dash.",
+        "Look at what the message names, and store the key alone; where the API's keys are like that, nothing.",
     ),
     Reason.SECRET_FORBIDDEN: Meaning(
         (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),

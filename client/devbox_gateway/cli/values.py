@@ -10,6 +10,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from devbox_api.judge.doubts import USUAL, Place, doubts
+from devbox_api.judge.keys import flaw
 from devbox_gateway.errors import InvalidError
 from devbox_gateway.objects.secrets import MOST
 
@@ -53,3 +55,10 @@ def read(from_file: str | None, what: str) -> str:
     if len(value.encode()) > MOST:
         raise InvalidError("value", f"a secret has at most {MOST} bytes")
     return value
+
+
+def remarks(value: str, place: Place = USUAL) -> list[str]:
+    """What of a credential the gateway will refuse, or looks like a mistake: for people, with nothing of the value."""
+    if (found := flaw(value)) is not None:
+        return [f"it is stored, but no gateway will use it: {found.value}"]
+    return [f"it is used as it is, but the value {doubt.value}" for doubt in doubts(value, place)]

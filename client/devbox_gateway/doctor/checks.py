@@ -31,6 +31,7 @@ def examine(facts: Facts, now: datetime) -> Report:
             ("confinement", objects.told(objects.CONFINEMENT, "confinement", facts)),
             ("grants", objects.told(objects.GRANT, "grants", facts)),
             ("credentials", objects.told(objects.CREDENTIAL, "credentials", facts)),
+            ("doubts", objects.told(objects.DOUBT, "doubts", facts)),
             ("readable", objects.told(objects.READABLE, "readable", facts)),
             ("endpoints", objects.told(objects.ENDPOINT, "endpoints", facts)),
             ("references", objects.told(objects.REFERENCE, "references", facts)),

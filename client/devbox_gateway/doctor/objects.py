@@ -24,6 +24,8 @@ class Kind:
     reasons: tuple[str, ...]
     types: tuple[str, ...] = ()
     """Conditions that tell it; empty: any but the summaries."""
+    warns: bool = False
+    """The condition is True all the same."""
     commands: bool = False
     """Its messages are the operator's own, with commands that it has quoted. (What an agent, a registry or an API server said may well look
     like advice of ours, and is never told as such.)"""
@@ -46,6 +48,12 @@ CREDENTIAL: Final = Kind(
     "store the credential alone in the Secret, under the key that is referred to",
     ("SecretNotFound", "KeyNotFound", "KeyAmbiguous", "SecretInvalid", "NoCredential", "SecretForbidden"),
     commands=True,
+)
+DOUBT: Final = Kind(
+    "the credential is used as it is, and the API refuses it if this is the mistake that it looks like",
+    "store the key alone: kubectl devbox secret rotate NAME",
+    ("SecretDoubtful",),
+    warns=True,
 )
 READABLE: Final = Kind(
     "the devbox waits for a Secret that its agent is to read itself (secretEnv)",
@@ -141,7 +149,7 @@ def _bad(seen: Object, kind: Kind) -> list[Mapping[str, Any]]:
     return [
         each
         for each in conditions(seen)
-        if (each.get("status") != "True" or each["type"] in _RAISED)
+        if (each.get("status") != "True" or each["type"] in _RAISED or kind.warns)
         and each.get("reason") in kind.reasons
         and (each["type"] in kind.types if kind.types else each["type"] not in _SUMMARIES)
     ]

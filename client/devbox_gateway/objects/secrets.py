@@ -67,6 +67,11 @@ class AsyncSecret(Resource):
         """Towards which hosts the gateway may use it; empty: none yet."""
         return hosts_of(self._seen)
 
+    @property
+    def mountable(self) -> bool:
+        """Agents may read it."""
+        return is_mountable(self._seen)
+
     async def get_info(self) -> SecretInfo:
         """Read it anew."""
         await self._read()

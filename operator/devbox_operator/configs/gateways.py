@@ -11,7 +11,7 @@ from devbox_operator.documents import credentials, endpoints, keeping
 from devbox_operator.documents import objects as documents
 from devbox_operator.kit import paths
 from devbox_operator.report.authority import ending
-from devbox_operator.report.conditions import Finding, Findings, bad, from_problems, good
+from devbox_operator.report.conditions import Finding, Findings, bad, from_doubts, from_problems, good
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.index import source_of
 from devbox_operator.seen.keys import Key, Kind
@@ -82,5 +82,6 @@ class GatewayReconciler(ConfigReconciler[GatewayView]):
         secrets = {source.secret: await self._watches.sources.read(source.secret)}
         resolved = credentials.resolve(source, secrets, view.config.spec, self._settings.release_namespace)
         if not isinstance(resolved, Problem):
-            return good(Reason.RESOLVED)
+            doubt = credentials.doubtful(resolved, view.config.spec.auth_mechanism)
+            return from_doubts([doubt] if doubt else [], good(Reason.RESOLVED))
         return from_problems([keeping.told(resolved, source, self._watches.mirrored(source.secret))], good(Reason.RESOLVED))

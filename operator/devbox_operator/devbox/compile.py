@@ -35,6 +35,8 @@ class WantedBinding:
     problem: Problem | None = None
     kept: frozenset[tuple[str, str]] = frozenset()
     """Where a Route that leads there goes on leading for a while: gateway and credential, whose Secret is in doubt (keeping.py)."""
+    doubt: str = ""
+    """What makes the credential look like a mistake, though it is used."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class DesiredState:
     def problems(self) -> list[Problem]:
         """What keeps the credentials from being resolved, in the order of spec.gateways and spec.secretEnv."""
         return [*(binding.problem for binding in self.bindings if binding.problem), *self.secret_env.problems]
+
+    @property
+    def doubts(self) -> list[str]:
+        """Of credentials that are used all the same."""
+        return [binding.doubt for binding in self.bindings if binding.doubt]
 
     @property
     def complete(self) -> bool:
@@ -134,7 +141,11 @@ def _bindings(snapshot: Snapshot, release_namespace: str) -> list[WantedBinding]
         if isinstance(resolved, Problem):
             result.append(_in_doubt(binding, gateway, source, resolved, snapshot))
         else:
-            result.append(WantedBinding(binding.name, endpoint, gateway_name(gateway.config.uid), resolved.name))
+            # (Of another namespace's Secret its owner is told, on the GatewayConfig.)
+            own = source.namespace == namespace
+            doubt = credentials.doubtful(resolved, gateway.config.spec.auth_mechanism) if own else ""
+            wanted = WantedBinding(binding.name, endpoint, gateway_name(gateway.config.uid), resolved.name, doubt=doubt)
+            result.append(wanted)
     return result
 
 

@@ -34,7 +34,7 @@ from devbox_operator.devbox.outcome import (
 from devbox_operator.devbox.pod import gateway_url, grace
 from devbox_operator.kit.encoding import format_time
 from devbox_operator.report.authority import ending, outlived
-from devbox_operator.report.conditions import Finding, bad, from_problems, good, merge, summarise, unknown
+from devbox_operator.report.conditions import Finding, bad, from_doubts, from_problems, good, merge, summarise, unknown
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.pods import PodView
 from devbox_operator.seen.snapshot import Snapshot
@@ -66,7 +66,7 @@ def devbox_status(
     refused = [problem for problem in (desired.refused, desired.egress_problem) if problem]
     findings: dict[ConditionType, Finding] = {
         _C.ACCEPTED: from_problems(refused, claim.remark(snapshot) or good(Reason.ACCEPTED, _remark(box.spec, life, idle))),
-        _C.CREDENTIALS_RESOLVED: from_problems(desired.problems, good(Reason.RESOLVED)),
+        _C.CREDENTIALS_RESOLVED: from_problems(desired.problems, from_doubts(desired.doubts, good(Reason.RESOLVED))),
         _C.TOKENS_ISSUED: _tokens(outcome),
         _C.EGRESS_CONFINED: confined.finding,
         _C.POD_READY: _pod_ready(snapshot, desired, outcome, end),

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from devbox_api import names
 from devbox_api.conditions import ConditionType, Reason
-from devbox_api.gatewayconfig import GatewayConfigSpec
+from devbox_api.gatewayconfig import AuthMechanism, GatewayConfigSpec
 from devbox_api.judge import hosts
+from devbox_api.judge.doubts import Place, doubts
+from devbox_api.judge.keys import Flaw
 from devbox_api.judge.namespaces import allows
 from devbox_api.judge.shown import command
 from devbox_api.variables import DevboxGateway
 from devbox_common import credential
-from devbox_common.credential import Flaw
 from devbox_common.redacted import Redacted
 from devbox_operator.documents.endpoints import host_of
 from devbox_operator.report.problem import Problem
@@ -110,6 +111,15 @@ def resolve(
             "authMechanism.userInSecret asks for; store both with ':' between them, or name the user in authMechanism.username",
         )
     return resolved
+
+
+def doubtful(resolved: ResolvedCredential, auth: AuthMechanism) -> str:
+    """What makes its value look like a mistake, though it is used; empty: nothing."""
+    place = Place(auth.type, auth.key or "", auth.prefix or "", auth.user_in_secret)
+    if not (found := doubts(resolved.value.reveal(), place)):
+        return ""
+    said = "; it ".join(doubt.value for doubt in found)
+    return f"Secret {'/'.join(resolved.source.secret)}, key {resolved.source.key}: the value {said}. It is used as it is"
 
 
 def concealed(problem: Problem, binding: DevboxGateway, gateway: GatewayView) -> Problem:

@@ -83,6 +83,13 @@ def from_problems(problems: Sequence[Problem], fine: Finding) -> Finding:
     return Finding("False", problems[0].reason, "\n".join(messages))
 
 
+def from_doubts(doubts: Sequence[str], fine: Finding) -> Finding:
+    """True all the same, with a line for each credential that looks like a mistake; `fine` if there is none."""
+    if not doubts:
+        return fine
+    return Finding("True", Reason.SECRET_DOUBTFUL, "\n".join(dict.fromkeys(map(one_line, doubts))))
+
+
 def summarise(findings: dict[ConditionType, Finding], needed: Iterable[ConditionType], stalled: bool) -> None:
     """Add Ready, Reconciling and Stalled: Ready carries the reason and message of the first needed condition that is not True."""
     obstacles = [findings[kind] for kind in needed if findings[kind].status != "True"]

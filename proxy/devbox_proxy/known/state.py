@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from devbox_api import names
 from devbox_api.judge.hosts import parse_grant
+from devbox_api.judge.keys import Flaw
 from devbox_api.judge.policies import compile_egress
 from devbox_api.route import (
     CONFINED,
@@ -28,7 +29,7 @@ from devbox_api.route import (
     Route,
 )
 from devbox_common.clock import CLOCK, now
-from devbox_common.credential import Flaw, judge
+from devbox_common.credential import judge
 from devbox_common.kube import KubeApi, Object
 from devbox_common.mirror import Key, Mirror
 from devbox_proxy.known import floor

@@ -75,7 +75,7 @@ def test_every_reason_of_the_operator_is_found_or_harmless() -> None:
 @pytest.mark.parametrize("reason", sorted({reason for kind in KINDS for reason in kind.reasons}))
 def test_a_devbox_with_that_reason_is_one_finding(reason: str) -> None:
     kind = next(each for each in KINDS if reason in each.reasons)
-    status = {"CannotBeSeen": "Unknown", "DeletionRefused": "True"}.get(reason, "False")
+    status = {"CannotBeSeen": "Unknown", "DeletionRefused": "True", "SecretDoubtful": "True"}.get(reason, "False")
     box = seen(reason, "as it is", kind=kind.types[0] if kind.types else "CredentialsResolved", status=status)
     (finding,) = found(devboxes=(box,)).findings
     assert f"{reason}: as it is" in finding.what

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox_common.credential import MOST_BYTES, Flaw, judge, pair
+from devbox_api.judge.keys import MOST_BYTES, Flaw
+from devbox_common.credential import judge, pair
 from devbox_common.redacted import Redacted
 
 TOKEN = "gws_eyJhbGciOiJSUzI1NiJ9.e30.c2ln"
@@ -43,7 +44,7 @@ def test_what_passes(value: str, end: str) -> None:
         (b"sk-one\x7f", Flaw.UNSEEN),
         (b"sk-\x1b[0m", Flaw.UNSEEN),
         ("c1 \x85".encode(), Flaw.UNSEEN),
-        ("\ufeffsk-one".encode(), Flaw.UNSEEN),
+        ("\ufeffsk-one".encode(), Flaw.MARK),
         ("sk\u200b-one".encode(), Flaw.UNSEEN),
         ("sk\u2028one".encode(), Flaw.UNSEEN),
         (b" sk-one", Flaw.BLANKS),

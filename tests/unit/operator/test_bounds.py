@@ -8,7 +8,7 @@ import pytest
 
 from devbox_api import names
 from devbox_api.gatewayconfig import AuthMechanism, GatewayConfigSpec
-from devbox_common.credential import MOST_BYTES, Flaw
+from devbox_api.judge.keys import MOST_BYTES, Flaw
 from devbox_common.redacted import Redacted
 from devbox_operator.attach import network
 from devbox_operator.documents import credentials

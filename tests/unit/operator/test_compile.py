@@ -120,6 +120,30 @@ def test_a_secret_in_doubt_keeps_its_credential_for_a_while_and_says_until_when(
     assert not over.bindings[0].kept, "once it is gone there is nothing to keep"
 
 
+@pytest.mark.row("S29")
+def test_a_key_that_looks_like_a_mistake_is_used_and_told_without_it(snapshot: Any, secret: Any, settings: Settings) -> None:
+    shot = snapshot(secrets={("team-a", "anthropic"): secret({"api-key": "Bearer sk-ant-hunter2"})})
+    desired = compile_devbox(shot, settings)
+    assert (desired.problems, desired.bindings[0].credential) == ([], CREDENTIAL)
+    status = devbox_status(shot, desired, NoPod(1, 0), settings)
+    (told,) = [each for each in status.conditions if each.type == "CredentialsResolved"]
+    assert (told.status, told.reason) == ("True", "SecretDoubtful")
+    assert "Secret team-a/anthropic, key api-key: the value begins with the word of a scheme (Bearer" in told.message
+    assert "hunter2" not in told.message
+
+
+@pytest.mark.row("S29")
+def test_of_anothers_key_no_doubt_is_told(snapshot: Any, devbox: Any, gateway: Any, secret: Any, settings: Settings) -> None:
+    config = gateway(spec={"allowedNamespaces": {"from": "All"}}, namespace="shared")
+    shot = snapshot(
+        devbox(spec={"gateways": [{"name": "ANTHROPIC", "gatewayRef": {"name": "anthropic", "namespace": "shared"}}]}),
+        gateways={("shared", "anthropic"): config},
+        secrets={("shared", "anthropic"): secret({"api-key": "Bearer sk-ant-hunter2"}, namespace="shared")},
+    )
+    desired = compile_devbox(shot, settings)
+    assert (desired.problems, desired.doubts) == ([], [])
+
+
 @pytest.mark.parametrize(
     ("volumes", "reason"),
     [

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from devbox_api.judge.doubts import Place
 from devbox_gateway.cli import lookup, registries, values
 from devbox_gateway.cli.devbox_options import progress
 from devbox_gateway.cli.failures import Failed, code_of, text_of
@@ -58,6 +59,12 @@ class Plan:
     def auth(self) -> dict[str, str]:
         return auth_of(self.api.auth)
 
+    @property
+    def place(self) -> Place:
+        """Where the credential goes."""
+        auth = self.auth
+        return Place(auth["type"].capitalize(), auth.get("key", ""), whole=auth["type"] == "basic" and "username" not in auth)
+
 
 @verb()
 @click.option("--api", metavar="NAME", help=f"{', '.join(APIS)}, or a name for another one.")
@@ -86,6 +93,8 @@ async def init(here: Here, *, from_file: str | None, dry_run: bool, **given: Any
         here.show_document({"apiVersion": "v1", "kind": "List", "items": manifests(plan, client.namespace)})
         return 0
     value = values.read(from_file, f"Key of {plan.name!r} (it is not shown)")
+    for remark in values.remarks(value, plan.place):
+        here.note(f"warning: the key of {plan.name}: {remark}")
     made: list[str] = []
     try:
         await _make(here, plan, value, made)

@@ -55,6 +55,8 @@ async def create(here: Here, name: str, hosts: Sequence[str], mountable: bool, f
     secrets = here.client.secrets
     asked = secrets.from_id(name)
     await here.made(asked, secrets.create(name=name, value=value, allowed_hosts=list(hosts) or None, mountable=mountable))
+    if not mountable:  # (what agents read may be anything)
+        _warn(here, name, value)
 
 
 @verb(group=secret)
@@ -63,7 +65,15 @@ async def create(here: Here, name: str, hosts: Sequence[str], mountable: bool, f
 async def rotate(here: Here, name: str, from_file: str | None) -> None:
     """Give it another value: in use on running devboxes within seconds."""
     value = values.read(from_file, f"New value of {name!r}")
-    here.done(await here.client.secrets.update(identity(SECRET, name), value), "rotated")
+    changed = await here.client.secrets.update(identity(SECRET, name), value)
+    here.done(changed, "rotated")
+    if not changed.mountable:
+        _warn(here, name, value)
+
+
+def _warn(here: Here, name: str, value: str) -> None:
+    for remark in values.remarks(value):
+        here.note(f"warning: secret {name}: {remark}")
 
 
 @verb(group=secret)
