@@ -198,7 +198,7 @@ REASONS: Final[dict[Reason, Meaning]] = {
     ),
     Reason.SECRET_NOT_GRANTED: Meaning(
         (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),
-        "The Secret's owner has not granted it to the endpoint's host.",
+        "The Secret's owner has not granted it to the endpoint's host. What is wrong in a grant (docs/grants.md) the message names.",
         "The owner runs the kubectl annotate line of the message.",
     ),
     Reason.SECRET_INVALID: Meaning(
@@ -212,7 +212,8 @@ REASONS: Final[dict[Reason, Meaning]] = {
     Reason.SECRET_DOUBTFUL: Meaning(
         (_C.CREDENTIAL_RESOLVED, _C.CREDENTIALS_RESOLVED),
         "A warning; the condition is True and the value is used. It looks like a mistake of whoever stored it: `Bearer` or `NAME=` in "
-        "front, quotation marks, JSON, base64 of another text, a placeholder, a key as it is shown masked, spaces, a typographic dash.",
+        "front, quotation marks, JSON, base64 of another text, a placeholder, a key as it is shown masked, spaces, a typographic dash. Or "
+        "an entry of its grant grants nothing.",
         "Look at what the message names, and store the key alone; where the API's keys are like that, nothing.",
     ),
     Reason.SECRET_FORBIDDEN: Meaning(

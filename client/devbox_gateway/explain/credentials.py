@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from devbox_api.judge.endpoints import parse_endpoint
+from devbox_api.judge.grants import mistakes
 from devbox_api.judge.hosts import any_matches, parse_grant
 from devbox_api.judge.refusals import Refusal
 from devbox_api.names import ALLOWED_HOSTS_ANNOTATION
@@ -33,7 +34,8 @@ def lacks_credential(seen: Seen, binding: Mapping[str, Any], config: Object, sec
         host = parse_endpoint(config["spec"]["endpoint"]).host
         grant = (found["metadata"].get("annotations") or {}).get(ALLOWED_HOSTS_ANNOTATION)
         if not any_matches(parse_grant(grant), host):
-            decided = f"Secret {secret}: its {ALLOWED_HOSTS_ANNOTATION} does not hold {host}{_CUT_OFF}"
+            wrong = f" (this grants nothing: {'; '.join(told)})" if (told := mistakes(grant)) else ""
+            decided = f"Secret {secret}: its {ALLOWED_HOSTS_ANNOTATION} does not hold {host}{wrong}{_CUT_OFF}"
             return Refusal.CREDENTIAL_NOT_GRANTED, decided
     if (against := told_against(seen, binding, config, secret)) is not None:
         return Refusal.CREDENTIAL_GONE, f"{against}{_CUT_OFF}"

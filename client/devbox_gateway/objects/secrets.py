@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+from devbox_api.judge.grants import why
 from devbox_api.judge.hosts import is_pattern, parse_grant
 from devbox_gateway.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from devbox_gateway.given import content_of
@@ -208,7 +209,7 @@ def _host(host: object) -> str:
     found = text("allowed_hosts", host).strip().lower()
     if not is_pattern(found):
         raise InvalidError(
-            "allowed_hosts", "write hosts alone, e.g. api.anthropic.com or *.example.com: no scheme, no port, no path"
+            "allowed_hosts", f"write hosts alone, e.g. api.anthropic.com or *.example.com: what is given {why(found)}"
         )
     return found
 

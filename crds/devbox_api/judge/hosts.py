@@ -11,9 +11,6 @@ from typing import Final
 _NAME: Final = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?")
 """What an endpoint's host may be (crds/devbox_api/gatewayconfig.py), but for addresses of IPv6."""
 _LONGEST: Final = 255
-_SHOWN: Final = 5
-"""Entries that are no pattern, and how many characters of each."""
-_SHOWN_CHARACTERS: Final = 60
 
 
 def matches(pattern: str, host: str) -> bool:
@@ -39,23 +36,13 @@ def is_pattern(text: str) -> bool:
 
 
 def parse_grant(annotation: str | None) -> tuple[str, ...]:
-    """The patterns of an `allowed-hosts` annotation: comma-separated, spaces ignored; what is no pattern grants nothing."""
-    return tuple(part for part in _parts(annotation) if is_pattern(part))
+    """The patterns of an `allowed-hosts` annotation: comma-separated, spaces around them ignored. What is no pattern grants nothing
+    (grants.py says why)."""
+    return tuple(part for part in parts(annotation) if is_pattern(part))
 
 
-def not_patterns(annotation: str | None) -> tuple[str, ...]:
-    """The other entries of the annotation, for people: whoever wrote one thinks that it grants something.
-
-    Anybody's text, so only so much of it as names the mistake: what is not of a URL is a `?`, and so is a space, or it could read like
-    advice of ours.
-    """
-    wrong = [part for part in dict.fromkeys(_parts(annotation)) if not is_pattern(part)]
-    shown = [re.sub(r"[^A-Za-z0-9.:/*_@-]", "?", part[:_SHOWN_CHARACTERS]) for part in wrong[:_SHOWN]]
-    cut = [text + "…" if len(part) > _SHOWN_CHARACTERS else text for text, part in zip(shown, wrong, strict=False)]
-    return (*cut, f"and {len(wrong) - _SHOWN} more") if len(wrong) > _SHOWN else tuple(cut)
-
-
-def _parts(annotation: str | None) -> list[str]:
+def parts(annotation: str | None) -> list[str]:
+    """Its entries, whatever they are."""
     return [part.strip() for part in (annotation or "").split(",") if part.strip()]
 
 

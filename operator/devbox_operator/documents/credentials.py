@@ -7,12 +7,12 @@ of a Secret is ever part of a message.
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from devbox_api import names
 from devbox_api.conditions import ConditionType, Reason
 from devbox_api.gatewayconfig import AuthMechanism, GatewayConfigSpec
-from devbox_api.judge import hosts
+from devbox_api.judge import grants, hosts
 from devbox_api.judge.doubts import Place, doubts
 from devbox_api.judge.keys import Flaw
 from devbox_api.judge.namespaces import allows
@@ -37,6 +37,8 @@ class ResolvedCredential:
     source: Source
     """With its key filled in."""
     value: Redacted
+    grant: str | None = None
+    """As its owner wrote it, where the endpoint was looked at."""
 
     @property
     def name(self) -> str:
@@ -97,7 +99,7 @@ def resolve(
             "characters, and counts as none; its owner shortens it, e.g. by *.example.com for many hosts",
         )
     if not hosts.any_matches(hosts.parse_grant(secret.allowed_hosts), host):
-        return Problem(Reason.SECRET_NOT_GRANTED, not_granted(source.secret, secret.allowed_hosts, host))
+        return Problem(Reason.SECRET_NOT_GRANTED, not_granted(source.secret, secret.allowed_hosts, host, secret.meant))
     resolved = in_secret(source, secret)
     if (
         isinstance(resolved, ResolvedCredential)
@@ -110,16 +112,20 @@ def resolve(
             f"Secret {'/'.join(source.secret)}, key {resolved.source.key}: the value is not user:password, which the GatewayConfig's "
             "authMechanism.userInSecret asks for; store both with ':' between them, or name the user in authMechanism.username",
         )
-    return resolved
+    return replace(resolved, grant=secret.allowed_hosts) if isinstance(resolved, ResolvedCredential) else resolved
 
 
 def doubtful(resolved: ResolvedCredential, auth: AuthMechanism) -> str:
-    """What makes its value look like a mistake, though it is used; empty: nothing."""
+    """What of a credential that is used looks like a mistake: its value, or entries of its grant. Empty: nothing."""
     place = Place(auth.type, auth.key or "", auth.prefix or "", auth.user_in_secret)
-    if not (found := doubts(resolved.value.reveal(), place)):
-        return ""
-    said = "; it ".join(doubt.value for doubt in found)
-    return f"Secret {'/'.join(resolved.source.secret)}, key {resolved.source.key}: the value {said}. It is used as it is"
+    where = f"Secret {'/'.join(resolved.source.secret)}"
+    said = []
+    if found := doubts(resolved.value.reveal(), place):
+        what = "; it ".join(doubt.value for doubt in found)
+        said.append(f"{where}, key {resolved.source.key}: the value {what}. It is used as it is")
+    if wrong := grants.mistakes(resolved.grant):
+        said.append(f"{where}: of its {names.ALLOWED_HOSTS_ANNOTATION} this grants nothing: {'; '.join(wrong)}")
+    return ". ".join(said)
 
 
 def concealed(problem: Problem, binding: DevboxGateway, gateway: GatewayView) -> Problem:
@@ -160,13 +166,15 @@ def in_secret(source: Source, secret: SecretView) -> ResolvedCredential | Proble
     return ResolvedCredential(Source(source.namespace, source.name, key), value)
 
 
-def not_granted(secret: Key, grant: str | None, host: str) -> str:
-    """The message with the line that the Secret's owner types; hosts that are granted already stay granted."""
+def not_granted(secret: Key, grant: str | None, host: str, meant: str = "") -> str:
+    """The message with the line that the Secret's owner types; hosts that are granted already stay granted. `meant`: SecretView.meant."""
     namespace, name = secret
     wanted = ",".join(dict.fromkeys((*hosts.parse_grant(grant), host)))
-    wrong = hosts.not_patterns(grant)
-    left_out = f" (no host pattern, so it grants nothing: {', '.join(wrong)})" if wrong else ""
-    return f"Secret {namespace}/{name} is not granted to {host}{left_out}; its owner runs: " + command(
+    notes = [f"this grants nothing: {'; '.join(wrong)}"] if (wrong := grants.mistakes(grant)) else []
+    notes += [near] if (near := grants.uncovered(grant, host)) else []
+    notes += [f"its {meant} grants nothing; that is the annotation {names.ALLOWED_HOSTS_ANNOTATION}"] if meant else []
+    said = f" ({'; '.join(notes)})" if notes else ""
+    return f"Secret {namespace}/{name} is not granted to {host}{said}; its owner runs: " + command(
         "kubectl", "-n", namespace, "annotate", "secret", name, f"{names.ALLOWED_HOSTS_ANNOTATION}={wanted}", "--overwrite"
     )
 

@@ -4,8 +4,10 @@ Goes in: the API's objects (plain dicts). Comes out: frozen views. Of one of the
 no more than a bound (bounds.py). Pure.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from devbox_api import names
 from devbox_api.route import Route
@@ -13,6 +15,9 @@ from devbox_common.kube import Object
 from devbox_common.redacted import Redacted
 from devbox_operator.kit.encoding import content_hash
 from devbox_operator.seen import bounds
+
+_ALLOWED: Final = re.compile(r"allow(ed)?[-_.]?hosts?(names?)?", re.IGNORECASE)
+"""How the annotation's name is written by mistake, and as it is."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class SecretView:
     grant_too_long: bool = False
     mountable: bool = False
     """Its owner lets agents read it."""
+    meant: str = ""
+    """Of one without a grant: the label or annotation that somebody took for one."""
 
     @property
     def granted(self) -> bool:
@@ -67,7 +74,18 @@ class SecretView:
             values={key: Redacted(data[key][:most]) for key in named} if most else {},
             content=content_hash(_tokens(data)) if kind == names.TOKENS_TYPE else "",
             mountable=mountable,
+            meant=_meant(metadata) if wanted and grant is None else "",
         )
+
+
+def _meant(metadata: Object) -> str:
+    """E.g. `label devbox-gateway.io/allowed-hosts`. (The API server lets nothing but letters, digits and `-_./` be a key.)"""
+    for kind, keys in (("label", metadata.get("labels")), ("annotation", metadata.get("annotations"))):
+        for key in sorted(keys or ()):
+            prefix, slash, name = key.rpartition("/")
+            if _ALLOWED.fullmatch(name) and (not slash or "devbox" in prefix):
+                return f"{kind} {bounds.word(key)}"
+    return ""
 
 
 def _tokens(data: Mapping[str, str]) -> Mapping[str, str]:

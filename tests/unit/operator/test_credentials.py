@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_api.gatewayconfig import AllowedNamespaces, AuthMechanism, GatewayConfigSpec
 from devbox_api.judge.namespaces import allows
@@ -13,6 +14,7 @@ from devbox_operator.documents.credentials import ResolvedCredential
 from devbox_operator.documents.endpoints import host_of
 from devbox_operator.report.problem import Problem
 from devbox_operator.seen.index import Source
+from devbox_operator.seen.secrets import SecretView
 from devbox_operator.seen.snapshot import FORBIDDEN, NOT_FOUND
 
 ENDPOINT = "https://api.anthropic.com"
@@ -110,9 +112,10 @@ def test_the_message_of_a_missing_grant_is_the_line_to_type(secret: Any, grant: 
     assert isinstance(problem, Problem)
     host = host_of(endpoint)
     assigned = shlex.quote(f"devbox-gateway.io/allowed-hosts={typed}")
+    near = f" (*.{host} is for the names below {host}, and not for itself)" if f"*.{host}" in typed else ""
     assert problem == Problem(
         Reason.SECRET_NOT_GRANTED,
-        f"Secret team-a/anthropic is not granted to {host}; its owner runs: kubectl -n team-a annotate secret anthropic "
+        f"Secret team-a/anthropic is not granted to {host}{near}; its owner runs: kubectl -n team-a annotate secret anthropic "
         f"{assigned} --overwrite",
     )
 
@@ -207,3 +210,40 @@ def test_the_devboxes_own_secret_comes_before_the_gateways(devbox: Any, gateway:
     ]
     binding = devbox(spec={"gateways": gateways}).box.spec.gateways[0]
     assert credentials.source_for(binding, "team-a", gateway(namespace="shared")) == Source("team-a", "mine", None)
+
+
+@pytest.mark.row("S29")
+def test_what_is_wrong_in_a_grant_is_named_whether_the_host_is_covered_or_not(secret: Any) -> None:
+    refused = resolve(secret(grant="https://api.anthropic.com"))
+    assert isinstance(refused, Problem)
+    assert "(this grants nothing: https://api.anthropic.com is a URL; write api.anthropic.com alone)" in refused.message
+    used = resolve(secret(grant="api.anthropic.com api.openai.com,api.anthropic.com"))
+    assert isinstance(used, ResolvedCredential)
+    assert "put a comma between two hosts" in credentials.doubtful(used, BEARER)
+    assert credentials.doubtful(resolve(secret()), BEARER) == ""  # type: ignore[arg-type]
+
+
+@pytest.mark.row("S29")
+@pytest.mark.parametrize(
+    ("place", "key", "named"),
+    [
+        ("labels", names.ALLOWED_HOSTS_ANNOTATION, True),
+        ("annotations", "devbox-gateway.io/allowed-host", True),
+        ("annotations", "devbox-gateway.io/allowedHosts", True),
+        ("annotations", "allowed-hosts", True),
+        ("annotations", "example.com/allowed-hosts", False),
+        ("labels", "devbox-gateway.io/mountable", False),
+    ],
+)
+def test_what_was_taken_for_a_grant_is_named(place: str, key: str, *, named: bool) -> None:
+    metadata = {
+        "name": "anthropic",
+        "namespace": "team-a",
+        "uid": "s-1",
+        "resourceVersion": "3",
+        place: {key: "api.anthropic.com"},
+    }
+    problem = resolve(SecretView.of({"metadata": metadata, "data": {}}, frozenset({None})))
+    assert isinstance(problem, Problem)
+    assert problem.reason == Reason.SECRET_NOT_GRANTED
+    assert (f"its {place[:-1]} {key} grants nothing" in problem.message) == named

@@ -188,7 +188,7 @@ def test_entries_that_are_no_host_are_named_and_left_out_of_the_line(
     status = devbox_status(shot, compile_devbox(shot, settings), NoPod(1, 0), settings)
     (found,) = [condition for condition in status.conditions if condition.type == "CredentialsResolved"]
     assert found.reason == "SecretNotGranted"
-    assert "no host pattern, so it grants nothing: " in found.message
+    assert "this grants nothing: " in found.message
     (line,) = commands([found.message])
     grant = "devbox-gateway.io/allowed-hosts=api.openai.com,*.ok.example,api.anthropic.com"
     assert sh(line) == [["-n", "team-a", "annotate", "secret", "anthropic", grant, "--overwrite"]]
