@@ -69,7 +69,7 @@ def images_command(
     elif registry != "localhost":
         built = images.build_all(PROJECT, registry)
     else:
-        built = images.ensure(PROJECT, [image.name for image in images.IMAGES])
+        built = images.ensure(PROJECT, [image.name for image in images.IMAGES if image.name not in images.ASKED_FOR])
     typer.echo(json.dumps(built) if as_json else "\n".join(built.values()))
 
 

@@ -94,6 +94,11 @@ def _tools_dependencies(project: Path, context: Path) -> None:
     _node_packages(project, "tools", context)
 
 
+def _agents_dependencies(project: Path, context: Path) -> None:
+    _python_packages(project, context, DEVBOX_PACKAGES)  # for its Node
+    _node_packages(project, "agents", context)
+
+
 def _python_packages(project: Path, context: Path, folders: Mapping[str, str]) -> None:
     """Requirements to folder."""
     for requirements, folder in folders.items():
@@ -119,6 +124,10 @@ def _devbox_code(project: Path, context: Path) -> None:
     """(Its folder of images/ holds all.)"""
 
 
+def _agents_code(project: Path, context: Path) -> None:
+    """(Its folder of images/ holds all.)"""
+
+
 def _tools_code(project: Path, context: Path) -> None:
     _copy(project / "tests" / "support" / "standins", context / "standins")
 
@@ -136,6 +145,7 @@ _DEPENDENCIES: Mapping[str, _Part] = {
     "git": _git_dependencies,
     "devbox": _devbox_dependencies,
     "tools": _tools_dependencies,
+    "agents": _agents_dependencies,
 }
 _CODE: Mapping[str, _Part] = {
     "devbox-gateway": _gateway_code,
@@ -143,6 +153,7 @@ _CODE: Mapping[str, _Part] = {
     "git": _git_code,
     "devbox": _devbox_code,
     "tools": _tools_code,
+    "agents": _agents_code,
 }
 
 

@@ -6,6 +6,7 @@ Exit code 0 means that every promise was seen to hold; 1 that one was not, with 
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -23,7 +24,7 @@ from devbox_stage.stage import NAMESPACE, RELEASE_NAMESPACE, Stage
 from devbox_stage.upstream import gateway_values
 from devbox_stage.waiting import NotYet, TimedOut
 
-from . import attacks, calls, from_python, report, rotation
+from . import attacks, calls, coding, from_python, report, rotation
 from .outcome import Outcome
 from .report import Clock
 
@@ -68,6 +69,9 @@ def show(out: Console, clock: Clock, made: Stage) -> list[Outcome]:
         search = pool.submit(_tried, attacks.key_is_nowhere, made)
         clock.say("an agent at work: curl and four SDKs, three APIs, two customers")
         part("An agent at work", sees, [*_tried(calls.environment, made), *_tried(calls.make_calls, made)])
+        if (reference := coding.image(clock.say)) is not None:
+            clock.say("two coding agents at work: each runs a command and writes a file")
+            part("Coding agents at work", sees, _tried(partial(coding.code, reference=reference), made))
         clock.say("a stream")
         part("A stream", sees, _tried(calls.streamed, made))
         clock.say("the Python client: a gateway, a key, a devbox, a command in it")
@@ -85,8 +89,13 @@ def _tried(attempt: Callable[[Stage], Outcome | list[Outcome]], made: Stage) -> 
     try:
         outcome = attempt(made)
     except (*SETUP_ERRORS, ValueError, IndexError) as error:
-        outcome = Outcome(attempt.__name__.replace("_", " "), (), ["-"], ["-"], f"{type(error).__name__}: {error}")
+        outcome = Outcome(_name(attempt), (), ["-"], ["-"], f"{type(error).__name__}: {error}")
     return outcome if isinstance(outcome, list) else [outcome]
+
+
+def _name(attempt: Callable[[Stage], Outcome | list[Outcome]]) -> str:
+    function = attempt.func if isinstance(attempt, partial) else attempt
+    return function.__name__.replace("_", " ")
 
 
 def _explain(out: Console, kubectl: Kubectl) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from devbox_stage import upstream as standin
 from devbox_stage.credentials import make_key
-from devbox_stage.stage import Stage
+from devbox_stage.stage import PYTHON, Stage
 from devbox_stage.upstream import HOSTS
 
 from .calls import key_problems
@@ -80,10 +80,14 @@ def node_pod(stage: Stage) -> Place:
 
 def key_is_nowhere(stage: Stage) -> Outcome:
     """Search the agent's pod for every key there is, in every encoding, with a canary as positive control."""
-    title, rows = "is the key in the pod?", ("S2", "S26")
+    return search(stage, "agent", "is the key in the pod?")
+
+
+def search(stage: Stage, devbox: str, title: str, python: str = PYTHON) -> Outcome:
+    """The same of any devbox whose image has a Python."""
     canary = make_key("anthropic", "canary").value
     wanted = {name: key.value for name, key in stage.keys.items()}
-    found = search_pod(stage.kubectl, stage.namespace, stage.pods["agent"], wanted, canary)
+    found = search_pod(stage.kubectl, stage.namespace, stage.pods[devbox], wanted, canary, python=python)
     planted = sorted({place.split(" of ")[0] if " of " in place else "file" for place in found.where("canary")})
     sees = [
         f"read {found.files} files ({found.bytes / 2**20:.0f} MiB), {found.unreadable} not readable",
@@ -95,7 +99,11 @@ def key_is_nowhere(stage: Stage) -> Outcome:
         problems.append("the search did not find its own canary in a file, an environment and a memory, so it proves nothing")
     sees.append("the keys: nowhere" if not problems else "the keys: see below")
     return Outcome(
-        title, rows, sees, [f"{len(wanted)} keys looked for", "raw, reversed, hex, percent,", "UTF-16, base64"], _all(problems)
+        title,
+        ("S2", "S26"),
+        sees,
+        [f"{len(wanted)} keys looked for", "raw, reversed, hex, percent,", "UTF-16, base64"],
+        _all(problems),
     )
 
 

@@ -19,6 +19,7 @@ from devbox_stage.upstream import HOSTS, PACE_SECONDS, Received
 from .needles import script
 from .outcome import Outcome
 
+CREDENTIAL_HEADERS: Final = ("authorization", "x-api-key", "x-goog-api-key", "x-internal-token")
 _OLD_PYTHON: Final = "/opt/anthropic1/bin/python"
 _NODE: Final = ("sh", "-c", "cd /opt/agent && exec node --input-type=module-typescript -")
 
@@ -111,6 +112,7 @@ def key_header(api: str, key: Key) -> tuple[str, str]:
     return {
         "anthropic": ("x-api-key", value),
         "openai": ("authorization", f"Bearer {value}"),
+        "google": ("x-goog-api-key", value),
         "internal": ("x-internal-token", value),
     }[api]
 
@@ -121,7 +123,7 @@ def key_problems(stage: Stage, one: Received, api: str, key: Key) -> list[str]:
     problems = []
     if one.header(header) != [value]:
         problems.append(f"{header} does not hold the real key, exactly once")
-    others = [name for name in ("authorization", "x-api-key", "x-internal-token") if name != header and one.header(name)]
+    others = [name for name in CREDENTIAL_HEADERS if name != header and one.header(name)]
     if others:
         problems.append(f"credentials arrived in {', '.join(others)} too")
     if one.holds("gws_"):

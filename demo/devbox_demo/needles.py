@@ -80,10 +80,12 @@ def needles(wanted: Mapping[str, Redacted]) -> str:
     return json.dumps({"salt": salt.hex(), "needles": made})
 
 
-def search_pod(kubectl: Kubectl, namespace: str, pod: str, wanted: Mapping[str, Redacted], canary: Redacted) -> Findings:
-    """Plant the canary, search the pod for it (label `canary`) and for `wanted`, take the canary away."""
+def search_pod(
+    kubectl: Kubectl, namespace: str, pod: str, wanted: Mapping[str, Redacted], canary: Redacted, *, python: str = PYTHON
+) -> Findings:
+    """`python` is the pod's. Plant the canary, search the pod for it (label `canary`) and for `wanted`, take the canary away."""
     plant = subprocess.Popen(
-        kubectl.exec_command(namespace, pod, "devbox", [PYTHON, "-c", script("plant.py")]),
+        kubectl.exec_command(namespace, pod, "devbox", [python, "-c", script("plant.py")]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -98,7 +100,7 @@ def search_pod(kubectl: Kubectl, namespace: str, pod: str, wanted: Mapping[str, 
         plant.stdin.flush()
         if plant.stdout.readline().strip() != "planted":
             raise CommandError(["plant the canary"], plant.wait(), plant.stderr.read())
-        argv = kubectl.exec_command(namespace, pod, "devbox", [PYTHON, "-c", script("find_secrets.py")])
+        argv = kubectl.exec_command(namespace, pod, "devbox", [python, "-c", script("find_secrets.py")])
         found: dict[str, Any] = json.loads(run(argv, stdin=needles({**wanted, "canary": canary}), timeout=120).out)
     finally:
         plant.stdin.close()

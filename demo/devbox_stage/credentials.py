@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from devbox_common.redacted import Redacted
 
-SHAPES: Final = {"anthropic": ("sk-ant-api03-", 95), "openai": ("sk-proj-", 124), "internal": ("", 40)}
+SHAPES: Final = {"anthropic": ("sk-ant-api03-", 95), "openai": ("sk-proj-", 124), "google": ("AIza", 35), "internal": ("", 40)}
 """Prefix and number of random characters behind it."""
 _ALPHABET: Final = string.ascii_letters + string.digits
 _LIFETIME: Final = datetime.timedelta(days=30)
@@ -47,7 +47,7 @@ class Key:
 
 
 def make_key(api: str, owner: str) -> Key:
-    """A new key in the shape that `api` ("anthropic", "openai", "internal") gives out."""
+    """A new key in the shape that `api` ("anthropic", "openai", "google", "internal") gives out."""
     prefix, length = SHAPES[api]
     return Key(api, owner, Redacted(prefix + "".join(secrets.choice(_ALPHABET) for _ in range(length))))
 

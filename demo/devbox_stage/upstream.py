@@ -21,7 +21,12 @@ from .waiting import NotYet, wait_for
 
 NAMESPACE: Final = "devbox-gateway-demo"
 NODE_NAMESPACE: Final = "devbox-gateway-demo-node"
-HOSTS: Final = {"anthropic": "api.anthropic.com", "openai": "api.openai.com", "internal": "api.internal.example"}
+HOSTS: Final = {
+    "anthropic": "api.anthropic.com",
+    "openai": "api.openai.com",
+    "google": "generativelanguage.googleapis.com",
+    "internal": "api.internal.example",
+}
 PACE_SECONDS: Final = 0.15
 READY_SECONDS: Final = 180.0
 """For a pod of the demo's own, on a machine that does other things, too."""
@@ -119,7 +124,7 @@ def deploy(kubectl: Kubectl, image: str, more_hosts: Sequence[str] = ()) -> tupl
     objects = manifests(image)
     namespaces = [one for one in objects if one["kind"] == "Namespace"]
     kubectl.apply(namespaces)
-    hosts = [*HOSTS.values(), *more_hosts]
+    hosts = list(dict.fromkeys((*HOSTS.values(), *more_hosts)))
     certificates = _kept_certificates(kubectl, hosts)
     if certificates is None:
         certificates = make_certificates(hosts)

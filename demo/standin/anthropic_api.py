@@ -1,4 +1,4 @@
-"""The Messages API of api.anthropic.com: `/v1/messages` (JSON and SSE), `/v1/messages/count_tokens`, `/v1/models`.
+"""The Messages API of api.anthropic.com: `/v1/messages` (JSON and SSE, tools), `/v1/messages/count_tokens`, `/v1/models`.
 
 Shapes: https://docs.anthropic.com/en/api/messages, .../messages-streaming, .../errors. The key counts in `x-api-key` and
 nowhere else: that API answers 401 to an `sk-ant-api…` key that comes as a Bearer token.
@@ -7,12 +7,13 @@ nowhere else: that API answers 401 to an `sk-ant-api…` key that comes as a Bea
 import json
 import secrets
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from aiohttp import web
 
-from . import events
+from . import agent, events
+from .agent import Say, Step, Tool, Use
 from .keys import KeyRing
 
 HOST: Final = "api.anthropic.com"
@@ -82,12 +83,12 @@ async def _messages(request: web.Request, owner: str, pace: float) -> web.Stream
     tokens = events.count_tokens(body["messages"])
     if request.path.endswith("/count_tokens"):
         return web.json_response({"input_tokens": tokens}, headers=_headers(owner))
-    text = _reply(body, owner)
+    step = _step(body, owner)
     if body.get("stream"):
-        return await events.stream(request, _frames(body["model"], text, tokens), pace=pace, headers=_headers(owner))
+        return await events.stream(request, _frames(body["model"], step, tokens), pace=pace, headers=_headers(owner))
     message = _message(body["model"], tokens)
-    message |= {"content": [{"type": "text", "text": text}], "stop_reason": "end_turn"}
-    message["usage"]["output_tokens"] = len(events.words(text))
+    message |= {"content": [_block(step)], "stop_reason": _stop(step)}
+    message["usage"]["output_tokens"] = len(_pieces(step))
     return web.json_response(message, headers=_headers(owner))
 
 
@@ -108,11 +109,42 @@ def _problem(body: Any, *, counting: bool) -> web.Response | None:
     return None
 
 
-def _reply(body: dict[str, Any], owner: str) -> str:
-    content = body["messages"][-1].get("content", "")
+def _step(body: Mapping[str, Any], owner: str) -> Step:
+    asked, results = [], []
+    for message in body["messages"]:
+        for block in _blocks(message.get("content", "")):
+            if block.get("type") == "tool_result":
+                results.append(_text(block.get("content", "")))
+            elif message.get("role") == "user":
+                asked.append(str(block.get("text", "")))
+    # (The tools of the API's own, such as its web search, have a type and no schema.)
+    tools = [Tool(one["name"], one["input_schema"]) for one in body.get("tools") or () if "input_schema" in one]
+    said = _text(body["messages"][-1].get("content", ""))
+    return agent.next_step("\n".join(asked), tools, results) or agent.echo(owner, said)
+
+
+def _blocks(content: Any) -> list[dict[str, Any]]:
     if isinstance(content, list):
-        content = " ".join(part.get("text", "") for part in content if isinstance(part, dict))
-    return f"Hello {owner}, you said: {content}"
+        return [block for block in content if isinstance(block, dict)]
+    return [{"type": "text", "text": content}]
+
+
+def _text(content: Any) -> str:
+    return " ".join(str(block.get("text", "")) for block in _blocks(content))
+
+
+def _block(step: Step) -> dict[str, Any]:
+    if isinstance(step, Say):
+        return {"type": "text", "text": step.text}
+    return {"type": "tool_use", "id": f"toolu_01{secrets.token_hex(11)}", "name": step.tool, "input": step.arguments}
+
+
+def _stop(step: Step) -> str:
+    return "tool_use" if isinstance(step, Use) else "end_turn"
+
+
+def _pieces(step: Step) -> list[str]:
+    return events.words(step.text if isinstance(step, Say) else json.dumps(step.arguments))
 
 
 def _message(model: str, input_tokens: int) -> dict[str, Any]:
@@ -134,17 +166,20 @@ def _message(model: str, input_tokens: int) -> dict[str, Any]:
     }
 
 
-def _frames(model: str, text: str, input_tokens: int) -> Iterator[bytes]:
-    pieces = events.words(text)
+def _frames(model: str, step: Step, input_tokens: int) -> Iterator[bytes]:
+    pieces, block = _pieces(step), _block(step)
+    # What comes piece by piece is empty in the beginning.
+    empty: dict[str, Any] = {"text": ""} if isinstance(step, Say) else {"input": {}}
+    kind, key = ("text_delta", "text") if isinstance(step, Say) else ("input_json_delta", "partial_json")
     yield events.named("message_start", {"type": "message_start", "message": _message(model, input_tokens)})
-    start = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    start = {"type": "content_block_start", "index": 0, "content_block": {**block, **empty}}
     yield events.named("content_block_start", start)
     yield events.named("ping", {"type": "ping"})
     for piece in pieces:
-        delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
+        delta = {"type": "content_block_delta", "index": 0, "delta": {"type": kind, key: piece}}
         yield events.named("content_block_delta", delta)
     yield events.named("content_block_stop", {"type": "content_block_stop", "index": 0})
-    stop = {"delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": {"output_tokens": len(pieces)}}
+    stop = {"delta": {"stop_reason": _stop(step), "stop_sequence": None}, "usage": {"output_tokens": len(pieces)}}
     yield events.named("message_delta", {"type": "message_delta", **stop})
     yield events.named("message_stop", {"type": "message_stop"})
 

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final
 
-APIS: Final = ("anthropic", "openai", "internal")
+APIS: Final = ("anthropic", "openai", "google", "internal")
 
 
 class BadKeysError(ValueError):
@@ -16,7 +16,7 @@ class BadKeysError(ValueError):
 
 
 class KeyRing:
-    """The keys of all three APIs."""
+    """The keys of all APIs."""
 
     def __init__(self, document: object) -> None:
         self._owners: dict[str, dict[str, str]] = {}

@@ -1,21 +1,22 @@
-"""The API of api.openai.com: `/v1/chat/completions` and `/v1/responses` (JSON and SSE), `/v1/models`.
+"""The API of api.openai.com: `/v1/chat/completions` and `/v1/responses` (openai_chat.py, openai_responses.py), `/v1/models`.
 
 Shapes: https://platform.openai.com/docs/api-reference. The key counts as `Authorization: Bearer …` alone, and nothing is
 served outside `/v1`.
 """
 
 import json
+import re
 import secrets
-import time
-from collections.abc import Iterator
 from typing import Any, Final
 
 from aiohttp import web
 
-from . import events
+from . import events, openai_chat, openai_responses
 from .keys import KeyRing
 
 HOST: Final = "api.openai.com"
+KNOWN: Final = re.compile(r"gpt-[4-9][a-z0-9.-]*")
+"""Agents ask small models for titles, by names that change."""
 MODELS: Final = ("gpt-5.5", "gpt-5.6-luna", "gpt-6.2-sol")
 
 
@@ -47,6 +48,8 @@ async def handle(request: web.Request, owner: str, pace: float) -> web.StreamRes
             return await _generate(request, owner, pace, field="messages")
         case "POST", "/v1/responses":
             return await _generate(request, owner, pace, field="input")
+        case "GET", "/v1/responses" if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await openai_responses.session(request, owner, _wrong, _headers(owner))
         case "GET", "/v1/models":
             return web.json_response({"object": "list", "data": [_model(name) for name in MODELS]}, headers=_headers(owner))
         case "GET", path if path.removeprefix("/v1/models/") in MODELS:
@@ -61,12 +64,17 @@ async def _generate(request: web.Request, owner: str, pace: float, *, field: str
         return error(400, "We could not parse the JSON body of your request.")
     if (problem := _problem(body, field)) is not None:
         return problem
-    text = f"Hello {owner}, you said: {_said(body[field])}"
-    made = _chat if field == "messages" else _response
+    of = openai_chat if field == "messages" else openai_responses
+    step = of.step(body, owner)
     if body.get("stream"):
-        frames = _chat_frames(body, text) if field == "messages" else _response_frames(body, text)
-        return await events.stream(request, frames, pace=pace, headers=_headers(owner))
-    return web.json_response(made(body, text), headers=_headers(owner))
+        return await events.stream(request, of.frames(body, step), pace=pace, headers=_headers(owner))
+    return web.json_response(of.whole(body, step), headers=_headers(owner))
+
+
+def _wrong(body: Any) -> dict[str, Any] | None:
+    """What is wrong with a response that is asked for over a WebSocket, as its error event words it."""
+    problem = _problem(body, "input")
+    return None if problem is None else json.loads(str(problem.text))["error"]
 
 
 def _problem(body: Any, field: str) -> web.Response | None:
@@ -77,112 +85,10 @@ def _problem(body: Any, field: str) -> web.Response | None:
     model = body["model"]
     if model == "rate-limited":  # the error that clients retry, at will
         return error(429, "Rate limit reached", kind="requests", code="rate_limit_exceeded")
-    if model not in MODELS:
+    if not isinstance(model, str) or not KNOWN.fullmatch(model):
         message = f"The model `{model}` does not exist or you do not have access to it."
         return error(404, message, code="model_not_found")
     return None
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    content = value[-1].get("content", "") if value else ""
-    return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
-
-
-def _usage(body: dict[str, Any], text: str, prompt: str, completion: str) -> dict[str, int]:
-    used, made = events.count_tokens(body.get("messages") or body.get("input")), len(events.words(text))
-    return {prompt: used, completion: made, "total_tokens": used + made}
-
-
-def _chat(body: dict[str, Any], text: str) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
-    return {
-        "id": f"chatcmpl-{secrets.token_urlsafe(18)}",
-        "object": "chat.completion",
-        "created": int(time.time()),
-        "model": body["model"],
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
-        "usage": _usage(body, text, "prompt_tokens", "completion_tokens"),
-        "service_tier": "default",
-        "system_fingerprint": None,
-    }
-
-
-def _chat_frames(body: dict[str, Any], text: str) -> Iterator[bytes]:
-    chunk = {
-        "id": f"chatcmpl-{secrets.token_urlsafe(18)}",
-        "object": "chat.completion.chunk",
-        "created": int(time.time()),
-        "model": body["model"],
-        "service_tier": "default",
-        "system_fingerprint": None,
-    }
-
-    def choice(delta: dict[str, Any], finish: str | None = None) -> bytes:
-        return events.unnamed({**chunk, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]})
-
-    yield choice({"role": "assistant", "content": "", "refusal": None})
-    for piece in events.words(text):
-        yield choice({"content": piece})
-    yield choice({}, "stop")
-    if (body.get("stream_options") or {}).get("include_usage"):
-        yield events.unnamed({**chunk, "choices": [], "usage": _usage(body, text, "prompt_tokens", "completion_tokens")})
-    yield events.unnamed("[DONE]")
-
-
-def _response(body: dict[str, Any], text: str) -> dict[str, Any]:
-    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-    item = {
-        "id": f"msg_{secrets.token_hex(24)}",
-        "type": "message",
-        "status": "completed",
-        "role": "assistant",
-        "content": [part],
-    }
-    return {
-        "id": f"resp_{secrets.token_hex(24)}",
-        "object": "response",
-        "created_at": int(time.time()),
-        "status": "completed",
-        "error": None,
-        "incomplete_details": None,
-        "instructions": body.get("instructions"),
-        "metadata": {},
-        "model": body["model"],
-        "output": [item],
-        "parallel_tool_calls": True,
-        "temperature": 1.0,
-        "tool_choice": "auto",
-        "tools": [],
-        "top_p": 1.0,
-        "usage": {
-            **_usage(body, text, "input_tokens", "output_tokens"),
-            "input_tokens_details": {"cached_tokens": 0},
-            "output_tokens_details": {"reasoning_tokens": 0},
-        },
-    }
-
-
-def _response_frames(body: dict[str, Any], text: str) -> Iterator[bytes]:
-    done = _response(body, text)
-    item = done["output"][0]
-    part = item["content"][0]
-    begun = {**done, "status": "in_progress", "output": [], "usage": None}
-    where = {"item_id": item["id"], "output_index": 0, "content_index": 0}
-    sequence: list[tuple[str, dict[str, Any]]] = [
-        ("response.created", {"response": begun}),
-        ("response.in_progress", {"response": begun}),
-        ("response.output_item.added", {"output_index": 0, "item": {**item, "status": "in_progress", "content": []}}),
-        ("response.content_part.added", {**where, "part": {**part, "text": ""}}),
-        *(("response.output_text.delta", {**where, "delta": piece, "logprobs": []}) for piece in events.words(text)),
-        ("response.output_text.done", {**where, "text": text, "logprobs": []}),
-        ("response.content_part.done", {**where, "part": part}),
-        ("response.output_item.done", {"output_index": 0, "item": item}),
-        ("response.completed", {"response": done}),
-    ]
-    for number, (name, data) in enumerate(sequence):
-        yield events.named(name, {"type": name, "sequence_number": number, **data})
 
 
 def _model(name: str) -> dict[str, Any]:

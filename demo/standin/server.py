@@ -1,4 +1,4 @@
-"""The data port: one HTTPS application for three hosts.
+"""The data port: one HTTPS application for four hosts.
 
 Goes in: requests. Comes out: that host's answers, and one `Seen` per request in the record. Tests run it on loopback.
 """
@@ -10,13 +10,14 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from . import anthropic_api, internal_api, openai_api
+from . import anthropic_api, google_api, internal_api, openai_api
 from .keys import KeyRing
 from .record import Record, Seen, digest, header_pairs
 
 APIS: Final[dict[str, tuple[str, ModuleType]]] = {
     anthropic_api.HOST: ("anthropic", anthropic_api),
     openai_api.HOST: ("openai", openai_api),
+    google_api.HOST: ("google", google_api),
     internal_api.HOST: ("internal", internal_api),
 }
 BODY_LIMIT: Final = 256 * 2**20
@@ -25,7 +26,7 @@ OWNER: Final = web.RequestKey("owner", str)
 
 
 def application(keys: KeyRing, record: Record, *, pace: float) -> web.Application:
-    """The three APIs. `pace`: seconds between two events of a stream."""
+    """The four APIs. `pace`: seconds between two events of a stream."""
 
     @web.middleware
     async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -10,12 +10,12 @@ import pytest
 from aiohttp import web
 
 from devbox_stage.credentials import Certificates, Key, key_document, make_certificates, make_key
-from standin import anthropic_api, internal_api, openai_api
+from standin import anthropic_api, google_api, internal_api, openai_api
 from standin.keys import KeyRing
 from standin.record import Record, Seen
 from standin.server import admin, application
 
-HOSTS = (anthropic_api.HOST, openai_api.HOST, internal_api.HOST)
+HOSTS = (anthropic_api.HOST, openai_api.HOST, google_api.HOST, internal_api.HOST)
 PACE = 0.02
 
 
@@ -35,6 +35,7 @@ class Upstream:
     context: ssl.SSLContext
     anthropic: Key
     openai: Key
+    google: Key
     internal: Key
     clients: list[httpx2.AsyncClient] = field(default_factory=list)
 
@@ -85,8 +86,8 @@ async def upstream(certificates: Certificates, tmp_path_factory: pytest.TempPath
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(directory / "tls.crt", directory / "tls.key")
     client = ssl.create_default_context(cadata=certificates.ca)
-    anthropic, openai, internal = (make_key(api, "first-customer") for api in ("anthropic", "openai", "internal"))
-    keys, record = KeyRing(key_document([anthropic, openai, internal])), Record()
+    made = {api: make_key(api, "first-customer") for api in ("anthropic", "openai", "google", "internal")}
+    keys, record = KeyRing(key_document([*made.values()])), Record()
     ports, runners = [], []
     for app, context in ((application(keys, record, pace=PACE), server), (admin(keys, record), None)):
         runner = web.AppRunner(app, access_log=None)
@@ -95,7 +96,9 @@ async def upstream(certificates: Certificates, tmp_path_factory: pytest.TempPath
         await site.start()
         runners.append(runner)
         ports.append(runner.addresses[0][1])
-    running = Upstream(ports[0], ports[1], keys, record, client, anthropic, openai, internal)
+    running = Upstream(
+        ports[0], ports[1], keys, record, client, made["anthropic"], made["openai"], made["google"], made["internal"]
+    )
     yield running
     for http in running.clients:
         await http.aclose()

@@ -13,6 +13,7 @@ import pytest
 from devbox_stage.credentials import key_document, make_key
 
 from .conftest import PACE, Upstream
+from .sdk_clients import anthropic_client, openai_client
 
 MESSAGE: Any = {
     "model": "claude-sonnet-5-5",
@@ -21,22 +22,6 @@ MESSAGE: Any = {
 }
 CHAT: Any = {"model": "gpt-5.5", "messages": [{"role": "user", "content": "good morning to you"}]}
 ANSWER = "Hello first-customer, you said: good morning to you"
-
-
-def anthropic_client(upstream: Upstream, key: str | None = None) -> anthropic.AsyncAnthropic:
-    # x-api-key as the real API wants it; what the SDK makes of `api_key` is the gateway's business.
-    headers = {"x-api-key": upstream.anthropic.value.reveal() if key is None else key, "Authorization": anthropic.Omit()}
-    return anthropic.AsyncAnthropic(
-        api_key="unused",
-        http_client=upstream.http(),
-        max_retries=0,
-        default_headers=headers,  # type: ignore[arg-type]
-    )
-
-
-def openai_client(upstream: Upstream, key: str | None = None) -> openai.AsyncOpenAI:
-    api_key = upstream.openai.value.reveal() if key is None else key
-    return openai.AsyncOpenAI(api_key=api_key, http_client=upstream.http(), max_retries=0)
 
 
 async def test_anthropic_sdk_reads_a_message(upstream: Upstream) -> None:
