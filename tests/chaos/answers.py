@@ -84,11 +84,11 @@ REFUSED_ONES: Final = (
     Case("mixed-late", "101 permitted addresses, and a private one that only TCP tells of",
          Answer([HERE, *NOBODY, FORBIDDEN]), "endpoint_refused"),
     Case("mixed-6", "a permitted address, and a private one of IPv6", Answer([HERE, "fd00:9::9"]), "endpoint_refused"),
-    Case("nxdomain", "NXDOMAIN", Answer(error=NXDOMAIN), "upstream_unreachable"),
+    Case("nxdomain", "NXDOMAIN", Answer(error=NXDOMAIN), "upstream_name_unknown"),
     Case("servfail", "SERVFAIL", Answer(error=SERVFAIL), "upstream_unreachable"),
     Case("refused", "REFUSED", Answer(error=REFUSED), "upstream_unreachable"),
-    Case("nothing", "aliases that lead to nothing", Answer(aliases=ALIASES), "upstream_unreachable"),
-    Case("loop", "aliases in a circle", Answer(aliases=["a.test", "b.test", "a.test"]), "upstream_unreachable"),
+    Case("nothing", "aliases that lead to nothing", Answer(aliases=ALIASES), "upstream_name_unknown"),
+    Case("loop", "aliases in a circle", Answer(aliases=["a.test", "b.test", "a.test"]), "upstream_name_unknown"),
     Case("silent", "never an answer", Answer(only=()), "upstream_unreachable", 4),
 )  # fmt: skip
 BY_TCP: Final = Answer([HERE], tcp_only=True, tcp=False)

@@ -29,15 +29,16 @@ class Issued(NamedTuple):
     chain: str
 
 
-def issue(odd: str = "", *, by_intermediate: bool = False) -> Issued:
-    """A certificate for HOST, of an authority that is odd in this (of ODD), or in nothing; `trusted` is who has signed it."""
+def issue(odd: str = "", *, by_intermediate: bool = False, ended: bool = False) -> Issued:
+    """A certificate for HOST, of an authority that is odd in this (of ODD), or in nothing; `trusted` is who has signed it. `ended`: its
+    time is over."""
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root = _certificate("root", root_key, None, odd, ca=True)
     signer, signer_key = root, root_key
     if by_intermediate:
         signer_key = ec.generate_private_key(ec.SECP256R1())
         signer = _certificate("intermediate", signer_key, (root, root_key), odd, ca=True)
-    leaf = _certificate(HOST, key, (signer, signer_key), odd, ca=False)
+    leaf = _certificate(HOST, key, (signer, signer_key), odd, ca=False, ended=ended)
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     chain = b"".join(part.public_bytes(serialization.Encoding.PEM) for part in (leaf, signer)[: 1 + by_intermediate])
     return Issued(signer.public_bytes(serialization.Encoding.PEM).decode(), (chain + private).decode())
@@ -78,9 +79,10 @@ def _certificate(
     odd: str,
     *,
     ca: bool,
+    ended: bool = False,
 ) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    present = datetime.now(UTC)
+    present = datetime.now(UTC) - timedelta(days=9 if ended else 0)
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -86,6 +86,7 @@ class Refusal(Enum):
     REVIEW_UNAVAILABLE = _Row(503, "the cluster can't be asked about the token right now", 5)
     TOO_MANY_WAITING = _Row(503, "too many requests of this devbox wait for it to become known", 1)
     ENDPOINT_REFUSED = _Row(502, "the gateway may not lead to the endpoint's address; see the chart's upstreams settings")
+    UPSTREAM_NAME_UNKNOWN = _Row(502, "the host has no address in DNS: there is no such name")
     UPSTREAM_UNREACHABLE = _Row(502, "the API can't be reached", 2)
     UPSTREAM_CONNECT_TIMEOUT = _Row(504, "the API did not take a connection in time; nothing was sent to it", 2)
     UPSTREAM_TLS = _Row(502, "the API's certificate is not trusted or not for its host")

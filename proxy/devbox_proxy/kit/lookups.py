@@ -1,6 +1,6 @@
 """Names to addresses, without the silent servers of one's names holding up the names of others.
 
-Goes in: a host, and whose lookup it is. Comes out: addresses, or OSError. getaddrinfo(3) blocks, for as long as resolv.conf(5) has it
+Goes in: a host, and whose lookup it is. Comes out: addresses, or a gaierror. getaddrinfo(3) blocks, for as long as resolv.conf(5) has it
 wait for servers that say nothing, and it can't be stopped; the event loop's own pool for it has four threads. So it gets threads of its
 own, and a name one of them at a time.
 
@@ -62,7 +62,7 @@ class Lookups:
         self._closed = False
 
     async def addresses(self, host: str, owner: str) -> list[str]:
-        """The host's addresses, as the system orders them. Raises OSError where there is none, or no answer in time."""
+        """The host's addresses, as the system orders them. Raises socket.gaierror where there is none, or no answer in time."""
         lookup = self._lookups.get(host)
         if lookup is None:
             lookup = self._lookups[host] = _Lookup(host)
@@ -76,7 +76,7 @@ class Lookups:
             async with asyncio.timeout(SECONDS):
                 return await asyncio.shield(lookup.answer)
         except TimeoutError:
-            raise OSError(f"no answer from DNS in {SECONDS:g} s") from None
+            raise socket.gaierror(socket.EAI_AGAIN, f"no answer from DNS in {SECONDS:g} s") from None
         finally:
             self._leave(lookup, owner)
 
@@ -159,5 +159,5 @@ def _ask(host: str) -> list[str]:
     try:
         infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except UnicodeError:  # a label that is empty or too long (the standard library's IDNA codec)
-        raise OSError("not a name that DNS can hold") from None
+        raise socket.gaierror(socket.EAI_NONAME, "not a name that DNS can hold") from None
     return list(dict.fromkeys(str(info[4][0]) for info in infos))

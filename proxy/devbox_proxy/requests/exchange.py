@@ -361,10 +361,12 @@ class Exchange:
             self._over("complete")
             self._client.exchange_done(keep_alive=False)
             return
+        said = ""
         if self._forward is not None:
-            caller = self._forward.caller
-            log.warning("upstream_failed", request_id=self.request_id, gateway=caller.gateway, detail=error.detail)
-        self._fail(error.refusal)
+            gateway = self._forward.caller.gateway
+            log.warning("upstream_failed", request_id=self.request_id, gateway=gateway, detail=error.detail)
+            said = f"the API of GatewayConfig {gateway} {error.said}" if error.said else ""
+        self._fail(error.refusal, said)
 
     def upstream_writable(self, *, writable: bool) -> None:
         """Backpressure from the API."""
@@ -409,8 +411,9 @@ class Exchange:
         self._path.recorder.request_refused(refusal, self._client.peer, self.request_id, caller, self.head.method)
         self._say(refusal)
 
-    def _fail(self, refusal: Refusal) -> None:
-        """The exchange can't go on: say so if nothing was said yet, else cut, so that half an answer does not look whole."""
+    def _fail(self, refusal: Refusal, said: str = "") -> None:
+        """The exchange can't go on: say so if nothing was said yet, else cut, so that half an answer does not look whole. `said`: in place
+        of the refusal's own message."""
         answering = self.state in (ExchangeState.ANSWERING, ExchangeState.TUNNEL)
         self._answer.status = self._answer.status or refusal.status
         self._over("upstream_cut" if answering and refusal.status in _THE_APIS else refusal.code)
@@ -418,16 +421,17 @@ class Exchange:
             self._client.abort()
         else:
             metrics.REFUSALS.labels(refusal.code).inc()
-            self._say(refusal)
+            self._say(refusal, said)
 
     def _cut(self, refusal: Refusal) -> None:
         metrics.CUT.labels(refusal.code).inc()
         self._fail(refusal)
 
-    def _say(self, refusal: Refusal) -> None:
+    def _say(self, refusal: Refusal, said: str = "") -> None:
         stays = self._keep_alive and not self._switching and not self._path.load.draining
         stays = stays and rendering.outlives(refusal, self.head, self._length)
-        self._client.write(rendering.refusal(refusal, self.request_id, to_head=self.head.method == "HEAD", close=not stays))
+        to_head = self.head.method == "HEAD"
+        self._client.write(rendering.refusal(refusal, self.request_id, said=said, to_head=to_head, close=not stays))
         if stays and not self.request_ended:
             self._mark = (now(), self._upload.received)
             self._client.pause(paused=False)

@@ -26,6 +26,7 @@ from devbox_proxy.reviews.waiting import Waiting
 from devbox_proxy.settings import EgressSettings, Limits
 from devbox_proxy.tunnels.whereabouts import NOWHERE
 from devbox_proxy.upstreams.dial_check import AddressRefused, Resolver, Unready, WayOut
+from devbox_proxy.upstreams.dial_failures import DialFailure, failed
 from devbox_proxy.wire.connect_head import ConnectRequest
 
 DIALS_PER_DEVBOX: Final = 32
@@ -115,15 +116,14 @@ class Forwarder:
                 return await first(pairs, seconds, connect, self._attempts, grant.caller.pod_uid)
         except Unready as unready:
             refuse, detail = Refuse(Refusal.NOT_READY, grant.caller), str(unready)
-        except AddressRefused as refused:
-            said = f"{target.host}; it is, or leads to, an address that may not be dialled"
-            refuse, detail = Refuse(Refusal.ADDRESS_NOT_ALLOWED, grant.caller, said), str(refused)
-        except TimeoutError:
-            said = f"{target.text} took no connection in time"
-            refuse, detail = Refuse(Refusal.UPSTREAM_CONNECT_TIMEOUT, grant.caller, said), ""
-        except OSError as error:
-            refuse = Refuse(Refusal.UPSTREAM_UNREACHABLE, grant.caller, f"{target.text} can't be reached")
-            detail = type(error).__name__
+        except (AddressRefused, OSError) as error:
+            end = failed(error)
+            if end.why is DialFailure.ADDRESS_FORBIDDEN:
+                said = f"{target.host}; it is, or leads to, an address that may not be dialled"
+                refuse, detail = Refuse(Refusal.ADDRESS_NOT_ALLOWED, grant.caller, said), str(error)
+            else:
+                refuse = Refuse(end.refusal, grant.caller, f"{target.text} {end.words}")
+                detail = f"{end.why.value}: {type(error).__name__}"
         log.warning("tunnel_failed", code=refuse.refusal.code, target=target.text, pod=grant.caller.pod, detail=detail)
         return refuse
 

@@ -29,11 +29,13 @@ MAX_INFORMATIONAL: Final = 16
 class UpstreamError(Exception):
     """The API gave no answer that can be passed on."""
 
-    def __init__(self, refusal: Refusal, detail: str) -> None:
+    def __init__(self, refusal: Refusal, detail: str, said: str = "") -> None:
         super().__init__(refusal.code)
         self.refusal = refusal
         self.detail = detail
         """For the log: the kind of the error, never what was sent."""
+        self.said = said
+        """For the caller, behind "the API": what it did; nothing of what was sent, and no address. Empty: what the refusal says."""
 
 
 class Receiver(Protocol):

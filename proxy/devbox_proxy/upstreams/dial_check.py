@@ -7,7 +7,7 @@ it has, the settings and the floor. Comes out: the addresses that may be dialled
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Protocol
+from typing import Final, Protocol
 
 from devbox_api.judge.hosts import any_matches
 from devbox_api.judge.policies import CompiledPolicy, networks, within
@@ -18,9 +18,20 @@ from devbox_proxy.kit.lookups import THREADS, Lookups
 from devbox_proxy.known.floor import Floor
 from devbox_proxy.settings import EgressSettings, UpstreamSettings
 
+_CLUSTERS: Final = "the cluster's own address"
+_PRIVATE: Final = "the private address"
+NEVER: Final = "leads where the gateway never leads (loopback, link-local, metadata, nodes, the API server, the gateway)"
+"""What callers are told of the floor: not which of it."""
+_CLASSES: Final = {_CLUSTERS: "an address of the cluster's own", _PRIVATE: "a private address"}
+
 
 class AddressRefused(Exception):
     """The host may not be dialled; the text is for the log, and holds addresses."""
+
+    def __init__(self, text: str, said: str = "is, or leads to, an address that may not be dialled") -> None:
+        super().__init__(text)
+        self.said = said
+        """The same for callers, behind a subject; without addresses."""
 
 
 class Unready(AddressRefused):
@@ -105,12 +116,13 @@ def permitted(host: str, addresses: Iterable[str], reach: Reach, floor: Floor) -
     for text in addresses:
         address = ip_address(text.partition("%")[0])
         if why := _below_floor(address, floor):
-            raise AddressRefused(f"{host} has the address {address}: {why}")
+            raise AddressRefused(f"{host} has the address {address}: {why}", NEVER)
         if (whose := _not_public(address, floor)) and not _lifted(host, address, reach, floor):
-            raise AddressRefused(f"{host} has {whose} {address}; name it in {reach.advice}")
+            said = f"leads to {_CLASSES[whose]}, which {reach.advice} would have to name"
+            raise AddressRefused(f"{host} has {whose} {address}; name it in {reach.advice}", said)
         checked.append(text)
     if not checked:
-        raise AddressRefused(f"{host} has no address")
+        raise AddressRefused(f"{host} has no address", "has no address")
     return checked
 
 
@@ -130,10 +142,10 @@ def _not_public(address: Address, floor: Floor) -> str | None:
     """What it is that has to be named. Public addresses of the cluster's own lead to its pods and Services, and to nobody else."""
     every = (address, *embedded(address, floor.nat64))
     if any(inner in floor.ranges for inner in every):
-        return "the cluster's own address"
+        return _CLUSTERS
     # What a NAT64 leads to is as public as the IPv4 address; the prefix may well be a private one.
     behind = translated(address, floor.nat64)
-    return None if all(map(public, (behind,) if behind else every)) else "the private address"
+    return None if all(map(public, (behind,) if behind else every)) else _PRIVATE
 
 
 def _lifted(host: str, address: Address, reach: Reach, floor: Floor) -> bool:
@@ -149,7 +161,8 @@ def absolute(host: str, cluster_domain: str = "") -> str:
     what is neither a name nor an address as it is written today."""
     name = host.rstrip(".").lower()
     if numeric(name):
-        raise AddressRefused(f"{host} is no name; an IPv4 address is four decimal numbers")
+        text = f"{host} is no name; an IPv4 address is four decimal numbers"
+        raise AddressRefused(text, "is neither a name nor an address; an IPv4 address is four decimal numbers")
     if cluster_domain and name.endswith(".svc") and name.count(".") >= 2:
         name = f"{name}.{cluster_domain}"
     return f"{name}."
@@ -247,15 +260,15 @@ class Resolver:
     async def _resolve(self, host: str, asked: str, port: int, reach: Reach, owner: str) -> list[tuple[str, int]]:
         floor = self._known_floor()
         if host.rstrip(".") == self._own_host:
-            raise AddressRefused(f"{host} is the gateway itself")
+            raise AddressRefused(f"{host} is the gateway itself", "is the gateway itself")
         if host.rstrip(".").rpartition(".")[2] == "localhost":
-            raise AddressRefused(f"{host} is loopback")
+            raise AddressRefused(f"{host} is loopback", NEVER)
         override = reach.override(host)
         if override is not None:
             # The administrator named this very address; only the floor stands above that.
             address, other_port = override
             if why := _below_floor(ip_address(address), floor):
-                raise AddressRefused(f"the address override of {host}, {address}: {why}")
+                raise AddressRefused(f"the address override of {host}, {address}: {why}", NEVER)
             return [(address, other_port or port)]
         addresses = await self._lookups.addresses(asked, owner)
         return [(address, port) for address in permitted(host, addresses, reach, floor)]

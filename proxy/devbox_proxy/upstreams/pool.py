@@ -29,6 +29,7 @@ from devbox_proxy.settings import UpstreamTimeouts
 from devbox_proxy.upstreams.connection import BufferedUpstreamConnection, UpstreamConnection, UpstreamError
 from devbox_proxy.upstreams.current import Current
 from devbox_proxy.upstreams.dial_check import AddressRefused, Unready
+from devbox_proxy.upstreams.dial_failures import DialFailure, failed
 from devbox_proxy.upstreams.rest_times import FIRST_SECONDS, LEAST_SECONDS, RestTimes
 from devbox_proxy.upstreams.resting import KEPT, Resting
 
@@ -208,14 +209,10 @@ class Upstreams:
                 return await first(pairs, seconds, connect, self._attempts, key.namespace)
         except Unready as unready:
             raise UpstreamError(Refusal.NOT_READY, str(unready)) from None
-        except AddressRefused as refused:
-            raise UpstreamError(Refusal.ENDPOINT_REFUSED, str(refused)) from None
-        except ssl.SSLError as error:
-            raise UpstreamError(Refusal.UPSTREAM_TLS, type(error).__name__) from None
-        except TimeoutError:
-            raise UpstreamError(Refusal.UPSTREAM_CONNECT_TIMEOUT, "") from None
-        except OSError as error:
-            raise UpstreamError(Refusal.UPSTREAM_UNREACHABLE, type(error).__name__) from None
+        except (AddressRefused, OSError) as error:  # (those of TLS and time-outs are OSErrors)
+            end = failed(error)
+            detail = str(error) if end.why is DialFailure.ADDRESS_FORBIDDEN else type(error).__name__
+            raise UpstreamError(end.refusal, f"{end.why.value}: {detail}", end.words) from None
 
     async def _connect(
         self, key: PoolKey, host: str, address: str, plain: socket.socket, trust: ssl.SSLContext | None, *, buffered: bool

@@ -194,9 +194,10 @@ def accepts_websocket(head: ResponseHead, request: RequestHead) -> bool:
     return head.value(b"upgrade").lower() == "websocket" and head.value(b"sec-websocket-accept") == expected
 
 
-def refusal(what: Refusal, request_id: str, *, to_head: bool = False, close: bool = True) -> bytes:
-    """A refusal as a whole response, without its body in answer to HEAD; `close`: it is the last on its connection."""
-    body = refusing.body(what, request_id)
+def refusal(what: Refusal, request_id: str, *, said: str = "", to_head: bool = False, close: bool = True) -> bytes:
+    """A refusal as a whole response, without its body in answer to HEAD. `said`: in place of its message; `close`: it is the last on its
+    connection."""
+    body = refusing.body(what, request_id, said)
     lines = [_STATUS_LINES[what.status]]
     lines += [f"{name}: {value}\r\n".encode() for name, value in refusing.headers(what, request_id).items()]
     connection = b"Connection: close\r\n" if close else b""

@@ -164,7 +164,7 @@ async def test_what_may_not_be_reached_is_not_dialled(proxied: Proxied) -> None:
         ("other.example:443", b"403 host_not_allowed"),
         (f"{NAME}:22", b"403 port_not_allowed"),
         (NAME, b"400 connect_target_invalid"),
-        ("nowhere.invalid:443", b"502 upstream_unreachable"),
+        ("nowhere.invalid:443", b"502 upstream_name_unknown: nowhere.invalid:443 has no address in DNS"),
     ):
         answer = await proxied.refused(proxied.head(target))
         assert answer.startswith(b"HTTP/1.1 " + status), answer[:200]

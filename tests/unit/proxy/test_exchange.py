@@ -160,8 +160,12 @@ async def test_a_body_waits_for_the_connection_and_the_client_with_it() -> None:
 async def test_no_connection_no_answer() -> None:
     play = Play(connected=False)
     play.send(request())
-    await play.dialled(UpstreamError(Refusal.UPSTREAM_TLS, "SSLError"))
-    assert code(play.to_client.take()) == "upstream_tls"
+    await play.dialled(UpstreamError(Refusal.UPSTREAM_TLS, "SSLError", "shows a certificate that has ended"))
+    answer = play.to_client.take()
+    assert code(answer) == "upstream_tls"
+    assert (
+        b"devbox-gateway: upstream_tls: the API of GatewayConfig agents/anthropic shows a certificate that has ended" in answer
+    )
     assert orjson.loads(play.lines()[-1])["ended"] == "upstream_tls"
 
 
