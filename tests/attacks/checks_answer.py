@@ -10,6 +10,10 @@ def without(run: Run, text: str) -> str | None:
     return f"the client got {text!r}" if text.encode() in run.received else None
 
 
+def says(run: Run, text: str) -> str | None:
+    return None if text.encode() in run.received else f"the client did not get {text!r}"
+
+
 def present_headers(run: Run, names: list[str]) -> str | None:
     missing = [name for name in names if not run.header(name)]
     return f"the answer has no {', '.join(missing)}" if missing else None

@@ -98,6 +98,7 @@ KEYS: Final[dict[str, Key]] = {
     "answer.whole": _flag("it ends where its framing says", answer.whole),
     "answer.not_whole": _flag("it can be seen that it was cut", answer.not_whole),
     "answer.without": Key("text", "these bytes are nowhere in what the client gets", answer.without),
+    "answer.says": Key("text", "these bytes are in what the client gets", answer.says),
     "answer.nobody_sees": Key("text", "nor in what the next client gets", answer.nobody_sees),
     "answer.redacted": _flag("asterisks in the credential's place, as many as it has bytes", answer.redacted),
     "answer.forms_redacted": _flag("no encoded form of the credential either", answer.forms_redacted),

@@ -20,7 +20,7 @@ from devbox_proxy.tunnels import whereabouts
 from devbox_proxy.tunnels.far_side import FarSide
 from devbox_proxy.tunnels.forwarder import Forwarder
 from devbox_proxy.tunnels.tunnel import Stage, Tunnel
-from devbox_proxy.wire import connect_head
+from devbox_proxy.wire import connect_head, mistaken
 from devbox_proxy.wire.connect_head import ConnectRequest, HeadReader
 
 CHALLENGES: Final = 8
@@ -159,7 +159,7 @@ class ConnectConnection(Side):
         """One read: heads, one after the other."""
         while (found := self._reader.feed(data)) is not None:
             if isinstance(found, Refusal):
-                self._refuse(Refuse(found))
+                self._refuse(Refuse(found, said=mistaken.said(found, self._reader.seen)))
                 return
             head, data = found
             if head == whereabouts.ASKED:
@@ -172,7 +172,7 @@ class ConnectConnection(Side):
                 return
             stays = request is Refusal.PROXY_TOKEN_MISSING and self._challenges < CHALLENGES
             if not stays or self._forwarder.load.draining:
-                self._refuse(Refuse(request))
+                self._refuse(Refuse(request, said=mistaken.said(request, head)))
                 return
             self._challenges += 1
             self._since = now()

@@ -48,6 +48,11 @@ class HeadReader:
         """Something has come."""
         return bool(self._data)
 
+    @property
+    def seen(self) -> bytes:
+        """What has come of a head that is not whole, or that was refused."""
+        return bytes(self._data)
+
     def feed(self, data: bytes) -> tuple[bytes, bytes] | Refusal | None:
         """The head and what stands behind it; None: there is more to come."""
         self._data += data
