@@ -180,6 +180,7 @@ async def serve(settings: Settings, start: Start) -> None:
             limits=limits,
             way_out=start.way_out,
             attempts=attempts,
+            keepalive=path.keepalive,
         )
         admin = AdminPort(load, waiting, state, reviewer, warmth, listen=settings.listen)
         activity = ActivityPort(load.activity, OperatorTokens(api, settings.operator_user), settings.listen, start.tls)

@@ -79,6 +79,9 @@ class UpstreamTimeouts(SettingsModel):
     idle_seconds: Seconds = 300
     rest_seconds: Annotated[float, Field(gt=0, le=600)] = 180
     """A connection at rest is used again for so long at most, if the API was seen to keep it. Up to 4: nothing is learned."""
+    gone_seconds: Annotated[float, Field(ge=5, le=3600)] = 75
+    """Without a sign of life from whoever is on the other side of a connection, client or API. A fifth of it is the silence in which it is
+    asked (TCP's keepalive)."""
 
 
 Count = Annotated[int, Field(ge=1)]

@@ -40,6 +40,8 @@ CONNECT_SECONDS: Final = 10.0
 TRIES: Final = 5
 MOST_PAUSE: Final = 10.0
 LAST_SECONDS: Final = 2.0
+KEEPALIVE: Final = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+"""Seconds: a watch, or an exec in which nothing is printed, is silent for minutes, and what stands between must not forget it."""
 END_SECONDS: Final = 5.0
 """For connections to be closed in, once nothing comes on them any more."""
 PAGE: Final = 500
@@ -95,6 +97,10 @@ class Session:
     def _socket(self, address: tuple[Any, ...]) -> socket.socket:
         """For a new connection. `address` is one of what getaddrinfo gives."""
         made = socket.socket(*address[:3])
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEPALIVE:
+            if hasattr(socket, option):  # not all systems have all of them; then theirs counts
+                made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         self._sockets.add(made)
         return made
 

@@ -16,6 +16,7 @@ from devbox_common.door import Door
 from devbox_common.seats import Seat, Seats
 from devbox_proxy.accounting.limits import Load
 from devbox_proxy.kit import metrics
+from devbox_proxy.kit.keepalive import Keepalive
 from devbox_proxy.kit.pace import Pace
 from devbox_proxy.ports.open_files import SPARE
 from devbox_proxy.requests.connection import FAREWELL_SECONDS, Connection, TlsConnection
@@ -61,6 +62,7 @@ class Port:
         *,
         most: int,
         most_per_peer: int,
+        keepalive: Keepalive,
         tls: ssl.SSLContext | None = None,
         handshakes: float = 1.0,
     ) -> None:
@@ -68,6 +70,7 @@ class Port:
         gone; `handshakes`: TLS ones, a second and peer."""
         self._load = load
         self._make = make
+        self._keepalive = keepalive
         self._connections: set[Watched] = set()
         self._tls = tls
         self._pace = Pace(handshakes, most_per_peer)
@@ -112,6 +115,7 @@ class Port:
 
     def _take(self, accepted: socket.socket, seat: Seat) -> None:
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._keepalive.begin(accepted)
         self._inside.add(seat)
         self._load.sockets += 1
         task = asyncio.create_task(self._receive(accepted, seat))
@@ -193,6 +197,7 @@ class DataPort(Port):
             address,
             most=path.limits.connections,
             most_per_peer=path.limits.connections_per_devbox,
+            keepalive=path.keepalive,
             tls=tls,
             handshakes=path.limits.handshakes_per_devbox,
         )
@@ -218,4 +223,5 @@ class EgressPort(Port):
             (host, port),
             most=settings.tunnels + SPARE,
             most_per_peer=settings.tunnels_per_devbox + SPARE,
+            keepalive=forwarder.keepalive,
         )

@@ -79,6 +79,7 @@ class Connection(Client):
         "_exchange",
         "_held",
         "_later",
+        "_look_at",
         "_on_lost",
         "_on_made",
         "_path",
@@ -125,6 +126,8 @@ class Connection(Client):
         self._phase = Phase.REQUESTS
         self._since = now()
         """When the present rest began."""
+        self._look_at = self._since + path.keepalive.every
+        """When it is asked next whether the client is there."""
         self._closing_at: float | None = None
         """When it is cut, if it is CLOSING and has not ended by then."""
         self._unsent = 0
@@ -239,6 +242,9 @@ class Connection(Client):
         elif self.stalled_since is not None and present - self.stalled_since > limits.write_stall_seconds:
             metrics.CUT.labels("stuck_reader").inc()
             self._fail_exchange("stuck_reader")
+        elif self._vanished(present):
+            metrics.CUT.labels("client_vanished").inc()
+            self._fail_exchange("client_vanished")
         elif self._exchange is not None:
             self._exchange.check(present)
         elif self._reader.in_head:
@@ -249,6 +255,12 @@ class Connection(Client):
                 self.abort()
         elif present - self._since > limits.keepalive_seconds:
             self._close()
+
+    def _vanished(self, present: float) -> bool:
+        if present < self._look_at:
+            return False
+        self._look_at = present + self._path.keepalive.every
+        return self._path.keepalive.vanished(self.transport)
 
     def _hold(self, why: Hold) -> None:
         """Read nothing, for as long as there is a reason."""

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from devbox_proxy.accounting.limits import Load
 from devbox_proxy.accounting.recorder import Recorder
+from devbox_proxy.kit.keepalive import Keepalive
 from devbox_proxy.kit.ticks import Ticks
 from devbox_proxy.known.apis import Api
 from devbox_proxy.known.credentials import PoolKey
@@ -54,6 +55,7 @@ class DataPath:
         self.heads = Heads()
         self.head_limits = HeadLimits(limits.target_bytes, limits.header_bytes, limits.headers, limits.head_bytes)
         self.ticks = Ticks()
+        self.keepalive = Keepalive(timeouts.gone_seconds)
         self._timeouts = timeouts
         self._body_limit = limits.body_bytes or sys.maxsize
 

@@ -79,6 +79,7 @@ class Exchange:
         "_forward",
         "_keep_alive",
         "_length",
+        "_look_at",
         "_mark",
         "_path",
         "_progress_at",
@@ -119,6 +120,8 @@ class Exchange:
         self._started = self._progress_at = now()
         self._mark = (self._started, 0)
         """Time and received bytes at the start of the present window of the minimum rate."""
+        self._look_at = self._started + path.keepalive.every
+        """When it is asked next whether the API is there."""
 
     # from the client
 
@@ -386,6 +389,8 @@ class Exchange:
             self._cut(why)
         elif self.state is ExchangeState.SENDING and self._too_slow(present):
             self._cut(Refusal.REQUEST_TIMEOUT)
+        elif self._upstream is not None and self._vanished(present, self._upstream):
+            self._cut(Refusal.UPSTREAM_TIMEOUT)
         elif forward is not None and self._upstream is not None and self._client.stalled_since is None:
             patience = self._path.patience(forward.access.api.timeouts, answered=self.state is not ExchangeState.SENDING)
             if present - self._progress_at > patience:
@@ -393,6 +398,12 @@ class Exchange:
 
     def _forbidden(self, forward: Forward) -> Refusal | None:
         return self._decider.forbidden(forward.caller.pod_uid, endless=self.state is ExchangeState.TUNNEL)
+
+    def _vanished(self, present: float, upstream: UpstreamConnection) -> bool:
+        if present < self._look_at:
+            return False
+        self._look_at = present + self._path.keepalive.every
+        return self._path.keepalive.vanished(upstream.transport)
 
     def _too_slow(self, present: float) -> bool:
         """The client sends its body below the minimum rate, and not because it was asked to wait."""

@@ -19,6 +19,7 @@ from devbox_proxy.decide import connect_decision
 from devbox_proxy.decide.admission import Refuse, Subject, Wait
 from devbox_proxy.decide.connect_decision import Decision, Grant
 from devbox_proxy.kit.dialling import Attempts, Pair, first
+from devbox_proxy.kit.keepalive import Keepalive
 from devbox_proxy.kit.turns import Turns
 from devbox_proxy.known.facts import Known, ReviewTimes
 from devbox_proxy.known.state import ClusterState
@@ -51,6 +52,7 @@ class Forwarder:
         limits: Limits,
         way_out: WayOut,
         attempts: Attempts | None = None,
+        keepalive: Keepalive | None = None,
     ) -> None:
         self.load = load
         self.recorder = recorder
@@ -59,6 +61,7 @@ class Forwarder:
         """Bytes that may wait for one side before the other is no longer read."""
         self.stall_seconds = limits.write_stall_seconds
         """After which a side that takes nothing is taken for gone."""
+        self.keepalive = keepalive or Keepalive()
         self.whereabouts = NOWHERE
         """Said to whoever asks; set when the ports are open."""
         self.crowded: Callable[[], bool] = lambda: False
@@ -103,6 +106,7 @@ class Forwarder:
         way_out = replace(self._way_out, policy=grant.policy)
 
         async def connect(plain: socket.socket, pair: Pair) -> tuple[Any, str]:
+            self.keepalive.begin(plain)
             try:
                 _, protocol = await asyncio.get_running_loop().create_connection(make, sock=plain)
             except BaseException:

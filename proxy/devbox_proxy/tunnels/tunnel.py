@@ -68,6 +68,7 @@ class Tunnel(FarEvents):
         "_forwarder",
         "_grant",
         "_held",
+        "_look_at",
         "_mark",
         "_request",
         "_since",
@@ -117,6 +118,8 @@ class Tunnel(FarEvents):
         self._mark = (self._since, 0)
         """When bytes last passed, and how many there were by then."""
         self._decide_at = 0.0
+        self._look_at = self._since + forwarder.keepalive.every
+        """When it is asked next whether both sides are there."""
 
     def begin(self, early: bytes) -> None:
         """The 200 is on its way; `early` came with the CONNECT."""
@@ -295,6 +298,9 @@ class Tunnel(FarEvents):
         elif self._stuck(present, self._forwarder.stall_seconds):
             metrics.CUT.labels("stuck_reader").inc()
             self.cut("stuck_reader")
+        elif present >= self._look_at and (gone := self._vanished(present)) is not None:
+            metrics.CUT.labels(gone).inc()
+            self.cut(gone)
         elif present - self._mark[0] > settings.idle_seconds:
             metrics.CUT.labels("idle").inc()
             self.cut("idle")
@@ -327,6 +333,13 @@ class Tunnel(FarEvents):
     def _stuck(self, present: float, seconds: float) -> bool:
         waiting = [since for since in (self._client.stalled_since, self._far.stalled_since) if since is not None]
         return bool(waiting) and present - min(waiting) > seconds
+
+    def _vanished(self, present: float) -> str | None:
+        keepalive = self._forwarder.keepalive
+        self._look_at = present + keepalive.every
+        if keepalive.vanished(self._client.transport):
+            return "client_vanished"
+        return "upstream_vanished" if keepalive.vanished(self._far.transport) else None
 
     # the end
 

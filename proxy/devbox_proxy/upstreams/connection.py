@@ -12,6 +12,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 from devbox_api.judge.refusals import Refusal
 from devbox_proxy.kit.barren import NOTHING, Barren
 from devbox_proxy.kit.ids import where
+from devbox_proxy.kit.keepalive import is_gone
 from devbox_proxy.kit.rounds import Rounds
 from devbox_proxy.kit.transports import BUFFER, LARGE, SMALL, Transport, buffered
 from devbox_proxy.known.credentials import PoolKey
@@ -216,14 +217,15 @@ class UpstreamConnection:
         self._parser = _SPENT  # it refers back to us: without it we are freed at once
         head = self._answer_head
         if receiver is None:
-            self.pool.closed(self, dead=isinstance(error, TimeoutError))
+            self.pool.closed(self, dead=is_gone(error))
             return
         if head is None:
             self.pool.unanswered(self)
         if error is None and head is not None and head.framing is Framing.CLOSE:
             receiver.answer_ended(reusable=False)
         else:
-            receiver.upstream_failed(UpstreamError(Refusal.UPSTREAM_CLOSED, type(error).__name__ if error else "closed"))
+            why = Refusal.UPSTREAM_TIMEOUT if is_gone(error) else Refusal.UPSTREAM_CLOSED
+            receiver.upstream_failed(UpstreamError(why, type(error).__name__ if error else "closed"))
 
     def _internal_error(self, error: Exception) -> None:
         """Ours, not the API's."""

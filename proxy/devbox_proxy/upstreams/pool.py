@@ -22,6 +22,7 @@ from devbox_api.judge.refusals import Refusal
 from devbox_common.clock import now
 from devbox_common.trust import client_context
 from devbox_proxy.kit.dialling import Attempts, first
+from devbox_proxy.kit.keepalive import Keepalive
 from devbox_proxy.kit.rounds import Rounds
 from devbox_proxy.known.apis import Api
 from devbox_proxy.known.credentials import PoolKey
@@ -40,9 +41,6 @@ PROBES_OF_NAMESPACE: Final = 16
 STANDSTILL_SECONDS: Final = 2.0
 """Without a sweep: whatever came meanwhile has not been read. (A pause of the clock's is 3 s; here a connection is at stake, no more.)
 Of the machine: nothing came, and what was closed meanwhile nobody may ever tell."""
-KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
-"""TCP's own, in seconds: what stands between and forgets connections in silence (a NAT, a firewall) has none of ours to forget, and a peer
-that is gone is found out. HTTP servers count no such packet. It cuts nobody off who is away for less than a minute."""
 CONTEXTS: Final = 256
 """CA bundles whose parsed form is kept."""
 WRITE_BUFFER: Final = 64 * 1024
@@ -94,6 +92,7 @@ class Upstreams:
         self._timeouts = timeouts
         self._trust = trust
         self._current = current
+        self._keepalive = Keepalive(timeouts.gone_seconds)
         self.rounds = Rounds()
         self.resting = Resting(kept)
         self.times = RestTimes(timeouts.rest_seconds)
@@ -217,9 +216,7 @@ class Upstreams:
     async def _connect(
         self, key: PoolKey, host: str, address: str, plain: socket.socket, trust: ssl.SSLContext | None, *, buffered: bool
     ) -> UpstreamConnection:
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in KEEPALIVE:
-            plain.setsockopt(socket.IPPROTO_TCP, option, value)
+        self._keepalive.begin(plain)
         kind: Any = BufferedUpstreamConnection if buffered else UpstreamConnection  # of no class of asyncio's, for speed
         try:
             made: tuple[Any, UpstreamConnection] = await asyncio.get_running_loop().create_connection(

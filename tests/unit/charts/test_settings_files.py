@@ -68,7 +68,7 @@ EVERYTHING: dict[str, Any] = {
         "reviewWaitSeconds": 20,
         "warmSeconds": 10,
     },
-    "timeouts": {"connectSeconds": 1, "firstByteSeconds": 20, "idleSeconds": 30, "restSeconds": 40},
+    "timeouts": {"connectSeconds": 1, "firstByteSeconds": 20, "idleSeconds": 30, "restSeconds": 40, "goneSeconds": 50},
     "audit": {"onOverflow": "Drop", "queue": 500},
     "tokens": {"expirationSeconds": 3600, "renewFraction": 0.5},
     "certificates": {"leafDays": 30},
