@@ -178,7 +178,8 @@ def _body(got: Recorded, wanted: Meant) -> list[str]:
 
 def _without_tokens(target: bytes) -> bytes:
     path, mark, query = target.partition(b"?")
+    path = re.sub(rb"\A//+", b"/", path)  # (leading slashes become one)
     if _TOKEN not in query:
-        return target
+        return path + mark + query
     kept = [item for item in query.split(b"&") if _TOKEN not in item]
     return path + (mark + b"&".join(kept) if kept else b"")

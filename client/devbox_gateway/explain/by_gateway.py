@@ -71,7 +71,7 @@ def wrong_request(request: Asked) -> Refusal | None:
         return Refusal.METHOD_UNSUPPORTED
     if (wrong := paths.wrong(request.target)) is not None:
         return wrong
-    return Refusal.TOKEN_IN_PATH if paths.holds_token(request.target.partition(b"?")[0]) else None
+    return Refusal.TOKEN_IN_PATH if paths.holds_token(paths.split(request.target)[0]) else None
 
 
 def _rule(config: Object, endpoint: Endpoint, request: Asked) -> tuple[str, bool]:
@@ -83,25 +83,21 @@ def _rule(config: Object, endpoint: Endpoint, request: Asked) -> tuple[str, bool
     for number, rule in enumerate(rules):
         if allowed(compile_rules([rule]), base, request.method, request.target):
             return f"spec.rules[{number}]: {rule}", False
-    path = paths.join(base, request.target.partition(b"?")[0]).decode("utf-8", "replace")
+    path = paths.join(base, paths.split(request.target)[0]).decode("utf-8", "replace")
     return f"spec.rules: none of {len(rules)} allows {request.method} {path}", True
 
 
 def _out_of_reach(endpoint: Endpoint, request: Asked, by: str, name: str) -> Way | None:
     """A URL of the API's own that no request through the gateway can ask for, since another path stands before all of them."""
-    base, path = base_path(endpoint), request.target.partition(b"?")[0].decode("utf-8", "replace")
-    if (
-        request.where is None
-        or request.where.host != endpoint.host.rstrip(".")
-        or not base
-        or path == base
-        or path.startswith(f"{base}/")
-    ):
+    base, path = base_path(endpoint), paths.split(request.target)[0]
+    joined = paths.join(base.encode(), path)
+    if request.where is None or request.where.host != endpoint.host.rstrip(".") or joined == path:
         return None
+    own, leads = path.decode("utf-8", "replace"), joined.decode("utf-8", "replace")
     return Way(
         Verdict.NO,
         by,
-        f"what is asked of ${name}_URL is below {base}, and {path} is not: ${name}_URL{path} leads to {base}{path}",
+        f"what is asked of ${name}_URL is below {base}, and {own} is not: ${name}_URL{own} leads to {leads}",
     )
 
 
@@ -136,7 +132,7 @@ def _unseen(seen: Seen, binding: Mapping[str, Any], request: Asked, by: str, key
 
 
 def _leads(endpoint: Endpoint, request: Asked) -> str:
-    path = paths.join(base_path(endpoint).encode(), request.target.partition(b"?")[0])
+    path = paths.join(base_path(endpoint).encode(), paths.split(request.target)[0])
     return endpoint.origin + path.decode("utf-8", "replace")
 
 

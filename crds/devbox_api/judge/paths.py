@@ -27,11 +27,27 @@ PARAMETER: Final = re.compile(rb"(?:\A|[&;])[^&;]*")
 """Of a query, each with the separator before it."""
 
 
+_VERSION: Final = re.compile(rb"/[vV][0-9][0-9A-Za-z.-]*(?=/|\Z)")
+"""A segment that names a version of an API: /v1, /v1beta, /v2.1."""
+
+
+def split(target: bytes) -> tuple[bytes, bytes | None]:
+    """Path and query of a target; no query: None. All that is judged and sent is made of these two.
+
+    Slashes at the path's beginning become one: clients that put `/v1/models` behind a base URL with a slash at its end send two, which
+    some servers read as a host's name.
+    """
+    path, mark, query = target.partition(b"?")
+    if path.startswith(b"//"):
+        path = b"/" + path.lstrip(b"/")
+    return path, query if mark else None
+
+
 def wrong(target: bytes) -> Refusal | None:
     """What some server would read differently in a path and query, or None."""
-    if not target.startswith(b"/") or target.startswith(b"//"):
+    if not target.startswith(b"/"):
         return Refusal.TARGET_INVALID
-    if not PATH.match(target) or _is_treacherous(target.partition(b"?")[0]):
+    if not PATH.match(target) or _is_treacherous(split(target)[0]):
         return Refusal.PATH_INVALID
     return None
 
@@ -45,10 +61,25 @@ _UNDERSCORE, _PERCENT = b"_%"
 
 
 def join(base: bytes, path: bytes) -> bytes:
-    """The base path before the path, unless it stands there already (`/v1` and `/v1/models` give `/v1/models`)."""
-    if not base or path == base or path.startswith(base + b"/"):
+    """The base path before the path, unless it stands there already (`/v1` and `/v1/models` give `/v1/models`).
+
+    Nor is an end of the base path doubled that names a version: `/api/v1` and `/v1/models` give `/api/v1/models`, since clients are told
+    a base URL with or without it. Other words may well stand there twice.
+    """
+    if not base or _begins(path, base):
         return path
+    at = base.find(b"/", 1)
+    while at > 0:
+        end = base[at:]
+        if _begins(path, end) and _VERSION.search(end):
+            return base[:at] + path
+        at = base.find(b"/", at + 1)
     return base + path
+
+
+def _begins(path: bytes, base: bytes) -> bool:
+    """With whole segments."""
+    return path.startswith(base) and path[len(base) : len(base) + 1] in (b"", b"/")
 
 
 def parameter_names(query: bytes) -> set[bytes]:

@@ -41,8 +41,10 @@ _GIT: Final = Provider(
 )
 _EXACT: Final = {
     # docs.anthropic.com, "Versions and headers": x-api-key. An sk-ant-api… key sent as Bearer has been answered with 401; OAuth
-    # tokens (sk-ant-oat…) go as Bearer.
-    "api.anthropic.com": Provider(key_headers=frozenset({b"x-api-key"}), key_header_for=(("sk-ant-api", b"x-api-key"),)),
+    # tokens (sk-ant-oat…) go as Bearer. All paths are below /v1: its own SDKs ask for /v1/messages, Vercel's AI SDK for /messages.
+    "api.anthropic.com": Provider(
+        base_path="/v1", key_headers=frozenset({b"x-api-key"}), key_header_for=(("sk-ant-api", b"x-api-key"),)
+    ),
     # platform.openai.com, "API reference": all paths are below /v1; the SDKs' base_url holds it.
     "api.openai.com": Provider(base_path="/v1", key_protocols=(b"openai-insecure-api-key.",)),
     # ai.google.dev, "API keys": x-goog-api-key; older examples have ?key=…, which ends in logs. Its OpenAI-compatible paths take Bearer.

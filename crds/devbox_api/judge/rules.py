@@ -71,8 +71,8 @@ def compile_rules(rules: Iterable[Rule]) -> Rules:
 
 def allowed(rules: Rules, base_path: bytes, method: str, target: bytes) -> bool:
     """The rules name the method and path, and the query does not ask the API to take another method."""
-    path, mark, query = target.partition(b"?")
-    if mark and not forms.OTHER_METHOD.isdisjoint(forms.parameter_names(query)):
+    path, query = forms.split(target)
+    if query is not None and not forms.OTHER_METHOD.isdisjoint(forms.parameter_names(query)):
         return False
     return rules.allow(method, forms.join(base_path, path))
 

@@ -62,14 +62,13 @@ class RequestHead:
 
     @property
     def path(self) -> bytes:
-        """The target without its query."""
-        return self.target.partition(b"?")[0]
+        """The target's path, as it is judged and sent."""
+        return paths.split(self.target)[0]
 
     @property
     def query(self) -> bytes | None:
         """What follows the first '?'; None if there is none."""
-        _, mark, query = self.target.partition(b"?")
-        return query if mark else None
+        return paths.split(self.target)[1]
 
     def values(self, name: bytes) -> list[bytes]:
         """All values of a header; `name` in lower case."""

@@ -5,7 +5,6 @@ from urllib.parse import quote
 
 import pytest
 
-from devbox_api.judge.paths import join
 from devbox_api.names import token_digest
 from devbox_api.route import Auth, GatewayDocument
 from devbox_common.redacted import Redacted
@@ -330,29 +329,6 @@ def test_a_websocket_handshake_is_made_anew_for_the_next_hop() -> None:
 def test_an_upgrade_that_is_not_asked_for_is_not_passed_on() -> None:
     _, headers = prepared("https://api.openai.com", "sk-proj-k", KEY, (b"Upgrade", b"websocket"), (b"HTTP2-Settings", b"AAMA"))
     assert not {b"upgrade", b"connection", b"http2-settings"} & set(headers)
-
-
-@pytest.mark.row("S14")
-@pytest.mark.parametrize(
-    ("endpoint", "target", "expected"),
-    [
-        ("https://api.openai.com", b"/chat/completions", b"/v1/chat/completions"),
-        ("https://api.openai.com", b"/v1/chat/completions", b"/v1/chat/completions"),
-        ("https://api.openai.com/v2", b"/chat/completions", b"/v2/chat/completions"),
-        ("https://api.openai.com/", b"/v1beta/x", b"/v1/v1beta/x"),
-        ("https://api.anthropic.com", b"/v1/messages", b"/v1/messages"),
-        ("https://api.example/base/", b"/", b"/base/"),
-        ("https://api.example/base", b"/base", b"/base"),
-        ("https://api.example", b"/a%2Fb?x=%7E&y", b"/a%2Fb?x=%7E&y"),
-        ("https://api.example", b"/a?", b"/a?"),
-    ],
-)
-def test_the_base_path_is_joined_once(endpoint: str, target: bytes, expected: bytes) -> None:
-    assert prepared(endpoint, "k-1", KEY, target=target)[0] == expected
-
-
-def test_join_does_not_take_a_longer_word_for_the_base() -> None:
-    assert join(b"/v1", b"/v10/models") == b"/v1/v10/models"
 
 
 def test_a_grant_covers_its_hosts_alone() -> None:

@@ -65,9 +65,31 @@ def test_treacherous_paths_are_refused(target: bytes) -> None:
     assert check(head(target)) is Refusal.PATH_INVALID
 
 
-@pytest.mark.parametrize("target", [b"http://evil.example/", b"*", b"evil.example:443", b"//evil.example/x", b""])
+@pytest.mark.parametrize("target", [b"http://evil.example/", b"*", b"evil.example:443", b"", b"?x", b"\\v1"])
 def test_only_paths_are_targets(target: bytes) -> None:
     assert check(head(target)) is Refusal.TARGET_INVALID
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"//v1/models", b"/v1/models"),
+        (b"////v1//models?a=//b", b"/v1//models"),
+        (b"//evil.example/x", b"/evil.example/x"),
+        (b"//", b"/"),
+        (b"/%2F/x", b"/%2F/x"),
+    ],
+)
+def test_slashes_at_the_beginning_are_one(target: bytes, path: bytes) -> None:
+    assert check(head(target)) is None
+    assert head(target).path == path
+
+
+@pytest.mark.parametrize(
+    "target", [b"//../admin", b"///./x", b"//%2e%2e/admin", b"//..;/admin", b"//a\\b", b"/\\evil.example/x"]
+)
+def test_what_stands_behind_them_is_judged_as_ever(target: bytes) -> None:
+    assert check(head(target)) is Refusal.PATH_INVALID
 
 
 @pytest.mark.parametrize("method", ["CONNECT", "TRACE", "get", "FOO", "PRI"])

@@ -29,7 +29,22 @@ class Case(NamedTuple):
 
 PATHS: Final = (
     *("/", "/v1/messages", "/v1/messages?beta=true&key=sk-not-shown", "/v1/../admin", "/v1/./x", "/v1/%2e%2e/x", "/v1/..;/x"),
-    *("/a%2Fb", "/a%5c..%5cb", "/a%zz", "/a%0ab", "//evil.example/x", "/a//b", "/a b", "/a\\b", "/caf\u00e9", "/caf%C3%A9"),
+    *(
+        "/a%2Fb",
+        "/a%5c..%5cb",
+        "/a%zz",
+        "/a%0ab",
+        "//evil.example/x",
+        "/a//b",
+        "/messages",
+        "///v1//x",
+        "//../x",
+        "//",
+        "/a b",
+        "/a\\b",
+        "/caf\u00e9",
+        "/caf%C3%A9",
+    ),
     *("/%c0%ae%c0%ae/x", "/.../x", "/..a", "/x/gws_eyJhbGciOi", "/x/gws%5FeyJhbGciOi", "/x/gws_notes", "/?_method=DELETE"),
 )
 ALLOW_LISTED: Final = (
@@ -48,6 +63,17 @@ OPENAI: Final = (
     "/",
 )
 INTERNAL: Final = ("/base/v2/x", "/x", "/base/v2", "/base/v22/x", "/base", "/")
+COMPANY: Final = (
+    *("/", "/v1", "/v1/", "/v1/chat/completions", "//v1/chat/completions", "/api/v1/chat/completions", "/chat/completions"),
+    *(
+        "/v1/v1/chat/completions",
+        "/api/v1/v1/chat/completions",
+        "/api/chat/completions",
+        "/%761/chat/completions",
+        "/v1//chat/x",
+    ),
+    *("/v1x/chat/completions", "/v1/chat/x?_method=DELETE", "/V1/chat/completions", "//api/v1/chat/x", "/v1/../chat/x"),
+)
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 HOSTS: Final = (
     *(
@@ -73,6 +99,9 @@ HOSTS: Final = (
 PORTS: Final = ("", ":443", ":8443", ":80", ":22")
 
 
+_COMPANY: Final = (("", "COMPANY"), ("company.example", ""))
+
+
 def by_hand() -> list[Case]:
     """For each gateway what is particular to it."""
     cases = [Case("GET", "", path, name) for name in ("ANTHROPIC", "PLAIN") for path in PATHS]
@@ -80,6 +109,7 @@ def by_hand() -> list[Case]:
     cases += [Case(method, "", path, "GITHUB") for method in ("GET", "POST", "DELETE") for path in ALLOW_LISTED]
     cases += [Case("POST", "", path, "OPENAI") for path in OPENAI] + [Case("PUT", "", path, "INTERNAL") for path in INTERNAL]
     cases += [Case("POST", "api.openai.com", path) for path in OPENAI]
+    cases += [Case("POST", authority, path, name) for authority, name in _COMPANY for path in COMPANY]
     cases += [Case("PUT", "internal.example:8443", path) for path in INTERNAL]
     cases += [Case(method, "", "/user", name) for method in METHODS for name in ("GITHUB", "ANTHROPIC")]
     for name in ("UNGRANTED", "NOBODYS", "LOST", "GONE", "DENIED", "ADDRESS", "CLOSED", "SELECTED", "OTHERS"):

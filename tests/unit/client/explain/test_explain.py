@@ -57,7 +57,7 @@ def test_there_are_many_cases() -> None:
     assert len(CASES) >= 300
     codes = {way.code for world in WORLDS for case in CASES for way in explain(BOTH[world][0], case.method, case.url).ways}
     assert codes >= {
-        *("", "method_unsupported", "target_invalid", "path_invalid", "token_in_path", "rule_forbids", "gateway_gone"),
+        *("", "method_unsupported", "path_invalid", "token_in_path", "rule_forbids", "gateway_gone"),
         *("credential_gone", "credential_not_granted", "host_not_allowed", "port_not_allowed", "address_not_allowed"),
         *("policy_gone", "connect_only", "connect_target_invalid"),
     }
@@ -71,7 +71,7 @@ def test_both_say_the_same(case: Case) -> None:
 
 _PARTS = st.sampled_from(
     [
-        *"repos user v1 models chat graphql base v2 .. . %2e %2e%2e ..;x a%2Fb %5c %00 %zz x*y é gws_eyJx gws_ %c0%ae".split(),
+        *"repos user api v1 models chat graphql base v2 .. . %2e %2e%2e ..;x a%2Fb %5c %00 %zz x*y é gws_eyJx gws_ %c0%ae".split(),
         "",
         "a b",
     ]
@@ -120,6 +120,20 @@ def test_it_names_the_rule_that_decides() -> None:
 def test_it_names_the_gateway_that_serves_it_and_where_it_leads() -> None:
     way = answered("POST", "https://api.anthropic.com/v1/messages").ways[0]
     assert (way.by, way.leads) == ("gateway ANTHROPIC", "https://api.anthropic.com/v1/messages")
+
+
+@pytest.mark.parametrize(
+    "path", ["/chat/completions", "/v1/chat/completions", "//v1/chat/completions", "/api/v1/chat/completions"]
+)
+def test_it_judges_the_joined_path(path: str) -> None:
+    way = answered("POST", f"$COMPANY_URL{path}").ways[0]
+    assert way.leads == "https://company.example/api/v1/chat/completions"
+    assert "spec.rules: none of 1 allows POST /api/v1/other" in answered("POST", "$COMPANY_URL/v1/other").ways[0].decided
+
+
+def test_it_says_where_the_apis_own_address_leads_instead() -> None:
+    way = answered("POST", "https://company.example/v1/chat/completions").ways[0]
+    assert "$COMPANY_URL/v1/chat/completions leads to /api/v1/chat/completions" in way.decided
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,11 @@ GATEWAYS: Final[list[tuple[str, dict[str, Any] | None, dict[str, Any] | None]]] 
         ),
         secret("internal", "internal.example", "shared"),
     ),
+    (
+        "COMPANY",
+        config("company", "https://company.example/api/v1", rules=[{"paths": ["/api/v1/chat/*"]}]),
+        secret("company", "company.example"),
+    ),
     ("PLAIN", config("plain", "http://plain.example", allowInsecure=True), secret("plain", "plain.example")),
     ("UNGRANTED", config("ungranted", "https://ungranted.example"), secret("ungranted", "other.example, *.ungranted.example")),
     ("NOBODYS", config("nobodys", "https://nobodys.example"), secret("nobodys", None)),
