@@ -99,14 +99,15 @@ def _without_keys(lines: list[Line], prefixes: tuple[bytes, ...]) -> list[Line]:
 
 
 def _forwarded(headers: Headers, not_forwarded: frozenset[bytes], connection_options: set[bytes]) -> list[Line]:
-    """Without what belongs to one connection, names a credential, or could be read in two ways."""
-    removed = not_forwarded if connection_options <= not_forwarded else not_forwarded | connection_options
+    """Without what belongs to one connection, names a credential, or is the twin of a header that is removed, set or judged."""
+    listed = {option.translate(grammar.DASHES) for option in connection_options}
+    removed = not_forwarded if listed <= not_forwarded else not_forwarded | listed
     kept = []
     for line in headers:
         name = line[0].lower()
-        twin = name.translate(grammar.DASHES)
+        plain = name.translate(grammar.DASHES)
         if not (
-            name in removed or twin in removed or grammar.UNDERSCORE in name or twin.startswith(grammar.NOT_FORWARDED_PREFIX)
+            plain in removed or plain.startswith(grammar.NOT_FORWARDED_PREFIX) or (plain != name and plain in grammar.JUDGED)
         ):
             kept.append(line)
     return kept

@@ -40,7 +40,7 @@ class Api:
     key_headers: frozenset[bytes]
     """Headers, in lower case, in which a client may send its token and have the credential in that place (Bearer only)."""
     not_forwarded: frozenset[bytes]
-    """Headers of the client's, in lower case, that the API never gets."""
+    """Headers of the client's that the API never gets, nor their twins: in lower case and with dashes (grammar.DASHES)."""
     rules: Rules | None
     """What may be asked for; None: everything."""
     max_body: int | None
@@ -103,7 +103,9 @@ def _not_forwarded(auth: Auth, accepted: frozenset[bytes], *, redact_body: bool)
     names = grammar.HOP_BY_HOP | grammar.NOT_FORWARDED | grammar.OTHER_PATH | grammar.CREDENTIAL_HEADERS | accepted
     if auth.type == "Header":
         names |= {_key(auth).lower()}
-    return names | grammar.OTHER_FORM if redact_body else names
+    if redact_body:
+        names |= grammar.OTHER_FORM
+    return frozenset([name.translate(grammar.DASHES) for name in names])
 
 
 def _key(auth: Auth) -> bytes:

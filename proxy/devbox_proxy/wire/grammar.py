@@ -46,15 +46,20 @@ NOT_FORWARDED: Final = frozenset(
 )
 """Made anew for the next hop, or (forwarded, …-ip) what an agent must not be able to claim."""
 NOT_FORWARDED_PREFIX: Final = b"x-forwarded-"
-UNDERSCORE: Final = ord("_")
-"""'_' and '-' are one character to servers of the CGI family: x_api_key would come in as a second x-api-key."""
-DASHES: Final = bytes.maketrans(b"!#$%&'*+.^`|~", b"-" * 13)
-"""And so are all these to some (RFC 3875 4.1.18 leaves it open; lighttpd): a name counts as the one that it then is."""
+DASHES: Final = bytes.maketrans(b"!#$%&'*+.^_`|~", b"-" * 14)
+"""'_' and '-' are one character to servers of the CGI family: x_api_key would come in as a second x-api-key. And so are all these to some
+(RFC 3875 4.1.18 leaves it open; lighttpd). A name that is another one with them is that one's twin."""
 OTHER_PATH: Final = frozenset(b"x-original-url x-rewrite-url x-original-uri x-original-path".split())
 """Headers by which some servers (Symfony, IIS) take another path than the request line's: never passed on, since an endpoint's path
 is a border."""
 OVERRIDES: Final = OTHER_PATH | frozenset(b"x-http-method-override x-http-method x-method-override x-original-method".split())
 """And those by which some (Google's APIs, Rails, Symfony) take another method."""
+HANDSHAKE: Final = frozenset(
+    b"sec-websocket-key sec-websocket-version sec-websocket-protocol sec-websocket-extensions sec-websocket-accept".split()
+)
+"""What makes a WebSocket (RFC 6455 11.3); a subprotocol may hold a key."""
+JUDGED: Final = OVERRIDES | HANDSHAKE
+"""Headers that pass as they are judged. A twin of one, which was not judged, does not."""
 OTHER_FORM: Final = frozenset(b"accept-encoding accept-charset a-im range if-range".split())
 """What asks for an answer's body in another form or in part (RFC 9110 12.5 and 14, RFC 3229): the credential would not be found in it."""
 CREDENTIAL_HEADERS: Final = frozenset(b"authorization proxy-authorization x-api-key api-key x-goog-api-key".split())

@@ -256,7 +256,7 @@ def test_rules_look_at_the_path_behind_the_base_path() -> None:
         assert refusal.refusal is Refusal.RULE_FORBIDS
         assert refusal.caller is not None
         assert refusal.caller.gateway == "agents/openai"
-    for name in (b"X-HTTP-Method-Override", b"x-original-url", b"x.http-method.override"):
+    for name in (b"X-HTTP-Method-Override", b"x-original-url", b"x.http-method.override", b"X_HTTP_Method_Override"):
         assert refused(asked("POST", b"/chat/completions", (name, b"DELETE"))) is Refusal.RULE_FORBIDS
     for query in (b"_method=DELETE", b"a=1&%5fMethod=DELETE", b"a=1;_method=DELETE", b"X-HTTP-Method-Override=PUT"):
         assert refused(asked("POST", b"/chat/completions?" + query)) is Refusal.RULE_FORBIDS
