@@ -26,6 +26,7 @@ class CodeMount(ApiModel):
             cel("self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')", "write lower-case letters, digits and '-', e.g. app")
         ),
     )
+    """A name for it, which is also where it is in the workspace, unless path says otherwise."""
     repository: str = Field(
         min_length=1,
         max_length=mounts.MOST_REPOSITORY,

@@ -25,17 +25,24 @@ class Resources(ApiModel):
     """As in a container."""
 
     requests: dict[str, Quantity] = Field(default={}, max_length=16, json_schema_extra=rules(PLAIN_KEYS))
+    """What a node has to have left for it, e.g. {cpu: 500m, memory: 1Gi}."""
     limits: dict[str, Quantity] = Field(default={}, max_length=16, json_schema_extra=rules(PLAIN_KEYS))
+    """What it may use at most, e.g. {memory: 4Gi}."""
 
 
 class Toleration(ApiModel):
     """As in a pod."""
 
     key: str | None = Field(default=None, max_length=317, json_schema_extra=rules(PLAIN))
+    """The taint's key; every taint's, with operator Exists, unless set."""
     operator: Literal["Exists", "Equal"] | None = None
+    """Equal (unless set): the taint has this value, too. Exists: whatever its value."""
     value: LabelValue | None = None
+    """The taint's value, for Equal."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """The taint's effect; each, unless set."""
     toleration_seconds: int | None = Field(default=None, json_schema_extra={"format": "int64"})
+    """For NoExecute: how long the pod stays on such a node; for ever, unless set."""
 
 
 class DevboxSpec(ApiModel):
@@ -109,16 +116,21 @@ class DevboxSpec(ApiModel):
     image_pull_secrets: tuple[LocalObjectReference, ...] = Field(
         default=(), max_length=16, json_schema_extra=rules(list_type="map", list_map_keys=["name"])
     )
+    """Secrets of this namespace by which the images' registry is logged in to, e.g. [{name: registry}]; the chart's image.pullSecrets come
+    along."""
     command: tuple[Annotated[str, Field(max_length=32768)], ...] | None = Field(default=None, max_length=256)
     """As in a container; e.g. [sleep, infinity] for a devbox that is worked in by exec. Without image, command and args: one that stays."""
     args: tuple[Annotated[str, Field(max_length=32768)], ...] | None = Field(default=None, max_length=256)
+    """As in a container: what follows the command, or the image's own entry point."""
     launch_commands: tuple[Annotated[str, Field(min_length=1, max_length=32768)], ...] = Field(default=(), max_length=32)
     """Lines for sh, run one after another in the devbox's container before its command, once in each pod. The devbox is ready when all are
     done; one that fails ends the container."""
     working_dir: AbsolutePath | None = None
+    """Where command and launchCommands begin, e.g. /workspace; the image's own directory, unless set."""
     env: tuple[EnvVar, ...] = Field(
         default=(), max_length=128, json_schema_extra=rules(list_type="map", list_map_keys=["name"])
     )
+    """Variables with values that everybody may read, e.g. [{name: LOG_LEVEL, value: debug}]."""
     secret_env: tuple[SecretVariable, ...] = Field(
         default=(), max_length=32, json_schema_extra=rules(list_type="map", list_map_keys=["name"])
     )
@@ -149,6 +161,7 @@ class DevboxSpec(ApiModel):
             list_map_keys=["name"],
         ),
     )
+    """More directories, e.g. [{name: cache, mountPath: /cache, emptyDir: {}}]."""
     workspace: Workspace | None = None
     """A directory whose files outlive the devbox's pods."""
     code_mounts: CodeMounts = ()
@@ -163,13 +176,17 @@ class DevboxSpec(ApiModel):
             **rules(cel("self > 0", "a devbox never runs as root; write a user id above 0, e.g. 1000")),
         },
     )
+    """The user's id as whom the agent works; whatever the image says."""
     fs_group: int | None = Field(default=None, ge=0, le=2147483647, json_schema_extra={"format": "int64"})
     """The group of the volumes' files; runAsUser unless set."""
     runtime_class_name: ObjectName | None = None
     """E.g. gvisor or kata."""
     node_selector: dict[str, LabelValue] = Field(default={}, max_length=32, json_schema_extra=rules(PLAIN_KEYS))
+    """Labels that its node has to have, e.g. {kubernetes.io/arch: arm64}."""
     tolerations: tuple[Toleration, ...] = Field(default=(), max_length=32)
+    """Taints of nodes that don't keep it away, e.g. [{key: agents, operator: Exists}]."""
     restart_policy: Literal["Always", "OnFailure", "Never"] = "Always"
+    """What follows the command's end: it begins anew (Always; OnFailure after an error alone), or the devbox has Succeeded or Failed."""
     termination_grace_period_seconds: int = Field(default=30, ge=0, le=60, json_schema_extra={"format": "int64", "minimum": 1})
     """How long the agent has to end. (An object that was stored with 0 counts as 1: with 0 the pod's object, and its confinement,
     would go before its processes.)"""
@@ -191,8 +208,11 @@ class DevboxGatewayStatus(ApiModel):
     """One gateway of the running pod."""
 
     name: str
+    """As in spec.gateways."""
     url: str
+    """What is in $NAME_URL."""
     endpoint: str | None = None
+    """The API's address, of the GatewayConfig; nothing where there is none."""
     expires_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
     """When the current token ends; it is renewed long before."""
 
@@ -210,14 +230,19 @@ class DevboxStatus(ApiModel):
     """What the operator did and found."""
 
     observed_generation: int | None = Field(default=None, json_schema_extra={"format": "int64"})
+    """Which metadata.generation this is about; -1 until the operator has looked at it."""
     phase: Literal["Pending", "Mounting", "Starting", "Running", "Suspended", "Succeeded", "Failed", "Terminating"] | None = (
         None
     )
+    """How far it is, in a word; the conditions say why."""
     incarnation: int | None = Field(default=None, ge=0, json_schema_extra={"format": "int64"})
     """Which pod of this devbox it is; grows with each one, and is part of the pod's name."""
     pod_name: str | None = None
+    """Its pod's; nothing while there is none."""
     pod_uid: str | None = Field(default=None, alias="podUID")
+    """Its pod's UID, to which every token is bound."""
     pod_ips: tuple[str, ...] = Field(default=(), alias="podIPs", max_length=8)
+    """Its pod's addresses, from which alone the tokens work."""
     failures: int | None = Field(default=None, ge=0, json_schema_extra={"format": "int64"})
     """How many pods in a row failed; the pause before the next one grows with it."""
     suspended_by: Literal["Spec", "Idle"] | None = None
@@ -236,11 +261,13 @@ class DevboxStatus(ApiModel):
     gateways: tuple[DevboxGatewayStatus, ...] = Field(
         default=(), max_length=32, json_schema_extra=rules(list_type="map", list_map_keys=["name"])
     )
+    """The gateways of the running pod."""
     workspace: WorkspaceStatus | None = None
     """The workspace's claim, since it was made."""
     gateway_names: str | None = None
     """The gateways' names in one line, for kubectl get."""
     conditions: tuple[Condition, ...] = Field(default=(), max_length=16, json_schema_extra=CONDITIONS)
+    """What holds and what does not, with what to do."""
 
 
 class Devbox(ApiModel):

@@ -240,7 +240,9 @@ class GatewayConfigStatus(ApiModel):
     """What the operator found."""
 
     observed_generation: int | None = Field(default=None, json_schema_extra={"format": "int64"})
+    """Which metadata.generation this is about; -1 until the operator has looked at it."""
     conditions: tuple[Condition, ...] = Field(default=(), max_length=16, json_schema_extra=CONDITIONS)
+    """What holds and what does not, with what to do."""
     used_by: tuple[Annotated[str, Field(max_length=317)], ...] = Field(
         default=(), max_length=64, json_schema_extra=rules(list_type="set")
     )

@@ -96,32 +96,44 @@ class LocalObjectReference(ApiModel):
     """An object of this namespace."""
 
     name: ObjectName
+    """Its name."""
 
 
 class LabelSelectorRequirement(ApiModel):
     """One requirement of a label selector."""
 
     key: str = Field(max_length=317, json_schema_extra=rules(PLAIN))
+    """The label."""
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    """How its value has to stand to the values."""
     values: tuple[LabelValue, ...] = Field(default=(), max_length=64)
+    """For In and NotIn."""
 
 
 class LabelSelector(ApiModel):
     """As in Kubernetes: all requirements together."""
 
     match_labels: dict[str, LabelValue] = Field(default={}, max_length=64, json_schema_extra=rules(PLAIN_KEYS))
+    """Labels that there have to be, with these values."""
     match_expressions: tuple[LabelSelectorRequirement, ...] = Field(default=(), max_length=32)
+    """More that has to hold of the labels."""
 
 
 class Condition(ApiModel):
     """As in Kubernetes (metav1.Condition)."""
 
     type: str = Field(max_length=316)
+    """What it is about, e.g. Ready."""
     status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
     reason: str = Field(min_length=1, max_length=1024)
+    """Why, in a word; docs/conditions.md has all."""
     message: str = Field(max_length=32768)
+    """Why, and what to do."""
     last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
+    """Since when the status is this."""
     observed_generation: int | None = Field(default=None, ge=0, json_schema_extra={"format": "int64"})
+    """Which metadata.generation it is about."""
 
 
 CONDITIONS = rules(list_type="map", list_map_keys=["type"])

@@ -69,7 +69,9 @@ class GatewayReference(ApiModel):
     """A GatewayConfig, in this namespace unless another is named (which its allowedNamespaces has to allow)."""
 
     name: ObjectName
+    """The GatewayConfig's name."""
     namespace: NamespaceName | None = None
+    """Where it is; in the Devbox's namespace, unless set."""
 
 
 class Aliases(ApiModel):
@@ -117,7 +119,9 @@ class EnvVar(ApiModel):
             cel(f"!(self in {_list(_MANAGED_ENV)})", "the operator sets this variable; remove it"),
         ),
     )
+    """The variable, e.g. LOG_LEVEL."""
     value: str = Field(default="", max_length=32768)
+    """What it holds; empty, unless set. $(NAME) stands for another variable, as in a container, and $$ for a dollar sign."""
 
 
 class SecretVariable(ApiModel):

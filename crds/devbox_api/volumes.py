@@ -24,13 +24,16 @@ class EmptyDir(ApiModel):
     """As in a pod."""
 
     medium: Literal["", "Memory"] | None = None
+    """Memory: it is kept in memory, and counts against the limit; on the node's disk, unless set."""
     size_limit: Quantity | None = None
+    """How much it may hold, e.g. 1Gi, before the pod is evicted."""
 
 
 class ClaimReference(ApiModel):
     """A PersistentVolumeClaim of this namespace with the label devbox-gateway.io/mountable=true."""
 
     claim_name: ObjectName
+    """The claim's name."""
 
 
 class Volume(ApiModel):
@@ -46,9 +49,13 @@ class Volume(ApiModel):
             ),
         ),
     )
+    """A name for it."""
     mount_path: MountPath
+    """Where it is in the container, e.g. /cache."""
     read_only: bool = False
+    """True: nobody writes to it."""
     empty_dir: EmptyDir | None = None
+    """An empty directory that goes with the pod, e.g. {}."""
     persistent_volume_claim: ClaimReference | None = None
     config_map: LocalObjectReference | None = None
     """A ConfigMap of this namespace with the label devbox-gateway.io/mountable=true."""

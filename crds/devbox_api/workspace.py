@@ -61,7 +61,9 @@ class WorkspaceStatus(ApiModel):
     """The workspace's claim."""
 
     claim_name: str
+    """The claim's name."""
     claim_uid: str = Field(alias="claimUID")
+    """The claim's UID, by which one that took its place is known."""
     retain: Retain
     """What becomes of it when the Devbox is deleted now."""
     size: str

@@ -117,6 +117,8 @@ def spec_fields(view: DevboxView, settings: Settings, service_ips: tuple[str, ..
         fields["workspace"] = view.box.spec.workspace.model_dump(mode="json", include={"path", "home"})
     if view.box.spec.code_mounts:
         fields["codeMounts"] = [mount.model_dump(mode="json") for mount in view.box.spec.code_mounts]
+    if view.box.spec.image_pull_secrets:
+        fields["imagePullSecrets"] = [one.name for one in view.box.spec.image_pull_secrets]
     if view.box.spec.launch_commands:
         fields["launchCommands"] = list(view.box.spec.launch_commands)
     named = {f"spec.{field}": value for field, value in fields.items()} | {"the gateway's address": list(service_ips)}

@@ -1,5 +1,6 @@
 """The CRDs are what the models say, and structural."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -7,6 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from devbox_api import devbox, egresspolicy, gatewayconfig
+from devbox_api.conditions import ConditionType
 from devbox_api.schema import ApiModel, crd, structural
 
 KINDS = [gatewayconfig.KIND, egresspolicy.KIND, devbox.KIND]
@@ -39,12 +41,29 @@ def test_every_list_and_text_has_a_bound(kind: Any) -> None:
             assert "maxLength" in node or "enum" in node, path
 
 
-@pytest.mark.parametrize("kind", [gatewayconfig.KIND, egresspolicy.KIND], ids=lambda kind: kind.kind)
-def test_every_field_is_documented(kind: Any) -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_every_field_has_a_description(kind: Any) -> None:
+    """`kubectl explain` shows it."""
+    for model in (kind.spec, kind.status):
+        for path, node in nodes(structural(model)):
+            assert node.get("description", "").endswith((".", ".)", "…")) or path.endswith("[]"), path
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_every_field_and_column_is_on_its_page(kind: Any) -> None:
     text = (Path(__file__).parents[3] / "docs" / f"{kind.kind.lower()}.md").read_text(encoding="utf-8")
-    fields = {path.split(".")[-1].removesuffix("[]") for path, _ in nodes(structural(kind.spec)) if path}
-    of_kubernetes = {"matchLabels", "matchExpressions", "operator", "values"}
-    assert not [name for name in fields - of_kubernetes if name not in text]
+    code = " ".join(re.findall(r"```.*?```|`[^`]+`", text, re.DOTALL))
+    schemas = (structural(kind.spec), structural(kind.status))
+    fields = {path.split(".")[-1].removesuffix("[]") for schema in schemas for path, _ in nodes(schema) if path}
+    assert [name for name in fields if not re.search(rf"(?<![A-Za-z]){name}(?![A-Za-z])", code)] == []
+    assert [column.name for column in kind.columns if f"`{column.name.upper()}`" not in text] == []
+
+
+def test_every_phase_and_condition_is_on_the_devboxs_page() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "devbox.md").read_text(encoding="utf-8")
+    phases = structural(devbox.KIND.status)["properties"]["phase"]["enum"]
+    conditions = set(ConditionType) - {ConditionType.CREDENTIAL_RESOLVED}
+    assert [word for word in (*phases, *conditions) if f"`{word}`" not in text] == []
 
 
 def test_an_optional_field_is_absent_not_null() -> None:
