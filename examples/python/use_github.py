@@ -10,7 +10,11 @@ CLONE = [
     {"methods": ["GET"], "paths": ["/*/*/info/refs"]},
     {"methods": ["POST"], "paths": ["/*/*/git-upload-pack"]},
 ]
-LOG_IN = """git config --global credential.helper '!f() { echo username=x; echo "password=$GITHUB"; }; f'"""
+LOG_IN = """
+git config --global "url.$GITHUB_URL/.insteadOf" https://github.com/
+git config --global "credential.$GITHUB_URL.helper" \\
+    '!f() { test "$1" = get && printf "username=x\\npassword=%s\\n" "$GITHUB"; }; f'
+"""  # for the gateway's address alone: no other host is told the token
 PUSH = """
 cd repository && git config user.name agent && git config user.email agent@localhost
 git commit --quiet --allow-empty --message work && git push --quiet
@@ -42,7 +46,7 @@ async def main() -> None:
             result = await devbox.cmd.exec(f'{issues} --header "Authorization: Bearer $GITHUB_API"')
             print("issues:", await result.stdout())
             await devbox.cmd.exec(LOG_IN)
-            cloned = await devbox.cmd.exec(f'git clone --quiet "$GITHUB_URL/{repository}.git" repository')
+            cloned = await devbox.cmd.exec(f"git clone --quiet https://github.com/{repository}.git repository")
             print("clone:", "yes" if cloned.success else await cloned.stderr())
             pushed = await devbox.cmd.exec(PUSH)
             print("push:", "yes" if pushed.success else await pushed.stderr())

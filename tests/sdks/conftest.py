@@ -4,12 +4,15 @@ Needs a network of its own (tests/support/netns.py) and the SDKs (environments.p
 """
 
 import contextlib
+import shutil
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from tests.chaos.world import inside
+from tests.support.repositories import Repositories
 
 from .client import Client
 from .environments import NotThere, made
@@ -48,6 +51,15 @@ async def all_clients(world: World) -> AsyncIterator[dict[str, Client]]:
 def client(clients: dict[str, Client], sdk: Sdk) -> Client:
     """The process of the test's SDK."""
     return clients[sdk.name]
+
+
+@pytest.fixture
+def hosts(world: World, tmp_path: Path) -> Iterator[tuple[Repositories, Repositories]]:
+    """github.com's repositories, and the public host's; gone with the test."""
+    github, public = Repositories(world.repositories, tmp_path / "github"), Repositories(world.public.root, tmp_path / "public")
+    yield github, public
+    for path in (*github.root.iterdir(), *public.root.iterdir()):
+        shutil.rmtree(path)
 
 
 @pytest.fixture(autouse=True)

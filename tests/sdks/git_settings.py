@@ -1,13 +1,24 @@
-"""What git is told by its environment."""
+"""What git is told by its environment, as docs/clients.md has it: all of it counts for the gateway's address alone, and no other host sees
+the token."""
 
-FIRST = "export GIT_CONFIG_COUNT=1; "
-HEADER = FIRST + "export GIT_CONFIG_KEY_0=http.extraHeader; "
+
+def _told(*settings: tuple[str, str]) -> str:
+    """`key` and `value` as words of a shell, which puts the devbox's variables in."""
+    lines = [
+        f"export GIT_CONFIG_KEY_{number}={key} GIT_CONFIG_VALUE_{number}={value}; "
+        for number, (key, value) in enumerate(settings)
+    ]
+    return f"export GIT_CONFIG_COUNT={len(lines)}; " + "".join(lines)
+
+
+INSTEAD = ('"url.$GITHUB_URL/.insteadOf"', "https://github.com/")
+_PASSWORD = """'!f() { test "$1" = get && printf "username=x\\npassword=%s\\n" "$GITHUB"; }; f'"""
+_HEADER = '"http.$GITHUB_URL/.extraHeader"'
+HELPER = ('"credential.$GITHUB_URL.helper"', _PASSWORD)
 LOGINS = {
-    "helper": FIRST
-    + "export GIT_CONFIG_KEY_0=credential.helper; "
-    + """export GIT_CONFIG_VALUE_0='!f() { echo username=x; echo "password=$GITHUB"; }; f'; """,
-    "basic": HEADER + """export GIT_CONFIG_VALUE_0="Authorization: Basic $(printf 'x:%s' "$GITHUB" | base64 -w0)"; """,
-    "bearer": HEADER + 'export GIT_CONFIG_VALUE_0="Authorization: Bearer $GITHUB"; ',
+    "helper": _told(INSTEAD, HELPER),
+    "basic": _told(INSTEAD, (_HEADER, """"Authorization: Basic $(printf 'x:%s' "$GITHUB" | base64 -w0)\"""")),
+    "bearer": _told(INSTEAD, (_HEADER, '"Authorization: Bearer $GITHUB"')),
 }
 """How git gets the token: when it is asked for a password, or at once. In the environment, so that no list of processes shows it."""
 SETTINGS = {

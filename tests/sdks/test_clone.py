@@ -5,9 +5,7 @@ import asyncio
 import hashlib
 import json
 import os
-import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +23,6 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.row("S23"),
 GITHUB = {"binding": "GITHUB", "behind": "https://github.com/"}
 LARGE = os.urandom(1 << 20)
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{hashlib.sha256(LARGE).hexdigest()}\nsize {len(LARGE)}\n"
-
-
-@pytest.fixture
-def hosts(world: World, tmp_path: Path) -> Iterator[tuple[Repositories, Repositories]]:
-    """github.com's repositories, and the public host's."""
-    github, public = Repositories(world.repositories, tmp_path / "github"), Repositories(world.public.root, tmp_path / "public")
-    world.public.objects = {hashlib.sha256(LARGE).hexdigest(): LARGE}
-    yield github, public
-    for path in (*github.root.iterdir(), *public.root.iterdir()):
-        shutil.rmtree(path)
 
 
 async def clone(world: World, workspace: Path, *mounts: dict[str, Any]) -> Ended:
@@ -71,6 +59,7 @@ def of_github(world: World, ended: Ended) -> list[Received]:
 
 async def test_repositories_of_both_kinds(world: World, hosts: tuple[Repositories, Repositories], tmp_path: Path) -> None:
     github, public = hosts
+    world.public.objects = {hashlib.sha256(LARGE).hexdigest(): LARGE}
     inner = github.repository("org/inner", {"inner": "x"})
     work = github.repository("org/app", {"big.bin": POINTER, ".gitattributes": "*.bin filter=lfs -text\n"})
     github.submodule(work, "inner", "../inner.git", git(inner, "rev-parse", "HEAD"))

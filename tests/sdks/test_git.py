@@ -10,6 +10,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from tests.support.gateway_process import HOST
+from tests.support.repositories import Repositories
 
 from .api import Received
 from .checks import arrived
@@ -140,3 +142,35 @@ async def test_the_gateways_refusal(world: World, project: Path) -> None:
     trace = "".join(re.findall(r"<= Recv data: (.*)\n", ended.errors))
     assert '"code":"token_unknown","message":"devbox-gateway: ' in trace
     arrived(world, ended.errors, requests=0)
+
+
+@pytest.mark.row("S2")
+@pytest.mark.parametrize("login", ALL)
+async def test_the_hosts_own_address_large_files_and_another_host(
+    world: World, hosts: tuple[Repositories, Repositories], tmp_path: Path, login: str
+) -> None:
+    """What is told for the gateway's address alone goes nowhere else: neither to where large files are, nor to a public host."""
+    github, public = hosts
+    content = os.urandom(1 << 20)
+    digest = hashlib.sha256(content).hexdigest()
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {len(content)}\n"
+    github.repository("org/app", {"big.bin": pointer, ".gitattributes": "*.bin filter=lfs -text\n"})
+    public.repository("free")
+    world.public.objects = {digest: content}
+    environment = {**world.environment("GIT_SSL_CAINFO"), **SETTINGS, "HTTPS_PROXY": world.proxy, "NO_PROXY": HOST}
+    script = (
+        f"cd {tmp_path}; git lfs install --skip-repo >/dev/null; git clone -q https://github.com/org/app.git; sha256sum < app/big.bin; "
+        f"git clone -q https://{world.public.host}/free.git; cat free/README; git -C app config remote.origin.url"
+    )
+    async with program(LOGINS[login] + script, world.home, {**environment, "HOME": str(tmp_path)}) as running:
+        ended = await running.ended()
+    assert ended.status == 0, ended.errors[-300:]
+    assert ended.out.split() == [digest, "-", "hello", "https://github.com/org/app.git"]
+    elsewhere = [one for one in world.apis.received if one.host == world.public.host]
+    assert {one.path for one in elsewhere} > {f"/{digest}"}
+    for one in elsewhere:
+        assert not one.values("authorization")
+        assert "gws_" not in one.text
+    world.apis.received[:] = [one for one in world.apis.received if one.host != world.public.host]
+    received = arrived(world, ended.out + ended.errors, len(world.apis.received))
+    assert "/org/app.git/info/lfs/objects/batch" in {one.path for one in received}
