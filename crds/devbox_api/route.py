@@ -48,13 +48,20 @@ class Binding(_Part):
     """`ANTHROPIC`: the environment variable."""
     audience: str
     gateway: str
-    """Name of the `gateway-…` Secret."""
+    """Name of the `gateway-…` Secret; empty where it leads nowhere."""
     credential: str
-    """Name of the `credential-…` Secret."""
+    """Name of the `credential-…` Secret; likewise."""
+    lacks: str = ""
+    """What it lacks then: LACKS_CREDENTIAL, LACKS_GRANT, or, empty, a GatewayConfig that it may use. For the refusal's words alone."""
     token: str = Field(repr=False)
     """The current token, a JWT without `gws_`: what TokenReview is asked about."""
     digests: tuple[str, ...]
     """SHA-256 of every token ever issued to this pod and name; at most 4,096."""
+
+
+LACKS_CREDENTIAL: Final = "credential"
+LACKS_GRANT: Final = "grant"
+LACKS_POLICY: Final = "policy"
 
 
 class EgressBinding(_Part):
@@ -62,6 +69,8 @@ class EgressBinding(_Part):
 
     policy: str | None = None
     """Name of the `egress-…` Secret; None: no EgressPolicy, so nothing is allowed."""
+    lacks: str = ""
+    """LACKS_POLICY where the devbox refers to one that is not there, or not accepted. For the refusal's words alone."""
     token: str = Field(repr=False)
     digests: tuple[str, ...]
 

@@ -85,11 +85,11 @@ async def is_ready(on: Stage, space: str) -> bool:
 
 
 async def cut_off(on: Stage, space: str) -> bool:
-    """What explain says of it: the operator lets the binding lead nowhere, to which the gateway says gateway_gone."""
+    """As explain says: the operator lets the binding lead nowhere, and says on it that a grant is missing, which the gateway repeats."""
     (pod,) = await on.pods(space)
     route = await on.get(paths.secrets(CREDENTIALS, f"route-{pod['metadata']['uid']}")) or {}
     content = json.loads(base64.b64decode(route["data"][names.ROUTE_KEY]))
-    return ("ANTHROPIC", "") in [(binding["name"], binding["gateway"]) for binding in content["bindings"]]
+    return ("ANTHROPIC", "", "grant") in [(each["name"], each["gateway"], each["lacks"]) for each in content["bindings"]]
 
 
 async def test_what_people_of_different_rights_are_told(release: Release, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from devbox_stage.upstream import HOSTS
 from devbox_stage.waiting import NotYet, wait_for
 
 CREDENTIALS = f"{RELEASE_NAMESPACE}-credentials"
-GATEWAY_GONE, CREDENTIAL_GONE = (503, "gateway_gone"), (503, "credential_gone")
+GATEWAY_GONE, CREDENTIAL_GONE, NOT_GRANTED = (503, "gateway_gone"), (503, "credential_gone"), (403, "credential_not_granted")
 GRACE_SECONDS = 20
 REFUSED_SECONDS = 3.0
 ASKS_ON = """trap '' TERM
@@ -220,8 +220,10 @@ def test_a_withdrawn_grant_stops_the_calls(workspace: Workspace) -> None:
     pod = workspace.working_devbox()
     workspace.becomes(pod, 200)
     workspace.kubectl("-n", workspace.name, "annotate", "secret", "anthropic", f"{names.ALLOWED_HOSTS_ANNOTATION}-")
-    workspace.refused(pod, GATEWAY_GONE, CREDENTIAL_GONE)
+    workspace.refused(pod, NOT_GRANTED, on_the_way=[CREDENTIAL_GONE])
     workspace.condition("devboxes", "agent", "CredentialsResolved", "SecretNotGranted")
+    workspace.kubectl("-n", workspace.name, "delete", "secret", "anthropic")
+    workspace.refused(pod, CREDENTIAL_GONE, on_the_way=[NOT_GRANTED])
 
 
 @pytest.mark.row("S11", "S29")

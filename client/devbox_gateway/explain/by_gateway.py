@@ -5,7 +5,7 @@ Goes in: `Seen`, one entry of `spec.gateways`, the request. Comes out: a `Way`. 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from devbox_api.judge import paths
 from devbox_api.judge.endpoints import Endpoint, base_path, parse_endpoint
@@ -17,6 +17,9 @@ from .asked import Asked
 from .credentials import lacks_credential, told_against
 from .namespaces import labels_missing, lets_in
 from .seen import Missing, Object, Seen, condition, secret_of, where
+
+_CONCEALED: Final = ": the credential of GatewayConfig "
+"""In the operator's words on a credential of another namespace (credentials.concealed)."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,8 @@ def _unseen(seen: Seen, binding: Mapping[str, Any], request: Asked, by: str, key
     told = condition(seen.devbox, "CredentialsResolved").get("status")
     hidden = (f"GatewayConfig {key} (no right to get it): its rules and its credential",)
     if (against := told_against(seen, binding, None, "")) is not None:
-        return Way(Verdict.NO, by, against, Refusal.GATEWAY_GONE.code, Refusal.GATEWAY_GONE.message)
+        refusal = Refusal.CREDENTIAL_GONE if _CONCEALED in against else Refusal.GATEWAY_GONE
+        return Way(Verdict.NO, by, against, refusal.code, refusal.message)
     if told in ("True", "False"):
         return Way(
             Verdict.AS_FAR_AS_SEEN, by, "the Devbox's condition CredentialsResolved says nothing against it", unseen=hidden

@@ -39,10 +39,7 @@ def judge(seen: Seen, request: Asked) -> Way:
         return Way(Verdict.NO, BY, "the Devbox has no spec.egressPolicyRef", bare.refusal.code, bare.said)
     key = f"{seen.devbox['metadata']['namespace']}/{seen.devbox['spec']['egressPolicyRef']['name']}"
     if seen.policy is Missing.ABSENT:
-        return _no(
-            Refusal.POLICY_GONE,
-            f"EgressPolicy {key} does not exist; a devbox that runs is told host_not_allowed, once the operator has seen it",
-        )
+        return _no(Refusal.POLICY_GONE, f"EgressPolicy {key} does not exist")
     if isinstance(seen.policy, Missing):
         unseen = (f"EgressPolicy {key} (no right to get it)",)
         return Way(Verdict.UNSEEN, BY, "whether the Devbox's EgressPolicy allows it", unseen=unseen)

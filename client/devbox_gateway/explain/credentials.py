@@ -18,27 +18,25 @@ from .seen import Missing, Object, Seen, condition
 
 _STILL: Final = "what was read before is still in use, until"
 """In the operator's messages (keeping.py): a credential that is in doubt stays for a while."""
-_CUT_OFF: Final = "; a devbox that runs is told gateway_gone for it, once the operator has seen it"
-"""It then takes the whole binding away (attach.py)."""
 
 
 def lacks_credential(seen: Seen, binding: Mapping[str, Any], config: Object, secret: str | None) -> tuple[Refusal, str] | None:
     """Why there is none, or none for this API."""
     if secret is None:
         name = f"{config['metadata']['namespace']}/{config['metadata']['name']}"
-        return Refusal.CREDENTIAL_GONE, f"neither the devbox's gateway nor GatewayConfig {name} names a Secret{_CUT_OFF}"
+        return Refusal.CREDENTIAL_GONE, f"neither the devbox's gateway nor GatewayConfig {name} names a Secret"
     found = seen.secrets.get(secret, Missing.FORBIDDEN)
     if found is Missing.ABSENT:
-        return Refusal.CREDENTIAL_GONE, f"Secret {secret} does not exist{_CUT_OFF}"
+        return Refusal.CREDENTIAL_GONE, f"Secret {secret} does not exist"
     if not isinstance(found, Missing):
         host = parse_endpoint(config["spec"]["endpoint"]).host
         grant = (found["metadata"].get("annotations") or {}).get(ALLOWED_HOSTS_ANNOTATION)
         if not any_matches(parse_grant(grant), host):
             wrong = f" (this grants nothing: {'; '.join(told)})" if (told := mistakes(grant)) else ""
-            decided = f"Secret {secret}: its {ALLOWED_HOSTS_ANNOTATION} does not hold {host}{wrong}{_CUT_OFF}"
+            decided = f"Secret {secret}: its {ALLOWED_HOSTS_ANNOTATION} does not hold {host}{wrong}"
             return Refusal.CREDENTIAL_NOT_GRANTED, decided
     if (against := told_against(seen, binding, config, secret)) is not None:
-        return Refusal.CREDENTIAL_GONE, f"{against}{_CUT_OFF}"
+        return Refusal.CREDENTIAL_GONE, against
     return None
 
 

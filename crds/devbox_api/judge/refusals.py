@@ -5,14 +5,27 @@ refusing.py's.
 """
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+ENDS: Final = 15
+"""Seconds for what ends by itself, such as others' requests: an SDK that tries twice more then waits for half a minute. (None waits for
+more than 60.)"""
+
+
+class Retry(Enum):
+    """Whether to send the same request again, where there are no seconds to wait for."""
+
+    NO = "no retry mends it: a person has to change something, or the client"
+    CLIENTS = "the client's to say: the request may have been carried out"
 
 
 class _Row(NamedTuple):
     status: int
     message: str
-    retry_after: int | None = None
-    """Seconds."""
+    retry: int | Retry = Retry.NO
+    """Seconds after which it may be another answer."""
+    overload: bool = False
+    """The gateway's own: its memory, or the limits of its process. Clients tell their users so."""
 
 
 class Refusal(Enum):
@@ -33,11 +46,15 @@ class Refusal(Enum):
         431,
         "a header may have 8 KiB, all together 32 KiB, of which there may be 100; a CONNECT 4 KiB; if the chart's values say nothing else",
     )
-    REQUEST_TIMEOUT = _Row(408, "the request came too slowly")
+    REQUEST_TIMEOUT = _Row(408, "the request came too slowly", Retry.CLIENTS)
     BODY_TOO_LARGE = _Row(413, "the body is longer than the GatewayConfig, or the gateway, allows")
     TOO_MANY_PIPELINED = _Row(400, "too many requests were sent on one connection without waiting for their answers")
-    TOO_MANY_REQUESTS = _Row(429, "too many requests of this devbox are under way; wait for some to end", 1)
-    OVERLOADED = _Row(503, "the gateway has as much to do as it can", 1)
+    TOO_MANY_REQUESTS = _Row(
+        429,
+        "too many requests of this devbox are under way; wait for some to end, or ask for a higher limits.requestsPerDevbox (the chart's)",
+        ENDS,
+    )
+    OVERLOADED = _Row(503, "the gateway has as much to do as it can", 1, overload=True)
     HEADER_DUPLICATE = _Row(400, "Host, Authorization, Proxy-Authorization and Content-Length may be sent once")
     UPGRADE_UNSUPPORTED = _Row(
         400,
@@ -67,12 +84,21 @@ class Refusal(Enum):
         403,
         "something opens a way around the gateway for this devbox, so it gets nothing; see the Devbox's condition EgressConfined",
     )
-    ROUTE_UNSUPPORTED = _Row(
-        503, "the operator asks for a restriction that this gateway does not know; upgrade the gateway", 30
+    ROUTE_UNSUPPORTED = _Row(503, "the operator asks for a restriction that this gateway does not know; upgrade the gateway")
+    GATEWAY_GONE = _Row(
+        503,
+        "the GatewayConfig of this name is gone, not accepted, or not open to this devbox's namespace; see the Devbox's condition "
+        "CredentialsResolved",
     )
-    GATEWAY_GONE = _Row(503, "the GatewayConfig of this name is gone or not accepted; see the Devbox's conditions", 10)
-    CREDENTIAL_GONE = _Row(503, "there is no usable credential for this name; see the Devbox's conditions", 10)
-    CREDENTIAL_NOT_GRANTED = _Row(403, "the credential is not granted to the endpoint's host; see the Devbox's conditions")
+    CREDENTIAL_GONE = _Row(
+        503,
+        "the Secret with this name's credential is missing, or holds none that can be used; see the Devbox's condition "
+        "CredentialsResolved",
+    )
+    CREDENTIAL_NOT_GRANTED = _Row(
+        403,
+        "the Secret with this name's credential is not granted to the endpoint's host; see the Devbox's condition CredentialsResolved",
+    )
     RULE_FORBIDS = _Row(
         403, "the GatewayConfig's rules do not allow this method and path; use those that spec.rules lists, or ask its owner"
     )
@@ -96,8 +122,10 @@ class Refusal(Enum):
         "the API sent its answer encoded (Content-Encoding), though it was asked for it as it is, so it can't be searched for the "
         "credential as the GatewayConfig's redactResponses: All demands; ask the API for an answer that is not encoded",
     )
-    UPSTREAM_CLOSED = _Row(502, "the API closed the connection before it answered; the request may have been carried out")
-    UPSTREAM_TIMEOUT = _Row(504, "the API did not answer in time; the request may have been carried out")
+    UPSTREAM_CLOSED = _Row(
+        502, "the API closed the connection before it answered; the request may have been carried out", Retry.CLIENTS
+    )
+    UPSTREAM_TIMEOUT = _Row(504, "the API did not answer in time; the request may have been carried out", Retry.CLIENTS)
     CONNECT_ONLY = _Row(
         405,
         "this port is a forward proxy for TLS alone: use https:// URLs, which clients ask for by CONNECT; APIs are at $NAME_URL",
@@ -117,8 +145,12 @@ class Refusal(Enum):
         403,
         "the host is, or leads to, an address that the EgressPolicy's allowedCIDRs or the chart's egress settings do not open",
     )
-    POLICY_GONE = _Row(503, "the EgressPolicy of this devbox is gone or not accepted; see the Devbox's conditions", 5)
-    TOO_MANY_TUNNELS = _Row(429, "too many tunnels of this devbox are open; close some", 1)
+    POLICY_GONE = _Row(503, "the EgressPolicy of this devbox is gone or not accepted; see the Devbox's conditions")
+    TOO_MANY_TUNNELS = _Row(
+        429,
+        "too many tunnels of this devbox are open; close some, or ask for a higher egress.tunnelsPerDevbox (the chart's)",
+        ENDS,
+    )
     SNI_MISMATCH = _Row(403, "in a tunnel: TLS asks for another server name than CONNECT did")
     SNI_MISSING = _Row(403, "in a tunnel: TLS names no server, so that it can't be told where it leads")
     ECH_NOT_ALLOWED = _Row(
@@ -126,9 +158,9 @@ class Refusal(Enum):
         "in a tunnel: the client encrypts the server's name (ECH, or GREASE in its place); switch it off, or see egress.allowECH",
     )
     NOT_TLS = _Row(403, "in a tunnel: what came first is no TLS ClientHello")
-    HELLO_TIMEOUT = _Row(408, "in a tunnel: no TLS ClientHello came in time")
+    HELLO_TIMEOUT = _Row(408, "in a tunnel: no TLS ClientHello came in time", Retry.CLIENTS)
     AUDIT_FULL = _Row(503, "the audit log takes no more lines of this devbox at the moment; nothing was sent to the API", 1)
-    INTERNAL = _Row(500, "the gateway failed; its log has the request's id")
+    INTERNAL = _Row(500, "the gateway failed; its log has the request's id", Retry.CLIENTS)
 
     @property
     def code(self) -> str:
@@ -153,11 +185,26 @@ class Refusal(Enum):
     @property
     def retry_after(self) -> int | None:
         """Seconds for Retry-After, where trying again helps."""
-        return self.value.retry_after
+        retry = self.value.retry
+        return retry if isinstance(retry, int) else None
+
+    @property
+    def final(self) -> bool:
+        """No retry mends it, so clients are told not to try (`X-Should-Retry: false`)."""
+        return self.value.retry is Retry.NO
+
+    @property
+    def overload(self) -> bool:
+        """It is overload, which clients know how to tell their users."""
+        return bool(self.value.overload)
 
 
 def table() -> str:
     """The rows of docs/errors.md."""
-    lines = ["| code | status | message | Retry-After |", "|---|---|---|---|"]
-    lines += [f"| `{r.code}` | {r.status} | {r.message} | {r.retry_after or ''} |" for r in Refusal]
+    lines = ["| code | status | message | try again |", "|---|---|---|---|"]
+    lines += [f"| `{r.code}` | {r.status} | {r.message} | {_again(r)} |" for r in Refusal]
     return "\n".join(lines)
+
+
+def _again(refusal: Refusal) -> str:
+    return f"after {refusal.retry_after} s" if refusal.retry_after else "no" if refusal.final else ""

@@ -142,7 +142,7 @@ class Attacher:
             now=now,
         )
         issued = dict(zip(due, await asyncio.gather(*(self._issue(pod, name) for name in due)), strict=True))
-        listed = listing(bindings, wanted.egress_policy, current, before, issued)
+        listed = listing(bindings, wanted.egress_policy, current, before, issued, egress_lacks=wanted.egress_lacks)
         document = Route(
             requires=() if wanted.served else (CONFINED,),
             pod=PodRef(uid=pod.uid, name=pod.name, namespace=pod.namespace),

@@ -32,21 +32,24 @@ def listing(
     current: Mapping[str, Binding],
     before: EgressBinding | None,
     issued: Mapping[str, Redacted],
+    *,
+    egress_lacks: str = "",
 ) -> Listing:
-    """`policy`: the document of the EgressPolicy; `current` and `before`: what is listed of gateways and of the way out; `issued`: new
-    tokens, by name."""
+    """`policy`: the document of the EgressPolicy, `egress_lacks`: why there is none; `current` and `before`: what is listed of gateways and
+    of the way out; `issued`: new tokens, by name."""
     return Listing(
         tuple(_binding(binding, current.get(binding.name), issued.get(binding.name)) for binding in wanted),
-        _egress(policy, before, issued.get(names.EGRESS_NAME)),
+        _egress(policy, before, issued.get(names.EGRESS_NAME), egress_lacks),
     )
 
 
-def _egress(policy: str | None, current: EgressBinding | None, issued: Redacted | None) -> EgressBinding:
+def _egress(policy: str | None, current: EgressBinding | None, issued: Redacted | None, lacks: str) -> EgressBinding:
     """What the Route lists of the way out: every pod has its token, whatever the policy of the moment."""
     token = issued.reveal() if issued else ""
     digests = current.digests if current else ()
     return EgressBinding(
         policy=policy,
+        lacks=lacks if policy is None else "",
         token=token or (current.token if current else ""),
         digests=tokens.grown(digests, token) if token else digests,
     )
@@ -58,11 +61,13 @@ def _binding(wanted: PodBinding, current: Binding | None, issued: Redacted | Non
     token = issued.reveal() if issued else ""
     digests = current.digests if current else ()
     before = current if current and (current.gateway, current.credential) in wanted.kept else None
+    gateway = wanted.gateway or (before.gateway if before else "")
     return Binding(
         name=wanted.name,
         audience=names.audience(wanted.name),
-        gateway=wanted.gateway or (before.gateway if before else ""),
+        gateway=gateway,
         credential=wanted.credential or (before.credential if before else ""),
+        lacks="" if gateway else wanted.lacks,
         token=token or (current.token if current else ""),
         digests=tokens.grown(digests, token) if token else digests,
     )

@@ -17,6 +17,8 @@ class PodBinding:
     credential: str
     kept: frozenset[tuple[str, str]] = frozenset()
     """Gateway and credential that the Route goes on leading to if it does now: whether it may can't be told yet."""
+    lacks: str = ""
+    """Why it can't be resolved (devbox_api.route.Binding)."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class AttachmentSpec:
     bindings: Sequence[PodBinding]
     egress_policy: str | None = None
     """The document of its EgressPolicy; None: it reaches no other host."""
+    egress_lacks: str = ""
+    """Why there is none, though there is to be one (devbox_api.route.EgressBinding)."""
     complete: bool = True
     """Every binding is resolved and its documents are there, so the gate may open."""
     served: bool = True

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from devbox_api import names
 from devbox_api.conditions import Reason
 from devbox_api.judge.shown import command, visible
+from devbox_api.route import LACKS_CREDENTIAL, LACKS_GRANT
 from devbox_api.variables import DevboxGateway
 from devbox_common.kube import Object
 from devbox_operator.attach import secretenv
@@ -35,6 +36,8 @@ class WantedBinding:
     problem: Problem | None = None
     kept: frozenset[tuple[str, str]] = frozenset()
     """Where a Route that leads there goes on leading for a while: gateway and credential, whose Secret is in doubt (keeping.py)."""
+    lacks: str = ""
+    """Why it is unresolved (devbox_api.route.Binding)."""
     doubt: str = ""
     """What makes the credential look like a mistake, though it is used."""
 
@@ -135,7 +138,7 @@ def _bindings(snapshot: Snapshot, release_namespace: str) -> list[WantedBinding]
         endpoint = gateway.config.spec.endpoint
         source = credentials.source_for(binding, namespace, gateway)
         if isinstance(source, Problem):
-            result.append(WantedBinding(binding.name, endpoint, problem=source))
+            result.append(WantedBinding(binding.name, endpoint, problem=source, lacks=LACKS_CREDENTIAL))
             continue
         resolved = credentials.resolve(source, snapshot.secrets, gateway.config.spec, release_namespace)
         if isinstance(resolved, Problem):
@@ -153,12 +156,20 @@ def _in_doubt(
     binding: DevboxGateway, gateway: GatewayView, source: Source, problem: Problem, snapshot: Snapshot
 ) -> WantedBinding:
     """A binding whose Secret can't be used now, and what of it is kept."""
+    lacks = LACKS_GRANT if problem.reason is Reason.SECRET_NOT_GRANTED else LACKS_CREDENTIAL
     if source.namespace != snapshot.devbox.box.namespace:
+        lacks = LACKS_CREDENTIAL
         problem = credentials.concealed(problem, binding, gateway)
     mirrored = snapshot.mirrored.get(source.secret, {})
     document = gateway_name(gateway.config.uid)
     kept = frozenset((document, name) for name in keeping.names_of(source, mirrored)) if problem.keeps else frozenset()
-    return WantedBinding(binding.name, gateway.config.spec.endpoint, problem=keeping.told(problem, source, mirrored), kept=kept)
+    return WantedBinding(
+        binding.name,
+        gateway.config.spec.endpoint,
+        problem=keeping.told(problem, source, mirrored),
+        kept=kept,
+        lacks=lacks,
+    )
 
 
 def _egress(snapshot: Snapshot) -> str | Problem | None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from devbox_api.conditions import Reason
+from devbox_api.route import LACKS_POLICY
 from devbox_common.kube import ApiError
 from devbox_operator.attach.attaching import Attacher
 from devbox_operator.attach.confinement import believed, relied_upon, served
@@ -122,8 +123,9 @@ class Steps:
 
     async def _attach(self, snapshot: Snapshot, desired: DesiredState, target: PodView, account: str) -> Attachment:
         wanted = AttachmentSpec(
-            bindings=[PodBinding(one.name, one.gateway, one.credential, one.kept) for one in desired.bindings],
+            bindings=[PodBinding(one.name, one.gateway, one.credential, one.kept, one.lacks) for one in desired.bindings],
             egress_policy=desired.egress,
+            egress_lacks=LACKS_POLICY if desired.egress_problem is not None else "",
             complete=desired.complete
             and believed(target, self._settings)
             and relied_upon(snapshot.system.visibility, self._settings),

@@ -78,6 +78,8 @@ def wrong_hello(hello: Hello, grant: Grant, *, allow_ech: bool, allow_no_sni: bo
 def _lead(case: Case, target: Target, route: Route, binding: EgressBinding) -> Decision:
     """What the policy says, as it is at this moment."""
     known, key = case.known, binding.policy
+    if key is None and binding.lacks:
+        return Refuse(Refusal.POLICY_GONE, caller_of(route, binding), verified=True)
     if key is None:
         without = policies.without_policy(target)
         return Refuse(without.refusal, caller_of(route, binding), without.said, verified=True)

@@ -6,11 +6,13 @@ waiting and asks again. The order is the design's: token listed, its pod admitte
 
 from dataclasses import dataclass
 from sys import intern
+from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from devbox_api.judge import rules
 from devbox_api.judge.refusals import Refusal
 from devbox_api.judge.rules import Rules
-from devbox_api.route import Binding, Route
+from devbox_api.route import LACKS_CREDENTIAL, LACKS_GRANT, Binding, Route
 from devbox_proxy.decide import admission
 from devbox_proxy.decide.admission import Case, Refuse, Subject, Wait
 from devbox_proxy.decide.caller import Caller, about, caller_of
@@ -21,6 +23,12 @@ from devbox_proxy.wire import grammar, guard, tokens
 from devbox_proxy.wire.guard import RequestHead
 from devbox_proxy.wire.messages import UpstreamRequest
 from devbox_proxy.wire.tokens import Found
+
+ADVICE: Final = "use what its spec.rules list, or ask its owner"
+SHOWN: Final = 200
+"""Bytes of a path that a refusal repeats."""
+DECODED: Final = 4
+"""Times that a path is decoded in search of a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +140,12 @@ def _lead(case: Case, head: RequestHead, found: Found, route: Route, binding: Bi
     known = case.known
     api = known.gateways.get(binding.gateway)
     if api is None:
-        missing = Refusal.ROUTE_UNSUPPORTED if binding.gateway in known.gateways else Refusal.GATEWAY_GONE
+        missing = Refusal.ROUTE_UNSUPPORTED if binding.gateway in known.gateways else _lacking(binding)
         return Refuse(missing, caller_of(route, binding), verified=True)
     credential = known.credentials.get(binding.credential)
     caller = caller_of(route, binding, api.name, known.reviews[route.pod.uid].credential_id)
-    if api.rules is not None and not _allowed(head, api.rules, api.base_path):
-        return Refuse(Refusal.RULE_FORBIDS, caller, verified=True)
+    if api.rules is not None and (forbidden := _forbidden(head, api.rules, api.base_path)):
+        return Refuse(Refusal.RULE_FORBIDS, caller, f"{forbidden} by GatewayConfig {api.name}; {ADVICE}", verified=True)
     if credential is None:
         return Refuse(Refusal.CREDENTIAL_GONE, caller, verified=True)
     access = credential.at(api)
@@ -157,8 +165,34 @@ def _lead(case: Case, head: RequestHead, found: Found, route: Route, binding: Bi
     return forward
 
 
-def _allowed(head: RequestHead, allow_list: Rules, base_path: bytes) -> bool:
-    """The rules name the method and path, and neither a header nor the query asks the API to take others."""
-    if not grammar.OVERRIDES.isdisjoint([name.translate(grammar.DASHES) for name in head.fields]):
-        return False
-    return rules.allowed(allow_list, base_path, head.method, head.target)
+def _lacking(binding: Binding) -> Refusal:
+    """Why a binding leads nowhere: the operator says so on it."""
+    if binding.gateway:
+        return Refusal.GATEWAY_GONE
+    return {LACKS_CREDENTIAL: Refusal.CREDENTIAL_GONE, LACKS_GRANT: Refusal.CREDENTIAL_NOT_GRANTED}.get(
+        binding.lacks, Refusal.GATEWAY_GONE
+    )
+
+
+def _forbidden(head: RequestHead, allow_list: Rules, base_path: bytes) -> str:
+    """What the rules do not allow: the method and path, or what asks the API to take others, in a header or the query. Empty: nothing."""
+    for name in head.fields:
+        if name.translate(grammar.DASHES) in grammar.OVERRIDES:
+            return f"the header {name.decode('latin-1')} may ask the API for another method or path, which is not allowed"
+    if rules.allowed(allow_list, base_path, head.method, head.target):
+        return ""
+    asked = f"{head.method} {_shown(head.path)}"
+    if rules.allowed(allow_list, base_path, head.method, head.path):
+        return f"the query of {asked} may ask the API for another method, which is not allowed"
+    return f"{asked} is not allowed"
+
+
+def _shown(path: bytes) -> str:
+    """A path in quotes, as it was asked for and as far as it is short. (What holds a token, however often it is encoded, is nothing to
+    repeat.)"""
+    plain = path
+    for _ in range(DECODED):
+        if grammar.TOKEN_START in plain.lower():
+            return '"…"'
+        plain = unquote_to_bytes(plain)
+    return f'"{path[:SHOWN].decode("ascii", "replace")}{"…" if len(path) > SHOWN else ""}"'

@@ -45,6 +45,7 @@ from devbox_proxy.wire.reader import Begun
 from devbox_proxy.wire.rendering import Framing, ResponseHead
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_HANDSHAKE: Final = "gave an answer that can't be passed on: a 101 that does not answer this WebSocket handshake"
 _THE_APIS: Final = (502, 504)
 """Status of refusals that say what an API did."""
 LINGER_SECONDS: Final = 2.0
@@ -190,7 +191,7 @@ class Exchange:
         elif isinstance(decision, Refuse):
             if decision.verified and decision.caller is not None:
                 self._path.load.activity.seen(decision.caller.pod_uid)
-            self._refuse(decision.refusal, decision.caller)
+            self._refuse(decision.refusal, decision.caller, decision.said)
         else:
             self._start(self._wait(decision))
 
@@ -331,7 +332,7 @@ class Exchange:
         forward, request = self._forward, self._request
         assert forward is not None and request is not None  # noqa: S101, PT018 (for the type checker)
         if not rendering.accepts_websocket(head, self.head):
-            self._fail(Refusal.UPSTREAM_INVALID)
+            self._fail(Refusal.UPSTREAM_INVALID, f"the API of GatewayConfig {forward.caller.gateway} {_HANDSHAKE}")
             return
         if request.redact_body:
             metrics.UNSEARCHED.inc()
@@ -364,11 +365,13 @@ class Exchange:
             self._over("complete")
             self._client.exchange_done(keep_alive=False)
             return
-        said = ""
+        said, detail = error.said, error.detail
+        if self._request is not None:  # (a header's name may be of the API's making)
+            said, detail = (self._request.redact(text.encode()).decode() for text in (said, detail))
         if self._forward is not None:
             gateway = self._forward.caller.gateway
-            log.warning("upstream_failed", request_id=self.request_id, gateway=gateway, detail=error.detail)
-            said = f"the API of GatewayConfig {gateway} {error.said}" if error.said else ""
+            log.warning("upstream_failed", request_id=self.request_id, gateway=gateway, detail=detail)
+            said = f"the API of GatewayConfig {gateway} {said}" if said else ""
         self._fail(error.refusal, said)
 
     def upstream_writable(self, *, writable: bool) -> None:
@@ -416,11 +419,11 @@ class Exchange:
 
     # the end
 
-    def _refuse(self, refusal: Refusal, caller: Caller | None) -> None:
+    def _refuse(self, refusal: Refusal, caller: Caller | None, said: str = "") -> None:
         """No, before anything was sent anywhere."""
         self.state = ExchangeState.DONE
         self._path.recorder.request_refused(refusal, self._client.peer, self.request_id, caller, self.head.method)
-        self._say(refusal)
+        self._say(refusal, said)
 
     def _fail(self, refusal: Refusal, said: str = "") -> None:
         """The exchange can't go on: say so if nothing was said yet, else cut, so that half an answer does not look whole. `said`: in place

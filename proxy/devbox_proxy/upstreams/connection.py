@@ -25,6 +25,10 @@ MAX_HEAD: Final = 32 * 1024
 MAX_HEADERS: Final = 256
 MAX_INFORMATIONAL: Final = 16
 """1xx answers before the real one."""
+NAMED: Final = 64
+"""Bytes of a header's name that are told."""
+TOLD: Final = 100
+"""Characters of llhttp's reason."""
 
 
 class UpstreamError(Exception):
@@ -244,7 +248,9 @@ class UpstreamConnection:
             self.pool.closed(self)
         else:
             self.pool.forget(self)
-            receiver.upstream_failed(UpstreamError(Refusal.UPSTREAM_INVALID, flaw))
+            receiver.upstream_failed(
+                UpstreamError(Refusal.UPSTREAM_INVALID, flaw, f"gave an answer that can't be passed on: {flaw}")
+            )
 
     # one read
 
@@ -263,7 +269,7 @@ class UpstreamConnection:
         except HttpParserCallbackError as error:
             raise error.__context__ or error from None
         except HttpParserError as error:
-            self._flaw = self._flaw or type(error).__name__
+            self._flaw = self._flaw or self._unreadable(str(error), in_head=in_head)
         if in_head and self._answer_head is None:
             self._head_size += len(data)  # a line that does not end is not told by llhttp
             if self._head_size > MAX_HEAD:
@@ -324,7 +330,7 @@ class UpstreamConnection:
         framing = rendering.response_framing(status, fields, version=version, to_head=self._method == "HEAD")
         flaw = self._wrong(status, version, headers)
         if flaw is not None or framing is None:
-            self._flaw = flaw or "a framing that is ambiguous"
+            self._flaw = flaw or "Content-Length and Transfer-Encoding that can be read in two ways"
             return
         head = ResponseHead(status, headers, fields, *framing)
         if status < 200 and status != 101:
@@ -358,6 +364,11 @@ class UpstreamConnection:
             # llhttp knows it here and now only. HTTP/1.0 knows no chunks, in which the request may have gone.
             self._keep_alive = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"
 
+    def _unreadable(self, reason: str, *, in_head: bool) -> str:
+        """What llhttp says of it, which holds nothing of what came; and where, since it does not say that."""
+        after = f", in or behind the header {_named(self._headers[-1][0])}" if in_head and self._headers else ""
+        return f"{reason[:TOLD] or 'it is no HTTP/1.1'}{after}"
+
     def _wrong(self, status: int, version: str, headers: tuple[tuple[bytes, bytes], ...]) -> str | None:
         """Why the answer can't be passed on, though llhttp let it through."""
         if version not in ("1.0", "1.1"):
@@ -370,8 +381,17 @@ class UpstreamConnection:
         if self._read + self._head_size > MAX_HEAD and sum([len(name) + 4 for name, _ in headers]) + len(values) > MAX_HEAD:
             return "a head that is too large"
         if len(values.translate(None, grammar.CONTROL_CHARACTERS)) != len(values):
-            return "control characters in a header"
+            return f"control characters in the header {_name_of_flawed(headers)}"
         return None
+
+
+def _name_of_flawed(headers: tuple[tuple[bytes, bytes], ...]) -> str:
+    """The first header whose value holds what none may."""
+    return _named(next(name for name, value in headers if len(value.translate(None, grammar.CONTROL_CHARACTERS)) != len(value)))
+
+
+def _named(name: bytes) -> str:
+    return name[:NAMED].decode("ascii", "replace")
 
 
 class Returns(Protocol):

@@ -276,20 +276,30 @@ async def test_a_name_that_went_from_the_spec_goes_from_the_route(bench: Bench) 
 async def test_a_binding_that_may_not_be_used_any_more_leads_nowhere_and_heals(bench: Bench) -> None:
     await bench.attach()
     token = bench.route().bindings[0].token
-    await bench.attach(bindings=(PodBinding("A", "", ""), BINDINGS[1]), complete=False)
+    await bench.attach(bindings=(PodBinding("A", "", "", lacks="credential"), BINDINGS[1]), complete=False)
     binding = bench.route().bindings[0]
-    assert (binding.gateway, binding.credential, binding.token) == ("", "", token)
+    assert (binding.gateway, binding.credential, binding.lacks, binding.token) == ("", "", "credential", token)
     await bench.attach()
     assert bench.route().bindings[0].gateway == "gateway-a"
     assert bench.route().bindings[0].token == token
 
 
+@pytest.mark.row("S16")
+async def test_a_way_out_without_its_policy_says_so(bench: Bench) -> None:
+    await bench.attach(egress_policy="egress-e")
+    assert (bench.route().egress.policy, bench.route().egress.lacks) == ("egress-e", "")
+    await bench.attach(egress_policy=None, egress_lacks="policy", complete=False)
+    assert (bench.route().egress.policy, bench.route().egress.lacks) == (None, "policy")
+
+
 async def test_a_binding_in_doubt_goes_on_leading_where_it_led_and_nowhere_else(bench: Bench) -> None:
     await bench.attach()
-    same, other = PodBinding("A", "", "", frozenset({("gateway-a", "credential-a")})), BINDINGS[1]
+    same = PodBinding("A", "", "", frozenset({("gateway-a", "credential-a")}), "credential")
+    other = BINDINGS[1]
     await bench.attach(bindings=(same, other), complete=False)
     found = {binding.name: (binding.gateway, binding.credential) for binding in bench.route().bindings}
     assert found["A"] == ("gateway-a", "credential-a")
+    assert bench.route().bindings[0].lacks == ""
     for kept in ({("gateway-a", "credential-b")}, {("gateway-b", "credential-a")}, set[tuple[str, str]]()):
         await bench.attach()
         await bench.attach(bindings=(PodBinding("A", "", "", frozenset(kept)), other), complete=False)

@@ -85,7 +85,9 @@ def test_a_devbox_of_another_namespace_is_told_nothing_of_the_secrets_there(
             gateways={("shared", "anthropic"): config},
             secrets={("shared", "vault"): state},
         )
-        (problem,) = compile_devbox(shot, settings).problems
+        desired = compile_devbox(shot, settings)
+        (problem,) = desired.problems
+        assert desired.bindings[0].lacks == "credential", "nor whether it is granted"
         told = [word for word in ("vault", "prod-eu", "billing", "corp.example") if word in problem.message]
         assert not told, (problem.reason, told)
         assert "shared/anthropic" in problem.message
@@ -100,19 +102,22 @@ def test_a_devbox_of_another_namespace_is_told_nothing_of_the_secrets_there(
         ({"api-key": ""}, (Reason.SECRET_INVALID, False)),
         ({}, (Reason.KEY_AMBIGUOUS, False)),
         (NOT_FOUND, (Reason.SECRET_NOT_FOUND, False)),
+        (None, (Reason.SECRET_NOT_GRANTED, False)),
     ],
     ids=str,
 )
 def test_a_secret_in_doubt_keeps_its_credential_for_a_while_and_says_until_when(
     snapshot: Any, secret: Any, settings: Settings, state: Any, expected: tuple[Reason, bool]
 ) -> None:
-    found, until = state if isinstance(state, str) else secret(state), "2026-11-23T12:02:00Z"
+    found = state if isinstance(state, str) else secret(state) if state is not None else secret({"api-key": "sk"}, grant="")
+    until = "2026-11-23T12:02:00Z"
     mirrored = {("team-a", "anthropic"): {CREDENTIAL: until}}
     desired = compile_devbox(snapshot(secrets={("team-a", "anthropic"): found}, mirrored=mirrored), settings)
     (binding,) = desired.bindings
     assert binding.problem is not None
     reason, kept = expected
     assert binding.problem.reason == reason
+    assert binding.lacks == ("grant" if reason is Reason.SECRET_NOT_GRANTED else "credential")
     assert binding.kept == (frozenset({("gateway-gw-1", CREDENTIAL)}) if kept else frozenset())
     assert binding.problem.message.endswith(f"still in use, until {until}") == kept
     assert not desired.complete, "a new pod waits"

@@ -6,7 +6,7 @@ import pytest
 
 from devbox_api.judge.policies import compile_egress
 from devbox_api.judge.refusals import Refusal
-from devbox_api.route import Route
+from devbox_api.route import LACKS_POLICY, Route
 from devbox_proxy.decide.admission import For, Refuse, Wait
 from devbox_proxy.decide.connect_decision import Decision, Grant, wrong_hello
 from devbox_proxy.known.facts import ReviewTimes
@@ -76,6 +76,14 @@ def test_without_a_policy_nothing_is_allowed() -> None:
     assert isinstance(decision, Refuse)
     assert decision.refusal is Refusal.HOST_NOT_ALLOWED
     assert decision.said == "example.com; set spec.egressPolicyRef"
+
+
+@pytest.mark.row("S16")
+def test_a_policy_that_is_gone_is_not_taken_for_none() -> None:
+    lacking = WAY_OUT.model_copy(update={"policy": None, "lacks": LACKS_POLICY})
+    decision = ask(world(egress=lacking), "example.com:443")
+    assert isinstance(decision, Refuse)
+    assert decision.refusal is Refusal.POLICY_GONE
 
 
 def test_all_hosts_are_no_addresses() -> None:

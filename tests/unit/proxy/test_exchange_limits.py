@@ -33,7 +33,8 @@ async def test_more_requests_than_one_devbox_may_have_get_429() -> None:
     play.load.requests.enter(CALLER)
     play.send(request())
     answer = play.to_client.take()
-    assert b"Retry-After: 1" in answer
+    assert b"Retry-After: 15\r\n" in answer
+    assert b"limits.requestsPerDevbox" in answer
     assert code(answer) == "too_many_requests"
     assert play.load.requests._by_pod["uid-1"] == 1
 

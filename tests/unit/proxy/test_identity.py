@@ -6,7 +6,7 @@ import pytest
 
 from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
-from devbox_api.route import Auth, GatewayDocument, Rule
+from devbox_api.route import LACKS_CREDENTIAL, LACKS_GRANT, Auth, GatewayDocument, Rule
 from devbox_common.redacted import Redacted
 from devbox_proxy.decide import injection
 from devbox_proxy.decide.admission import For, Refuse, Wait
@@ -261,6 +261,41 @@ def test_rules_look_at_the_path_behind_the_base_path() -> None:
     for query in (b"_method=DELETE", b"a=1&%5fMethod=DELETE", b"a=1;_method=DELETE", b"X-HTTP-Method-Override=PUT"):
         assert refused(asked("POST", b"/chat/completions?" + query)) is Refusal.RULE_FORBIDS
     assert isinstance(asked("POST", b"/chat/completions?a=_method=DELETE&method=x"), Forward)
+
+    by = "by GatewayConfig agents/openai; use what its spec.rules list, or ask its owner"
+    for decision, said in (
+        (asked("GET", b"/chat/x?q=1"), f'GET "/chat/x" is not allowed {by}'),
+        (asked("POST", b"/" + b"x" * 300), f'POST "/{"x" * 199}…" is not allowed {by}'),
+        (asked("POST", b"/%2567ws_%2565yJ.a.b"), f'POST "…" is not allowed {by}'),
+        (
+            asked("POST", b"/chat/completions?_method=DELETE"),
+            f'the query of POST "/chat/completions" may ask the API for another method, which is not allowed {by}',
+        ),
+        (
+            asked("POST", b"/chat/completions", (b"X-HTTP-Method", b"DELETE")),
+            f"the header x-http-method may ask the API for another method or path, which is not allowed {by}",
+        ),
+    ):
+        assert isinstance(decision, Refuse)
+        assert decision.said == said
+
+
+@pytest.mark.parametrize(
+    ("lacks", "refusal"),
+    [
+        ("", Refusal.GATEWAY_GONE),
+        (LACKS_CREDENTIAL, Refusal.CREDENTIAL_GONE),
+        (LACKS_GRANT, Refusal.CREDENTIAL_NOT_GRANTED),
+        ("of a newer operator", Refusal.GATEWAY_GONE),
+    ],
+)
+@pytest.mark.row("S16")
+def test_a_binding_that_leads_nowhere_says_what_it_lacks(lacks: str, refusal: Refusal) -> None:
+    world = known()
+    route, binding = world.tokens[token_digest(CURRENT)]
+    nowhere = binding.model_copy(update={"gateway": "", "credential": "", "lacks": lacks})
+    world.tokens[token_digest(CURRENT)] = (route, nowhere)
+    assert refused(ask(world)) is refusal
 
 
 def test_two_credentials_or_two_versions_never_share_connections() -> None:

@@ -340,7 +340,8 @@ async def test_so_many_tunnels_and_no_more() -> None:
     await asyncio.sleep(0)
     said = play.to_client.take()
     assert said.startswith(b"HTTP/1.1 429 ")
-    assert b"Retry-After: 1\r\n" in said
+    assert b"Retry-After: 15\r\n" in said
+    assert b"egress.tunnelsPerDevbox" in said
     assert play.load.tunnels._by_pod == {"uid-1": 1}
     full = Play(tunnels=1)
     full.load.tunnels.total = 1

@@ -269,6 +269,31 @@ async def test_what_is_no_answer(reply: bytes, refusal: Refusal) -> None:
         assert caught.value.refusal is refusal
 
 
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (b"nonsense\r\n\r\n", "Expected HTTP/, RTSP/ or ICE/"),
+        (b"HTTP/1.1 200 OK\r\nX-A: a\r\nX-B: a\x01b\r\n\r\nok", "Invalid header value char, in or behind the header X-A"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X" * 99 + b": x\r\nY: \x01\r\n\r\n", f"in or behind the header {'X' * 64}"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n", "in or behind the header Content-Length"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: x\r\n\r\nok", "Transfer-Encoding that can be read in two ways"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", "a head that is too large"),
+    ],
+)
+@pytest.mark.row("S16")
+async def test_what_is_wrong_with_an_answer_is_told(reply: bytes, words: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(reply)
+        await writer.drain()
+
+    async with raw_api(serve) as server, upstreams() as pools:
+        with pytest.raises(UpstreamError) as caught:
+            await ask(pools, request(f"http://api.example:{server.port}"))
+    assert caught.value.said.startswith("gave an answer that can't be passed on: ")
+    assert caught.value.said.endswith(words)
+
+
 async def test_what_comes_before_the_answer_and_an_end_by_closing() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -244,7 +244,7 @@ def test_what_the_operator_says_of_one_secret_is_not_said_of_the_others(
 def test_what_the_operator_says_of_a_gateway_config_that_may_not_be_read() -> None:
     condition = {"type": "CredentialsResolved", "status": "False", "reason": "SecretInvalid", "message": SAID}
     box, hidden = with_status(phase="Running", conditions=[condition]), {"agents/openai": Missing.FORBIDDEN}
-    assert answered("GET", "$OPENAI_URL/v1/models", devbox=box, configs=hidden).ways[0].code == "gateway_gone"
+    assert answered("GET", "$OPENAI_URL/v1/models", devbox=box, configs=hidden).ways[0].code == "credential_gone"
     hidden = {"agents/plain": Missing.FORBIDDEN}
     assert answered("GET", "$PLAIN_URL/", devbox=box, configs=hidden).verdict is Verdict.AS_FAR_AS_SEEN
 
