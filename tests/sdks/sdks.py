@@ -29,8 +29,8 @@ class Sdk:
     """Statuses after which it tries again by itself."""
     compresses: bool = True
     """Its WebSockets ask for permessage-deflate."""
-    upload_fails: str = ""
-    """Why an upload as the SDK's documentation has it can't work."""
+    upload_requests: int = 1
+    """How many an upload takes: with two the first asks where the file goes."""
 
     @property
     def ca(self) -> str:
@@ -52,10 +52,6 @@ _BOTH: Final = {
 }
 _GOOGLE: Final = {401: "ClientError", 404: "ClientError", 429: "ClientError", 500: "ServerError"}
 _WEBSOCKETS: Final = dict.fromkeys((401, 404, 429, 500), "InvalidStatus")
-_GOOGLE_UPLOAD: Final = (
-    "the SDK sends the file to the address at Google that the API answers with, past base_url, and without a key: "
-    "docs/clients.md says what to write instead"
-)
 
 SDKS: Final = (
     Sdk("anthropic-python-2", "anthropic (Python)", "ANTHROPIC", "use_anthropic.py", _BOTH),
@@ -63,7 +59,7 @@ SDKS: Final = (
     Sdk("anthropic-typescript", "@anthropic-ai/sdk (TypeScript)", "ANTHROPIC", "use_anthropic.mjs", _BOTH),
     Sdk("openai-python", "openai (Python)", "OPENAI", "use_openai.py", _BOTH, compresses=False),
     Sdk("openai-typescript", "openai (TypeScript)", "OPENAI", "use_openai.mjs", _BOTH),
-    Sdk("google-genai-python", "google-genai (Python)", "GEMINI", "use_google.py", _GOOGLE, upload_fails=_GOOGLE_UPLOAD),
+    Sdk("google-genai-python", "google-genai (Python)", "GEMINI", "use_google.py", _GOOGLE, upload_requests=2),
     Sdk("websockets-python", "websockets (Python)", "OPENAI", "use_websockets.py", _WEBSOCKETS, socket=True, retried=(500,)),
 )
 BY_NAME: Final = {sdk.name: sdk for sdk in SDKS}

@@ -23,6 +23,9 @@ class Provider:
     """Headers in which it takes a credential, besides those that no API gets of a client's (the gateway's grammar.py has them)."""
     query_header: bytes | None = None
     """Where the credential goes if the client put its token into the query, as this API lets it."""
+    keyless: frozenset[bytes] = frozenset()
+    """Headers of its answers, in lower case, with an address that its clients call without any key: to the API the address is enough. The
+    gateway has to know who calls, so the one that it tells holds the caller's token, as a parameter of the query."""
     key_header_for: tuple[tuple[str, bytes], ...] = ()
     """Credentials that begin with the first go into the header of the second, whatever the client used."""
     search_bodies: bool = False
@@ -48,12 +51,14 @@ _EXACT: Final = {
     # platform.openai.com, "API reference": all paths are below /v1; the SDKs' base_url holds it.
     "api.openai.com": Provider(base_path="/v1", key_protocols=(b"openai-insecure-api-key.",)),
     # ai.google.dev, "API keys": x-goog-api-key; older examples have ?key=…, which ends in logs. Its OpenAI-compatible paths take Bearer.
+    # ai.google.dev, "Using files": an upload begins with an address to which its SDKs send the file without a key.
     # cloud.google.com, "System parameters": an OAuth token also comes as ?access_token= (?oauth_token= is its older name).
     "generativelanguage.googleapis.com": Provider(
         key_headers=frozenset({b"x-goog-api-key"}),
         key_parameters=frozenset({b"key", b"$key", b"access_token", b"$access_token", b"oauth_token", b"$oauth_token"}),
         more_key_headers=frozenset({b"x-goog-iam-authorization-token"}),
         query_header=b"x-goog-api-key",
+        keyless=frozenset({b"x-goog-upload-url", b"x-goog-upload-control-url"}),
     ),
     # Hosts of git repositories. (Their APIs, such as api.github.com, are others.)
     "github.com": _GIT,

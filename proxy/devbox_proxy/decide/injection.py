@@ -60,6 +60,8 @@ def prepare(head: RequestHead, found: Found, access: Access) -> UpstreamRequest:
         redact_body=api.redact_body,
         unsearched_types=api.unsearched_types,
         websocket=websocket,
+        keyless=api.provider.keyless,
+        token=grammar.TOKEN_START + found.jwt.encode() if api.provider.keyless else b"",
     )
 
 

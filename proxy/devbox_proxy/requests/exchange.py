@@ -269,7 +269,7 @@ class Exchange:
     def informed(self, head: ResponseHead) -> None:
         """A 1xx answer."""
         if self._request is not None and self.head.version == (1, 1):
-            self._client.write(rendering.informational(head, self._request))
+            self._client.write(rendering.informational(head, self._request, public_url=self._path.public_url))
 
     def answered(self, head: ResponseHead) -> None:
         """The answer's head."""
@@ -341,7 +341,7 @@ class Exchange:
             self._activity.end(now())  # from here on bytes count
         self._answer.status = head.status
         self._path.recorder.request_answered(forward.caller, now() - self._started)
-        self._client.write(rendering.informational(head, request))
+        self._client.write(rendering.informational(head, request, public_url=self._path.public_url))
         self._client.open_tunnel()
         if data:
             self.tunnel_data(data)

@@ -34,6 +34,10 @@ class UpstreamRequest:
     """But not bodies of these media types, in lower case."""
     websocket: bool = False
     """A WebSocket handshake: a 101 opens a tunnel; any other status is an answer like every other."""
+    keyless: frozenset[bytes] = frozenset()
+    """Headers of the answer, in lower case, with an address that clients call without their key."""
+    token: bytes = field(default=b"", repr=False)
+    """The caller's own, prefix and all, for those addresses; empty where there are none. It does not go to the API."""
     wire: bytes = field(init=False, repr=False, compare=False)
     """Request line and headers as they are sent, but for the body's framing and the empty line."""
 

@@ -5,21 +5,15 @@ Goes in: an `UpstreamRequest`; the API's status and headers. Comes out: bytes fo
 
 import base64
 import hashlib
-import re
 from enum import Enum
 from http import HTTPStatus
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
-from devbox_api.judge.endpoints import Endpoint
 from devbox_api.judge.refusals import Refusal
-from devbox_proxy.wire import grammar, refusing
+from devbox_proxy.wire import addresses, grammar, refusing
 from devbox_proxy.wire.guard import Headers, RequestHead
 from devbox_proxy.wire.messages import UpstreamRequest
 
-_LEADING: Final = frozenset({b"location", b"content-location", b"link"})
-_LINK: Final = re.compile(rb"<([^<>]*)>")
-"""The targets of a Link header (RFC 8288 3)."""
 _REMOVED: Final = grammar.HOP_BY_HOP | grammar.NOT_RETURNED | {b"content-length"}
 _BODYLESS: Final = frozenset({204, 304})
 """RFC 9112 6.3, beside 1xx and whatever answers HEAD."""
@@ -45,7 +39,7 @@ class Framing(Enum):
 
 Fields = dict[bytes, list[bytes]]
 """Headers' values by their names in lower case."""
-_ASKED_FOR: Final = _LEADING | {
+_ASKED_FOR: Final = {
     b"connection",
     b"content-encoding",
     b"content-length",
@@ -152,12 +146,7 @@ def response_head(
     The reason phrase is not passed on: it is free text that some clients show, and has no meaning (RFC 9112 4).
     """
     lines = [_STATUS_LINES.get(head.status) or b"HTTP/1.1 %d \r\n" % head.status]
-    removed = _removed(head)
-    reflects = sent.redact.may_be_in(b"\n".join([value for _, value in head.headers]))
-    headers = head.headers
-    if reflects or not _LEADING.isdisjoint(head.fields):
-        headers = tuple((name, _changed(name.lower(), value, sent, public_url)) for name, value in headers)
-    lines += [b"%b: %b\r\n" % line for line in headers if line[0].lower() not in removed]
+    lines += _for_client(head, sent, public_url)
     if b"x-request-id" not in head.fields:
         lines.append(b"X-Request-Id: %b\r\n" % request_id.encode())
     framing = head.framing
@@ -174,13 +163,10 @@ def response_head(
     return b"".join(lines), framing
 
 
-def informational(head: ResponseHead, sent: UpstreamRequest) -> bytes:
+def informational(head: ResponseHead, sent: UpstreamRequest, *, public_url: bytes) -> bytes:
     """A 1xx answer (RFC 9110 15.2), such as 103 Early Hints; 101 with what the WebSocket handshake needs."""
     lines = [_STATUS_LINES.get(head.status) or b"HTTP/1.1 %d \r\n" % head.status]
-    removed = _removed(head)
-    for name, value in head.headers:
-        if name.lower() not in removed:
-            lines.append(b"%b: %b\r\n" % (name, sent.redact(value)))
+    lines += _for_client(head, sent, public_url)
     if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
         lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
     lines.append(b"\r\n")
@@ -226,26 +212,12 @@ def _removed(head: ResponseHead) -> frozenset[bytes]:
     return _REMOVED.union(option.strip().lower() for value in listed for option in value.split(b",")) if listed else _REMOVED
 
 
-def _changed(name: bytes, value: bytes, sent: UpstreamRequest, public_url: bytes) -> bytes:
-    value = sent.redact(value)
-    return _to_gateway(name, value, sent.endpoint, public_url) if name in _LEADING else value
-
-
-def _to_gateway(name: bytes, value: bytes, endpoint: Endpoint, public_url: bytes) -> bytes:
-    """What names the API's own origin names the gateway instead; everything else stays as it is."""
-    if name == b"link":
-        return _LINK.sub(lambda match: b"<%b>" % _moved(match[1], endpoint, public_url), value)
-    return _moved(value, endpoint, public_url)
-
-
-def _moved(location: bytes, endpoint: Endpoint, public_url: bytes) -> bytes:
-    try:
-        parts = urlsplit(location.decode("latin-1"))
-        # "//api.example.com/x" takes the scheme of what the client called, which is always https.
-        scheme = parts.scheme or "https"
-        port = parts.port or {"https": 443, "http": 80}.get(scheme)
-    except ValueError:
-        return location
-    if (scheme, parts.hostname, port) != (endpoint.scheme, endpoint.host, endpoint.port):
-        return location
-    return public_url + location[location.index(b"//") + 2 + len(parts.netloc) :]
+def _for_client(head: ResponseHead, sent: UpstreamRequest, public_url: bytes) -> list[bytes]:
+    """The headers' lines, without the credential and what is of one connection; the API's own addresses lead to the gateway."""
+    removed, headers = _removed(head), head.headers
+    values = b"\n".join([value for _, value in headers])
+    if sent.redact.may_be_in(values):
+        headers = tuple([(name, sent.redact(value)) for name, value in headers])
+    if addresses.may_be_in(values, sent.endpoint):
+        headers = tuple([(name, addresses.moved(name.lower(), value, sent, public_url)) for name, value in headers])
+    return [b"%b: %b\r\n" % line for line in headers if line[0].lower() not in removed]

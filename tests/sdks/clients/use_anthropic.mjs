@@ -17,6 +17,12 @@ function ownVariables() {
   return ask(new Anthropic());
 }
 
+async function baseUrls() {
+  const ends = ["", "/"];
+  for (const end of ends) await ask(new Anthropic({ baseURL: baseURL + end, apiKey }));
+  say({ urls: ends.length });
+}
+
 async function stream() {
   const events = client.messages.stream(asked);
   for await (const event of events)
@@ -45,6 +51,7 @@ await serve(
   {
     plain: () => ask(client),
     "own variables": ownVariables,
+    "base urls": baseUrls,
     stream,
     tools,
     upload: () => upload(client),

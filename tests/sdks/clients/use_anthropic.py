@@ -21,6 +21,13 @@ def own_variables() -> None:
     ask(anthropic.Anthropic())
 
 
+def base_urls() -> None:
+    ends = ("", "/")
+    for end in ends:
+        ask(anthropic.Anthropic(base_url=URL + end, api_key=TOKEN))
+    say(urls=len(ends))
+
+
 def stream() -> None:
     with client.messages.stream(model=MODEL, max_tokens=64, messages=[{"role": "user", "content": "count"}]) as events:
         for piece in events.text_stream:
@@ -53,6 +60,7 @@ serve(
     {
         "plain": lambda: ask(client),
         "own variables": own_variables,
+        "base urls": base_urls,
         "stream": stream,
         "tools": tools,
         "upload": lambda: upload(client),

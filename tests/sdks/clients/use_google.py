@@ -21,6 +21,13 @@ def made(token: str = TOKEN, **options: Any) -> genai.Client:
 client = made()
 
 
+def base_urls() -> None:
+    ends = ("", "/")
+    for end in ends:
+        ask(genai.Client(api_key=TOKEN, http_options=types.HttpOptions(base_url=URL + end)))
+    say(urls=len(ends))
+
+
 def ask(client: genai.Client) -> None:
     say(text=client.models.generate_content(model=MODEL, contents="count").text)
 
@@ -58,8 +65,14 @@ def upload(client: genai.Client, **config: Any) -> None:
     say(bytes=file.size_bytes)
 
 
+async def upload_at_once() -> None:
+    config = types.UploadFileConfig(mime_type="application/octet-stream")
+    file = await made().aio.files.upload(file=io.BytesIO(new_file()), config=config)
+    say(bytes=file.size_bytes)
+
+
 def upload_with_headers() -> None:
-    """The second request of an upload goes where the API says, without a key, unless one says otherwise."""
+    """With what it needs said for the second request, too."""
     told = made(client_args={"headers": {"x-goog-api-key": TOKEN}})
     upload(told, http_options=types.HttpOptions(base_url=URL))
 
@@ -89,9 +102,11 @@ serve(
     {
         "plain": lambda: ask(client),
         "own variables": own_variables,
+        "base urls": base_urls,
         "stream": stream,
         "tools": tools,
         "upload": lambda: upload(client),
+        "upload at once": lambda: asyncio.run(upload_at_once()),
         "upload with headers": upload_with_headers,
         "inline": lambda: inline(client),
         "fail": lambda: ask(client),

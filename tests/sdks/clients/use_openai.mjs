@@ -18,6 +18,12 @@ function ownVariables() {
   return ask(new OpenAI());
 }
 
+async function baseUrls() {
+  const ends = ["", "/", "/v1", "/v1/"];
+  for (const end of ends) await ask(new OpenAI({ baseURL: baseURL + end, apiKey }));
+  say({ urls: ends.length });
+}
+
 async function stream() {
   let text = "";
   for await (const chunk of await client.chat.completions.create({ ...asked, stream: true })) {
@@ -61,6 +67,7 @@ await serve(
   {
     plain: () => ask(client),
     "own variables": ownVariables,
+    "base urls": baseUrls,
     stream,
     tools,
     upload: () => upload(client),

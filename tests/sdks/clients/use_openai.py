@@ -22,6 +22,13 @@ def own_variables() -> None:
     ask(openai.OpenAI())
 
 
+def base_urls() -> None:
+    ends = ("", "/", "/v1", "/v1/")
+    for end in ends:
+        ask(openai.OpenAI(base_url=URL + end, api_key=TOKEN))
+    say(urls=len(ends))
+
+
 def stream() -> None:
     text = ""
     for chunk in client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "count"}], stream=True):
@@ -67,6 +74,7 @@ serve(
     {
         "plain": lambda: ask(client),
         "own variables": own_variables,
+        "base urls": base_urls,
         "stream": stream,
         "tools": tools,
         "upload": lambda: upload(client),
