@@ -15,7 +15,8 @@ Every kind has **Accepted** (the object is valid), **Ready** (everything it asks
 at work, or waits for what comes by itself) and **Stalled** (somebody has to change something). While an object is not Ready, Ready
 carries the reason and the message of the condition that is in the way; so does Stalled, where it is True.
 
-A GatewayConfig also has **CredentialResolved**; a Devbox has **CredentialsResolved**, **TokensIssued**, **PodReady**,
+A GatewayConfig also has **CredentialResolved**, and **Reachable**, which says what gateways found when they last dialled the API, and for
+which Ready does not wait; a Devbox has **CredentialsResolved**, **TokensIssued**, **PodReady**,
 **EgressConfined** and **RestartRequired**. For RestartRequired, False is the good state. **TrustEnding** is there, on both, only when the
 end of the gateway's certificate authority is near; **Expiring**, on a Devbox, only when its own end is
 ([spec.lifecycle.ttl](life.md#time-to-live)).

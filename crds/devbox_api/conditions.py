@@ -17,6 +17,8 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     CREDENTIAL_RESOLVED = "CredentialResolved"
     """GatewayConfig: its default credential."""
+    REACHABLE = "Reachable"
+    """GatewayConfig: what gateways found when they last dialled the API. Ready does not wait for it."""
     POD_READY = "PodReady"
     CODE_MOUNTED = "CodeMounted"
     """There where the spec has codeMounts."""
@@ -112,6 +114,16 @@ class Reason(StrEnum):
     IDLE_SOON = "IdleSoon"
     ACTIVITY_UNKNOWN = "ActivityUnknown"
     DELETION_REFUSED = "DeletionRefused"
+    REACHED = "Reached"
+    NOT_TRIED = "NotTried"
+    NAME_NOT_FOUND = "NameNotFound"
+    LOOKUP_FAILED = "LookupFailed"
+    ADDRESS_FORBIDDEN = "AddressForbidden"
+    CONNECTION_REFUSED = "ConnectionRefused"
+    CONNECT_TIMED_OUT = "ConnectTimedOut"
+    CERTIFICATE_INVALID = "CertificateInvalid"
+    TLS_FAILED = "TlsFailed"
+    CONNECTION_LOST = "ConnectionLost"
 
 
 class Meaning(NamedTuple):
@@ -156,7 +168,8 @@ REASONS: Final[dict[Reason, Meaning]] = {
     ),
     Reason.ENDPOINT_REFUSED: Meaning(
         (_C.ACCEPTED,),
-        "The gateway may not lead to this endpoint: its address is private, the cluster's own, or one that is never allowed.",
+        "The gateway may not lead to this endpoint: its address is private, the cluster's own, or one that is never "
+        "allowed; or its name can only be inside (.svc, .internal, .local).",
         "Name the host or its range in the chart's upstreams.allowedHosts or upstreams.allowedCIDRs.",
     ),
     Reason.CA_BUNDLE_INVALID: Meaning(
@@ -490,5 +503,52 @@ REASONS: Final[dict[Reason, Meaning]] = {
         "The time of spec.lifecycle.ttl or idle is over, and the API server does not let the operator delete the Devbox (a policy, a "
         "webhook, a missing right); the message is its own. Until it does, the devbox goes on.",
         "Change what the message names; the operator tries again with a growing pause, of five minutes at most. Or delete the Devbox.",
+    ),
+    Reason.REACHED: Meaning(
+        (_C.REACHABLE,),
+        "The last dial, of whoever called last, led to a connection; over https with a certificate that is good. That says nothing of the "
+        "credential.",
+        "Nothing to do.",
+    ),
+    Reason.NOT_TRIED: Meaning(
+        (_C.REACHABLE,),
+        "Nobody has called since the endpoint was written, so nothing is known of it.",
+        "Nothing to do; or have the gateway try: kubectl devbox gateway probe NAME.",
+    ),
+    Reason.NAME_NOT_FOUND: Meaning(
+        (_C.REACHABLE,), "DNS says that there is no such name, or none with an address.", "Correct the host in spec.endpoint."
+    ),
+    Reason.LOOKUP_FAILED: Meaning(
+        (_C.REACHABLE,), "The cluster's DNS gave no answer about the name.", "See that name's servers, and the cluster's DNS."
+    ),
+    Reason.ADDRESS_FORBIDDEN: Meaning(
+        (_C.REACHABLE,),
+        "The name leads to an address where the gateway does not lead: a private one, the cluster's own, or one that is never allowed.",
+        "Correct the host; or an administrator names it in the chart's upstreams.allowedHosts or allowedCIDRs.",
+    ),
+    Reason.CONNECTION_REFUSED: Meaning(
+        (_C.REACHABLE,),
+        "The host is there, and nobody listens on the port.",
+        "Correct the port in spec.endpoint, or start the API.",
+    ),
+    Reason.CONNECT_TIMED_OUT: Meaning(
+        (_C.REACHABLE,),
+        "Nobody answered at the address, or there is no route to it.",
+        "See whether the API is up, and whether a firewall lets the gateway's pods through.",
+    ),
+    Reason.CERTIFICATE_INVALID: Meaning(
+        (_C.REACHABLE,),
+        "The API's certificate is for another name, has ended, or is of an authority that is not trusted; the message says which.",
+        "Correct the host, renew the certificate, or name its authority in spec.tls.caBundle.",
+    ),
+    Reason.TLS_FAILED: Meaning(
+        (_C.REACHABLE,),
+        "What answers there speaks no TLS, or none that goes together with the gateway's (TLS 1.2 or newer).",
+        "Correct the port or the scheme; http:// takes spec.allowInsecure.",
+    ),
+    Reason.CONNECTION_LOST: Meaning(
+        (_C.REACHABLE,),
+        "The connection was closed before a request could be sent.",
+        "See the API, and what stands in front of it.",
     ),
 }

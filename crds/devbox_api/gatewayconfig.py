@@ -249,6 +249,8 @@ class GatewayConfigStatus(ApiModel):
     """Devboxes that use it, as namespace/name; at most 64."""
     devboxes: int = 0
     """How many use it."""
+    probe_requested_at: str | None = Field(default=None, max_length=128)
+    """The annotation devbox-gateway.io/probe-requested-at, as it was when the last probe that somebody asked for was answered."""
 
 
 class GatewayConfig(ApiModel):
@@ -290,6 +292,9 @@ KIND = Kind(
         Column("Auth", ".spec.authMechanism.type"),
         Column("Devboxes", ".status.devboxes", "integer", "How many devboxes use it"),
         Column("Ready", ".status.conditions[?(@.type=='Ready')].status"),
+        Column(
+            "Reachable", ".status.conditions[?(@.type=='Reachable')].status", "string", "What the last dial to the API found"
+        ),
         Column("Age", ".metadata.creationTimestamp", "date"),
         Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", priority=1),
         Column("Description", ".spec.description", priority=1),

@@ -132,6 +132,12 @@ ACTIVITY: Final = "activity"
 """That port's name in the Service and its EndpointSlices. The operator's token for it has the audience `audience(ACTIVITY)`: no gateway is
 called so, since their names are upper case."""
 ACTIVITY_PATH: Final = "/v1/activity"
+DIALS_PATH: Final = "/v1/dials"
+"""On the same port: what was found at the last dials, by GatewayConfig."""
+PROBE_PATH: Final = "/v1/probe"
+"""On the same port: dial now, and shake hands."""
+PROBE_REQUESTED_ANNOTATION: Final = f"{GROUP}/probe-requested-at"
+"""On a GatewayConfig: each new value has the gateway dial its endpoint once, without a credential."""
 
 ROUTE_TYPE: Final = f"{GROUP}/route"
 ROUTE_KEY: Final = "route.json"

@@ -38,6 +38,8 @@ from devbox_operator.seen.visibility import Visibility
 from devbox_operator.settings import Settings
 from devbox_operator.watch import handlers, kopfsource
 from devbox_operator.watch.activity import ActivityWatch
+from devbox_operator.watch.asking import Asker
+from devbox_operator.watch.dials import DialWatch
 from devbox_operator.watch.mirrors import Watches
 from devbox_operator.watch.observe import Observer
 from devbox_operator.watch.tools import Tools
@@ -73,17 +75,21 @@ class Leader:
             Writer(api, elector.held, elector.left, self.watches.note),
         )
         denial = Denial(observer, self.watches.denial, writer)
+        asker = Asker(
+            names.gateway_host(settings.release_namespace),
+            settings.activity.token_file,
+            lambda: observer.gateway_authority,
+        )
         self._activity = ActivityWatch(
             self.watches.asked,
-            host=names.gateway_host(settings.release_namespace),
-            token_file=settings.activity.token_file,
-            authority=lambda: observer.gateway_authority,
+            asker,
             server_time=observer.server_time,
             news=lambda box: self.queue.add(WorkKey(Kind.DEVBOX, *box)),
             noted=elector.noted,
             note=elector.note,
         )
-        tools = Tools(observer, self.watches, self.index, writer, settings, self.queue, self._activity)
+        self._dials = DialWatch(self.watches.asked, asker, lambda config: self.queue.add(WorkKey(Kind.GATEWAY, *config)))
+        tools = Tools(observer, self.watches, self.index, writer, settings, self.queue, self._activity, self._dials)
         self._devboxes = DevboxReconciler(tools, Attacher(writer, settings, denial), denial)
         self._gateways = GatewayReconciler(tools)
         self._egress = EgressReconciler(tools)
@@ -106,7 +112,11 @@ class Leader:
             self.started.set()
             with CLOCK.telling(self._paused):
                 await self._until_one_ends(
-                    self.queue.run(self.settings.workers), self._kopf(), self._control.run(), self._activity.run()
+                    self.queue.run(self.settings.workers),
+                    self._kopf(),
+                    self._control.run(),
+                    self._activity.run(),
+                    self._dials.run(),
                 )
         finally:
             await self.watches.stop()

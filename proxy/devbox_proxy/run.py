@@ -48,6 +48,7 @@ from devbox_proxy.tunnels.whereabouts import Whereabouts
 from devbox_proxy.upstreams.current import Current
 from devbox_proxy.upstreams.dial_check import Resolver, UpstreamReach, WayOut, cluster_domain
 from devbox_proxy.upstreams.pool import Upstreams, tls_context
+from devbox_proxy.upstreams.probe import Prober
 
 log = structlog.get_logger()
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
@@ -183,7 +184,14 @@ async def serve(settings: Settings, start: Start) -> None:
             keepalive=path.keepalive,
         )
         admin = AdminPort(load, waiting, state, reviewer, warmth, listen=settings.listen)
-        activity = ActivityPort(load.activity, OperatorTokens(api, settings.operator_user), settings.listen, start.tls)
+        activity = ActivityPort(
+            load.activity,
+            OperatorTokens(api, settings.operator_user),
+            settings.listen,
+            start.tls,
+            dials=upstreams.dials,
+            probe=Prober(upstreams).probe,
+        )
         data = DataPort(
             path,
             TokenDecider(state, waiting, load, times),

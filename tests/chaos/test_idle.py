@@ -6,14 +6,11 @@ minutes ahead.
 """
 
 import asyncio
-import base64
 import contextlib
 import itertools
 import json
 import os
 import signal
-import ssl
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,16 +21,17 @@ from tests.chaos.api import Ask, plain
 from tests.chaos.world import eventually
 from tests.support.gateway_process import running
 from tests.support.netns import GATEWAY
-from tests.support.release import ACCOUNT, LEASE, NAMESPACE, Release, token_of
+from tests.support.release import LEASE, NAMESPACE, Release
 
 from devbox_api import names
 from devbox_common.kube import Object
 from devbox_operator.kit import paths
 
+from .operator.asked import asked
 from .operator.clocks import SKEW, clock, tidy
 from .operator.proxy import Call, Fault, Proxy
-from .operator.stage import Replica, Stage, stage
-from .operator.traffic import Agent, Traffic, traffic
+from .operator.stage import Replica, Stage
+from .operator.traffic import Agent, Traffic
 
 pytestmark = pytest.mark.row("S23")
 SECONDS = 60.0
@@ -95,28 +93,8 @@ class House:
 async def house(release: Release) -> AsyncIterator[House]:
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(tidy())
-        made = await stack.enter_async_context(stage(release))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="idle-")))
-        (folder / "token").write_text(await token_of(made.api, ACCOUNT, audiences=[names.audience(names.ACTIVITY)]))
-        await made.alone(patient=True, activity={"tokenFile": str(folder / "token")})
-        secret = await made.get(paths.secrets(NAMESPACE, names.LEAF_SECRET))
-        assert secret is not None
-        for file in ("tls.crt", "tls.key"):
-            (folder / file).write_bytes(base64.b64decode(secret["data"][file]))
-        trust = ssl.create_default_context(cadata=base64.b64decode(secret["data"]["ca.crt"]).decode())
-        listen = {
-            "host": "0.0.0.0",  # noqa: S104 (of a network of the test's own)
-            "activity": 0,
-            "tls": {"certFile": str(folder / "tls.crt"), "keyFile": str(folder / "tls.key")},
-        }
-        user = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
-        cars = await stack.enter_async_context(
-            traffic(made, trust=trust, listen=listen, operatorUser=user, shutdownSeconds=SECONDS)
-        )
-        cars.host = names.gateway_host(NAMESPACE)
-        release.gateway.asked_at(cars.activity)
-        stack.callback(release.gateway.asked_at, 0)
-        yield House(made, cars, await made.namespace(), folder / "token")
+        made, cars, token_file = await stack.enter_async_context(asked(release))
+        yield House(made, cars, await made.namespace(), token_file)
 
 
 async def test_one_in_which_nobody_works_rests_until_it_is_resumed_and_one_that_calls_goes_on(release: Release) -> None:

@@ -34,6 +34,7 @@ def examine(facts: Facts, now: datetime) -> Report:
             ("doubts", objects.told(objects.DOUBT, "doubts", facts)),
             ("readable", objects.told(objects.READABLE, "readable", facts)),
             ("endpoints", objects.told(objects.ENDPOINT, "endpoints", facts)),
+            ("reachable", objects.told(objects.UNREACHABLE, "reachable", facts)),
             ("references", objects.told(objects.REFERENCE, "references", facts)),
             ("admission", objects.told(objects.ADMISSION, "admission", facts)),
             ("storage", objects.told(objects.STORAGE, "storage", facts)),

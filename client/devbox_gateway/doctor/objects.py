@@ -67,6 +67,15 @@ ENDPOINT: Final = Kind(
     ("EndpointRefused", "CABundleInvalid", "Invalid"),
     ("Accepted",),
 )
+UNREACHABLE: Final = Kind(
+    "the gateway found no way to the API at its last dial: requests get 502, 503 or 504 for as long as that is so",
+    "do what the message's reason asks for (docs/conditions.md), and have the gateway try again: kubectl devbox gateway probe NAME",
+    (
+        *("NameNotFound", "LookupFailed", "AddressForbidden", "ConnectionRefused"),
+        *("ConnectTimedOut", "CertificateInvalid", "TlsFailed", "ConnectionLost"),
+    ),
+    ("Reachable",),
+)
 REFERENCE: Final = Kind(
     "the devbox waits for what it refers to",
     "create it, or correct the reference",

@@ -3,6 +3,7 @@
 Goes in: `spec.endpoint`. Comes out: an `Endpoint`, or a ValueError. Pure.
 """
 
+import hashlib
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -36,6 +37,17 @@ def parse_endpoint(url: str) -> Endpoint:
     if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None or parts.query or parts.fragment:
         raise ValueError("not an endpoint")
     return Endpoint(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme], parts.path.rstrip("/"))
+
+
+def trust_of(ca_bundle: str) -> str:
+    """SHA-256 of the roots that alone count for an API; empty: those of the gateway's settings do."""
+    return hashlib.sha256(ca_bundle.encode()).hexdigest() if ca_bundle else ""
+
+
+def dialled(endpoint: Endpoint, trust: str) -> str:
+    """What a dial was about: where to, and against which roots a certificate was checked. What was found before an edit of either says
+    nothing of what is there now."""
+    return f"{endpoint.origin} {trust or '-'}"
 
 
 def base_path(endpoint: Endpoint) -> str:

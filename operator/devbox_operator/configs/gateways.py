@@ -1,11 +1,14 @@
 """GatewayConfigs: may the gateway lead there, is the default credential there, who uses it; `gateway-<UID>` while a Devbox does."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from devbox_api import names
 from devbox_api.conditions import ConditionType, Reason
 from devbox_common.kube import Object
 from devbox_common.trust import check_ca_bundle
+from devbox_operator.configs import reaching
 from devbox_operator.configs.reconciler import ConfigReconciler, Verdict
 from devbox_operator.documents import credentials, endpoints, keeping
 from devbox_operator.documents import objects as documents
@@ -27,6 +30,7 @@ class GatewayReconciler(ConfigReconciler[GatewayView]):
         super().__init__(
             tools, Kind.GATEWAY, names.GATEWAY_TYPE, at=paths.gatewayconfigs, view=GatewayView.of, users=users
         )  # fmt: skip
+        self._dials = tools.dials
 
     async def _item(self, key: Key) -> Object | None:
         """(A Devbox may refer to a namespace in which the operator has no rights.)"""
@@ -34,6 +38,7 @@ class GatewayReconciler(ConfigReconciler[GatewayView]):
 
     def _forget(self, key: Key) -> None:
         self._index.forget_default(key)
+        self._dials.forget(key)
 
     def _judge(self, view: GatewayView) -> Verdict:
         self._index.put_default(view.key, source_of(view))
@@ -50,9 +55,22 @@ class GatewayReconciler(ConfigReconciler[GatewayView]):
     async def _more(self, view: GatewayView) -> Findings:
         return {ConditionType.CREDENTIAL_RESOLVED: await self._credential(view)}
 
-    def _beside(self, now: datetime) -> Findings:
+    def _beside(self, view: GatewayView, verdict: Verdict, now: datetime) -> Findings:
+        accepted = verdict.accepted.status == "True"
+        if accepted and reaching.unanswered(view, self._dials.answered(view.key)):
+            self._dials.probe(
+                view.key, view.probe_requested_at, documents.gateway_document(view.config).model_dump_json().encode()
+            )
+        dial = self._dials.of(view.key, view.config.uid, reaching.dialled_by(view.config.spec)) if accepted else None
         found = ending(self._observer.authority, self._settings.release_namespace, now)
-        return {ConditionType.TRUST_ENDING: found} if found else {}
+        reachable = reaching.reachable(view, dial, accepted=accepted)
+        return {ConditionType.REACHABLE: reachable, **({ConditionType.TRUST_ENDING: found} if found else {})}
+
+    def _also(self, view: GatewayView, verdict: Verdict) -> Mapping[str, Any]:
+        answered = self._dials.answered(view.key)
+        if verdict.accepted.status != "True":
+            answered = view.probe_requested_at or None  # nothing leads there, and that is the answer
+        return {"probe_requested_at": answered or view.config.status.probe_requested_at}
 
     def _users(self, view: GatewayView) -> list[Key]:
         """The Devboxes that count as users: where no other namespace is allowed in, its Devboxes hold up no deletion and are not named.

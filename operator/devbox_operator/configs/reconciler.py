@@ -5,10 +5,10 @@ look at the Devboxes that use it, where what they go by is another one. What is 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -85,7 +85,9 @@ class ConfigReconciler(ABC, Generic[V]):
             await self._store.put(key, verdict.document)
         findings = {ConditionType.ACCEPTED: verdict.accepted, **await self._more(view)}
         summarise(findings, list(findings), stalled=True)
-        later = await self._status(key, verdict, {**findings, **self._beside(now)}, now)
+        later = await self._status(
+            key, verdict, {**findings, **self._beside(view, verdict, now)}, now, self._also(view, verdict)
+        )
         self._news.tell(key, verdict.news, self._users_of(key))
         return later
 
@@ -104,8 +106,12 @@ class ConfigReconciler(ABC, Generic[V]):
         """What else has to be True for Ready."""
         return {}
 
-    def _beside(self, now: datetime) -> Findings:
+    def _beside(self, view: V, verdict: Verdict, now: datetime) -> Findings:
         """Conditions that Ready does not wait for."""
+        return {}
+
+    def _also(self, view: V, verdict: Verdict) -> Mapping[str, Any]:
+        """Fields of the status that this kind alone has."""
         return {}
 
     async def _without(self, key: Key) -> None:
@@ -113,13 +119,16 @@ class ConfigReconciler(ABC, Generic[V]):
         await self._store.drop(key)
         self._news.tell(key, None, self._users_of(key))
 
-    async def _status(self, key: Key, verdict: Verdict, findings: Findings, now: datetime) -> float | None:
+    async def _status(
+        self, key: Key, verdict: Verdict, findings: Findings, now: datetime, also: Mapping[str, Any]
+    ) -> float | None:
         subject, users = verdict.subject, verdict.users
         status = type(subject.status)(
             observed_generation=subject.generation,
             conditions=merge(subject.status.conditions, findings, subject.generation, now),
             used_by=tuple("/".join(user) for user in users[:MOST_NAMES]),
             devboxes=len(users),
+            **also,
         )
         regarding = Regarding(self._kind.value, *key, subject.uid)
         return await self._statuses.counted(regarding, self._at(*key), subject.status, status, now)

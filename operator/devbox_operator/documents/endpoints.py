@@ -7,12 +7,22 @@ or one of the names that can only be inside.
 
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
+from typing import Final
 from urllib.parse import urlsplit
 
 from devbox_api.judge import hosts
 from devbox_common.addresses import embedded, never, never_range, numeric, public, public_range, translated, within
 from devbox_common.ranges import Address, Network, Ranges
 from devbox_operator.settings import Settings
+
+_INSIDE: Final = {
+    ".svc": "a Service of this cluster",
+    ".svc.cluster.local": "a Service of this cluster",
+    ".local": "a name of the local network",  # RFC 6762
+    ".internal": "a private name",  # kept for private use by ICANN, 2024
+    ".home.arpa": "a name of the local network",  # RFC 8375
+}
+"""Endings that no public name has."""
 
 
 def host_of(endpoint: str) -> str:
@@ -98,7 +108,19 @@ def _no_name(host: str, settings: Settings) -> str | None:
         return (
             f"{host} has no dot, and no search list stands behind names; write all of it, e.g. {host}.team-a.svc for a Service"
         )
-    return None
+    return _inside(host, settings)
+
+
+def _inside(host: str, settings: Settings) -> str | None:
+    """Why a name that can only be inside leads nowhere, whatever DNS says: nobody has named it. (Where there are `allowedCIDRs`, its
+    address may be in one, which DNS alone shows.)"""
+    upstreams = settings.upstreams
+    what = next((what for ending, what in _INSIDE.items() if host.endswith(ending)), None)
+    if what is None or upstreams.allowed_cidrs or host in upstreams.address_overrides:
+        return None
+    if hosts.any_matches(upstreams.allowed_hosts, host):
+        return None
+    return f"{host} is {what}, where the gateway leads only if the chart's values name it: upstreams.allowedHosts: [{host}]"
 
 
 def _address(host: str) -> Address | None:

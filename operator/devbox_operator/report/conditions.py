@@ -31,6 +31,8 @@ QUIET: Final = frozenset(
 """Reasons that pass by themselves: no Event."""
 SUMMARIES: Final = frozenset({ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED, ConditionType.SUSPENDED})
 """Types that repeat what another one says."""
+REMARKS: Final = frozenset({ConditionType.REACHABLE})
+"""Types that tell of something outside, which comes and goes: no Event."""
 RAISED: Final = frozenset({ConditionType.RESTART_REQUIRED, ConditionType.TRUST_ENDING, ConditionType.EXPIRING})
 """Types that ask for something when they are True."""
 NORMAL: Final = frozenset({Reason.POD_SUCCEEDED, Reason.EXPIRES_SOON, Reason.IDLE_SOON, Reason.ACTIVITY_UNKNOWN})
@@ -162,7 +164,7 @@ def urgent(old: Iterable[Condition], new: Iterable[Condition]) -> bool:
 
 
 def _trouble(condition: Condition) -> bool:
-    return condition.status == "False" and condition.type not in SUMMARIES and condition.reason not in QUIET
+    return condition.status == "False" and condition.type not in SUMMARIES | REMARKS and condition.reason not in QUIET
 
 
 def events(regarding: Regarding, old: Iterable[Condition], new: Iterable[Condition], now: datetime) -> list[Object]:

@@ -78,6 +78,8 @@ class GatewayView:
 
     config: GatewayConfig
     deleting: bool = False
+    probe_requested_at: str = ""
+    """The annotation's value: another one asks for another probe."""
 
     @property
     def key(self) -> Key:
@@ -93,7 +95,9 @@ class GatewayView:
     @classmethod
     def of(cls, item: Object) -> "GatewayView":
         """Raises pydantic's ValidationError as DevboxView.of does."""
-        return cls(GatewayConfig.model_validate(item), "deletionTimestamp" in item["metadata"])
+        metadata = item["metadata"]
+        requested = bounds.word((metadata.get("annotations") or {}).get(names.PROBE_REQUESTED_ANNOTATION, ""))
+        return cls(GatewayConfig.model_validate(item), "deletionTimestamp" in metadata, requested)
 
     @classmethod
     def light(cls, item: Object) -> "GatewayView":

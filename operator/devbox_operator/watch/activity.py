@@ -5,14 +5,11 @@ a record for whoever works next, which goes with the Lease. What follows from th
 """
 
 import asyncio
-import ssl
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from math import isfinite
-from pathlib import Path
 from typing import Final
 
-import aiohttp
 import structlog
 
 from devbox_api import names
@@ -21,16 +18,12 @@ from devbox_operator.kit import metrics
 from devbox_operator.seen.activity import Answer, Known, Record, answer_of
 from devbox_operator.seen.floor import Asked
 from devbox_operator.seen.keys import Key
+from devbox_operator.watch.asking import Asker, Unanswered
 
 PERIOD_SECONDS: Final = 15.0
 """Between two rounds."""
 PACE_SECONDS: Final = 1.0
 """The least between two."""
-ANSWER_SECONDS: Final = 10.0
-"""For one answer."""
-MOST: Final = 8 << 20
-"""Bytes of one."""
-AT_ONCE: Final = 16
 SAY_SECONDS: Final = 60.0
 """Between two lines of the log about gateways that do not answer."""
 
@@ -43,25 +36,21 @@ class ActivityWatch:
     def __init__(
         self,
         gateways: Callable[[], Iterable[Asked]],
+        asker: Asker,
         *,
-        host: str,
-        token_file: Path,
-        authority: Callable[[], str],
         server_time: Callable[[], datetime | None],
         news: Callable[[Key], None],
         noted: Callable[[], str],
         note: Callable[[str], None],
     ) -> None:
-        """`gateways()`: all that stand in the EndpointSlices; `host`: the name in their certificate; `authority()`: who signed it, PEM;
-        `news(devbox)`: it is to be looked at; `noted()`, `note(text)`: the record that goes with the Lease."""
-        self._gateways, self._host, self._token_file, self._authority = gateways, host, token_file, authority
+        """`gateways()`: all that stand in the EndpointSlices; `news(devbox)`: it is to be looked at; `noted()`, `note(text)`: the record
+        that goes with the Lease."""
+        self._gateways, self._asker = gateways, asker
         self._server_time, self._news, self._noted, self._note = server_time, news, noted, note
         self._known: Known | None = None
         """None: nobody has asked."""
         self._wanted, self._hurry = asyncio.Event(), asyncio.Event()
         self._asked, self._over = float("-inf"), asyncio.Condition()
-        self._turns = asyncio.Semaphore(AT_ONCE)
-        self._tls: tuple[str, ssl.SSLContext] | None = None
         self._said = float("-inf")
 
     @property
@@ -176,44 +165,9 @@ class ActivityWatch:
     async def _ask(self, gateway: Asked, question: tuple[str, int] | None) -> Answer | str:
         """The answer, or why there is none."""
         query = {} if question is None else {"instance": question[0], "since": str(question[1])}
-        host = f"[{gateway.address}]" if ":" in gateway.address else gateway.address
-        async with self._turns:
-            try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    token = (await asyncio.to_thread(self._token_file.read_text, "ascii")).strip()
-                    connector = aiohttp.TCPConnector(ssl=self._context(), force_close=True)
-                    async with (
-                        aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http,
-                        http.get(
-                            f"https://{host}:{gateway.port}{names.ACTIVITY_PATH}",
-                            params=query,
-                            headers={"Authorization": f"Bearer {token}"},
-                            server_hostname=self._host,
-                            allow_redirects=False,
-                        ) as response,
-                    ):
-                        if response.status != 200:
-                            return f"status {response.status}"
-                        return answer_of(await _content(response))
-            except TimeoutError:
-                return "no answer in time"
-            except (aiohttp.ClientError, OSError, ValueError) as error:
-                return type(error).__name__
-
-    def _context(self) -> ssl.SSLContext:
-        authority = self._authority()
-        if self._tls is None or self._tls[0] != authority:
-            context = ssl.create_default_context(cadata=authority)
-            context.minimum_version = ssl.TLSVersion.TLSv1_3
-            self._tls = (authority, context)
-        return self._tls[1]
-
-
-async def _content(response: aiohttp.ClientResponse) -> bytes:
-    """Raises ValueError for more than any gateway has to say."""
-    content = bytearray()
-    async for piece in response.content.iter_any():
-        content += piece
-        if len(content) > MOST:
-            raise ValueError("too long")
-    return bytes(content)
+        try:
+            return answer_of(await self._asker.ask(gateway, names.ACTIVITY_PATH, query))
+        except Unanswered as why:
+            return str(why)
+        except ValueError as error:
+            return type(error).__name__

@@ -8,6 +8,7 @@ from devbox_operator.seen.index import Index
 from devbox_operator.seen.keys import WorkKey
 from devbox_operator.settings import Settings
 from devbox_operator.watch.activity import ActivityWatch
+from devbox_operator.watch.dials import DialWatch
 from devbox_operator.watch.mirrors import Watches
 from devbox_operator.watch.observe import Observer
 
@@ -29,3 +30,5 @@ class Tools:
     """Whom to look at next."""
     activity: ActivityWatch
     """When devboxes were last in use."""
+    dials: DialWatch
+    """What gateways found at their last dials."""

@@ -3,12 +3,11 @@
 Goes in: `devbox_api.route.Gateway`. Comes out: an `Api`, or a ValueError for a document that can't be used. Pure.
 """
 
-import hashlib
 import re
 from dataclasses import dataclass
 
 from devbox_api import route
-from devbox_api.judge.endpoints import Endpoint, base_path, parse_endpoint
+from devbox_api.judge.endpoints import Endpoint, base_path, parse_endpoint, trust_of
 from devbox_api.judge.providers import Provider, provider
 from devbox_api.judge.rules import Rules, compile_rules
 from devbox_api.route import Auth, GatewayDocument
@@ -85,7 +84,7 @@ def compile_gateway(document: GatewayDocument) -> Api:
         max_body=document.max_request_body,
         timeouts=_timeouts(document.timeouts),
         ca_bundle=document.ca_bundle,
-        trust=hashlib.sha256(document.ca_bundle.encode()).hexdigest() if document.ca_bundle else "",
+        trust=trust_of(document.ca_bundle),
         redact_body=redact_body,
         unsearched_types=row.unsearched_types if document.redact_responses is None else frozenset(),
         refuse_encoded=document.redact_responses == "All",

@@ -1,9 +1,17 @@
-"""The activity port: the operator alone asks here when devboxes were last active, each gateway process for itself.
+"""The activity port: the operator alone asks here what this gateway process has seen: when devboxes were last active, and what was found at
+the last dials to their APIs.
 
     GET /v1/activity?instance=<of the last answer>&since=<its cursor>
     Authorization: Bearer <a token for the audience devbox-gateway.io/activity>
 
     {"instance": "5f…", "cursor": 12, "closed": false, "pods": {"<UID>": 0, "<UID>": 31.4}}
+
+    GET /v1/dials?instance=…&since=…
+
+    {"instance": "5f…", "cursor": 12, "dials": [{"gateway": "team-a/api", "uid": "…", "dialled": "https://api.example.com -",
+     "found": "NameNotFound", "words": "…", "age": 31.4}]}
+
+    POST /v1/probe, with a gateway document: dials once, without a credential, and answers as /v1/dials does with that one.
 
 HTTPS, with the data port's certificate. `pods` has seconds and not times, since nodes' clocks differ: 0 for one that is active, else since
 it last was, rounded down. With `since`, and this process's own `instance`, only those that were active since that answer. `closed`: nothing
@@ -14,8 +22,9 @@ import asyncio
 import contextlib
 import secrets
 import ssl
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic as now
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import structlog
@@ -30,6 +39,7 @@ from devbox_proxy.kit import metrics
 from devbox_proxy.kit.pace import Pace
 from devbox_proxy.reviews.operator_tokens import OperatorTokens, Word
 from devbox_proxy.settings import Listen
+from devbox_proxy.upstreams.dials import Dials
 
 BOUNDS: Final = Bounds(connections=16, per_address=4, seconds=10.0)
 HANDSHAKES: Final = 10
@@ -54,9 +64,25 @@ log = structlog.get_logger()
 class ActivityPort:
     """Listens, and answers the operator."""
 
-    def __init__(self, book: Activity, tokens: OperatorTokens, listen: Listen, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        book: Activity,
+        tokens: OperatorTokens,
+        listen: Listen,
+        tls: ssl.SSLContext | None,
+        *,
+        dials: Dials,
+        probe: Callable[[bytes], Awaitable[bool]],
+    ) -> None:
+        """`probe(document)`: Prober's."""
         self._book = book
         self._tokens = tokens
+        self._dials, self._probe = dials, probe
+        self._answers: dict[tuple[str, str], Callable[[web.Request], Awaitable[web.Response]]] = {
+            (hdrs.METH_GET, names.ACTIVITY_PATH): self._activity,
+            (hdrs.METH_GET, names.DIALS_PATH): self._dialled,
+            (hdrs.METH_POST, names.PROBE_PATH): self._probed,
+        }
         self._instance = secrets.token_hex(8)
         self._pace = Pace(HANDSHAKES, HANDSHAKES)
         self._closed = False
@@ -101,22 +127,44 @@ class ActivityPort:
         word = await self._tokens.judge(token, peer)
         if word is not Word.YES:
             return self._refuse(peer, _STATUS[word])
-        if request.path != names.ACTIVITY_PATH:
-            return web.Response(status=404)
-        if request.method != hdrs.METH_GET:
-            return web.Response(status=405, headers={hdrs.ALLOW: hdrs.METH_GET})
-        self._asked_at = now()
-        answer = self._said(request.query.get("instance", ""), request.query.get("since", ""))
+        answer = self._answers.get((request.method, request.path))
+        if answer is not None:
+            return await answer(request)
+        methods = [method for method, path in self._answers if path == request.path]
+        return web.Response(status=405, headers={hdrs.ALLOW: methods[0]}) if methods else web.Response(status=404)
+
+    async def _activity(self, request: web.Request) -> web.Response:
+        self._asked_at = present = now()
+        said = {"closed": self._closed, "pods": self._book.ages(self._since(request), present)}
+        answer = self._said(said, present)
         if self._closed:
             self._told.set()
-        return web.Response(body=answer, content_type="application/json")
+        return answer
 
-    def _said(self, instance: str, since: str) -> bytes:
+    async def _dialled(self, request: web.Request) -> web.Response:
         present = now()
+        return self._said({"dials": self._dials.since(self._since(request), present)}, present)
+
+    async def _probed(self, request: web.Request) -> web.Response:
+        began = activity.cursor(now())
+        try:
+            uid = orjson.loads(document := await request.read())["uid"]
+            if not await self._probe(document):
+                return web.Response(status=503)
+        except (ValueError, KeyError, TypeError):
+            return web.Response(status=400)
+        present = now()
+        return self._said({"dials": [dial for dial in self._dials.since(began, present) if dial["uid"] == uid]}, present)
+
+    def _since(self, request: web.Request) -> int | None:
+        """The cursor, if it is this process's own."""
+        instance, since = request.query.get("instance", ""), request.query.get("since", "")
         known = instance == self._instance and since.isascii() and since.isdecimal() and len(since) < LONGEST_CURSOR
-        pods = self._book.ages(int(since) if known else None, present)
-        said = {"instance": self._instance, "cursor": activity.cursor(present), "closed": self._closed, "pods": pods}
-        return orjson.dumps(said)
+        return int(since) if known else None
+
+    def _said(self, what: Mapping[str, Any], present: float) -> web.Response:
+        said = {"instance": self._instance, "cursor": activity.cursor(present), **what}
+        return web.Response(body=orjson.dumps(said), content_type="application/json")
 
     def _refuse(self, peer: str, status: int) -> web.Response:
         if now() - self._said_at > SAY_SECONDS:

@@ -9,6 +9,7 @@ on unused, to see how long the API leaves them open; and what was dialled with s
 """
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections import Counter
@@ -31,6 +32,7 @@ from devbox_proxy.upstreams.connection import BufferedUpstreamConnection, Upstre
 from devbox_proxy.upstreams.current import Current
 from devbox_proxy.upstreams.dial_check import AddressRefused, Unready
 from devbox_proxy.upstreams.dial_failures import DialFailure, failed
+from devbox_proxy.upstreams.dials import REACHED, Dials
 from devbox_proxy.upstreams.rest_times import FIRST_SECONDS, LEAST_SECONDS, RestTimes
 from devbox_proxy.upstreams.resting import KEPT, Resting
 
@@ -43,6 +45,8 @@ STANDSTILL_SECONDS: Final = 2.0
 Of the machine: nothing came, and what was closed meanwhile nobody may ever tell."""
 CONTEXTS: Final = 256
 """CA bundles whose parsed form is kept."""
+OWN_TROUBLE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+"""Of a dial's errors: it is the gateway that lacks something, which says nothing of the API."""
 WRITE_BUFFER: Final = 64 * 1024
 """Bytes that may wait for a slow API before the client's body is no longer read."""
 
@@ -106,6 +110,7 @@ class Upstreams:
         self._contexts: dict[str, ssl.SSLContext] = {}
         """By CA bundle."""
         self._attempts = attempts or Attempts()
+        self.dials = Dials()
         self._closed = False
 
     def idle(self, key: PoolKey) -> UpstreamConnection | None:
@@ -205,13 +210,17 @@ class Upstreams:
                 # For the caller's namespace, whose GatewayConfigs name such hosts.
                 pairs = await self._resolver.resolve(endpoint.host, endpoint.port, key.namespace)
                 connect = lambda plain, pair: self._connect(key, endpoint.host, pair[0], plain, trust, buffered=buffered)  # noqa: E731
-                return await first(pairs, seconds, connect, self._attempts, key.namespace)
+                connection = await first(pairs, seconds, connect, self._attempts, key.namespace)
         except Unready as unready:
             raise UpstreamError(Refusal.NOT_READY, str(unready)) from None
         except (AddressRefused, OSError) as error:  # (those of TLS and time-outs are OSErrors)
             end = failed(error)
             detail = str(error) if end.why is DialFailure.ADDRESS_FORBIDDEN else type(error).__name__
+            if getattr(error, "errno", None) not in OWN_TROUBLE:
+                self.dials.note(api, end.why.value, end.words)
             raise UpstreamError(end.refusal, f"{end.why.value}: {detail}", end.words) from None
+        self.dials.note(api, REACHED)
+        return connection
 
     async def _connect(
         self, key: PoolKey, host: str, address: str, plain: socket.socket, trust: ssl.SSLContext | None, *, buffered: bool

@@ -213,10 +213,12 @@ async def traffic(
     trust: ssl.SSLContext | None = None,
     listen: Mapping[str, Any] | None = None,
     through: bool = False,
+    others: Mapping[str, int] = {},
     **change: Any,
 ) -> AsyncIterator[Traffic]:
     """On a stage. `url`: a proxy in the API server's place; `change`, `listen`: settings of the gateway, as in proxy.yaml; `trust`:
-    what devboxes trust, where it has another certificate than the API's; `through`: OTHER_HOST is reached through the forward proxy."""
+    what devboxes trust, where it has another certificate than the API's; `through`: OTHER_HOST is reached through the forward proxy;
+    `others`: more names that lead to the API's address, and the port there (0: its own)."""
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="traffic-")))
         pair = make_certificates((HOST, *HOSTS.values(), OTHER_HOST))
@@ -225,6 +227,7 @@ async def traffic(
         upstream = await stack.enter_async_context(api(API_ADDRESS, server_tls(folder)))
         host, port = upstream.address
         overrides = dict.fromkeys((*HOSTS.values(), OTHER_HOST), f"{host}:{port}")
+        overrides |= {name: f"{host}:{other or port}" for name, other in others.items()}
         upstreams = {"caBundle": str(folder / "ca.crt"), "addressOverrides": overrides}
         given = {
             "credentialsNamespace": CREDENTIALS,

@@ -61,6 +61,7 @@ HARMLESS = {
     *("PodPending", "PodNotReady", "PodSucceeded", "SpecChanged", "CARenewed", "SecretChanged", "ExpiresSoon"),
     *("SuspendedBySpec", "Suspending", "NotSuspended", "WorkspaceGrowing", "WorkspaceNotGrowing", "WorkspaceRetained"),
     *("Mounted", "Cloning", "Launching", "SuspendedIdle", "IdleSoon", "ActivityUnknown"),
+    *("Reached", "NotTried"),
 }
 """Reasons that pass, or ask for nothing that a devbox waits for."""
 KINDS = [each for each in vars(objects).values() if isinstance(each, objects.Kind)]

@@ -16,11 +16,13 @@ from devbox_operator.release import certificates
 from devbox_operator.seen.floor import Asked
 from devbox_operator.watch import activity
 from devbox_operator.watch.activity import ActivityWatch
+from devbox_operator.watch.asking import Asker
 from devbox_proxy.accounting.activity import Activity
 from devbox_proxy.ports import activity as port
 from devbox_proxy.ports.activity import ActivityPort
 from devbox_proxy.reviews.operator_tokens import Word
 from devbox_proxy.settings import Listen
+from devbox_proxy.upstreams.dials import Dials
 
 pytestmark = pytest.mark.row("S23")
 BOX = ("team-a", "agent")
@@ -35,6 +37,10 @@ class Tokens:
 
     async def judge(self, token: str, _: str) -> Word:
         return Word.YES if token == "good" else Word.NO
+
+
+async def nothing(_: bytes) -> bool:
+    return False
 
 
 class Stage:
@@ -57,7 +63,7 @@ class Stage:
 
     async def start(self, address: str) -> None:
         book = self.books[address] = Activity()
-        made = ActivityPort(book, Tokens(), Listen(host=address, activity=0), self.tls)  # type: ignore[arg-type]
+        made = ActivityPort(book, Tokens(), Listen(host=address, activity=0), self.tls, dials=Dials(), probe=nothing)  # type: ignore[arg-type]
         self.ports[address] = (made, await made.start())
 
     async def stop(self, address: str) -> None:
@@ -69,9 +75,7 @@ class Stage:
     def operator(self, host: str = names.gateway_host("rel")) -> ActivityWatch:
         return ActivityWatch(
             lambda: [Asked(address, number) for address, (_, number) in self.ports.items()],
-            host=host,
-            token_file=self.token,
-            authority=lambda: self.authority,
+            Asker(host, self.token, lambda: self.authority),
             server_time=lambda: NOW,
             news=self.news.append,
             noted=lambda: self.record,

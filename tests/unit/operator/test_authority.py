@@ -43,7 +43,7 @@ class World:
         self.bundle = ""
         self.authority: Authority | None = None
         self.index = Index()
-        parts: Any = {"observer": self, "watches": None, "writer": self, "queue": None, "activity": None}
+        parts: Any = {"observer": self, "watches": None, "writer": self, "queue": None, "activity": None, "dials": None}
         tools = Tools(index=self.index, settings=settings, **parts)
         self.system = SystemReconciler(tools, owner=None, now=lambda: self.now)
 

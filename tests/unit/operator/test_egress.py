@@ -57,7 +57,7 @@ class Bench:
         watches = type("Watches", (), {"stored": mirror})()
         queue = type("Queue", (), {"add": lambda _, key: self.added.append(key), "forget": lambda *_: None})()
         writer = Writer(self.api, lambda: True)  # type: ignore[arg-type]
-        self.reconciler = EgressReconciler(Tools(self, watches, self.index, writer, settings, queue, queue))  # type: ignore[arg-type]
+        self.reconciler = EgressReconciler(Tools(self, watches, self.index, writer, settings, queue, queue, queue))  # type: ignore[arg-type]
 
     def ranges(self) -> tuple[Network, ...]:
         return self.own

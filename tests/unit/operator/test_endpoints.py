@@ -134,7 +134,7 @@ def test_a_number_is_no_name(host: str) -> None:
 def test_a_name_without_a_dot_leads_nowhere_unless_the_chart_says_where() -> None:
     assert "models.team-a.svc" in (refused("https://models") or "")
     assert refused("https://models", addressOverrides={"models": "10.96.1.2"}) is None
-    assert refused("https://models.team-a.svc") is None
+    assert refused("https://models.team-a.svc", allowedHosts=["*.svc"]) is None
 
 
 PERMITTED = ["10.20.0.0/16", "fd00::/8", "34.118.225.0/24"]
@@ -174,3 +174,35 @@ def test_ranges(cidrs: list[str], words: str | None) -> None:
         cidrs, settings(egress={"permittedCIDRs": PERMITTED}, floor={"extraCIDRs": ["198.51.100.0/24"]}), OWN
     )
     assert found is None if words is None else words in (found or "")
+
+
+@pytest.mark.row("S29")
+@pytest.mark.parametrize(
+    "host",
+    [
+        "models.team-a.svc",
+        "models.team-a.svc.cluster.local",
+        "MODELS.team-a.svc".lower(),
+        "ai.corp.internal",
+        "nas.local",
+        "x.home.arpa",
+    ],
+)
+def test_a_name_that_can_only_be_inside_is_refused_unless_the_chart_names_it(host: str) -> None:
+    message = refused(f"https://{host}:8443/v1")
+    assert message is not None
+    assert message.endswith(f"upstreams.allowedHosts: [{host}]")
+    assert refused(f"https://{host}", allowedHosts=[host]) is None
+    assert refused(f"https://{host}", allowedHosts=[f"*.{host.partition('.')[2]}"]) is None
+    assert refused(f"https://{host}", addressOverrides={host: "10.1.2.3"}) is None
+    assert refused(f"https://{host}", allowedCIDRs=["10.0.0.0/8"]) is None, "what DNS says of it alone decides"
+    assert refused(f"https://{host}", allowedHosts=["other.example"]) is not None
+
+
+@pytest.mark.row("S29")
+@pytest.mark.parametrize(
+    "host", ["internal.example", "svc.example.com", "api.prod.svc.example.com", "local.example", "mylocal"]
+)
+def test_a_public_name_that_looks_like_one_is_not(host: str) -> None:
+    message = refused(f"https://{host}")
+    assert message is None or "has no dot" in message

@@ -65,7 +65,7 @@ async def test_its_routes_serve_nothing_ten_minutes_after_it_was_told(
 ) -> None:
     cluster: Any = Cluster(item(ago))
     nobody: Any = None
-    tools = Tools(cluster, cluster, Index(), cluster, settings, queue=nobody, activity=nobody)
+    tools = Tools(cluster, cluster, Index(), cluster, settings, queue=nobody, activity=nobody, dials=nobody)
     due = await DevboxReconciler(tools, nobody, nobody).reconcile(KEY)
     if left is not None:
         assert due == pytest.approx(left, abs=2)

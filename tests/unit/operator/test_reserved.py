@@ -57,7 +57,7 @@ async def test_a_pod_in_a_reserved_namespace_is_left_and_its_devbox_told(
     view = devbox(namespace=namespace, status={"incarnation": 1})
     cluster: Any = Cluster(snapshot(view, pods=(pod(view),)))
     nobody: Any = None
-    tools = Tools(cluster, cluster, Index(), cluster, settings, queue=nobody, activity=cluster)
+    tools = Tools(cluster, cluster, Index(), cluster, settings, queue=nobody, activity=cluster, dials=nobody)
     await DevboxReconciler(tools, nobody, nobody).reconcile((namespace, "agent"))
     (status,) = cluster.statuses
     told = {condition["type"]: (condition["status"], condition["reason"]) for condition in status["conditions"]}

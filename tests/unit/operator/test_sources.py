@@ -38,7 +38,7 @@ class Cluster:
         self.values: dict[str, str] = {}
         """What was written, by the credential's name."""
         self.index.put(("team-a", "agent"), References(sources=frozenset({Source(*KEY, None)})))
-        parts: Any = {"observer": None, "watches": self, "writer": self, "queue": None, "activity": None}
+        parts: Any = {"observer": None, "watches": self, "writer": self, "queue": None, "activity": None, "dials": None}
         self.reconciler = SourceReconciler(Tools(index=self.index, settings=settings, **parts))
 
     # as watches

@@ -120,6 +120,7 @@ def sweeper(
     parts: Any = {
         "observer": None,
         "activity": None,
+        "dials": None,
         "watches": SimpleNamespace(
             stored=SimpleNamespace(objects=stored), sources=SimpleNamespace(prune=lambda: None), denials=lambda: denials
         ),

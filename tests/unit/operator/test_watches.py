@@ -153,7 +153,7 @@ async def test_devboxes_that_wait_for_their_gate(world: World) -> None:
 async def test_an_endpoint_within_them_is_told(world: World, settings: Settings, gateway: Any) -> None:
     await world.watches.start()
     nobody = cast(Any, None)
-    reconciler = GatewayReconciler(Tools(world.observer, world.watches, world.index, nobody, settings, nobody, nobody))
+    reconciler = GatewayReconciler(Tools(world.observer, world.watches, world.index, nobody, settings, nobody, nobody, nobody))
     for endpoint, reason in (
         ("https://34.118.1.7", Reason.ENDPOINT_REFUSED),
         ("https://34.118.2.7", Reason.ACCEPTED),
@@ -290,7 +290,9 @@ async def test_conditions_that_rest_on_ranges_are_looked_at_when_those_change(wo
             world.watches.stored.note({**body, "metadata": metadata})
 
     queue = type("Queue", (), {"add": lambda _, key: world.added.append(key)})()
-    tools = Tools(world.observer, world.watches, world.index, cast(Any, Writer()), settings, queue, cast(Any, None))
+    tools = Tools(
+        world.observer, world.watches, world.index, cast(Any, Writer()), settings, queue, cast(Any, None), cast(Any, None)
+    )
     system = SystemReconciler(tools, owner=None)
     expected = [
         WorkKey(Kind.GATEWAY, "team-a", "anthropic"),

@@ -10,13 +10,16 @@ import aiohttp
 import pytest
 
 from devbox_api import names
+from devbox_api.route import Auth, GatewayDocument
 from devbox_common.kube import ApiError, Object
 from devbox_proxy.accounting.activity import Activity
+from devbox_proxy.known.apis import compile_gateway
 from devbox_proxy.ports import activity
 from devbox_proxy.ports.activity import BOUNDS, ActivityPort
 from devbox_proxy.reviews import operator_tokens
 from devbox_proxy.reviews.operator_tokens import AT_ONCE, KEPT, OperatorTokens, Word
 from devbox_proxy.settings import Listen
+from devbox_proxy.upstreams.dials import Dials
 
 from .review_answers import answer, status
 
@@ -25,6 +28,8 @@ pytestmark = pytest.mark.row("S23")
 USER = "system:serviceaccount:system:devbox-operator"
 AUDIENCE = names.audience("activity")
 UID = "0f1c1a54-0000-4000-8000-000000000001"
+PROBED = GatewayDocument(name="api", namespace="team-a", uid="gw-1", endpoint="https://api.example", auth=Auth(type="Bearer"))
+"""What is probed, and what its dials are told as."""
 
 
 class Api:
@@ -49,6 +54,7 @@ class Stage:
     """A port, and who calls it."""
 
     def __init__(self, api: Api, book: Activity, port: ActivityPort, number: int, http: aiohttp.ClientSession) -> None:
+        self.dials = Dials()
         self.api, self.book, self.port, self.number, self._http = api, book, port, number, http
 
     async def ask(
@@ -58,22 +64,35 @@ class Stage:
         *,
         method: str = "GET",
         path: str = names.ACTIVITY_PATH,
+        body: bytes | None = None,
         **headers: str,
     ) -> tuple[int, Any]:
         """Its status, and what it says: JSON, or the text."""
         sent = headers if bearer is None else {"Authorization": f"Bearer {bearer}", **headers}
-        async with self._http.request(method, f"http://127.0.0.1:{self.number}{path}{query}", headers=sent) as response:
+        async with self._http.request(
+            method, f"http://127.0.0.1:{self.number}{path}{query}", headers=sent, data=body
+        ) as response:
             return response.status, await response.json() if response.status == 200 else await response.text()
 
 
 @asynccontextmanager
 async def stage(user: str = USER) -> AsyncIterator[Stage]:
     api, book = Api(), Activity()
-    port = ActivityPort(book, OperatorTokens(cast(Any, api), user), Listen(host="127.0.0.1", activity=0), None)
+    dials = Dials()
+
+    async def probe(document: bytes) -> bool:
+        GatewayDocument.model_validate_json(document)
+        dials.note(compile_gateway(PROBED), "NameNotFound", "has no address")
+        return True
+
+    tokens, listen = OperatorTokens(cast(Any, api), user), Listen(host="127.0.0.1", activity=0)
+    port = ActivityPort(book, tokens, listen, None, dials=dials, probe=probe)
     number = await port.start()
     try:
         async with aiohttp.ClientSession() as http:
-            yield Stage(api, book, port, number, http)
+            made = Stage(api, book, port, number, http)
+            made.dials = dials
+            yield made
     finally:
         await port.stop()
 
@@ -102,6 +121,46 @@ async def test_the_operator_is_told_all_and_then_what_is_new() -> None:
             assert (await on.ask(query=other))[1]["pods"].keys() == {"working", UID}
         for bad in ("", "x", "-1", "1e9", "9" * 100, "%C2%B2"):
             assert (await on.ask(query=f"?instance={first['instance']}&since={bad}"))[1]["pods"].keys() == {"working", UID}
+
+
+@pytest.mark.row("S29")
+async def test_what_was_found_at_the_last_dials_is_told_and_then_what_is_new() -> None:
+    async with stage() as on:
+        api = compile_gateway(PROBED)
+        on.dials.note(api, "ConnectionRefused", "refuses connections on its port")
+        code, first = await on.ask(path=names.DIALS_PATH)
+        (dial,) = first["dials"]
+        assert code == 200
+        assert {name: value for name, value in dial.items() if name != "age"} == {
+            **{"gateway": "team-a/api", "uid": "gw-1", "dialled": "https://api.example -"},
+            **{"found": "ConnectionRefused", "words": "refuses connections on its port"},
+        }
+        since = f"?instance={first['instance']}&since={first['cursor']}"
+        assert (await on.ask(path=names.DIALS_PATH, query=since))[1]["dials"] == []
+        on.dials.note(api, "Reached")
+        (dial,) = (await on.ask(path=names.DIALS_PATH, query=since))[1]["dials"]
+        assert (dial["found"], dial["words"]) == ("Reached", "")
+
+
+@pytest.mark.row("S29")
+async def test_a_probe_is_answered_with_what_it_found() -> None:
+    async with stage() as on:
+        path = names.PROBE_PATH
+        code, said = await on.ask(path=path, method="POST", body=PROBED.model_dump_json().encode())
+        assert (code, [dial["found"] for dial in said["dials"]]) == (200, ["NameNotFound"])
+        for bad in (b"", b"{}", b"[]", b'{"uid": "x"}', b"\xff"):
+            assert (await on.ask(path=path, method="POST", body=bad))[0] == 400
+        assert (await on.ask(path=path))[0] == 405
+        assert (await on.ask("bad", path=path, method="POST", body=b"{}"))[0] == 403
+
+
+@pytest.mark.row("S29")
+async def test_who_asks_for_dials_alone_is_not_waited_for_at_the_end() -> None:
+    """(Nothing is lost with them: the last word of a process that ends is about pods.)"""
+    async with stage() as on:
+        await on.ask(path=names.DIALS_PATH)
+        async with asyncio.timeout(5):
+            await on.port.stop()
 
 
 @pytest.mark.usefixtures("quick_end")

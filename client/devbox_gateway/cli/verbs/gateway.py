@@ -8,10 +8,12 @@ import click
 from devbox_gateway.cli import complete
 from devbox_gateway.cli.names import identity
 from devbox_gateway.cli.output import Column, age
+from devbox_gateway.cli.plain import cell
 from devbox_gateway.cli.verb import Verbs, verb
 from devbox_gateway.cli.work import Here
 from devbox_gateway.errors import InvalidError
 from devbox_gateway.naming import GATEWAY_CONFIG
+from devbox_gateway.objects import probing
 from devbox_gateway.objects.waiting import conditions_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,6 +30,7 @@ COLUMNS: Final = (
     Column("ENDPOINT", lambda seen: seen["spec"].get("endpoint")),
     Column("AUTH", _auth),
     Column("READY", lambda seen: (conditions_of(seen).get("Ready") or {}).get("status")),
+    Column("REACHABLE", lambda seen: (conditions_of(seen).get("Reachable") or {}).get("status")),
     Column("DEVBOXES", lambda seen: (seen.get("status") or {}).get("devboxes", 0)),
     Column("AGE", lambda seen: age(seen["metadata"]["creationTimestamp"])),
     Column("SECRET", lambda seen: ((seen["spec"].get("credential") or {}).get("secretRef") or {}).get("name"), wide=True),
@@ -153,6 +156,30 @@ async def update(here: Here, name: str, **given: Any) -> None:
     here.done(changed, "updated")
     for secret in changed.ungranted:
         here.note(f"secret {secret} is not granted to the new endpoint; its owner runs: {changed.line(secret)}")
+
+
+@verb(group=gateway)
+@_NAME
+@click.option("--timeout", type=click.FloatRange(min=1), default=60, show_default=True, help="Seconds.")
+async def probe(here: Here, name: str, timeout: float) -> int:
+    """Have a gateway dial the API now, and say what it found.
+
+    It connects, with TLS, and hangs up: no credential is sent, and no request. The exit code is 1 where it was not reached.
+    """
+    config = here.client.gateway_configs.from_id(identity(GATEWAY_CONFIG, name))
+    found = await probing.probe(config, timeout)
+    if here.options.output in ("json", "yaml", "name"):
+        here.show_objects(GATEWAY_CONFIG, [config], (), one=True)
+    elif found.get("reason") == "NotTried":
+        here.note(f"nothing was tried: {_not_tried(config._seen)}")
+    else:
+        here.say(cell(f"{found.get('reason')}: {found.get('message')}"))
+    return 0 if found.get("status") == "True" else 1
+
+
+def _not_tried(seen: dict[str, Any]) -> str:
+    accepted = conditions_of(seen).get("Accepted") or {}
+    return str(accepted.get("message")) if accepted.get("status") == "False" else "no gateway answered the operator"
 
 
 @verb(group=gateway)
