@@ -127,16 +127,21 @@ def _unwrapped(text: str, place: Place, found: list[Doubt]) -> str:
         text = _unquoted(text, place, found)
     if match := _LABEL.match(text) if place.type != "Basic" else None:
         found.append(Doubt.LABELLED)
-        text = text[match.end() :].strip().strip(_QUOTES)
-        return text[scheme.end() :] if (scheme := _SCHEME.match(text)) else text
+        text = _behind(match, text).strip(_QUOTES)
+        return _behind(scheme, text) if (scheme := _SCHEME.match(text)) else text
     if (match := _NAMED.match(text)) and _assigned(match, text, place):
         found.append(Doubt.NAMED)
-        text = text[match.end() :].strip().strip(_QUOTES)
+        text = _behind(match, text).strip(_QUOTES)
     if match := _SCHEME.match(text):
         if not _may_spell(place):
             found.append(Doubt.SCHEME)
-        text = text[match.end() :].strip()
+        text = _behind(match, text)
     return _unquoted(text, place, found)
+
+
+def _behind(match: re.Match[str], text: str) -> str:
+    end = match.end()
+    return text[end:].strip()
 
 
 def _unquoted(text: str, place: Place, found: list[Doubt]) -> str:
