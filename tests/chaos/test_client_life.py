@@ -152,7 +152,7 @@ async def test_a_command_in_what_is_not_running_says_what_it_waits_for(release: 
                     said = str(caught.value)
                     assert said.startswith(f"{reason}: devbox {name!r} is not running: "), said
                     assert words in said
-                    assert said.endswith("await devbox.await_running()")
+                    assert said.endswith("; devbox.await_running()")
                     assert caught.value.reason == reason
             gone = client.devboxes.from_id("slow")
             pod = await gone._pod()

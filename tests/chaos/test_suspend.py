@@ -56,7 +56,7 @@ async def test_suspend_and_resume(release: Release) -> None:
                 devbox.await_running(timeout=60),
             ):
                 said = await refused(NotReadyError, use)
-                assert said == "SuspendedBySpec: devbox 'agent' is suspended; await devbox.resume()"
+                assert said == "SuspendedBySpec: devbox 'agent' is suspended; devbox.resume()"
 
             kubelet.idle = True
             await devbox.resume_async()

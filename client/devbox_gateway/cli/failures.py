@@ -45,9 +45,9 @@ CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
 )
 """The first one that fits. docs/cli.md has them."""
 WORDS: Final = (
-    ("await devbox.await_running()", "kubectl devbox wait NAME"),
-    ("await devbox.resume()", "kubectl devbox resume NAME"),
-    ("await get_info() first", "ask for it first"),
+    ("devbox.await_running()", "kubectl devbox wait NAME"),
+    ("devbox.resume()", "kubectl devbox resume NAME"),
+    ("get_info() reads it", "ask for it first"),
     ("set allowInsecure: true", "add --allow-insecure"),
     ("write allowAll: true", "write --allow-all"),
     ("differs in value; update it", "differs in value; give it this one (kubectl devbox secret rotate NAME)"),

@@ -47,5 +47,18 @@ async def devbox(client: AsyncDevboxGateway, text: str) -> AsyncDevbox:
 
 
 async def several(client: AsyncDevboxGateway, names: Sequence[str]) -> list[AsyncDevbox]:
-    """All of them, each once, before anything is done to one."""
-    return list(dict.fromkeys([await devbox(client, name) for name in names]))
+    """All of them, each once, before anything is done to one. Raises NotFoundError, which names all that are missing, and those that are
+    left as they are for that."""
+    found: list[AsyncDevbox] = []
+    missing: list[str] = []
+    for name in names:
+        try:
+            found.append(await devbox(client, name))
+        except NotFoundError as error:
+            if "chart" in str(error).replace(name, ""):
+                raise
+            missing.append(str(error))
+    if missing:
+        others = ", ".join(dict.fromkeys(cell(one._reference.name) for one in found))
+        raise NotFoundError("; ".join(dict.fromkeys(missing)) + (f"; left as they are: {others}" if others else ""))
+    return list(dict.fromkeys(found))

@@ -71,7 +71,7 @@ class Resource:
     @property
     def _seen(self) -> Object:
         if self._object is None:
-            raise AttributeError(f"{self.id} was not read yet: await get_info() first")
+            raise AttributeError(f"{self.id} was not read yet: get_info() reads it")
         return self._object
 
     @property

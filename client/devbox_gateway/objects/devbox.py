@@ -263,7 +263,7 @@ class AsyncDevbox(Resource):
         if not pod:
             progress = progress_of(seen)
             raise NotReadyError(
-                f"devbox {self._reference.name!r} has no pod yet: {progress.message}; await devbox.await_running()",
+                f"devbox {self._reference.name!r} has no pod yet: {progress.message}; devbox.await_running()",
                 progress.reason,
             )
         return Pod.of(self.namespace, pod, self._reason, self._in_use if idle_after(seen) else None)
@@ -284,9 +284,7 @@ class AsyncDevbox(Resource):
         if (conditions_of(seen).get("PodReady") or {}).get("status") == "True" and not is_restarting(seen):
             return error
         progress = progress_of(seen)
-        return NotReadyError(
-            f"devbox {name!r} is not running: {progress.message}; await devbox.await_running()", progress.reason
-        )
+        return NotReadyError(f"devbox {name!r} is not running: {progress.message}; devbox.await_running()", progress.reason)
 
 
 def lives_for(seen: Object) -> str:

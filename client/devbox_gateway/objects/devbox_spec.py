@@ -35,7 +35,7 @@ NOT_HERE: Final = {
     "blueprint_id": "there are no blueprints; build an image, and name it as image",
     "blueprint_name": "there are no blueprints; build an image, and name it as image",
     "tunnel": "nothing leads into a devbox from outside; use cmd.exec, or kubectl port-forward with the pod of get_info()",
-    "file_mounts": "write files once the devbox is there: await devbox.file.write(file_path=…, contents=…)",
+    "file_mounts": "write files once the devbox is there: devbox.file.write(file_path=…, contents=…)",
 }
 """Arguments that users of other products know, and what to do in their place."""
 

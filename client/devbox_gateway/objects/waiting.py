@@ -174,7 +174,7 @@ def is_resuming(seen: Object) -> bool:
 def at_rest(name: str, seen: Object) -> NotReadyError:
     """For who wants to do something in a devbox that is to have no pod."""
     is_so = "is suspended" if is_suspended(seen) else "is being suspended"
-    return NotReadyError(f"devbox {name!r} {is_so}; await devbox.resume()", progress_of(seen).reason)
+    return NotReadyError(f"devbox {name!r} {is_so}; devbox.resume()", progress_of(seen).reason)
 
 
 class _Patience:

@@ -1,14 +1,16 @@
 """The synchronous client's thread: it lives as long as anything of the client does, and says so afterwards."""
 
+import ast
 import asyncio
 import gc
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,29 @@ from devbox_gateway.exec.output import AsyncExecutionResult, Stream
 from devbox_gateway.loops import Loop
 
 from .kubeconfigs import KUBECONFIG
+
+
+def told(tree: ast.AST) -> Iterator[str]:
+    """Texts of a module that are no docstrings."""
+    comments = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in comments:
+            yield node.value
+
+
+def test_no_message_is_of_the_asynchronous_face_alone(project_root: Path) -> None:
+    """Both faces say the same words: a program that has no loop can't await what they name."""
+    for path in (project_root / "client" / "devbox_gateway").rglob("*.py"):
+        texts = list(told(ast.parse(path.read_text(encoding="utf-8"))))
+        assert [text for text in texts if re.search(r"\bawait |async with", text)] == [], path
+
+
+def test_what_was_not_read_says_so_to_both(kubeconfig: Path) -> None:
+    with (
+        DevboxGateway(kubeconfig=kubeconfig) as client,
+        pytest.raises(AttributeError, match=r"not read yet: get_info\(\) reads it"),
+    ):
+        _ = client.gateway_configs.from_id("a").endpoint
 
 
 @pytest.fixture

@@ -120,9 +120,9 @@ async def waits(until: Any, *versions: Object) -> Object:
 
 
 async def test_who_waits_for_it_to_be_ready_hears_at_once_that_it_is_suspended() -> None:
-    with pytest.raises(NotReadyError, match=r"SuspendedBySpec: devbox 'agent' is suspended; await devbox.resume\(\)"):
+    with pytest.raises(NotReadyError, match=r"SuspendedBySpec: devbox 'agent' is suspended; devbox.resume\(\)"):
         await waits(until_ready, IS)
-    with pytest.raises(NotReadyError, match="devbox 'agent' is being suspended; await"):
+    with pytest.raises(NotReadyError, match="devbox 'agent' is being suspended; devbox"):
         await waits(until_ready, ASKED)
     with pytest.raises(NotReadyError, match="Suspending: devbox 'agent' is being suspended"):
         await waits(until_ready, seen("Starting", unready()), GOES)

@@ -13,7 +13,7 @@ from devbox_gateway.cli.plain import cell
 from devbox_gateway.cli.retained import kept_by
 from devbox_gateway.cli.verb import verb
 from devbox_gateway.cli.work import Here
-from devbox_gateway.errors import APITimeoutError, NotFoundError
+from devbox_gateway.errors import APITimeoutError, DevboxGatewayError, NotFoundError
 from devbox_gateway.objects.devbox import AsyncDevbox, idle_after, lives_for
 
 PAUSE: Final = 0.5
@@ -102,8 +102,15 @@ async def _to_each(
 ) -> None:
     """`act` on each; with a `timeout`, wait until all `arrive`. `done`: what is said then, without and with waiting."""
     found = await lookup.several(here.client, names)
-    for one in found:
-        await act(one)
+    acted: list[AsyncDevbox] = []
+    try:
+        for one in found:
+            await act(one)
+            acted.append(one)
+    except DevboxGatewayError:
+        for one in acted:  # (what was done is done, though another one could not be)
+            here.done(one, done[0])
+        raise
     if timeout is not None:
         await asyncio.gather(*(arrive(one, timeout=timeout) for one in found))
     for one in found:
@@ -130,12 +137,15 @@ async def keep_alive(here: Here, names: Sequence[str]) -> None:
 async def rm(here: Here, names: Sequence[str], no_wait: bool, ignore_not_found: bool, timeout: float) -> None:
     """Delete devboxes, for good, with what is in them; of a workspace that is retained it says where it stays."""
     found = await (_those_there(here, names) if ignore_not_found else lookup.several(here.client, names))
-    for one in found:
+    for number, one in enumerate(found):
         try:
             await one.shutdown()
-        except NotFoundError:
-            if not ignore_not_found:
-                raise
+        except DevboxGatewayError as error:
+            if isinstance(error, NotFoundError) and ignore_not_found:
+                continue
+            for other in found[:number]:
+                here.done(other, "is being deleted")
+            raise
     if not no_wait:
         await asyncio.gather(*(until_gone(one, timeout) for one in found))
     for one in found:

@@ -1,4 +1,5 @@
-"""An API server that has one devbox, `agent`, whose commands run on this machine: pods/exec v5 over real processes and real terminals."""
+"""An API server that has a devbox, `agent`, whose commands run on this machine: pods/exec v5 over real processes and real terminals; and
+another one, `locked`, which nobody may change."""
 
 import asyncio
 import contextlib
@@ -69,12 +70,22 @@ class Standin:
         app.router.add_get(devboxes, self._list)
         app.router.add_post(devboxes, self._devbox)
         app.router.add_delete(f"{devboxes}/agent", self._delete)
+        app.router.add_patch(f"{devboxes}/agent", self._devbox)
+        app.router.add_get(f"{devboxes}/locked", self._locked)
+        app.router.add_patch(f"{devboxes}/locked", self._forbidden)
+        app.router.add_delete(f"{devboxes}/locked", self._forbidden)
         app.router.add_get("/api/v1/namespaces/default/pods/agent-1/exec", self._exec)
         app.router.add_get("/{path:.*}", self._nothing)
         return app
 
     async def _devbox(self, _: web.Request) -> web.Response:
         return web.json_response(DEVBOX)
+
+    async def _locked(self, _: web.Request) -> web.Response:
+        return web.json_response({**DEVBOX, "metadata": {**DEVBOX["metadata"], "name": "locked", "uid": "2"}})
+
+    async def _forbidden(self, _: web.Request) -> web.Response:
+        return web.json_response({"kind": "Status", "reason": "Forbidden", "message": "nobody may"}, status=403)
 
     async def _list(self, _: web.Request) -> web.Response:
         return web.json_response({"kind": "DevboxList", "metadata": {}, "items": [DEVBOX]})
