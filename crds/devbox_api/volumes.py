@@ -13,7 +13,7 @@ _PATH = cel(
 )
 AbsolutePath = Annotated[str, Field(min_length=1, max_length=1024, json_schema_extra=rules(_PATH, PLAIN))]
 _FREE = cel(
-    "!self.matches('^/(run|run/devbox-gateway(/.*)?|proc(/.*)?|sys(/.*)?|dev(/.*)?|etc|home|home/devbox)$')",
+    "!self.matches('^/(run|run/devbox-gateway(/.*)?|proc(/.*)?|sys(/.*)?|dev(/.*)?|etc|home|home/devbox|(usr/)?(s?bin|lib(32|64)?)|usr)$')",
     "something of the system's or the operator's is there; choose another path, e.g. /workspace",
 )
 MountPath = Annotated[str, Field(min_length=1, max_length=1024, json_schema_extra=rules(_PATH, PLAIN, _FREE))]

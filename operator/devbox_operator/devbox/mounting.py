@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 
 from devbox_api import names
+from devbox_api.codemounts import WORKSPACE_PATH
 from devbox_api.devbox import DevboxSpec
 from devbox_api.judge import mounts
 from devbox_common.kube import Object
@@ -65,8 +66,10 @@ def _clone(spec: DevboxSpec, main: Object, secret: str, settings: Settings) -> O
         "env": [{"name": names.CLONE_DOCUMENT, "value": document(spec, url)}, *environment],
         "securityContext": release["securityContext"],
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "2", "memory": "2Gi"}},
+        # (Wherever the agent has it: at a path such as /opt it would hide the program that clones.)
         "volumeMounts": [
-            one for one in main["volumeMounts"] if one["name"] == workspace.VOLUME or one["mountPath"] == names.CA_DIRECTORY
+            *(one for one in main["volumeMounts"] if one["mountPath"] == names.CA_DIRECTORY),
+            {"name": workspace.VOLUME, "mountPath": WORKSPACE_PATH},
         ],
     }
 
@@ -114,7 +117,7 @@ def document(spec: DevboxSpec, gateway_url: str) -> str:
         every.append(one)
     content = {
         "version": names.CLONE_DOCUMENT_VERSION,
-        "workspace": workspace.path(spec),
+        "workspace": WORKSPACE_PATH,
         "gateway": gateway_url,
         "mounts": every,
     }

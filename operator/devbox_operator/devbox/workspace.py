@@ -22,7 +22,7 @@ def volume(spec: DevboxSpec, claim: str) -> Object | None:
 
 
 def mount(spec: DevboxSpec) -> Object | None:
-    """Its mount, the same in every container that has it."""
+    """Its mount, where the agent and its install commands have it."""
     if spec.workspace is None and not spec.code_mounts:
         return None
     return {"name": VOLUME, "mountPath": path(spec)}

@@ -84,6 +84,17 @@ def test_what_it_is_told_is_what_it_understands(devbox: Any, cloning: Settings) 
     )
 
 
+@pytest.mark.parametrize("path", ["/opt", "/opt/devbox-clone", "/usr/local", "/work"])
+def test_where_the_agent_has_its_workspace_hides_nothing_from_the_one_that_clones(
+    devbox: Any, cloning: Settings, path: str
+) -> None:
+    view = devbox(spec={**SPEC, "workspace": {"size": "1Gi", "path": path}})
+    _, clone, setup = made(view, cloning)["initContainers"]
+    assert [one["mountPath"] for one in clone["volumeMounts"]] == [names.CA_DIRECTORY, "/workspace"]
+    assert document.parse(next(one["value"] for one in clone["env"] if one["name"] == "CODE_MOUNTS")).workspace == "/workspace"
+    assert {"name": "devbox-gateway-workspace", "mountPath": path} in setup["volumeMounts"]
+
+
 def test_the_one_that_installs_is_the_agents_with_another_command(devbox: Any, cloning: Settings) -> None:
     workspace = {"workspace": {"size": "1Gi", "path": "/work", "home": True}}
     spec = made(devbox(spec={**SPEC, **workspace, "resources": {"limits": {"cpu": "1"}}, "command": ["x"]}), cloning)
