@@ -71,7 +71,7 @@ lint: venv tools ## Formatter, linter, strict types, layers, manifests up to dat
 	@helm lint --strict --quiet charts/devbox-gateway --set image.repository=localhost/devbox-gateway
 
 .PHONY: unit
-unit: venv tools ## Unit tests: no cluster, seconds
+unit: venv tools ## Unit tests: no cluster, some minutes
 	@$(BIN)/pytest -q -n auto tests/unit
 
 # Processes of their own run out of the image in attacks, fuzz, chaos and sdks.

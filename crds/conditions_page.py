@@ -16,10 +16,11 @@ at work, or waits for what comes by itself) and **Stalled** (somebody has to cha
 carries the reason and the message of the condition that is in the way; so does Stalled, where it is True.
 
 A GatewayConfig also has **CredentialResolved**, and **Reachable**, which says what gateways found when they last dialled the API, and for
-which Ready does not wait; a Devbox has **CredentialsResolved**, **TokensIssued**, **PodReady**,
-**EgressConfined** and **RestartRequired**. For RestartRequired, False is the good state. **TrustEnding** is there, on both, only when the
-end of the gateway's certificate authority is near; **Expiring**, on a Devbox, only when its own end is
-([spec.lifecycle.ttl](life.md#time-to-live)).
+which Ready does not wait; a [Devbox](devbox.md) has **CredentialsResolved**, **TokensIssued**, **PodReady**, **EgressConfined** and
+**RestartRequired**, with `codeMounts` **CodeMounted**, and once it was suspended **Suspended**, beside which, while that is True, there
+is no Ready. For RestartRequired, False is the good state. **TrustEnding** is there, on both, only when the end of the gateway's
+certificate authority is near; **Expiring**, on a Devbox, only when its own end, or rest, is ([time to live](life.md#time-to-live),
+[idle](life.md#idle)).
 
 | Reason | On | Meaning | What to do |
 |---|---|---|---|
