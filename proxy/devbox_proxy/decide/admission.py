@@ -14,7 +14,7 @@ from devbox_api.judge.refusals import Refusal
 from devbox_api.names import token_digest
 from devbox_api.route import Route
 from devbox_proxy.decide.caller import Caller, caller_of
-from devbox_proxy.known.facts import LIVE, Known, Pod, ReviewTimes, TokenOwner
+from devbox_proxy.known.facts import LIVE, Known, Pod, ReviewTimes, TokenOwner, plain_address
 
 Subject = tuple[Route, TokenOwner]
 """Whom to ask the cluster about, for a review."""
@@ -87,6 +87,15 @@ def admit(case: Case, route: Route, owner: TokenOwner) -> Refuse | Wait | None:
     if not route.confined:
         return Refuse(Refusal.DEVBOX_NOT_CONFINED, caller_of(route, owner))
     return _review(case, route, owner)
+
+
+def resides(known: Known, peer: str) -> bool:
+    """The address is one of a devbox that is served. (It says no more than that somebody there asks: who wants anything needs a token.)"""
+    uid = known.addresses.get(plain_address(peer), "")
+    pod, route = known.pods.get(uid), known.routes.get(uid)
+    if pod is None or route is None or pod.host_network:
+        return False
+    return bool(pod.node) and ended(known, uid) is None
 
 
 def refresh(case: Case, route: Route, owner: TokenOwner) -> Subject | None:

@@ -19,7 +19,7 @@ from devbox_proxy.decide.caller import Caller, about, caller_of
 from devbox_proxy.known.apis import Api
 from devbox_proxy.known.credentials import Access, Credential, PoolKey
 from devbox_proxy.known.facts import LIVE, Known, Pod, Review, ReviewTimes
-from devbox_proxy.wire import grammar, guard, tokens
+from devbox_proxy.wire import cors, grammar, guard, tokens
 from devbox_proxy.wire.guard import RequestHead
 from devbox_proxy.wire.messages import UpstreamRequest
 from devbox_proxy.wire.tokens import Found
@@ -47,7 +47,12 @@ class Forward:
     """A review that is about to grow too old: to be renewed in the background."""
 
 
-Decision = Forward | Refuse | Wait
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """A browser's question, which the gateway answers by itself: nothing goes to the API."""
+
+
+Decision = Forward | Preflight | Refuse | Wait
 
 
 class CachedDecision:
@@ -110,6 +115,8 @@ def decide(head: RequestHead, known: Known, now: float, times: ReviewTimes) -> D
     cached: CachedDecision | None = head.memo.cached
     if cached is not None and cached.holds(known, now, times):
         return cached.forward
+    if head.method == "OPTIONS" and cors.is_preflight(head):
+        return _preflight(head, known, now, times)
     found = examine(head)
     if isinstance(found, Refusal):
         return Refuse(found)
@@ -125,6 +132,15 @@ def decide(head: RequestHead, known: Known, now: float, times: ReviewTimes) -> D
     if (unsure := admission.admit(case, route, binding)) is not None:
         return unsure
     return _lead(case, head, found, route, binding)
+
+
+def _preflight(head: RequestHead, known: Known, now: float, times: ReviewTimes) -> Decision:
+    """A browser sends no token with it, so it is the address that tells a devbox. The request that follows is decided like any other."""
+    if (wrong := guard.check(head)) is not None:
+        return Refuse(wrong)
+    if (blind := admission.blind(known, now, times)) is not None:
+        return Refuse(blind)
+    return Preflight() if admission.resides(known, head.peer) else Refuse(Refusal.TOKEN_MISSING)
 
 
 def examine(head: RequestHead) -> Found | Refusal:

@@ -9,13 +9,14 @@ from typing import Final
 from devbox_api.judge import paths
 from devbox_proxy.decide.identity import CachedDecision, Forward
 from devbox_proxy.known.credentials import Access, Line
-from devbox_proxy.wire import grammar
+from devbox_proxy.wire import cors, grammar
 from devbox_proxy.wire.guard import Headers, RequestHead
 from devbox_proxy.wire.messages import UpstreamRequest
 from devbox_proxy.wire.tokens import Found
 
 _HANDSHAKE: Final = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
 """Hop-by-hop, so made anew; the Sec-WebSocket-… headers are the client's (RFC 6455 4.1)."""
+_ORIGIN: Final = b"origin"
 _IDENTITY: Final = (b"Accept-Encoding", b"identity")
 
 
@@ -59,6 +60,7 @@ def prepare(head: RequestHead, found: Found, access: Access) -> UpstreamRequest:
         redact=access.redact,
         redact_body=api.redact_body,
         unsearched_types=api.unsearched_types,
+        origin=cors.origin_of(head) if _ORIGIN in head.fields else b"",
         websocket=websocket,
         keyless=api.provider.keyless,
         token=grammar.TOKEN_START + found.jwt.encode() if api.provider.keyless else b"",

@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from math import inf
 from typing import Final
 
@@ -14,6 +15,16 @@ from devbox_proxy.known.credentials import Credential
 
 LIVE: Final = inf
 """A mirror's `as_of` while its watch is open: changes arrive as they happen."""
+
+
+def plain_address(text: str) -> str:
+    """One spelling for an address: IPv4 as such, also where an IPv6 socket saw it (::ffff:10.0.0.1)."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return text
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
 
 TokenOwner = Binding | EgressBinding
 """What a token belongs to: a gateway of a pod, or its way out."""
@@ -35,6 +46,11 @@ class Pod:
     host_network: bool
     seen_at: float = field(compare=False)
     """When the mirror first had it (clock.py's seconds)."""
+
+    @property
+    def present(self) -> bool:
+        """It runs, or is to, and its deletion has not begun."""
+        return not self.deleting and self.phase in ("Pending", "Running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +89,8 @@ class Known:
     """How often a gateway document, a credential or the floor has changed."""
     pods: dict[str, Pod] = field(default_factory=dict)
     """By UID."""
+    addresses: dict[str, str] = field(default_factory=dict)
+    """Their UIDs by address (`plain_address`); of two with the same one, the one that was heard of last."""
     awaited: dict[str, float] = field(default_factory=dict)
     """Pod UIDs whose Route came before the pod did, and when (clock.py's seconds): two watches have no order between them."""
     reviews: dict[str, Review] = field(default_factory=dict)

@@ -35,7 +35,7 @@ from devbox_common.mirror import Key, Mirror
 from devbox_proxy.known import floor
 from devbox_proxy.known.apis import compile_gateway
 from devbox_proxy.known.credentials import Credential
-from devbox_proxy.known.facts import LIVE, Known, Pod
+from devbox_proxy.known.facts import LIVE, Known, Pod, plain_address
 
 SUPPORTED: Final = frozenset({RULES, MAX_REQUEST_BODY, REDACT_RESPONSES, USER_IN_SECRET, CONFINED})
 """Words in `requires` that this gateway knows how to enforce."""
@@ -209,10 +209,21 @@ class ClusterState:
             before = known.get(new.uid)
             known[new.uid] = replace(new, seen_at=before.seen_at) if before else new
             self.known.awaited.pop(new.uid, None)
+        for pod in (old, new):
+            self._place(pod, there=pod is new and pod is not None and pod.present)
         if old is not None and (new is None or new.uid != old.uid):
             known.pop(old.uid, None)
             self.known.reviews.pop(old.uid, None)
         self._notify()
+
+    def _place(self, pod: Pod | None, *, there: bool) -> None:
+        """Where a pod is, or is no more. (An address that was a finished pod's may be another one's by now.)"""
+        addresses = self.known.addresses
+        for address in map(plain_address, pod.ips if pod is not None else ()):
+            if there and pod is not None:
+                addresses[address] = pod.uid
+            elif pod is not None and addresses.get(address) == pod.uid:
+                del addresses[address]
 
 
 class Seen:

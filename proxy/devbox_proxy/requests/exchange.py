@@ -31,14 +31,14 @@ from devbox_proxy.accounting.audit import End
 from devbox_proxy.decide import injection
 from devbox_proxy.decide.admission import Refuse, Wait
 from devbox_proxy.decide.caller import Caller
-from devbox_proxy.decide.identity import Decision, Forward
+from devbox_proxy.decide.identity import Decision, Forward, Preflight
 from devbox_proxy.kit import metrics
 from devbox_proxy.kit.ids import new_request_id, where
 from devbox_proxy.requests.client import Client
 from devbox_proxy.requests.data_path import DataPath
 from devbox_proxy.requests.decider import Decider
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
-from devbox_proxy.wire import rendering
+from devbox_proxy.wire import cors, rendering
 from devbox_proxy.wire.bodies import Answer, Upload
 from devbox_proxy.wire.messages import UpstreamRequest
 from devbox_proxy.wire.reader import Begun
@@ -192,6 +192,8 @@ class Exchange:
             if decision.verified and decision.caller is not None:
                 self._path.load.activity.seen(decision.caller.pod_uid)
             self._refuse(decision.refusal, decision.caller, decision.said)
+        elif isinstance(decision, Preflight):
+            self._tell_browser()
         else:
             self._start(self._wait(decision))
 
@@ -444,13 +446,26 @@ class Exchange:
     def _say(self, refusal: Refusal, said: str = "") -> None:
         stays = self._keep_alive and not self._switching and not self._path.load.draining
         stays = stays and rendering.outlives(refusal, self.head, self._length)
-        to_head = self.head.method == "HEAD"
-        self._client.write(rendering.refusal(refusal, self.request_id, said=said, to_head=to_head, close=not stays))
+        to_head, origin = self.head.method == "HEAD", cors.origin_of(self.head)
+        self._client.write(
+            rendering.refusal(refusal, self.request_id, said=said, origin=origin, to_head=to_head, close=not stays)
+        )
         if stays and not self.request_ended:
             self._mark = (now(), self._upload.received)
             self._client.pause(paused=False)
         else:
             self._client.exchange_done(keep_alive=stays)
+
+    def _tell_browser(self) -> None:
+        """What a page may send: nobody's request, so it is in no book."""
+        self.state = ExchangeState.DONE
+        stays = self._keep_alive and not self._path.load.draining
+        self._client.write(rendering.preflight(self.head, self.request_id, close=not stays))
+        self._mark = (now(), self._upload.received)
+        if self.request_ended:
+            self._client.exchange_done(keep_alive=stays)
+        else:
+            self._keep_alive = stays
 
     def _over(self, ended: str) -> None:
         """Let go of everything and write the last line. The client's connection is the caller's business."""

@@ -32,6 +32,8 @@ class UpstreamRequest:
     """Bodies too; else headers alone."""
     unsearched_types: frozenset[bytes] = frozenset()
     """But not bodies of these media types, in lower case."""
+    origin: bytes = b""
+    """Of the page that a browser sends it for, which may then read the answer; empty: no browser."""
     websocket: bool = False
     """A WebSocket handshake: a 101 opens a tunnel; any other status is an answer like every other."""
     keyless: frozenset[bytes] = frozenset()

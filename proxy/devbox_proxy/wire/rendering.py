@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from devbox_api.judge.refusals import Refusal
-from devbox_proxy.wire import addresses, grammar, refusing
+from devbox_proxy.wire import addresses, cors, grammar, refusing
 from devbox_proxy.wire.guard import Headers, RequestHead
 from devbox_proxy.wire.messages import UpstreamRequest
 
@@ -40,6 +40,7 @@ class Framing(Enum):
 Fields = dict[bytes, list[bytes]]
 """Headers' values by their names in lower case."""
 _ASKED_FOR: Final = {
+    b"access-control-allow-origin",
     b"connection",
     b"content-encoding",
     b"content-length",
@@ -147,6 +148,9 @@ def response_head(
     """
     lines = [_STATUS_LINES.get(head.status) or b"HTTP/1.1 %d \r\n" % head.status]
     lines += _for_client(head, sent, public_url)
+    if sent.origin and b"access-control-allow-origin" not in head.fields:
+        # The preflight was answered here, and what the API says to others of its own origins is the API's.
+        lines += [b"%b: %b\r\n" % line for line in cors.readable(sent.origin)]
     if b"x-request-id" not in head.fields:
         lines.append(b"X-Request-Id: %b\r\n" % request_id.encode())
     framing = head.framing
@@ -180,16 +184,27 @@ def accepts_websocket(head: ResponseHead, request: RequestHead) -> bool:
     return head.value(b"upgrade").lower() == "websocket" and head.value(b"sec-websocket-accept") == expected
 
 
-def refusal(what: Refusal, request_id: str, *, said: str = "", to_head: bool = False, close: bool = True) -> bytes:
-    """A refusal as a whole response, without its body in answer to HEAD. `said`: in place of its message; `close`: it is the last on its
-    connection."""
+def refusal(
+    what: Refusal, request_id: str, *, said: str = "", origin: bytes = b"", to_head: bool = False, close: bool = True
+) -> bytes:
+    """A refusal as a whole response, without its body in answer to HEAD. `said`: in place of its message; `origin`: of the page that may
+    read it; `close`: it is the last on its connection."""
     body = refusing.body(what, request_id, said)
     lines = [_STATUS_LINES[what.status]]
     lines += [f"{name}: {value}\r\n".encode() for name, value in refusing.headers(what, request_id).items()]
+    lines += [b"%b: %b\r\n" % line for line in cors.readable(origin)]
     connection = b"Connection: close\r\n" if close else b""
     lines.append(b"Server: devbox-gateway\r\nContent-Length: %d\r\n%b\r\n" % (len(body), connection))
     if not to_head:
         lines.append(body)
+    return b"".join(lines)
+
+
+def preflight(head: RequestHead, request_id: str, *, close: bool) -> bytes:
+    """The answer to a browser that asks what a page may send; `close`: it is the last on its connection."""
+    lines = [_STATUS_LINES[204], *[b"%b: %b\r\n" % line for line in cors.preflight(head)]]
+    connection = b"Connection: close\r\n" if close else b""
+    lines.append(b"X-Request-Id: %b\r\nServer: devbox-gateway\r\n%b\r\n" % (request_id.encode(), connection))
     return b"".join(lines)
 
 

@@ -242,6 +242,24 @@ async def test_a_pod_of_the_same_name_is_another_pod(state: ClusterState) -> Non
     assert not state.known.pods
 
 
+async def test_where_pods_are(state: ClusterState) -> None:
+    first, second = ("agents", "agent-x"), ("agents", "agent-y")
+    at = {"podIPs": [{"ip": "10.244.0.7"}, {"ip": "fd00::7"}]}
+    state._on_pod(first, None, pod("u1"))
+    assert not state.known.addresses
+    state._on_pod(first, pod("u1"), pod("u1", phase="Running", **at))
+    assert state.known.addresses == {"10.244.0.7": "u1", "fd00::7": "u1"}
+    state._on_pod(first, pod("u1", phase="Running", **at), pod("u1", phase="Succeeded", **at))
+    assert not state.known.addresses, "it is another pod's by now, perhaps"
+    state._on_pod(second, None, pod("u2", phase="Running", **at))
+    state._on_pod(first, pod("u1", phase="Succeeded", **at), None)
+    assert state.known.addresses == {"10.244.0.7": "u2", "fd00::7": "u2"}
+    state._on_pod(second, pod("u2", phase="Running", **at), pod("u2", phase="Running", podIPs=[{"ip": "10.244.0.9"}]))
+    assert state.known.addresses == {"10.244.0.9": "u2"}
+    state._on_pod(second, pod("u2", phase="Running", podIPs=[{"ip": "10.244.0.9"}]), None)
+    assert not state.known.addresses
+
+
 async def test_a_route_may_come_before_its_pod_and_goes_with_or_without_it(state: ClusterState) -> None:
     key = ("agents", "agent-x")
     put(state, "route-uid-1", route())
