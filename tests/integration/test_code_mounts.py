@@ -48,11 +48,13 @@ def test_both_kinds_are_there_and_stay_as_the_agent_leaves_them(home: Workspace)
     # (The kubelet makes variables of $(NAME) in a container's command, and of $$ one $.)
     own = 'HOME() { echo own; }; test "$(HOME)" = own && test $$ -gt 1'
     install = f'{own} && cat README > installed && echo $HOME > $HOME/home && test -n "$GITHUB"'
-    home.devbox(gateways=GITHUB, codeMounts=[PRIVATE, {**PUBLIC, "installCommand": install}], **WEB)
+    home.devbox(gateways=GITHUB, codeMounts=[{**PRIVATE, "lfs": True}, {**PUBLIC, "installCommand": install}], **WEB)
     pod = home.ready()
     assert home.condition("devboxes", "agent", "CodeMounted", "Mounted", "True") == ""
     assert home.sh(pod, "cd /workspace; cat private/README src/public/README src/public/installed") == hosts.GREETING * 3
     assert home.sh(pod, "cat $HOME/home") == names.HOME
+    # Large files there are none, but git-lfs of the image that clones was called, and left its settings.
+    assert home.sh(pod, "git -C /workspace/private config --local filter.lfs.process") == "git-lfs filter-process"
     # git as it comes, in the devbox's own environment.
     assert home.sh(pod, "cd /workspace/private; git pull 2>&1; git config remote.origin.url").splitlines() == [
         "Already up to date.",
