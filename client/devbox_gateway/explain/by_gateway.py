@@ -82,25 +82,25 @@ def _rule(config: Object, endpoint: Endpoint, request: Asked) -> tuple[str, bool
     rules = [_Rule(tuple(rule.get("methods") or ()), tuple(rule["paths"])) for rule in config["spec"].get("rules") or []]
     if not rules:
         return "which has no rules: everything may be asked for", False
-    base = base_path(endpoint).encode()
+    base = base_path(endpoint)
     for number, rule in enumerate(rules):
         if allowed(compile_rules([rule]), base, request.method, request.target):
             return f"spec.rules[{number}]: {rule}", False
-    path = paths.join(base, paths.split(request.target)[0]).decode("utf-8", "replace")
+    path = base.join(paths.split(request.target)[0]).decode("utf-8", "replace")
     return f"spec.rules: none of {len(rules)} allows {request.method} {path}", True
 
 
 def _out_of_reach(endpoint: Endpoint, request: Asked, by: str, name: str) -> Way | None:
     """A URL of the API's own that no request through the gateway can ask for, since another path stands before all of them."""
     base, path = base_path(endpoint), paths.split(request.target)[0]
-    joined = paths.join(base.encode(), path)
+    joined = base.join(path)
     if request.where is None or request.where.host != endpoint.host.rstrip(".") or joined == path:
         return None
     own, leads = path.decode("utf-8", "replace"), joined.decode("utf-8", "replace")
     return Way(
         Verdict.NO,
         by,
-        f"what is asked of ${name}_URL is below {base}, and {own} is not: ${name}_URL{own} leads to {leads}",
+        f"what is asked of ${name}_URL is below {base.path.decode()}, and {own} is not: ${name}_URL{own} leads to {leads}",
     )
 
 
@@ -136,7 +136,7 @@ def _unseen(seen: Seen, binding: Mapping[str, Any], request: Asked, by: str, key
 
 
 def _leads(endpoint: Endpoint, request: Asked) -> str:
-    path = paths.join(base_path(endpoint).encode(), paths.split(request.target)[0])
+    path = base_path(endpoint).join(paths.split(request.target)[0])
     return endpoint.origin + path.decode("utf-8", "replace")
 
 

@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from .paths import BasePath
 from .providers import provider
 
 
@@ -50,6 +51,9 @@ def dialled(endpoint: Endpoint, trust: str) -> str:
     return f"{endpoint.origin} {trust or '-'}"
 
 
-def base_path(endpoint: Endpoint) -> str:
-    """What stands before every path: the endpoint's own, or where the API is known to live."""
-    return endpoint.path or provider(endpoint.host).base_path
+def base_path(endpoint: Endpoint) -> BasePath:
+    """What stands before paths: the endpoint's own before all of them, or where the API is known to live."""
+    if endpoint.path:
+        return BasePath(endpoint.path.encode())
+    row = provider(endpoint.host)
+    return BasePath(row.base_path.encode(), row.base_path_of)

@@ -4,6 +4,7 @@ Goes in: a request target, as it was sent. Comes out: what is wrong with it, or 
 """
 
 import re
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_plus, unquote_to_bytes
 
@@ -58,6 +59,22 @@ def holds_token(path: bytes) -> bool:
 
 
 _UNDERSCORE, _PERCENT = b"_%"
+
+
+@dataclass(frozen=True, slots=True)
+class BasePath:
+    """What stands before the paths that are asked for."""
+
+    path: bytes = b""
+    """Empty for the root."""
+    of: frozenset[bytes] = frozenset()
+    """First segments of the paths before which it stands; empty: all."""
+
+    def join(self, path: bytes) -> bytes:
+        """The path at the API."""
+        if self.of and path[1:].partition(b"/")[0].partition(b":")[0] not in self.of:
+            return path
+        return join(self.path, path)
 
 
 def join(base: bytes, path: bytes) -> bytes:

@@ -13,6 +13,8 @@ class Provider:
 
     base_path: str = ""
     """Where the API lives if the endpoint has no path of its own."""
+    base_path_of: frozenset[bytes] = frozenset()
+    """First segments of the paths that live there, where others live elsewhere, too. Empty: all."""
     key_headers: frozenset[bytes] = frozenset()
     """Headers in which its clients send a key; the credential then goes into that header."""
     key_parameters: frozenset[bytes] = frozenset()
@@ -50,10 +52,15 @@ _EXACT: Final = {
     ),
     # platform.openai.com, "API reference": all paths are below /v1; the SDKs' base_url holds it.
     "api.openai.com": Provider(base_path="/v1", key_protocols=(b"openai-insecure-api-key.",)),
-    # ai.google.dev, "API keys": x-goog-api-key; older examples have ?key=…, which ends in logs. Its OpenAI-compatible paths take Bearer.
+    # ai.google.dev, "API versions": v1beta, v1, v1alpha, and /upload/v1beta, /ws/…: whoever says none, as Vercel's AI SDK and LiteLLM do,
+    # means v1beta. "API keys": x-goog-api-key; older examples have ?key=…, which ends in logs. Its OpenAI-compatible paths take Bearer.
     # ai.google.dev, "Using files": an upload begins with an address to which its SDKs send the file without a key.
     # cloud.google.com, "System parameters": an OAuth token also comes as ?access_token= (?oauth_token= is its older name).
     "generativelanguage.googleapis.com": Provider(
+        base_path="/v1beta",
+        base_path_of=frozenset(
+            b"models tunedModels files fileSearchStores cachedContents batches corpora interactions openai".split()
+        ),
         key_headers=frozenset({b"x-goog-api-key"}),
         key_parameters=frozenset({b"key", b"$key", b"access_token", b"$access_token", b"oauth_token", b"$oauth_token"}),
         more_key_headers=frozenset({b"x-goog-iam-authorization-token"}),

@@ -69,12 +69,12 @@ def compile_rules(rules: Iterable[Rule]) -> Rules:
     return Rules({method: re.compile(b"|".join(patterns), re.DOTALL) for method, patterns in paths.items()})
 
 
-def allowed(rules: Rules, base_path: bytes, method: str, target: bytes) -> bool:
+def allowed(rules: Rules, base_path: forms.BasePath, method: str, target: bytes) -> bool:
     """The rules name the method and path, and the query does not ask the API to take another method."""
     path, query = forms.split(target)
     if query is not None and not forms.OTHER_METHOD.isdisjoint(forms.parameter_names(query)):
         return False
-    return rules.allow(method, forms.join(base_path, path))
+    return rules.allow(method, base_path.join(path))
 
 
 def _pattern(path: str) -> bytes:

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from devbox_api.judge import rules
+from devbox_api.judge.paths import BasePath
 from devbox_api.judge.refusals import Refusal
 from devbox_api.judge.rules import Rules
 from devbox_api.route import LACKS_CREDENTIAL, LACKS_GRANT, Binding, Route
@@ -190,7 +191,7 @@ def _lacking(binding: Binding) -> Refusal:
     )
 
 
-def _forbidden(head: RequestHead, allow_list: Rules, base_path: bytes) -> str:
+def _forbidden(head: RequestHead, allow_list: Rules, base_path: BasePath) -> str:
     """What the rules do not allow: the method and path, or what asks the API to take others, in a header or the query. Empty: nothing."""
     for name in head.fields:
         if name.translate(grammar.DASHES) in grammar.OVERRIDES:

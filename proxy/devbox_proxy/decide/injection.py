@@ -34,7 +34,7 @@ def render(head: RequestHead, forward: Forward) -> UpstreamRequest:
 def prepare(head: RequestHead, found: Found, access: Access) -> UpstreamRequest:
     """Everything that the API gets."""
     api = access.api
-    target = paths.join(api.base_path, head.path)
+    target = api.base_path.join(head.path)
     query = found.query
     if query and api.client_parameters:
         query = _without(api.client_parameters, query) or None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from devbox_api import route
 from devbox_api.judge.endpoints import Endpoint, base_path, parse_endpoint, trust_of
+from devbox_api.judge.paths import BasePath
 from devbox_api.judge.providers import Provider, provider
 from devbox_api.judge.rules import Rules, compile_rules
 from devbox_api.route import Auth, GatewayDocument
@@ -26,8 +27,8 @@ class Api:
     """Of the GatewayConfig, as namespace/name."""
     endpoint: Endpoint
     origin: str
-    base_path: bytes
-    """Stands before every path; empty for the root."""
+    base_path: BasePath
+    """Stands before the paths that are asked for."""
     host: tuple[bytes, bytes]
     """The Host line."""
     auth: Auth
@@ -72,7 +73,7 @@ def compile_gateway(document: GatewayDocument) -> Api:
         name=f"{document.namespace}/{document.name}",
         endpoint=endpoint,
         origin=endpoint.origin,
-        base_path=base_path(endpoint).encode(),
+        base_path=base_path(endpoint),
         host=(b"Host", endpoint.origin.partition("://")[2].encode()),
         auth=auth,
         query_key=_key(auth) if auth.type == "Query" else None,

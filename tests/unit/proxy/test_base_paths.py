@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 
 from devbox_api.judge.endpoints import base_path, parse_endpoint
-from devbox_api.judge.paths import join
+from devbox_api.judge.paths import BasePath, join
 from devbox_api.judge.rules import allowed, compile_rules
 from devbox_api.route import Auth, GatewayDocument, Rule
 from devbox_common.redacted import Redacted
@@ -58,9 +58,10 @@ TABLE: Final = (
     ("https://api.mistral.ai/v1", V1, OPENAI, "/v1"),
     ("https://api.mistral.ai", NO_PATH, MISTRAL, ""),
     ("https://generativelanguage.googleapis.com", NO_PATH, GOOGLE, ""),
-    ("https://generativelanguage.googleapis.com", ("/v1beta", "/v1beta/"), VERCEL_GOOGLE, "/v1beta"),
+    ("https://generativelanguage.googleapis.com", (*NO_PATH, "/v1beta", "/v1beta/"), VERCEL_GOOGLE, "/v1beta"),
+    ("https://generativelanguage.googleapis.com", ("/v1", "/v1/"), VERCEL_GOOGLE, "/v1"),
     ("https://generativelanguage.googleapis.com/v1beta", (*NO_PATH, "/v1beta", "/v1beta/"), VERCEL_GOOGLE, "/v1beta"),
-    ("https://generativelanguage.googleapis.com", ("/v1beta/openai", "/v1beta/openai/"), OPENAI, "/v1beta/openai"),
+    ("https://generativelanguage.googleapis.com", ("/v1beta/openai", "/v1beta/openai/", "/openai"), OPENAI, "/v1beta/openai"),
     ("https://generativelanguage.googleapis.com/v1beta/openai", (*NO_PATH, "/v1beta/openai"), OPENAI, "/v1beta/openai"),
     ("https://h.example/proxy/v1beta/openai", (*NO_PATH, "/v1beta/openai"), OPENAI, "/proxy/v1beta/openai"),
     ("https://x.openai.azure.com", NO_PATH, AZURE, ""),
@@ -120,6 +121,14 @@ def test_every_client_arrives_at_every_base_url(endpoint: str, base_url: str, as
         ("https://api.example/api/v1", b"/v1?x=/v1/y", b"/api/v1?x=/v1/y"),
         ("https://api.example/api/v1", b"//v1/x//y?a=//", b"/api/v1/x//y?a=//"),
         ("https://api.example/api/v1", b"/v1//x", b"/api/v1//x"),
+        # Gemini has several versions, and paths of none.
+        ("https://generativelanguage.googleapis.com", b"/models", b"/v1beta/models"),
+        ("https://generativelanguage.googleapis.com", b"/files/f?alt=media", b"/v1beta/files/f?alt=media"),
+        ("https://generativelanguage.googleapis.com", b"/v1alpha/models", b"/v1alpha/models"),
+        ("https://generativelanguage.googleapis.com", b"/ws/google.ai.x", b"/ws/google.ai.x"),
+        ("https://generativelanguage.googleapis.com", b"/modelsx", b"/modelsx"),
+        ("https://generativelanguage.googleapis.com", b"/%6dodels", b"/%6dodels"),
+        ("https://generativelanguage.googleapis.com", b"/", b"/"),
         # What is no version, or another one, is a path like every other.
         ("https://api.example/api", b"/v1/x", b"/api/v1/x"),
         ("https://api.example/v1/api", b"/api/x", b"/v1/api/api/x"),
@@ -137,9 +146,9 @@ def test_every_client_arrives_at_every_base_url(endpoint: str, base_url: str, as
 )
 def test_the_base_path_is_joined_once(endpoint: str, target: bytes, expected: bytes) -> None:
     assert at_the_api(endpoint, target) == expected
-    base = base_path(parse_endpoint(endpoint)).encode()
+    base = base_path(parse_endpoint(endpoint))
     path = expected.partition(b"?")[0]
-    assert not base or join(base, path) == path, "what is joined is joined no second time"
+    assert base.join(path) == path, "what is joined is joined no second time"
 
 
 def test_join_does_not_take_a_longer_word_for_the_base() -> None:
@@ -163,6 +172,6 @@ def test_join_does_not_take_a_longer_word_for_the_base() -> None:
 )
 def test_rules_judge_the_joined_path(target: bytes, expected: bool) -> None:
     rules = compile_rules([Rule(paths=("/api/v1/chat/*",))])
-    assert allowed(rules, b"/api/v1", "POST", target) is expected
+    assert allowed(rules, BasePath(b"/api/v1"), "POST", target) is expected
     if expected:
         assert at_the_api("https://h.example/api/v1", target) == b"/api/v1/chat/completions"

@@ -74,6 +74,18 @@ COMPANY: Final = (
     ),
     *("/v1x/chat/completions", "/v1/chat/x?_method=DELETE", "/V1/chat/completions", "//api/v1/chat/x", "/v1/../chat/x"),
 )
+GEMINI: Final = (
+    *(
+        "/models",
+        "//models/m:generateContent",
+        "/v1beta/models/m",
+        "/v1/models",
+        "/v1/models/m",
+        "/files/f",
+        "/openai/chat/completions",
+    ),
+    *("/models?_method=DELETE", "/models/../files", "/upload/v1beta/files", "/modelsx", "/%6dodels", "/"),
+)
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 HOSTS: Final = (
     *(
@@ -110,6 +122,8 @@ def by_hand() -> list[Case]:
     cases += [Case("POST", "", path, "OPENAI") for path in OPENAI] + [Case("PUT", "", path, "INTERNAL") for path in INTERNAL]
     cases += [Case("POST", "api.openai.com", path) for path in OPENAI]
     cases += [Case("POST", authority, path, name) for authority, name in _COMPANY for path in COMPANY]
+    cases += [Case("POST", "", path, "GEMINI") for path in GEMINI]
+    cases += [Case("POST", "generativelanguage.googleapis.com", path) for path in GEMINI]
     cases += [Case("PUT", "internal.example:8443", path) for path in INTERNAL]
     cases += [Case(method, "", "/user", name) for method in METHODS for name in ("GITHUB", "ANTHROPIC")]
     for name in ("UNGRANTED", "NOBODYS", "LOST", "GONE", "DENIED", "ADDRESS", "CLOSED", "SELECTED", "OTHERS"):

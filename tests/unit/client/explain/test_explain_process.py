@@ -20,7 +20,14 @@ from devbox_api.names import ALLOWED_HOSTS_ANNOTATION, CREDENTIAL_KEY, CREDENTIA
 from devbox_gateway.explain.judging import explain
 from devbox_operator.documents.objects import egress_document, gateway_document
 
-ENCRYPTED = ("api.anthropic.com", "api.openai.com", "api.github.com", "internal.example", "company.example")
+ENCRYPTED = (
+    "api.anthropic.com",
+    "api.openai.com",
+    "api.github.com",
+    "internal.example",
+    "company.example",
+    "generativelanguage.googleapis.com",
+)
 OTHERS = ("github.com", "a.packages.example", "a.b.packages.example", "xn--bcher-kva.example")
 SAMPLE = [case for case in by_hand() if case.gateway]
 SAMPLE_OF_CONNECTS = [case for case in by_parts() if not case.authority.endswith((":80", ":22"))]

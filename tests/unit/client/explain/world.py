@@ -99,6 +99,11 @@ GATEWAYS: Final[list[tuple[str, dict[str, Any] | None, dict[str, Any] | None]]] 
         config("company", "https://company.example/api/v1", rules=[{"paths": ["/api/v1/chat/*"]}]),
         secret("company", "company.example"),
     ),
+    (
+        "GEMINI",
+        config("gemini", "https://generativelanguage.googleapis.com", rules=[{"paths": ["/v1beta/models/**", "/v1/models"]}]),
+        secret("gemini", "*.googleapis.com"),
+    ),
     ("PLAIN", config("plain", "http://plain.example", allowInsecure=True), secret("plain", "plain.example")),
     ("UNGRANTED", config("ungranted", "https://ungranted.example"), secret("ungranted", "other.example, *.ungranted.example")),
     ("NOBODYS", config("nobodys", "https://nobodys.example"), secret("nobodys", None)),
