@@ -75,8 +75,8 @@ unit: venv tools ## Unit tests: no cluster, some minutes
 	@$(BIN)/pytest -q -n auto tests/unit
 
 # Processes of their own run out of the image in attacks, fuzz, chaos and sdks.
-COMPILED := $(patsubst %,tests/unit/proxy/test_%.py,client_hello compiled connect_head credentials current dialling egress exchange exchange_limits \
-  exchange_websockets guard heads mistaken redact rest_times resting rules targets upstream) tests/unit/client/explain tests/unit/common/test_clock.py
+COMPILED := $(patsubst %,tests/unit/proxy/test_%.py,addresses base_paths client_hello compiled connect_head credentials current dialling egress exchange \
+  exchange_limits exchange_websockets guard heads mistaken redact rest_times resting rules targets twins upstream) tests/unit/client/explain tests/unit/common/test_clock.py
 
 # What these take of the server's packages, or of its tests, needs its Python.
 NOT_ON_OLDEST := $(patsubst %,tests/unit/client/%,explain $(patsubst %,test_%.py,audit authorities credentials doctor naming session waiting \
