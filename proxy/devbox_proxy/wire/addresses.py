@@ -51,6 +51,8 @@ def moved(name: bytes, value: bytes, sent: UpstreamRequest, public_url: bytes) -
 
 def _moved(address: bytes, endpoint: Endpoint, public_url: bytes, *, bare: bool = True) -> bytes:
     """`bare`: also where no path follows the origin. Elsewhere such a one is no address but says who may (CORS, CSP)."""
+    if b"\t" in address:
+        return address  # which urlsplit would leave out, and others not
     try:
         parts = urlsplit(address.decode("latin-1"))
         # "//api.example.com/x" takes the scheme of what the client called, which is always https.

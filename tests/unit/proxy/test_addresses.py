@@ -85,6 +85,7 @@ def test_where_addresses_stand_in_other_forms(name: str, value: str, expected: s
         ("Location", "https://api.example:8443/x"),
         ("Location", "https://api.example.evil.example/x"),
         ("Location", "https://api.example@evil.example/x"),
+        ("Location", "https://api.exam\tple/x"),
         ("Location", "https://login.example/?back=https://api.example/x"),
         ("Location", 'https://login.example/?back="https://api.example/x"'),
         ("Operation-Location", "https://login.example/?back=https://api.example/x"),
