@@ -3,15 +3,18 @@
 Goes in: a policy's document. Comes out: a `CompiledPolicy`, or a ValueError for a document that can't be used. Pure.
 """
 
+import re
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from .hosts import any_matches
 from .refusals import Refusal
 from .targets import Address, Target
 
 Network = IPv4Network | IPv6Network
+_GATEWAY: Final = re.compile(r"gateway\.[a-z0-9-]+\.svc(?:\.cluster\.local)?")
+"""What is in every `$NAME_URL`."""
 
 
 class Document(Protocol):
@@ -88,7 +91,7 @@ class Denied(NamedTuple):
 
 def without_policy(target: Target) -> Denied:
     """A devbox that stands under none reaches no host."""
-    return Denied(Refusal.HOST_NOT_ALLOWED, f"{target.host}; set spec.egressPolicyRef")
+    return _host(target, "set spec.egressPolicyRef")
 
 
 def denied(policy: CompiledPolicy, target: Target) -> Denied | None:
@@ -99,11 +102,20 @@ def denied(policy: CompiledPolicy, target: Target) -> Denied | None:
         if not policy.allows_address(target.address):
             return Denied(Refusal.ADDRESS_NOT_ALLOWED, f"{target.host}; the EgressPolicy's allowedCIDRs do not hold it")
     elif not policy.allows_host(target.host):
-        return Denied(Refusal.HOST_NOT_ALLOWED, f"{target.host}; the EgressPolicy's allowedHostnames do not hold it")
+        return _host(target, "the EgressPolicy's allowedHostnames do not hold it")
     if target.port not in policy.ports:
         allowed = ", ".join(map(str, sorted(policy.ports))) or "none"
         return Denied(Refusal.PORT_NOT_ALLOWED, f"{target.port}; the EgressPolicy's allowedPorts: {allowed}")
     return None
+
+
+def _host(target: Target, why: str) -> Denied:
+    """A client that asks its proxy for the gateway itself has not understood what $NO_PROXY says, and no policy mends that."""
+    if _GATEWAY.fullmatch(target.host):
+        why = (
+            "the gateway itself is reached directly: this client does not heed $NO_PROXY; tell it to use no proxy for this host"
+        )
+    return Denied(Refusal.HOST_NOT_ALLOWED, f"{target.host}; {why}")
 
 
 def networks(cidrs: tuple[str, ...]) -> tuple[Network, ...]:

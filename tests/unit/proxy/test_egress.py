@@ -71,6 +71,15 @@ def test_what_it_does_not_name_is_refused_with_what_to_do(target: str, said: tup
     assert (decision.refusal, decision.said) == said
 
 
+@pytest.mark.parametrize("policy", [{}, {"policy": None}])
+@pytest.mark.parametrize("host", ["gateway.devbox-gateway-system.svc", "GATEWAY.rel.svc.cluster.local."])
+def test_who_asks_for_the_gateway_itself_is_told_that_it_needs_no_proxy(policy: dict[str, None], host: str) -> None:
+    decision = ask(world(egress=WAY_OUT.model_copy(update=policy)), f"{host}:443")
+    assert isinstance(decision, Refuse)
+    assert decision.refusal is Refusal.HOST_NOT_ALLOWED
+    assert "the gateway itself is reached directly: this client does not heed $NO_PROXY" in decision.said
+
+
 def test_without_a_policy_nothing_is_allowed() -> None:
     decision = ask(world(egress=WAY_OUT.model_copy(update={"policy": None})), "example.com:443")
     assert isinstance(decision, Refuse)
