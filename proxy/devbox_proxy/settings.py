@@ -77,6 +77,8 @@ class UpstreamTimeouts(SettingsModel):
     connect_seconds: Seconds = 5
     first_byte_seconds: Seconds = 600
     idle_seconds: Seconds = 300
+    websocket_idle_seconds: Seconds = 3600
+    """Of a WebSocket, without a byte either way: agents keep one open between their turns."""
     rest_seconds: Annotated[float, Field(gt=0, le=600)] = 180
     """A connection at rest is used again for so long at most, if the API was seen to keep it. Up to 4: nothing is learned."""
     gone_seconds: Annotated[float, Field(ge=5, le=3600)] = 75

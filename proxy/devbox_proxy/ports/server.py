@@ -29,6 +29,8 @@ from devbox_proxy.upstreams.pool import Upstreams
 SWEEP_SECONDS: Final = 0.5
 """How often every connection's deadlines are looked at: cheaper than a timer for each, and near enough."""
 HANDSHAKE_SECONDS: Final = 5.0
+FAREWELLS_SECONDS: Final = 2.0
+"""At the end, for WebSockets that are told so."""
 
 log = structlog.get_logger()
 
@@ -42,6 +44,9 @@ class Watched(Protocol):
 
     def close_idle(self) -> None:
         """Close if nothing is under way: the gateway is going."""
+
+    def shut_down(self) -> None:
+        """Cut it: the gateway's time is over."""
 
     def abort(self) -> None:
         """Cut it."""
@@ -102,6 +107,11 @@ class Port:
             if not connections or now() > deadline:
                 break
             await asyncio.sleep(0.05)
+        for connection in list(connections):
+            connection.shut_down()
+        deadline = now() + FAREWELLS_SECONDS
+        while connections and now() < deadline:  # noqa: ASYNC110 (they are gone one by one)
+            await asyncio.sleep(0.02)
         for connection in list(connections):
             connection.abort()
         tasks = [*self._arriving, *([self._sweeping] if self._sweeping else [])]

@@ -234,6 +234,13 @@ class Connection(Client):
         if self._exchange is None:
             self._close()
 
+    def shut_down(self) -> None:
+        """Cut it: the gateway's time is over. (What is told so at that has a moment to hear it.)"""
+        if self._exchange is None:
+            self.abort()
+        else:
+            self._exchange.shut_down()
+
     def check(self, present: float) -> None:
         """Look at the deadlines (monotonic seconds). Called about twice a second."""
         limits = self._path.limits

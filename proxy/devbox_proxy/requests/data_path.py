@@ -69,3 +69,7 @@ class DataPath:
         if answered:
             return (own and own.idle) or self._timeouts.idle_seconds
         return (own and own.first_byte) or self._timeouts.first_byte_seconds
+
+    def silence(self, own: ApiTimeouts | None) -> float:
+        """Seconds without a byte either way on a WebSocket: the chart's, or the GatewayConfig's `idle` where that is longer."""
+        return max(self._timeouts.websocket_idle_seconds, (own and own.idle) or 0.0)

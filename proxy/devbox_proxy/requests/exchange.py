@@ -14,7 +14,7 @@ TokenReview, the mirror, a dial).
     SENDING    TUNNEL     the API switches to a WebSocket
     SENDING    DONE       no answer will come, it may not go on, or the client is gone
     ANSWERING  DONE       the answer is whole, or was cut on one side
-    TUNNEL     DONE       one side has ended it, or it may not go on
+    TUNNEL     DONE       one side has ended it, nothing was said for too long, or it may not go on
 """
 
 import asyncio
@@ -40,6 +40,7 @@ from devbox_proxy.requests.decider import Decider
 from devbox_proxy.upstreams.connection import UpstreamConnection, UpstreamError
 from devbox_proxy.wire import cors, rendering
 from devbox_proxy.wire.bodies import Answer, Upload
+from devbox_proxy.wire.frames import WebSocket
 from devbox_proxy.wire.messages import UpstreamRequest
 from devbox_proxy.wire.reader import Begun
 from devbox_proxy.wire.rendering import Framing, ResponseHead
@@ -86,6 +87,7 @@ class Exchange:
         "_progress_at",
         "_request",
         "_seen",
+        "_socket",
         "_started",
         "_switching",
         "_task",
@@ -114,6 +116,8 @@ class Exchange:
         """What goes to the API, once there is a connection."""
         self._upstream: UpstreamConnection | None = None
         self._task: asyncio.Task[None] | None = None
+        self._socket: WebSocket | None = None
+        """What passes, once the protocol is switched."""
         self._upload = Upload(self._length, chunked=self.head.chunked)
         self._answer = Answer()
         self._throttled = False
@@ -161,7 +165,16 @@ class Exchange:
     def client_gone(self, why: str = "client_gone") -> None:
         """Nobody is there for the answer: the API's work ends too."""
         if self.state is not ExchangeState.DONE:
-            self._over("complete" if self.state is ExchangeState.TUNNEL and why == "client_gone" else why)
+            parted = self._socket is not None and self._socket.parted and why == "client_gone"
+            self._over("complete" if parted else why)
+
+    def shut_down(self) -> None:
+        """The gateway's time is over."""
+        if self.state is ExchangeState.TUNNEL:
+            self._part("shutdown")
+        else:
+            self.client_gone("shutdown")
+            self._client.abort()
 
     def client_writable(self, *, writable: bool) -> None:
         """Backpressure from the client."""
@@ -175,7 +188,8 @@ class Exchange:
         """Bytes of the WebSocket, from the client."""
         self._upload.received += len(data)
         self._passed()
-        if self._upstream is not None:
+        if self._upstream is not None and self._socket is not None:
+            self._socket.up.feed(data)
             self._upstream.write(data)
 
     def flush(self) -> None:
@@ -339,6 +353,7 @@ class Exchange:
         if request.redact_body:
             metrics.UNSEARCHED.inc()
         self.state = ExchangeState.TUNNEL
+        self._socket = WebSocket()
         if self._activity is not None:
             self._activity.end(now())  # from here on bytes count
         self._answer.status = head.status
@@ -352,6 +367,8 @@ class Exchange:
         """Bytes of the WebSocket, from the API."""
         self._answer.sent += len(data)
         self._passed()
+        if self._socket is not None:
+            self._socket.down.feed(data)
         self._client.write(data)
 
     def _passed(self) -> None:
@@ -363,7 +380,7 @@ class Exchange:
     def upstream_failed(self, error: UpstreamError) -> None:
         """No (whole) answer will come."""
         self._upstream = None
-        if self.state is ExchangeState.TUNNEL:
+        if self._socket is not None and self._socket.parted:
             self._over("complete")
             self._client.exchange_done(keep_alive=False)
             return
@@ -397,6 +414,11 @@ class Exchange:
         elif self._upstream is not None and self._vanished(present, self._upstream):
             self._cut(Refusal.UPSTREAM_TIMEOUT)
         elif forward is not None and self._upstream is not None and self._client.stalled_since is None:
+            if self.state is ExchangeState.TUNNEL and not self._throttled:
+                if present - self._progress_at > self._path.silence(forward.access.api.timeouts):
+                    metrics.CUT.labels("idle").inc()
+                    self._part("idle")
+                return
             patience = self._path.patience(forward.access.api.timeouts, answered=self.state is not ExchangeState.SENDING)
             if present - self._progress_at > patience:
                 self._cut(Refusal.UPSTREAM_TIMEOUT)
@@ -431,8 +453,12 @@ class Exchange:
         """The exchange can't go on: say so if nothing was said yet, else cut, so that half an answer does not look whole. `said`: in place
         of the refusal's own message."""
         answering = self.state in (ExchangeState.ANSWERING, ExchangeState.TUNNEL)
+        ended = "upstream_cut" if answering and refusal.status in _THE_APIS else refusal.code
+        if self.state is ExchangeState.TUNNEL:
+            self._part(ended)
+            return
         self._answer.status = self._answer.status or refusal.status
-        self._over("upstream_cut" if answering and refusal.status in _THE_APIS else refusal.code)
+        self._over(ended)
         if answering:
             self._client.abort()
         else:
@@ -442,6 +468,19 @@ class Exchange:
     def _cut(self, refusal: Refusal) -> None:
         metrics.CUT.labels(refusal.code).inc()
         self._fail(refusal)
+
+    def _part(self, ended: str) -> None:
+        """A WebSocket can't go on. What has come is delivered. Where nothing is half said, each side is told that this is the end, but for
+        the API's: without its farewell a client knows that it was none."""
+        socket = self._socket
+        last = socket.to_client(ended) if socket is not None and ended != "upstream_cut" else b""
+        self._over(ended)
+        if self._client.stalled_since is not None:
+            self._client.abort()  # it would not hear of it
+            return
+        if last:
+            self._client.write(last)
+        self._client.exchange_done(keep_alive=False)
 
     def _say(self, refusal: Refusal, said: str = "") -> None:
         stays = self._keep_alive and not self._switching and not self._path.load.draining
@@ -477,7 +516,10 @@ class Exchange:
             self._task = None
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
-            upstream.abort()
+            if self._socket is None or self._throttled:
+                upstream.abort()
+            else:
+                upstream.part(self._socket.to_api(ended))
         if self._forward is not None:
             forward, self._forward = self._forward, None
             self._path.load.requests.leave(forward.caller)

@@ -134,8 +134,12 @@ class ConnectConnection(Side):
         if not self.busy:
             self.finish()
 
-    def abort(self) -> None:
+    def shut_down(self) -> None:
         """Cut it: the gateway's time is over."""
+        self.abort()
+
+    def abort(self) -> None:
+        """Cut it."""
         if self.tunnel is not None:
             self.tunnel.cut("shutdown")
         self.abort_connection()

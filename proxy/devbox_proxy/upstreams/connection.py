@@ -4,6 +4,7 @@ Goes in: bytes of a request, the API's bytes. Comes out: a checked head, pieces 
 what came together goes on together.
 """
 
+import asyncio
 from typing import Any, Final, Protocol
 
 import structlog
@@ -14,7 +15,7 @@ from devbox_proxy.kit.barren import NOTHING, Barren
 from devbox_proxy.kit.ids import where
 from devbox_proxy.kit.keepalive import is_gone
 from devbox_proxy.kit.rounds import Rounds
-from devbox_proxy.kit.transports import BUFFER, LARGE, SMALL, Transport, buffered
+from devbox_proxy.kit.transports import BUFFER, LARGE, LINGER_SECONDS, SMALL, Transport, buffered
 from devbox_proxy.known.credentials import PoolKey
 from devbox_proxy.wire import grammar, rendering
 from devbox_proxy.wire.rendering import Framing, ResponseHead
@@ -182,6 +183,17 @@ class UpstreamConnection:
         self.receiver = None
         if self.transport is not None:
             self.transport.abort()
+
+    def part(self, last: bytes) -> None:
+        """Close, once all that was written is sent, and `last`; nothing more is heard of it."""
+        self.receiver = None
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if last:
+            transport.write(last)
+        transport.close()
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.abort)  # who takes nothing is not waited for
 
     # asyncio.Protocol
 

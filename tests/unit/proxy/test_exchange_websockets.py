@@ -32,7 +32,7 @@ async def test_a_websocket_is_a_tunnel_once_the_api_agrees(play: Play) -> None:
     assert play.to_api.take() == b"early"
     assert play.send(b"\x81\x80GET / HTTP/1.1") == b"\x81\x80GET / HTTP/1.1"
     assert play.answer(b"\x88\x00") == b"\x88\x00"
-    play.api_lost()
+    assert play.api_lost() == b""
     assert play.to_client.eof
     end = orjson.loads(play.lines()[-1])
     assert (end["status"], end["ended"], end["sent"]) == (101, "complete", 6)
@@ -51,8 +51,9 @@ async def test_a_websocket_ends_where_nobody_knows_any_more_whether_it_may_go_on
         assert not one.to_client.aborted
         setattr(one.world, watch, time.monotonic() - 301)
         one.client.check(later(0))
-    assert play.to_client.aborted
-    assert play.to_api.aborted
+    assert play.to_client.take().endswith(b"\x88\x0d\x03\xe9state_stale")
+    assert play.to_client.eof
+    assert play.to_api.closing
     assert orjson.loads(play.lines()[-1])["ended"] == "state_stale"
     assert not answering.to_client.aborted, "an answer ends by itself"
 
@@ -82,3 +83,59 @@ async def test_a_refused_handshake_is_an_answer_like_any_other_and_the_last(play
     assert play.to_api.take() == b""
     assert play.to_client.eof
     assert play.to_api.aborted, "what stands between may wait for frames on it"
+
+
+async def open_socket(first: bytes = b"\x81\x02hi") -> Play:
+    """A WebSocket over which the API has said `first`."""
+    play = Play()
+    play.send(request("GET", "/v1/realtime", *HANDSHAKE))
+    play.answer(SWITCH % ACCEPT + b"\r\n" + first)
+    return play
+
+
+async def test_silence_has_a_limit_of_its_own() -> None:
+    play = await open_socket()
+    play.client.check(later(3599))
+    assert play.to_client.take() == play.to_api.take() == b""
+    play.client.check(later(3601))
+    assert play.to_client.take() == b"\x88\x06\x03\xe9idle"
+    assert play.to_client.eof
+    assert play.to_api.take()[:2] == b"\x88\x86"
+    assert play.to_api.closing
+    assert orjson.loads(play.lines()[-1])["ended"] == "idle"
+
+
+async def test_an_api_that_takes_nothing_is_waited_for_no_longer_than_otherwise() -> None:
+    play = await open_socket()
+    play.api.pause_writing()
+    play.client.check(later(6))
+    assert play.to_api.aborted
+    assert play.to_client.eof
+    assert play.to_client.take() == b""
+    assert orjson.loads(play.lines()[-1])["ended"] == "upstream_cut"
+
+
+async def test_a_client_that_takes_nothing_is_told_nothing() -> None:
+    play = await open_socket()
+    play.client.pause_writing()
+    play.client.shut_down()
+    assert play.to_client.aborted
+    assert orjson.loads(play.lines()[-1])["ended"] == "shutdown"
+
+
+@pytest.mark.parametrize(
+    ("said", "answered", "ended"),
+    [
+        (b"\x88\x80\x00\x00\x00\x00", b"", "complete"),
+        (b"", b"\x88\x00", "complete"),
+        (b"\x81\x80\x00\x00\x00\x00", b"\x81\x00", "upstream_cut"),
+        (b"", b"\x81\x05hel", "upstream_cut"),
+    ],
+)
+async def test_an_end_of_the_apis_is_a_cut_unless_somebody_said_good_bye(said: bytes, answered: bytes, ended: str) -> None:
+    play = await open_socket()
+    play.send(said)
+    play.answer(answered)
+    assert play.api_lost(ConnectionResetError()) == b"", "a farewell would make it look whole"
+    assert play.to_client.eof
+    assert orjson.loads(play.lines()[-1])["ended"] == ended
