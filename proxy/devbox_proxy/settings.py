@@ -113,9 +113,10 @@ class Limits(SettingsModel):
     """For a request's head, and for the first one to begin."""
     keepalive_seconds: Seconds = 75
     """Longer than the connection pools of the SDKs (httpx 5 s, undici 4 s)."""
-    body_min_rate: Annotated[int, Field(ge=0)] = 64
-    """Bytes a second that a body must come with, on the average of a window; 0: any."""
-    body_window_seconds: Seconds = 30
+    body_min_rate: Annotated[int, Field(ge=0)] = 1
+    """Bytes a second that a body must come with, on the average of a window; 0: any. It is for who has gone to sleep: what slow bodies may
+    take is bounded by requests_per_devbox."""
+    body_window_seconds: Seconds = 300
     write_stall_seconds: Seconds = 300
     """After which a client that reads nothing is taken for gone."""
     write_buffer: Count = 64 * 1024

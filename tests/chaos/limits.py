@@ -18,7 +18,7 @@ from .api import Ask
 from .report import Row, timed
 from .world import World, eventually, world
 
-SECONDS: Final = {"headSeconds": 2, "keepaliveSeconds": 3, "bodyWindowSeconds": 2, "writeStallSeconds": 3}
+SECONDS: Final = {"headSeconds": 2, "keepaliveSeconds": 3, "bodyMinRate": 64, "bodyWindowSeconds": 2, "writeStallSeconds": 3}
 LOOK: Final = 0.5
 """The gateway looks at its deadlines twice a second."""
 SLACK: Final = 1.5
@@ -84,6 +84,7 @@ async def per_client(long: bool) -> list[Row]:
             _no_handshake,
             _idle,
             _slow_body,
+            _pausing_body,
             _stuck,
             _connections,
             _handshakes,
@@ -164,6 +165,19 @@ async def _slow_body(case: Case) -> list[Row]:
         right, in_time = (status, client.ended) == (408, "fin"), _between(took, SECONDS["bodyWindowSeconds"])
         measured = f"{status}, {client.ended or 'open'} after {took:.1f} s"
         return [_timed("bodyMinRate = 64, bodyWindowSeconds = 2; 32 B/s", "408 and close after 2 s", right, in_time, measured)]
+
+
+async def _pausing_body(case: Case) -> list[Row]:
+    """What pauses within the window has brought enough in it, and so has what follows."""
+    piece = b"b" * 1000
+    async with await case.stage.raw(case.devbox) as client:
+        await client.send(case.head("POST /upload HTTP/1.1", "Content-Length: 3000", "Connection: close"))
+        for _ in range(3):
+            await client.send(piece)
+            await client.until(lambda client: client.ended is not None, 1.5)
+        await client.until(lambda client: client.ended is not None, 8)
+        status = _status(client)
+    return [_row("bodyWindowSeconds = 2; pauses of 1.5 s", "200", status == 200, str(status))]
 
 
 async def _stuck(case: Case) -> list[Row]:

@@ -419,6 +419,8 @@ class Exchange:
                     metrics.CUT.labels("idle").inc()
                     self._part("idle")
                 return
+            if self.state is ExchangeState.SENDING and not self.request_ended and not self._throttled:
+                return  # it is the client's turn, whose pace is looked at above
             patience = self._path.patience(forward.access.api.timeouts, answered=self.state is not ExchangeState.SENDING)
             if present - self._progress_at > patience:
                 self._cut(Refusal.UPSTREAM_TIMEOUT)

@@ -138,7 +138,9 @@ async def test_a_body_below_the_minimum_rate_ends(play: Play) -> None:
     play.send(request("POST", "/v1", "Content-Length: 100000") + b"x" * 10)
     play.client.check(later(0))
     play.send(b"x")
-    play.client.check(later(31))
+    play.client.check(later(299))
+    assert play.to_client.take() == b"", "whoever pauses for minutes is waited for, whatever the API's own time"
+    play.client.check(later(301))
     assert code(play.to_client.take()) == "request_timeout"
     assert play.to_api.aborted
 
@@ -148,6 +150,8 @@ async def test_a_body_that_the_api_does_not_take_is_not_slow(play: Play) -> None
     play.api.pause_writing()
     play.client.check(later(9))
     assert play.to_client.take() == b""
+    play.client.check(later(11))
+    assert code(play.to_client.take()) == "upstream_timeout"
 
 
 @pytest.mark.parametrize(
