@@ -33,8 +33,9 @@ class Doubt(Enum):
     )
     PLACEHOLDER = "is a placeholder of an example (changeme, <your key> …); store the key itself"
     MASKED = "is a key as it is shown to people, masked or cut (***, xxxx, …); copy it whole, or make a new one"
-    ESCAPED = "holds an escape that was not resolved (\\n, \\t, \\u…); store the key as it is"
-    ENDING = "ends with a comma or semicolon, as a line of code does; store the key alone"
+    ESCAPED = "holds an escape that was not resolved (\\n, \\u…, %2D, &amp;); store the key as it is"
+    ENDING = "ends with a mark (, ; . %) that was copied with it, of a line of code, a sentence or a shell; store the key alone"
+    DOUBLED = "is the same text twice; store it once"
     SPACED = "holds a space, which keys don't; see whether words, or a second key, were copied with it"
     UNUSUAL = (
         "holds a no-break space, a typographic dash or another character that keys don't; copy it anew from where it was made"
@@ -70,18 +71,19 @@ _FILE: Final = re.compile(
 )
 _REFERENCE: Final = re.compile(
     r"\$\{?[A-Za-z_][A-Za-z0-9_]*\}?|\$\(.*\)|%[A-Za-z_][A-Za-z0-9_]*%|(?:op|vault|awssm|gcpsm|ref\+[a-z]{1,20})://\S+|vault:\S+"
-    r"|(?:process\.env|os\.environ|secrets|env)[.\[(]\S*|arn:aws\S*|ENC\[.*\]"
+    r"|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_(?:KEY|TOKEN|SECRET|PASSWORD)|(?:process\.env|os\.environ|secrets|env)[.\[(]\S*|arn:aws\S*|ENC\[.*\]"
 )
 _PLACEHOLDER: Final = re.compile(
     r"<[^<>]*>|\[[A-Za-z][A-Za-z _-]*\]"
-    r"|(?:.*[-_. ])?(?:change[-_ ]?me|replace[-_ ]?(?:me|this)|placeholder|fill[-_ ]?me|fixme|todo|tbd)(?:[-_. ].*)?"
+    r"|(?:.*[-_. ])?(?:change[-_ ]?me|replace[-_ ]?(?:me|this)|placeholder|fill[-_ ]?me|fixme|todo|tbd)\d*(?:[-_. ].*)?"
+    r"|(?:an?[-_ ])?(?:example|sample)(?:[-_ ]?(?:api[-_ ]?)?(?:key|token|secret|password))?|api[-_ ]?key"
     r"|(?:[a-z]{2,8}[-_])?(?:your|my|insert|enter|paste|replace)[-_ ]?(?:[a-z]{1,16}[-_ ]){0,4}(?:api|access)?"
     r"(?:key|token|secret|password|credential|here)s?(?:[-_ ](?:here|goes[-_ ]here|value))?"
     r"|null|none|nil|undefined|\(null\)|<nil>|n/a|\[object object\]|redacted|hidden",
     re.IGNORECASE,
 )
 _MASKED: Final = re.compile(
-    r".*(?:\*{3,}|[\u2022\u25cf\u00b7]{3,}|\u2026|\.{3}).*|(?:[A-Za-z0-9]{1,12}[-_]){0,4}[xX]{4,}[xX_-]*|[A-Za-z]{2,8}[-_]|(.)\1{3,}"
+    r".*(?:\*{3,}|[\u2022\u25cf\u00b7]{3,}|\u2026|\.{3}).*|(?:[A-Za-z0-9]{1,12}[-_]){0,4}[xX]{3,}[xX_-]*|[A-Za-z]{2,8}[-_]|(.)\1{3,}"
 )
 _FORMS: Final = (
     (Doubt.REFERENCE, _REFERENCE),
@@ -90,6 +92,11 @@ _FORMS: Final = (
     (Doubt.FILE, _FILE),
 )
 _ESCAPED: Final = re.compile(r"\\(?:[nrt](?![A-Za-z0-9])|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})")
+_IN_URLS: Final = re.compile(r"%[0-9A-Fa-f]{2}|&(?:amp|quot|lt|gt|#\d{1,4});")
+_JWT: Final = "eyJ"
+"""(One that is not signed ends with a dot.)"""
+_DOUBLED: Final = 16
+"""Characters, from which on the same text twice is no chance."""
 _PEM: Final = re.compile(r"-----BEGIN [A-Z ]{1,40}-----")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 
@@ -106,8 +113,12 @@ def doubts(text: str, place: Place = USUAL) -> tuple[Doubt, ...]:
         return (*found, whole)
     if _ESCAPED.search(text):
         found.append(Doubt.ESCAPED)
+    if len(text) >= _DOUBLED and text[: len(text) // 2] * 2 == text:
+        found.append(Doubt.DOUBLED)
     if not basic:
-        if text.endswith((",", ";")):
+        if place.type != "Query" and _IN_URLS.search(text) and Doubt.ESCAPED not in found:
+            found.append(Doubt.ESCAPED)
+        if text.endswith((",", ";", ".", "%")) and not text.startswith(_JWT):
             found.append(Doubt.ENDING)
         if " " in text:
             found.append(Doubt.SPACED)

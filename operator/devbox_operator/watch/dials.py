@@ -128,11 +128,12 @@ class DialWatch:
             self._busy.discard(namespace)
 
     async def _probe(self, key: Key, wanted: _Wanted) -> None:
-        gateways = list(self._gateways())
+        gateways, answer = list(self._gateways()), None
         for gateway in random.sample(gateways, min(TRIED, len(gateways))):
             answer = await self._answer(gateway, names.PROBE_PATH, {}, wanted.document)
             if answer is not None:
                 self._learn(answer)
                 break
+        log.info("probe", gatewayconfig="/".join(key), tried=answer is not None)
         self._answered[key] = wanted.requested
         self._news(key)
