@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, ClassVar, Final
 
 from devbox_api import names
-from devbox_gateway.errors import ConflictError, DevboxGatewayError, NotFoundError, NotReadyError
+from devbox_gateway.errors import ConflictError, DevboxGatewayError, InvalidError, NotFoundError, NotReadyError
 from devbox_gateway.exec.activity import LASTS_SECONDS, InUse
 from devbox_gateway.exec.commands import AsyncCommands
 from devbox_gateway.exec.files import AsyncFiles
@@ -53,6 +53,8 @@ STATUSES: Final = {
     "Suspended": "suspended",
     "Succeeded": "shutdown",
     "Failed": "failure",
+    "Restarting": "provisioning",
+    "Suspending": "provisioning",
     "Terminating": "provisioning",
 }
 """Of a phase: what the pod does. (It is the pod that is terminating, of a devbox that stays: another one follows.)"""
@@ -245,14 +247,19 @@ class AsyncDevbox(Resource):
         self, *, tail: int | None = None, since_seconds: int | None = None, timestamps: bool = False, follow: bool = False
     ) -> AsyncIterator[bytes]:
         """The same as it comes. `follow`: and what it prints from then on, until its pod ends."""
-        namespace, _, pod = (await self._pod()).partition("/")
+        where = await self._pod()
+        namespace, _, pod = where.partition("/")
         query = {"container": "devbox"}
         for name, value in (("tailLines", tail), ("sinceSeconds", since_seconds)):
             if value is not None:
                 query[name] = str(number({"tailLines": "tail", "sinceSeconds": "since_seconds"}[name], value))
         query |= {name: "true" for name, wanted in (("timestamps", timestamps), ("follow", follow)) if wanted}
-        async for piece in self._cluster.session.pieces(f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query):
-            yield piece
+        try:
+            async for piece in self._cluster.session.pieces(f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query):
+                yield piece
+        except (InvalidError, NotFoundError) as error:
+            # (Of a container that has never begun there are none, which the API server calls a bad request.)
+            raise await where.reason(error) from error
 
     async def _pod(self) -> Pod:
         """The name of the pod that is its now."""

@@ -203,13 +203,14 @@ class _Patience:
         _check_that_it_stays(seen)
         if is_to_rest(seen):
             raise at_rest(name, seen)
+        # (Its reason is the kubelet's own, which says more than that the operator calls it hopeless, too.)
+        self._pulling.look(name, conditions_of(seen).get("PodReady") or {})
         self._hopeless_at = self._hopeless(seen)
         if self._hopeless_at is not None and self._hopeless_at <= monotonic():
             stalled = conditions_of(seen)["Stalled"]
             raise NotReadyError(
                 f"devbox {name!r} will not become ready: {stalled.get('message', '')}", str(stalled.get("reason", ""))
             )
-        self._pulling.look(name, conditions_of(seen).get("PodReady") or {})
 
     def _hopeless(self, seen: Object) -> float | None:
         """When (by the monotonic clock) what stalls it now is to be believed; None: nothing stalls it."""
@@ -256,7 +257,7 @@ def progress_of(seen: Object) -> Progress:
         suspended = found.get("Suspended") if is_current(seen) else None
         suspended = suspended or {"reason": "Suspending", "message": "the operator has not seen it yet; is it running?"}
         return Progress(seen["metadata"]["name"], phase, str(suspended["reason"]), str(suspended["message"]))
-    for kind in ("Accepted", "CredentialsResolved", "EgressConfined", "TokensIssued", "PodReady", "Ready"):
+    for kind in ("Accepted", "CredentialsResolved", "EgressConfined", "TokensIssued", "CodeMounted", "PodReady", "Ready"):
         condition = found.get(kind)
         if condition is not None and condition["status"] != "True" and condition["reason"] != "Waiting":
             return Progress(seen["metadata"]["name"], phase, str(condition["reason"]), str(condition["message"]))

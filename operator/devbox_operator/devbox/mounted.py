@@ -25,6 +25,10 @@ _FULL: Final = (
     "a disk was full: give the workspace more room (spec.workspace.size), or let installCommand remove first what it left there"
 )
 """(What devbox-clone says of that, it says itself.)"""
+_STARVED: Final = {
+    Reason.CLONE_FAILED: "it ran out of memory: clone less (codeMounts[].depth: 1, or no submodules and no lfs)",
+    Reason.INSTALL_FAILED: "it ran out of memory: give the devbox more (spec.resources.limits, spec.resourceSize)",
+}
 
 
 def mismatch(spec: DevboxSpec, endpoints: Mapping[str, str | None]) -> Problem | None:
@@ -79,11 +83,12 @@ def finding(spec: DevboxSpec, pod: PodView | None, problem: Problem | None) -> F
     if found.failed:
         look = command("kubectl", "-n", pod.namespace, "logs", pod.name, "-c", found.failed)
         reason = Reason.CLONE_FAILED if found.failed == names.CLONE_CONTAINER else Reason.INSTALL_FAILED
-        full = f"; {_FULL}" if reason == Reason.INSTALL_FAILED and _NO_ROOM.search(found.words) else ""
-        first = f"{found.failed} of pod {pod.name} failed, and is tried again{full}; all that it said: {look}"
-        return Finding(
-            "False", reason, "\n".join((one_line(first), *(f"> {one_line(line)}" for line in found.words.splitlines())))
-        )
+        why = f"; {_FULL}" if reason == Reason.INSTALL_FAILED and _NO_ROOM.search(found.words) else ""
+        why = f"; {_STARVED[reason]}" if found.starved else why
+        ours = f"{found.failed} of pod {pod.name} failed, and is tried again{why}; all that it said: {look}"
+        # (The cause first: tables and terminals cut what is long.)
+        said = [f"> {one_line(line)}" for line in found.words.splitlines()]
+        return Finding("False", reason, "\n".join((*said, one_line(ours))))
     if pod.preparing_confinement:
         return bad(Reason.WAITING, f"code is mounted once {names.INIT_CONTAINER} has let it")
     what = "install commands run" if found.cloned else "repositories are cloned"

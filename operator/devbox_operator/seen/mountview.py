@@ -36,6 +36,8 @@ class MountView:
     """What it said then."""
     failures: int = 0
     """How often it failed in this pod."""
+    starved: bool = False
+    """It had more memory than its limit then."""
 
     @classmethod
     def of(cls, spec: Mapping[str, Any], status: Mapping[str, Any]) -> "MountView | None":
@@ -60,7 +62,13 @@ class MountView:
             failed=current if last else "",
             words=_words(last) if last else "",
             failures=_failures(statuses.get(current) or _NOTHING) if last else 0,
+            starved=starved(last),
         )
+
+
+def starved(ended: Mapping[str, Any]) -> bool:
+    """The kernel ended a process of the container for want of memory, as the runtime has it."""
+    return bool(ended.get("reason") == "OOMKilled")
 
 
 def _last(status: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -80,4 +88,6 @@ def _words(ended: Mapping[str, Any]) -> str:
     """The end of them, a line each: without tokens, and with nothing that a terminal obeys."""
     # (Of a log the kubelet takes the last 2,048 bytes, wherever these begin.)
     kept = shown.last(shown.spoken(str(ended.get("message") or "")[-4 * shown.MOST_BYTES :], cut=True))
+    if not kept and starved(ended):
+        return f"it was ended for want of memory (exit code {ended.get('exitCode')}), and said nothing"
     return "\n".join(kept) or f"it ended with exit code {ended.get('exitCode')} and said nothing"

@@ -11,7 +11,7 @@ from devbox_api.conditions import Reason
 from devbox_gateway.errors import APITimeoutError, NotReadyError
 from devbox_gateway.kube.session import Object
 from devbox_gateway.objects import waiting
-from devbox_gateway.objects.waiting import Progress, until_ready
+from devbox_gateway.objects.waiting import Progress, progress_of, until_ready
 
 PATH = "/apis/devbox-gateway.io/v1alpha1/namespaces/team-a/devboxes/agent"
 
@@ -107,3 +107,10 @@ async def test_what_will_not_heal_ends_it_at_once(monkeypatch: pytest.MonkeyPatc
 
 def test_the_reasons_are_the_operators() -> None:
     assert set(Reason) > waiting.REFERENCES
+
+
+def test_what_holds_its_code_up_is_told_before_the_pod_that_waits_for_that() -> None:
+    code = {"type": "CodeMounted", "status": "False", "reason": "CloneFailed", "message": "> not found"}
+    pod = {"type": "PodReady", "status": "False", "reason": "PodPending", "message": "PodInitializing"}
+    assert progress_of(seen(code, pod)).reason == "CloneFailed"
+    assert progress_of(seen({**code, "status": "True"}, pod)).reason == "PodPending"

@@ -173,6 +173,7 @@ RUNS = {"state": {"running": {"startedAt": "2026-11-23T11:00:00Z"}}}
 ENDED = {"state": {"terminated": {"exitCode": 0}}}
 FAILED = {"state": {"terminated": {"exitCode": 1, "message": "a\x1b[2J\nb gws_token.x\n"}}, "restartCount": 1}
 FULL = {"state": {"terminated": {"exitCode": 1, "message": "tar: x: Cannot write: No space left on device\n"}}}
+STARVED = {"state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
 AGAIN = {"state": {"waiting": {}}, "lastState": FAILED["state"], "restartCount": 2}
 INITS = {"initContainers": [{"name": "devbox-init"}, {"name": "devbox-clone", "image": GIT}, {"name": "devbox-setup"}]}
 
@@ -236,8 +237,11 @@ HELD: dict[str, Any] = {"started": None, "ready": False, "phase": "Pending"}
         ({**HELD, "gates": (names.SCHEDULING_GATE,)}, {}, Reason.WAITING, "code is mounted when the pod has what it needs"),
         (HELD, {}, Reason.CLONING, "repositories are cloned in pod"),
         (HELD, status_of(clone=ENDED), Reason.CLONING, "install commands run in pod"),
-        (HELD, status_of(clone=FAILED), Reason.CLONE_FAILED, "\n> a\\x1b[2J\n> b gws_…"),
-        (HELD, status_of(clone=ENDED, setup=FAILED), Reason.INSTALL_FAILED, "-c devbox-setup\n> a"),
+        (HELD, status_of(clone=FAILED), Reason.CLONE_FAILED, "> a\\x1b[2J\n> b gws_…\ndevbox-clone of pod"),
+        (HELD, status_of(clone=STARVED), Reason.CLONE_FAILED, "> it was ended for want of memory (exit code 137)"),
+        (HELD, status_of(clone=STARVED), Reason.CLONE_FAILED, "it ran out of memory: clone less (codeMounts[].depth: 1"),
+        (HELD, status_of(clone=ENDED, setup=STARVED), Reason.INSTALL_FAILED, "give the devbox more (spec.resources.limits"),
+        (HELD, status_of(clone=ENDED, setup=FAILED), Reason.INSTALL_FAILED, "> a\\x1b[2J\n> b gws_…\ndevbox-setup of"),
         (HELD, status_of(clone=ENDED, setup=FULL), Reason.INSTALL_FAILED, "a disk was full: give the workspace more room"),
         (HELD, status_of(clone=ENDED, setup=ENDED), Reason.MOUNTED, ""),
         ({}, status_of(clone=ENDED, setup=ENDED), Reason.MOUNTED, ""),
