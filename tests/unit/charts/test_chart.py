@@ -54,6 +54,42 @@ BAD = [
         "'/devboxes/sizes/S/limits/cpu'",
     ),
     ({"image": {"repository": "a"}, "egress": {"requireEnforcement": "no"}}, "'/egress/requireEnforcement'"),
+    ({"image": {"repository": "a"}, "gateway": {"replicas": 0}}, "'/gateway/replicas': minimum: got 0, want 1"),
+    ({"image": {"repository": "a"}, "operator": {"replicas": -1}}, "'/operator/replicas': minimum: got -1, want 1"),
+    (
+        {"image": {"repository": "a"}, "gateway": {"resources": {"limits": {"memory": "lots"}}}},
+        "'/gateway/resources/limits/memory'",
+    ),
+    (
+        {"image": {"repository": "a"}, "operator": {"resources": {"requests": {"memory": "4GB"}}}},
+        "'/operator/resources/requests/memory'",
+    ),
+    (
+        {"image": {"repository": "a"}, "operator": {"resources": {"memory": "1Gi"}}},
+        "additional properties 'memory' not allowed",
+    ),
+    ({"image": {"repository": "a"}, "clusterCIDRs": ["10.0.0.0/33"]}, "'/clusterCIDRs/0'"),
+    ({"image": {"repository": "a"}, "clusterCIDRs": ["10.0.0.256/8"]}, "'/clusterCIDRs/0'"),
+    ({"image": {"repository": "a"}, "clusterCIDRs": ["fd00::/129"]}, "'/clusterCIDRs/0'"),
+    (
+        {"image": {"repository": "a"}, "egress": {"addressOverrides": {"a.example": "10.0.0.1:65536"}}},
+        "'/egress/addressOverrides/a.example'",
+    ),
+    ({"image": {"repository": "a"}, "timeouts": {"idleSeconds": -1}}, "'/timeouts/idleSeconds'"),
+    ({"image": {"repository": "a"}, "timeouts": {"idleSeconds": "5m"}}, "'/timeouts/idleSeconds': got string, want number"),
+    ({"image": {"repository": "a"}, "egress": {"headSeconds": 3600}}, "'/egress/headSeconds'"),
+    ({"image": {"repository": "a"}, "podMonitor": {"interval": "0s"}}, "'/podMonitor/interval'"),
+    (
+        {
+            "image": {"repository": "a"},
+            "gateway": {"autoscaling": {"enabled": True, "minReplicas": 5, "maxReplicas": 4}},
+        },
+        "gateway.autoscaling.minReplicas (5) is more than maxReplicas (4)",
+    ),
+    (
+        {"image": {"repository": "a"}, "operator": {"lease": {"durationSeconds": 5, "renewSeconds": 5}}},
+        "operator.lease.renewSeconds (5) is to be less than half of durationSeconds (5)",
+    ),
 ]
 
 
