@@ -20,13 +20,19 @@ from .variables import DevboxGateway, EnvVar, SecretVariable, aliases_of
 from .volumes import AbsolutePath, Volume
 from .workspace import KEPT, NOTHING_OVER_IT, SAME_USER, SHRUNK, Workspace, WorkspaceStatus
 
+UNIT_IS_THERE = cel(
+    "!('memory' in self) || !isQuantity(string(self['memory'])) || quantity(string(self['memory'])).compareTo(quantity('0')) == 0 || "
+    "quantity(string(self['memory'])).isGreaterThan(quantity('1M'))",
+    "memory is in bytes, and this is less than any program needs; write its unit, e.g. 512Mi or 4Gi (m is for thousandths)",
+)
+
 
 class Resources(ApiModel):
     """As in a container."""
 
-    requests: dict[str, Quantity] = Field(default={}, max_length=16, json_schema_extra=rules(PLAIN_KEYS))
+    requests: dict[str, Quantity] = Field(default={}, max_length=16, json_schema_extra=rules(PLAIN_KEYS, UNIT_IS_THERE))
     """What a node has to have left for it, e.g. {cpu: 500m, memory: 1Gi}."""
-    limits: dict[str, Quantity] = Field(default={}, max_length=16, json_schema_extra=rules(PLAIN_KEYS))
+    limits: dict[str, Quantity] = Field(default={}, max_length=16, json_schema_extra=rules(PLAIN_KEYS, UNIT_IS_THERE))
     """What it may use at most, e.g. {memory: 4Gi}."""
 
 

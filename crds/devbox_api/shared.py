@@ -67,7 +67,13 @@ Quantity = Annotated[
         json_schema_extra={
             "x-kubernetes-int-or-string": True,
             "maxLength": 64,
-            **rules(cel(f"!string(self).matches('[{CONTROLS}]')", _OBEYED_MESSAGE)),
+            **rules(
+                cel(f"!string(self).matches('[{CONTROLS}]')", _OBEYED_MESSAGE),
+                cel(
+                    "isQuantity(string(self)) && !string(self).startsWith('-')",
+                    "not an amount as Kubernetes has them; write e.g. 500m or 2 (cpu), 512Mi, 4Gi or 4G (memory)",
+                ),
+            ),
         }
     ),
 ]
