@@ -193,9 +193,11 @@ class DevboxSpec(ApiModel):
     """Taints of nodes that don't keep it away, e.g. [{key: agents, operator: Exists}]."""
     restart_policy: Literal["Always", "OnFailure", "Never"] = "Always"
     """What follows the command's end: it begins anew (Always; OnFailure after an error alone), or the devbox has Succeeded or Failed."""
-    termination_grace_period_seconds: int = Field(default=30, ge=0, le=60, json_schema_extra={"format": "int64", "minimum": 1})
-    """How long the agent has to end. (An object that was stored with 0 counts as 1: with 0 the pod's object, and its confinement,
-    would go before its processes.)"""
+    termination_grace_period_seconds: int | None = Field(
+        default=None, ge=0, le=60, json_schema_extra={"format": "int64", "minimum": 1}
+    )
+    """How long the agent has to end once it is told to (SIGTERM): 5 s, unless set; 1 s where command is sleep or tail, which hear nothing
+    of it. (An object that was stored with 0 counts as 1: with 0 the pod's object, and its confinement, would go before its processes.)"""
     pod_metadata: PodMetadata | None = None
     gateways: tuple[DevboxGateway, ...] = Field(
         default=(), max_length=32, json_schema_extra=rules(list_type="map", list_map_keys=["name"])

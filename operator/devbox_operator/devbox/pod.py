@@ -21,6 +21,10 @@ from devbox_operator.settings import Settings
 _HOME_VOLUME: Final = "devbox-gateway-home"
 _TOKENS_VOLUME: Final = "devbox-gateway-tokens"
 _CA_VOLUME: Final = "devbox-gateway-ca"
+GRACE_SECONDS: Final = 5
+"""Unless the spec says how long."""
+_DEAF: Final = ("sleep", "tail")
+"""What devboxes that are worked in by exec run, and which ends by SIGKILL alone where it is process 1."""
 _READABLE: Final = 0o440
 """For the owner and fsGroup: the agent's own user."""
 
@@ -131,8 +135,14 @@ def spec_fields(view: DevboxView, settings: Settings, service_ips: tuple[str, ..
 
 def grace(spec: DevboxSpec) -> int:
     """Seconds that the agent has to end. An object that was stored before the CRD asked for 1 may say 0: the API server would drop the
-    pod's object at once, and the cluster's network forgets with it whom it confines, while processes still run."""
-    return max(1, spec.termination_grace_period_seconds)
+    pod's object at once, and the cluster's network forgets with it whom it confines, while processes still run.
+
+    The kernel keeps signals from a process 1 that does not ask for them. So what never does would only be waited for; and what may, such
+    as an interpreter, is not waited for so long that nobody restarts a devbox."""
+    if spec.termination_grace_period_seconds is not None:
+        return max(1, spec.termination_grace_period_seconds)
+    program = spec.command[0].rpartition("/")[2] if spec.command else ""
+    return 1 if program in _DEAF else GRACE_SECONDS
 
 
 def pod_spec(spec: DevboxSpec, name: str, claim: str, release_namespace: str, service_ips: tuple[str, ...]) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def _remark(spec: DevboxSpec, life: Lifetime | None, idle: Idleness | None) -> s
     """What of an accepted Devbox is not taken as it is written."""
     said = (life.remark if life else "", *(idle.remarks if idle else ()))
     remarks = [remark for remark in dict.fromkeys(said) if remark]
-    if (written := spec.termination_grace_period_seconds) != grace(spec):
+    if (written := spec.termination_grace_period_seconds) not in (None, grace(spec)):
         remarks.append(f"spec.terminationGracePeriodSeconds is {written}, which counts as {grace(spec)}; write 1 or more")
     return "; ".join(remarks)
 

@@ -281,6 +281,7 @@ OLD: dict[str, Any] = {
         }
     ],
     "env": [{"name": "A", "value": "b"}],
+    "terminationGracePeriodSeconds": 30,  # (written by the API server, by the CRD of then)
     "volumes": [
         {"name": "w", "mountPath": "/workspace", "emptyDir": {}},
         {"name": "p", "mountPath": "/p", "persistentVolumeClaim": {"claimName": "data"}},
@@ -297,6 +298,27 @@ def test_what_says_nothing_new_gets_the_pod_that_it_got_before(devbox: Any) -> N
     assert made["metadata"]["annotations"][names.SPEC_HASH_ANNOTATION] == "74df8565a44420ad183c7c60d862ef05"
     whole = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
     assert whole == "8a0e151e5980d0c18fe2d1193973e74d4f9150c1a1891f92763ed2fc0a9656ba"
+
+
+@pytest.mark.parametrize(
+    ("spec", "seconds"),
+    [
+        ({}, 5),
+        ({"command": ["python3", "agent.py"]}, 5),
+        ({"command": ["sleep", "infinity"]}, 1),
+        ({"command": ["/usr/bin/tail", "-f", "/dev/null"]}, 1),
+        ({"command": ["sleep", "infinity"], "launchCommands": ["npm ci"]}, 1),
+        ({"command": ["sh", "-c", "sleep infinity"]}, 5),
+        ({"command": []}, 5),
+        ({"image": None}, 5),
+        ({"command": ["sleep", "infinity"], "terminationGracePeriodSeconds": 30}, 30),
+        ({"command": ["python3", "agent.py"], "terminationGracePeriodSeconds": 60}, 60),
+    ],
+)
+def test_how_long_a_command_has_to_end(devbox: Any, spec: dict[str, Any], seconds: int) -> None:
+    """What hears no signal is not waited for; what the author wrote counts."""
+    view = devbox(spec=spec)
+    assert pod.pod(view, 1, SETTINGS, IPS)["spec"]["terminationGracePeriodSeconds"] == seconds
 
 
 @pytest.mark.row("S23")
