@@ -89,6 +89,8 @@ class Reason(StrEnum):
     REPOSITORY_MISMATCH = "RepositoryMismatch"
     POD_REFUSED = "PodRefused"
     POD_PENDING = "PodPending"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    START_FAILED = "StartFailed"
     POD_NOT_READY = "PodNotReady"
     NODE_LOST = "NodeLost"
     POD_STUCK = "PodStuck"
@@ -378,6 +380,18 @@ REASONS: Final[dict[Reason, Meaning]] = {
     Reason.POD_PENDING: Meaning(
         (_C.POD_READY,), "The pod waits for a node, an image or a volume.", "See kubectl describe pod."
     ),
+    Reason.IMAGE_PULL_FAILED: Meaning(
+        (_C.POD_READY,),
+        "An image of the pod does not come; the message begins with the kubelet's words. It is Stalled at once where the name can't be "
+        "one, else after two minutes, and tried on.",
+        "Correct spec.image, or name the registry's login in spec.imagePullSecrets; either takes effect at once.",
+    ),
+    Reason.START_FAILED: Meaning(
+        (_C.POD_READY,),
+        "The container runtime can't start the container: spec.command names what the image does not have or nobody may execute, a mount "
+        "or a limit can't be had. It is Stalled at once where it is known not to mend by itself, else after two minutes, and tried on.",
+        "Do what the message says; a correction of the spec takes effect at once.",
+    ),
     Reason.POD_NOT_READY: Meaning((_C.POD_READY,), "The pod runs, its container is not ready.", "See kubectl logs."),
     Reason.NODE_LOST: Meaning(
         (_C.POD_READY, _C.SUSPENDED),
@@ -398,8 +412,9 @@ REASONS: Final[dict[Reason, Meaning]] = {
     ),
     Reason.COMMAND_ENDED: Meaning(
         (_C.POD_READY,),
-        "The container ends within 10 s of its start, again and again.",
-        "Set spec.command to something that stays, e.g. [sleep, infinity].",
+        "The container ends within 10 s of its start, again and again; the message has its exit code.",
+        "With exit code 0: set spec.command to something that stays, e.g. [sleep, infinity]. Else look at what it said (the kubectl logs "
+        "line of the message).",
     ),
     Reason.LAUNCHING: Meaning((_C.POD_READY,), "The devbox's launch commands run; its command follows.", "Wait."),
     Reason.LAUNCH_FAILED: Meaning(

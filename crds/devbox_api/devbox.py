@@ -234,15 +234,27 @@ class DevboxKeptAlive(ApiModel):
     """What counts in its place."""
 
 
+Phase = Literal[
+    "Pending",
+    "Mounting",
+    "Starting",
+    "Running",
+    "Restarting",
+    "Suspending",
+    "Suspended",
+    "Succeeded",
+    "Failed",
+    "Terminating",
+]
+
+
 class DevboxStatus(ApiModel):
     """What the operator did and found."""
 
     observed_generation: int | None = Field(default=None, json_schema_extra={"format": "int64"})
     """Which metadata.generation this is about; -1 until the operator has looked at it."""
-    phase: Literal["Pending", "Mounting", "Starting", "Running", "Suspended", "Succeeded", "Failed", "Terminating"] | None = (
-        None
-    )
-    """How far it is, in a word; the conditions say why."""
+    phase: Phase | None = None
+    """How far it is, in a word; the conditions say why. Restarting and Suspending: its pod ends. Terminating: the Devbox is being deleted."""
     incarnation: int | None = Field(default=None, ge=0, json_schema_extra={"format": "int64"})
     """Which pod of this devbox it is; grows with each one, and is part of the pod's name."""
     pod_name: str | None = None
@@ -306,6 +318,7 @@ KIND = Kind(
     columns=(
         Column("Phase", ".status.phase"),
         Column("Ready", ".status.conditions[?(@.type=='Ready')].status"),
+        Column("RestartRequired", ".status.conditions[?(@.type=='RestartRequired')].status"),
         Column("Gateways", ".status.gatewayNames"),
         Column("Egress", ".spec.egressPolicyRef.name"),
         Column("Age", ".metadata.creationTimestamp", "date"),

@@ -93,7 +93,7 @@ ADMISSION: Final = Kind(
 PODS: Final = Kind(
     "the agent does not run",
     "see what it said: kubectl devbox logs NAME",
-    ("PodFailed", "CommandEnded", "LaunchFailed", "NodeLost", "PodStuck"),
+    ("PodFailed", "CommandEnded", "StartFailed", "LaunchFailed", "NodeLost", "PodStuck"),
 )
 STORAGE: Final = Kind(
     "the devbox waits for the claim of its workspace, or can't write to it",

@@ -15,7 +15,7 @@ from devbox_api.devbox import DevboxStatus
 from devbox_common.kube import ApiError, Object
 from devbox_operator.attach.attaching import Attacher
 from devbox_operator.attach.denial import Denial
-from devbox_operator.devbox import claim, lifecycle, mounting
+from devbox_operator.devbox import claim, lifecycle, mounting, starting
 from devbox_operator.devbox.announce import Announcements
 from devbox_operator.devbox.claiming import Claims
 from devbox_operator.devbox.compile import DesiredState, compile_devbox
@@ -27,7 +27,8 @@ from devbox_operator.devbox.lifetime import Lifetime, lifetime
 from devbox_operator.devbox.lingering import endings
 from devbox_operator.devbox.outcome import AtRest, NoPod, Outcome, attached_of, pod_of, refusal_of
 from devbox_operator.devbox.routes import Routes
-from devbox_operator.devbox.status import QUICK, devbox_status, ended_quickly
+from devbox_operator.devbox.starting import QUICK
+from devbox_operator.devbox.status import devbox_status, ended_quickly
 from devbox_operator.devbox.steps import Steps
 from devbox_operator.kit import paths
 from devbox_operator.report.conditions import Regarding, events, urgent
@@ -213,6 +214,8 @@ class DevboxReconciler:
             times.append(attached.renew_at)
         if pod and pod.started and ended_quickly(snapshot, pod):
             times.append(pod.started + QUICK)
+        if (stalls := starting.again(pod, snapshot.now)) is not None:
+            times.append(stalls)
         if pod and pod.deleting and (again := endings(snapshot, self._settings).of(pod, snapshot.now).again):
             times.append(again)
         if at := claim.again(snapshot):

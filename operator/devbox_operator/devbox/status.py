@@ -5,7 +5,6 @@ Goes in: snapshot, desired state, outcome. Comes out: a `DevboxStatus`.
 
 import re
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any, Final
 
 from devbox_api.conditions import ConditionType, Reason
@@ -14,7 +13,7 @@ from devbox_api.judge.shown import command
 from devbox_api.names import INIT_CONTAINER, RESTARTED_AT_ANNOTATION
 from devbox_operator.attach.confinement import Confinement, confinement
 from devbox_operator.attach.wanted import Attachment
-from devbox_operator.devbox import claim, idleness, launching, lifecycle, lifetime, mounted, suspension
+from devbox_operator.devbox import claim, idleness, launching, lifecycle, lifetime, mounted, starting, suspension
 from devbox_operator.devbox.compile import DesiredState
 from devbox_operator.devbox.idleness import Idleness
 from devbox_operator.devbox.lifetime import Lifetime
@@ -32,6 +31,7 @@ from devbox_operator.devbox.outcome import (
     pod_of,
 )
 from devbox_operator.devbox.pod import gateway_url, grace
+from devbox_operator.devbox.starting import QUICK
 from devbox_operator.kit.encoding import format_time
 from devbox_operator.report.authority import ending, outlived
 from devbox_operator.report.conditions import Finding, bad, from_doubts, from_problems, good, merge, summarise, unknown
@@ -40,8 +40,6 @@ from devbox_operator.seen.pods import PodView
 from devbox_operator.seen.snapshot import Snapshot
 from devbox_operator.settings import Settings
 
-QUICK: Final = timedelta(seconds=10)
-"""A container that ends within this time never did its job."""
 _FIELD: Final = re.compile(r"spec\.[A-Za-z]{1,64}")
 _C = ConditionType
 _SOMEBODYS: Final = frozenset({Reason.FOREIGN_POLICY, Reason.NOT_ENFORCED, Reason.FOREIGN_IMAGE, Reason.CANNOT_BE_SEEN})
@@ -91,7 +89,8 @@ def devbox_status(
             stalled=over
             or _stalled(desired, findings, confined)
             or mounted.stalled(pod, outcome.failures)
-            or launching.stalled(pod),
+            or launching.stalled(pod)
+            or starting.stalled(pod, snapshot.now),
         )
         if not snapshot.system.ready and findings[_C.READY].reason == Reason.WAITING:
             findings[_C.READY] = bad(Reason.SYSTEM_NOT_READY, findings[_C.POD_READY].message)
@@ -166,7 +165,7 @@ def _pod_ready(snapshot: Snapshot, desired: DesiredState, outcome: Outcome, end:
         case PodPostponed(pod=pod, why=why):
             if pod is None:
                 return unknown(Reason.POD_FAILED, why)
-            return claim.unusable(snapshot, pod) or bad(Reason.POD_FAILED, why)
+            return claim.unusable(snapshot, pod) or starting.failure(pod) or bad(Reason.POD_FAILED, why)
         case NoPod(why=why) | PodLeft(pod=None, why=why) | AtRest(pod=None, why=why):
             return bad(Reason.WAITING, why or "see the other conditions")
         case PodReplaced(why=why) if end is not None:
@@ -184,16 +183,12 @@ def _of_pod(snapshot: Snapshot, desired: DesiredState, pod: PodView, attached: A
         return unusable
     if pod.phase == "Succeeded":
         return bad(Reason.POD_SUCCEEDED, f"the command of pod {pod.name} ended, and restartPolicy says that this is the end")
-    if (launch := launching.failure(pod)) is not None:
-        return launch
+    if (cannot := launching.failure(pod) or starting.failure(pod)) is not None:
+        return cannot
     if pod.phase == "Failed":
-        return bad(Reason.POD_FAILED, f"pod {pod.name} failed: {pod.trouble or f'exit code {pod.exit_code}'}")
+        return bad(Reason.POD_FAILED, f"pod {pod.name} failed: {pod.trouble or starting.ended(pod)}")
     if ended_quickly(snapshot, pod):
-        return bad(
-            Reason.COMMAND_ENDED,
-            f"the container ends within {QUICK.seconds} s of its start (exit code {pod.exit_code}, {pod.restarts} restarts); "
-            "set spec.command to something that stays, e.g. [sleep, infinity]",
-        )
+        return starting.ends_at_once(pod)
     if pod.ready:
         return claim.running(snapshot, pod)
     if pod.gated and not (attached and attached.opened):
@@ -208,9 +203,10 @@ def _of_pod(snapshot: Snapshot, desired: DesiredState, pod: PodView, attached: A
         said = f"node {pod.node} of pod {pod.name} {silence(snapshot.silent[pod.node])}"
         return bad(Reason.NODE_LOST, f"{said}; Kubernetes gives up on its pods after the time that they tolerate that")
     if pod.phase == "Running":
-        return launching.progress(pod) or bad(
-            Reason.POD_NOT_READY, pod.trouble or f"the container of pod {pod.name} is not ready"
-        )
+        last = f"the container of pod {pod.name} is not ready"
+        if pod.trouble:
+            last = f"{pod.trouble}; its last run ended with {starting.ended(pod)}" if pod.exit_code else pod.trouble
+        return launching.progress(pod) or bad(Reason.POD_NOT_READY, last)
     return bad(Reason.POD_PENDING, pod.trouble or f"pod {pod.name} starts")
 
 
@@ -267,10 +263,13 @@ def _over(snapshot: Snapshot, outcome: Outcome) -> bool:
 
 def _phase(snapshot: Snapshot, findings: dict[ConditionType, Finding], outcome: Outcome) -> Any:
     pod, attached = pod_of(outcome), attached_of(outcome)
-    if snapshot.devbox.deleting or (pod and pod.deleting):
+    if snapshot.devbox.deleting:
         return "Terminating"
     if isinstance(outcome, AtRest):
-        return "Suspended" if outcome.done else "Pending"
+        return "Suspended" if outcome.done else "Suspending"
+    if pod and pod.deleting:
+        # (It is the pod that goes, and another one follows.)
+        return "Terminating" if isinstance(outcome, PodLeft) else "Restarting"
     if pod is None:
         return snapshot.devbox.box.status.phase if isinstance(outcome, PodLeft) else "Pending"
     if pod.ended:

@@ -25,10 +25,10 @@ NOTE: Final = 1024
 QUIET: Final = frozenset(
     {
         *(Reason.WAITING, Reason.PROGRESSING, Reason.POD_PENDING, Reason.CLONING, Reason.POD_NOT_READY, Reason.CLAIM_PENDING),
-        *(Reason.SYSTEM_NOT_READY, Reason.UP_TO_DATE),
+        *(Reason.SYSTEM_NOT_READY, Reason.UP_TO_DATE, Reason.IMAGE_PULL_FAILED),
     }
 )
-"""Reasons that pass by themselves: no Event."""
+"""Reasons that pass by themselves, or of which the kubelet tells: no Event."""
 SUMMARIES: Final = frozenset({ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED, ConditionType.SUSPENDED})
 """Types that repeat what another one says."""
 REMARKS: Final = frozenset({ConditionType.REACHABLE})

@@ -17,7 +17,8 @@ from devbox_operator.kit.encoding import parse_time
 from devbox_operator.seen import bounds
 from devbox_operator.seen.initview import InitView
 from devbox_operator.seen.launchview import LaunchView
-from devbox_operator.seen.mountview import MountView
+from devbox_operator.seen.mountview import MountView, starved
+from devbox_operator.seen.startview import StartView, never_ran
 
 _EMPTY: Final[Mapping[str, Any]] = {}
 
@@ -62,6 +63,10 @@ class PodView:
     """Of a pod that mounts code."""
     launch: LaunchView | None = None
     """Of a pod with launch commands."""
+    start: StartView | None = None
+    """Of one with a container that does not begin."""
+    starved: bool = False
+    """Its container had more memory than its limit, and was ended for that."""
     spec_fields: Mapping[str, str] = field(default_factory=dict, hash=False)
     """What the pod was made of, by field of the Devbox (pod.spec_fields); empty where an older version made it."""
     node: str = ""
@@ -111,7 +116,8 @@ class PodView:
         container = next((c for c in status.get("containerStatuses") or () if c["name"] == names.CONTAINER), _EMPTY)
         state, last = container.get("state") or _EMPTY, container.get("lastState") or _EMPTY
         ended = state.get("terminated") or last.get("terminated") or _EMPTY
-        begin, end = parse_time(ended.get("startedAt")), parse_time(ended.get("finishedAt"))
+        ran = _EMPTY if never_ran(ended) else ended
+        begin, end = parse_time(ran.get("startedAt")), parse_time(ran.get("finishedAt"))
         incarnation = str(annotations.get(names.INCARNATION_ANNOTATION, ""))
         return cls(
             namespace=metadata["namespace"],
@@ -139,6 +145,8 @@ class PodView:
             init=InitView.of(spec, status),
             mounts=MountView.of(spec, status),
             launch=LaunchView.of(spec, status),
+            start=StartView.of(status),
+            starved=starved(ended),
             init_hash=bounds.word(annotations.get(names.INIT_HASH_ANNOTATION, "")),
             spec_fields=_fields(annotations.get(names.SPEC_FIELDS_ANNOTATION, "")),
             node=spec.get("nodeName") or "",

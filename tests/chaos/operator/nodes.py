@@ -256,7 +256,7 @@ class _Case:
         with contextlib.suppress(TimeoutError):
             await eventually(said, SLACK_SECONDS, every=0.1)
         word, refused = found["Suspended"], (await self.cars.answers(old)).status
-        held = (word["status"], word["reason"], found["phase"]) == ("False", "NodeLost", "Terminating") and refused in (
+        held = (word["status"], word["reason"], found["phase"]) == ("False", "NodeLost", "Suspending") and refused in (
             401,
             403,
         )

@@ -59,6 +59,7 @@ def test_where_all_is_well_nothing_is_found() -> None:
 HARMLESS = {
     *("Accepted", "Ready", "Resolved", "Issued", "Confined", "UpToDate", "Progressing", "Waiting", "NoDefault"),
     *("PodPending", "PodNotReady", "PodSucceeded", "SpecChanged", "CARenewed", "SecretChanged", "ExpiresSoon"),
+    "ImagePullFailed",  # (told as `images`, by the pods)
     *("SuspendedBySpec", "Suspending", "NotSuspended", "WorkspaceGrowing", "WorkspaceNotGrowing", "WorkspaceRetained"),
     *("Mounted", "Cloning", "Launching", "SuspendedIdle", "IdleSoon", "ActivityUnknown"),
     *("Reached", "NotTried"),

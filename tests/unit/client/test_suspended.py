@@ -38,10 +38,10 @@ def seen(phase: str, *conditions: dict[str, str], suspend: bool | None = None, o
 
 
 ASKED = seen("Running", suspend=True, old=True)
-GOES = seen("Terminating", SUSPENDING, unready(), suspend=True)
+GOES = seen("Suspending", SUSPENDING, unready(), suspend=True)
 IS = seen("Suspended", SUSPENDED, suspend=True)
 ENDED = seen("Succeeded", NOT, unready(), STALLED, suspend=True)
-STUCK = seen("Terminating", LOST, unready(), STALLED, suspend=True)
+STUCK = seen("Suspending", LOST, unready(), STALLED, suspend=True)
 READY = condition("Ready", "True", "Ready", LATER)
 
 

@@ -205,7 +205,7 @@ def test_a_running_devbox_is_ready(snapshot: Any, pod: Any, devbox: Any, setting
         ({"ready": False, "restarts": 2, "ran_for": 0.5, "exit_code": 0}, DONE, "Starting", "CommandEnded"),
         ({"ready": True, "restarts": 2, "ran_for": 0.5, "exit_code": 0}, DONE, "Starting", "CommandEnded"),
         ({"ready": True, "restarts": 2, "ran_for": 60.0, "exit_code": 1}, DONE, "Running", "Ready"),
-        ({"deleting": True}, None, "Terminating", "Waiting"),
+        ({"deleting": True}, None, "Restarting", "Waiting"),
     ],
 )
 def test_phases_and_pod_ready(

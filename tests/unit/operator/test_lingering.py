@@ -153,7 +153,7 @@ def test_what_the_status_says(
     ready = found[ConditionType.POD_READY]
     assert (ready.status, ready.reason, ready.message) == ("False", reason, words.replace("NAME", current.name))
     assert found[ConditionType.STALLED].status == stalled
-    assert status.phase == "Terminating"
+    assert status.phase == "Restarting"
 
 
 @pytest.mark.parametrize("silent", [{}, SILENT])

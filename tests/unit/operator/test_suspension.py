@@ -87,7 +87,7 @@ def test_while_its_pod_has_its_time(snapshot: Any, devbox: Any, pod: Any, settin
     status = judged(snapshot(view, pods=(ending,)), AtRest(4, 0, ending), settings)
     assert (said(status)["Suspended"], said(status)["Ready"]) == (("False", "Suspending"), ("False", "Suspending"))
     assert word(status) == "InProgress"
-    assert (status.phase, status.suspended_by, status.suspended_at, status.failures) == ("Terminating", "Spec", None, None)
+    assert (status.phase, status.suspended_by, status.suspended_at, status.failures) == ("Suspending", "Spec", None, None)
     ready = next(condition for condition in status.conditions if condition.type == "Ready")
     assert "at 2026-11-23T12:00:30Z at the latest; none follows while it is suspended" in ready.message
 
@@ -106,7 +106,7 @@ def test_a_pod_that_nobody_can_end_is_not_said_to_be_gone(snapshot: Any, devbox:
 def test_while_another_replica_may_be_posting_one(snapshot: Any, devbox: Any, settings: Settings) -> None:
     view = devbox(spec=SUSPEND, status={"incarnation": 4, "podName": "p"})
     status = judged(snapshot(view), AtRest(4, 0, why="pod p was announced", again=3.0), settings)
-    assert (said(status)["Suspended"], status.phase, status.suspended_at) == (("False", "Suspending"), "Pending", None)
+    assert (said(status)["Suspended"], status.phase, status.suspended_at) == (("False", "Suspending"), "Suspending", None)
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
