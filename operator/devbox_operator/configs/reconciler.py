@@ -17,6 +17,8 @@ from devbox_api.egresspolicy import EgressPolicy
 from devbox_api.gatewayconfig import GatewayConfig
 from devbox_common.kube import Object
 from devbox_operator.configs.store import Store
+from devbox_operator.kit.encoding import parse_time
+from devbox_operator.report import settling
 from devbox_operator.report.conditions import Finding, Findings, Regarding, merge, summarise
 from devbox_operator.report.invalid import report_invalid
 from devbox_operator.report.statuses import MOST_NAMES, StatusWriter
@@ -77,6 +79,7 @@ class ConfigReconciler(ABC, Generic[V]):
             await self._without(key)
             await report_invalid(self._writer, self._kind.value, self._at(*key), item, error)
             return None
+        created = parse_time(item["metadata"].get("creationTimestamp"))
         del item  # it may be large, and there are many workers
         now, verdict = datetime.now(UTC), self._judge(view)
         if verdict.document is None:
@@ -85,9 +88,8 @@ class ConfigReconciler(ABC, Generic[V]):
             await self._store.put(key, verdict.document)
         findings = {ConditionType.ACCEPTED: verdict.accepted, **await self._more(view)}
         summarise(findings, list(findings), stalled=True)
-        later = await self._status(
-            key, verdict, {**findings, **self._beside(view, verdict, now)}, now, self._also(view, verdict)
-        )
+        told = {**findings, **self._beside(view, verdict, now)}
+        later = await self._status(key, verdict, told, now, self._also(view, verdict), created=created)
         self._news.tell(key, verdict.news, self._users_of(key))
         return later
 
@@ -120,7 +122,14 @@ class ConfigReconciler(ABC, Generic[V]):
         self._news.tell(key, None, self._users_of(key))
 
     async def _status(
-        self, key: Key, verdict: Verdict, findings: Findings, now: datetime, also: Mapping[str, Any]
+        self,
+        key: Key,
+        verdict: Verdict,
+        findings: Findings,
+        now: datetime,
+        also: Mapping[str, Any],
+        *,
+        created: datetime | None,
     ) -> float | None:
         subject, users = verdict.subject, verdict.users
         status = type(subject.status)(
@@ -130,5 +139,12 @@ class ConfigReconciler(ABC, Generic[V]):
             devboxes=len(users),
             **also,
         )
+        settles = settling.settles(created, status.conditions, self._observer.server_time())
+        if settles is not None:
+            # (Who uses it is told all the same: that keeps it from being deleted.)
+            before = subject.status
+            untold = {"observed_generation": before.observed_generation, "conditions": before.conditions}
+            status = status.model_copy(update=untold)
         regarding = Regarding(self._kind.value, *key, subject.uid)
-        return await self._statuses.counted(regarding, self._at(*key), subject.status, status, now)
+        later = await self._statuses.counted(regarding, self._at(*key), subject.status, status, now)
+        return min((seconds for seconds in (later, settles) if seconds is not None), default=None)

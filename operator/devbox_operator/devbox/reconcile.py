@@ -31,6 +31,7 @@ from devbox_operator.devbox.starting import QUICK
 from devbox_operator.devbox.status import devbox_status, ended_quickly
 from devbox_operator.devbox.steps import Steps
 from devbox_operator.kit import paths
+from devbox_operator.report import settling
 from devbox_operator.report.conditions import Regarding, events, urgent
 from devbox_operator.report.invalid import report_invalid
 from devbox_operator.report.statuses import StatusWriter, difference
@@ -166,6 +167,9 @@ class DevboxReconciler:
         if not difference(old, status):
             self._since.pop(key, None)
             return None
+        settles = settling.settles(view.created, status.conditions, self._observer.server_time())
+        if settles is not None:
+            return settles
         waited = now - self._since.setdefault(key, now)
         if waited < PROGRESS_SECONDS and not urgent(old.conditions, status.conditions):
             return PROGRESS_SECONDS - waited

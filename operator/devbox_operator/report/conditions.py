@@ -167,6 +167,11 @@ def _trouble(condition: Condition) -> bool:
     return condition.status == "False" and condition.type not in SUMMARIES | REMARKS and condition.reason not in QUIET
 
 
+def troubles(conditions: Iterable[Condition]) -> frozenset[str]:
+    """Reasons for which something is wrong, and does not pass by itself."""
+    return frozenset(condition.reason for condition in conditions if _trouble(condition))
+
+
 def events(regarding: Regarding, old: Iterable[Condition], new: Iterable[Condition], now: datetime) -> list[Object]:
     """An Event for each condition that became False for a reason that does not pass by itself, and one when that is over: a start
     without trouble is no event (the kubelet's own are there for the pod)."""
