@@ -92,7 +92,7 @@ ADMISSION: Final = Kind(
 )
 PODS: Final = Kind(
     "the agent does not run",
-    "see what it said: kubectl devbox logs NAME",
+    "do what the message says; what it printed: kubectl devbox logs NAME",
     ("PodFailed", "CommandEnded", "StartFailed", "LaunchFailed", "NodeLost", "PodStuck"),
 )
 STORAGE: Final = Kind(
