@@ -254,7 +254,7 @@ class DevboxStatus(ApiModel):
     observed_generation: int | None = Field(default=None, json_schema_extra={"format": "int64"})
     """Which metadata.generation this is about; -1 until the operator has looked at it."""
     phase: Phase | None = None
-    """How far it is, in a word; the conditions say why. Restarting and Suspending: its pod ends. Terminating: the Devbox is being deleted."""
+    """How far it is, in a word; the conditions say why. (Restarting, Suspending: the pod ends. Terminating: the Devbox is deleted.)"""
     incarnation: int | None = Field(default=None, ge=0, json_schema_extra={"format": "int64"})
     """Which pod of this devbox it is; grows with each one, and is part of the pod's name."""
     pod_name: str | None = None
