@@ -196,7 +196,7 @@ class DevboxSpec(ApiModel):
     termination_grace_period_seconds: int | None = Field(
         default=None, ge=0, le=60, json_schema_extra={"format": "int64", "minimum": 1}
     )
-    """How long the agent has to end once it is told to (SIGTERM): 5 s, unless set; 1 s where command is sleep or tail, which hear nothing
+    """How long the agent has to end once it is told to (SIGTERM): 4 s, unless set; 1 s where command is sleep or tail, which hear nothing
     of it. (An object that was stored with 0 counts as 1: with 0 the pod's object, and its confinement, would go before its processes.)"""
     pod_metadata: PodMetadata | None = None
     gateways: tuple[DevboxGateway, ...] = Field(

@@ -21,7 +21,7 @@ from devbox_operator.settings import Settings
 _HOME_VOLUME: Final = "devbox-gateway-home"
 _TOKENS_VOLUME: Final = "devbox-gateway-tokens"
 _CA_VOLUME: Final = "devbox-gateway-ca"
-GRACE_SECONDS: Final = 5
+GRACE_SECONDS: Final = 4
 """Unless the spec says how long."""
 _DEAF: Final = ("sleep", "tail")
 """What devboxes that are worked in by exec run, and which ends by SIGKILL alone where it is process 1."""
