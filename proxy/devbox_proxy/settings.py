@@ -111,8 +111,8 @@ class Limits(SettingsModel):
     """Of a request's body; a GatewayConfig may allow less. 0: any number."""
     head_seconds: Seconds = 20
     """For a request's head, and for the first one to begin."""
-    keepalive_seconds: Seconds = 75
-    """Longer than the connection pools of the SDKs (httpx 5 s, undici 4 s)."""
+    keepalive_seconds: Seconds = 120
+    """Longer than the connection pools of clients that heed no `Keep-Alive` (httpx 5 s, .NET 60, Go and hyper 90, curl 118)."""
     body_min_rate: Annotated[int, Field(ge=0)] = 1
     """Bytes a second that a body must come with, on the average of a window; 0: any. It is for who has gone to sleep: what slow bodies may
     take is bounded by requests_per_devbox."""

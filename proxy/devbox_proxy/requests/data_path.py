@@ -15,6 +15,7 @@ from devbox_proxy.known.apis import Api
 from devbox_proxy.known.credentials import PoolKey
 from devbox_proxy.settings import Limits, UpstreamTimeouts
 from devbox_proxy.upstreams.connection import UpstreamConnection
+from devbox_proxy.wire import rendering
 from devbox_proxy.wire.head_cache import Heads
 from devbox_proxy.wire.messages import ApiTimeouts
 from devbox_proxy.wire.reader import HeadLimits
@@ -52,6 +53,8 @@ class DataPath:
         self.recorder = recorder
         self.public_url = public_url.rstrip("/").encode()
         self.limits = limits
+        self.stays = rendering.stays(limits.keepalive_seconds)
+        """What answers say of a connection that serves more requests."""
         self.heads = Heads()
         self.head_limits = HeadLimits(limits.target_bytes, limits.header_bytes, limits.headers, limits.head_bytes)
         self.ticks = Ticks()

@@ -305,7 +305,7 @@ class Exchange:
             public_url=self._path.public_url,
             request_id=self.request_id,
             http10=self.head.version == (1, 0),
-            close=not self._keep_alive,
+            connection=self._path.stays if self._keep_alive else rendering.CLOSES,
         )
         self._path.recorder.request_answered(forward.caller, now() - self._started)
 
@@ -488,8 +488,9 @@ class Exchange:
         stays = self._keep_alive and not self._switching and not self._path.load.draining
         stays = stays and rendering.outlives(refusal, self.head, self._length)
         to_head, origin = self.head.method == "HEAD", cors.origin_of(self.head)
+        connection = self._path.stays if stays else rendering.CLOSES
         self._client.write(
-            rendering.refusal(refusal, self.request_id, said=said, origin=origin, to_head=to_head, close=not stays)
+            rendering.refusal(refusal, self.request_id, said=said, origin=origin, to_head=to_head, connection=connection)
         )
         if stays and not self.request_ended:
             self._mark = (now(), self._upload.received)
@@ -501,7 +502,8 @@ class Exchange:
         """What a page may send: nobody's request, so it is in no book."""
         self.state = ExchangeState.DONE
         stays = self._keep_alive and not self._path.load.draining
-        self._client.write(rendering.preflight(self.head, self.request_id, close=not stays))
+        connection = self._path.stays if stays else rendering.CLOSES
+        self._client.write(rendering.preflight(self.head, self.request_id, connection=connection))
         self._mark = (now(), self._upload.received)
         if self.request_ended:
             self._client.exchange_done(keep_alive=stays)

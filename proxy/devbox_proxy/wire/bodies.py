@@ -96,12 +96,19 @@ class Answer:
         return self._search is not None and self._search.held > 0
 
     def begin(
-        self, head: ResponseHead, request: UpstreamRequest, *, public_url: bytes, request_id: str, http10: bool, close: bool
+        self,
+        head: ResponseHead,
+        request: UpstreamRequest,
+        *,
+        public_url: bytes,
+        request_id: str,
+        http10: bool,
+        connection: bytes,
     ) -> None:
         """Its head."""
         self.status = head.status
         out, self.framing = rendering.response_head(
-            head, request, public_url=public_url, request_id=request_id, http10=http10, close=close
+            head, request, public_url=public_url, request_id=request_id, http10=http10, connection=connection
         )
         self._out.append(out)
         if request.redact_body and self.framing is not Framing.NONE:

@@ -23,6 +23,8 @@ _NOT_TAKEN: Final = frozenset({408, 411, 413, 417})
 """RFC 9110 15.5: answers about a request's body that is not waited for."""
 _STATUS_LINES: Final = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 _WEBSOCKET: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+CLOSES: Final = b"Connection: close\r\n"
+"""What an answer says of its connection, if it is the last on it; else `stays`."""
 CHUNKS_END: Final = b"0\r\n\r\n"
 DISCARDED: Final = 256 * 1024
 """Bytes of a body that are still read after the whole answer was sent: closing at once would make a reset of it."""
@@ -140,7 +142,7 @@ def media_type(head: ResponseHead) -> bytes:
 
 
 def response_head(
-    head: ResponseHead, sent: UpstreamRequest, *, public_url: bytes, request_id: str, http10: bool, close: bool
+    head: ResponseHead, sent: UpstreamRequest, *, public_url: bytes, request_id: str, http10: bool, connection: bytes
 ) -> tuple[bytes, Framing]:
     """Status line and headers for the client, and how its body is framed.
 
@@ -161,8 +163,7 @@ def response_head(
         framing = Framing.CLOSE if http10 else Framing.CHUNKED
         if framing is Framing.CHUNKED:
             lines.append(b"Transfer-Encoding: chunked\r\n")
-    if close or framing is Framing.CLOSE:
-        lines.append(b"Connection: close\r\n")
+    lines.append(CLOSES if framing is Framing.CLOSE else connection)
     lines.append(b"\r\n")
     return b"".join(lines), framing
 
@@ -185,27 +186,32 @@ def accepts_websocket(head: ResponseHead, request: RequestHead) -> bool:
 
 
 def refusal(
-    what: Refusal, request_id: str, *, said: str = "", origin: bytes = b"", to_head: bool = False, close: bool = True
+    what: Refusal, request_id: str, *, said: str = "", origin: bytes = b"", to_head: bool = False, connection: bytes = CLOSES
 ) -> bytes:
     """A refusal as a whole response, without its body in answer to HEAD. `said`: in place of its message; `origin`: of the page that may
-    read it; `close`: it is the last on its connection."""
+    read it; `connection`: CLOSES, or what is said of one that goes on (`stays`)."""
     body = refusing.body(what, request_id, said)
     lines = [_STATUS_LINES[what.status]]
     lines += [f"{name}: {value}\r\n".encode() for name, value in refusing.headers(what, request_id).items()]
     lines += [b"%b: %b\r\n" % line for line in cors.readable(origin)]
-    connection = b"Connection: close\r\n" if close else b""
     lines.append(b"Server: devbox-gateway\r\nContent-Length: %d\r\n%b\r\n" % (len(body), connection))
     if not to_head:
         lines.append(body)
     return b"".join(lines)
 
 
-def preflight(head: RequestHead, request_id: str, *, close: bool) -> bytes:
-    """The answer to a browser that asks what a page may send; `close`: it is the last on its connection."""
+def preflight(head: RequestHead, request_id: str, *, connection: bytes) -> bytes:
+    """The answer to a browser that asks what a page may send; `connection` as above."""
     lines = [_STATUS_LINES[204], *[b"%b: %b\r\n" % line for line in cors.preflight(head)]]
-    connection = b"Connection: close\r\n" if close else b""
     lines.append(b"X-Request-Id: %b\r\nServer: devbox-gateway\r\n%b\r\n" % (request_id.encode(), connection))
     return b"".join(lines)
+
+
+def stays(seconds: float) -> bytes:
+    """What an answer says of a connection that rests for so long before it is closed: a twentieth less, so that whoever heeds it never
+    sends on one that is just being closed (RFC 2068 19.7.1.1; Connection has to list it)."""
+    told = int(seconds * 0.95)
+    return b"Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n" % told if told else b""
 
 
 def outlives(what: Refusal, head: RequestHead, length: bytes | None) -> bool:

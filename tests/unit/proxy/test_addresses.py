@@ -25,7 +25,7 @@ def told(name: str, value: str, endpoint: str = API, *, status: int = 200, keyle
     if status < 200:
         out = rendering.informational(head, sent, public_url=GATEWAY.encode())
     else:
-        out, _ = rendering.response_head(head, sent, public_url=GATEWAY.encode(), request_id="r", http10=False, close=False)
+        out, _ = rendering.response_head(head, sent, public_url=GATEWAY.encode(), request_id="r", http10=False, connection=b"")
     (line,) = [line for line in out.decode().split("\r\n") if line.startswith(f"{name}: ")]
     return line.removeprefix(f"{name}: ")
 

@@ -204,7 +204,8 @@ async def test_half_an_answer_never_looks_whole(play: Play, head: bytes, ends: E
 async def test_an_answer_that_ends_with_its_connection_gets_a_last_chunk(play: Play) -> None:
     play.send(request("GET"))
     got = play.answer(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\nbody") + play.api_lost()
-    assert got.endswith(b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n")
+    assert b"\r\nTransfer-Encoding: chunked\r\n" in got
+    assert got.endswith(b"\r\nConnection: keep-alive\r\nKeep-Alive: timeout=114\r\n\r\n4\r\nbody\r\n0\r\n\r\n")
     assert not play.to_client.closing
 
 

@@ -66,7 +66,7 @@ async def test_too_many_requests_leave_the_connection_open(length: int) -> None:
             await asyncio.sleep(0)  # a long read is taken in turns
         answer = play.to_client.take()
         assert code(answer) == "too_many_requests"
-        assert b"Connection:" not in answer
+        assert b"\r\nConnection: keep-alive\r\nKeep-Alive: timeout=114\r\n" in answer
         assert not play.to_client.closing
     play.load.requests.leave(CALLER)
     assert play.send(request(target="/free")).startswith(b"POST /free ")
@@ -126,12 +126,19 @@ async def test_a_head_that_does_not_come_and_one_that_does_not_end(play: Play) -
 async def test_an_idle_connection_is_kept_for_a_while(play: Play) -> None:
     play.send(request())
     play.answer(OK)
-    play.client.check(later(74))
+    play.client.check(later(119))
     assert not play.to_client.eof
-    play.client.check(later(76))
+    play.client.check(later(121))
     assert play.to_client.eof
-    play.client.check(later(80))
+    play.client.check(later(125))
     assert play.to_client.aborted
+
+
+@pytest.mark.parametrize(("kept", "told"), [(120.0, 114), (75.0, 71), (2.0, 1), (1.0, None)])
+async def test_what_is_announced_is_less_than_what_is_kept(kept: float, told: int | None) -> None:
+    play = Play(keepalive_seconds=kept)
+    play.send(request())
+    assert (b"Keep-Alive: timeout=%d\r\n" % (told or 0) in play.answer(OK)) == (told is not None)
 
 
 async def test_a_body_below_the_minimum_rate_ends(play: Play) -> None:

@@ -109,6 +109,8 @@ async def test_response_headers_are_the_apis_own_but_for_those_of_the_connection
         b'Link: <https://gateway.system.svc/p2>; rel="next", <https://other.example/>; rel="x"',
         "X-Name: café".encode(),
         b"Content-Length: 2",
+        b"Connection: keep-alive",
+        b"Keep-Alive: timeout=114",
     ]
 
 
