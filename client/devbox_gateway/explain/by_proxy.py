@@ -8,7 +8,7 @@ from typing import Final
 
 from devbox_api.judge.policies import CompiledPolicy, compile_egress, denied, within, without_policy
 from devbox_api.judge.refusals import Refusal
-from devbox_api.judge.targets import Target
+from devbox_api.judge.targets import Target, local
 
 from .answer import Verdict, Way
 from .asked import Asked
@@ -30,6 +30,8 @@ class _Document:
 
 def judge(seen: Seen, request: Asked) -> Way:
     """What the forward proxy says to it."""
+    if request.scheme == "http" and request.where is not None and local(request.where):
+        return _no(Refusal.LOCAL_ADDRESS, f"plain http:// to {request.authority}, which is the devbox itself")
     if request.scheme == "http":
         return _no(Refusal.CONNECT_ONLY, f"plain http:// to {request.authority}")
     if request.where is None:

@@ -130,6 +130,11 @@ class Refusal(Enum):
         405,
         "this port is a forward proxy for TLS alone: use https:// URLs, which clients ask for by CONNECT; APIs are at $NAME_URL",
     )
+    LOCAL_ADDRESS = _Row(
+        405,
+        "the address is the devbox's own, and is reached directly: this client did not understand what $NO_PROXY says of it; ask for "
+        "localhost or 127.0.0.1, or tell the client to use no proxy",
+    )
     CONNECT_TARGET_INVALID = _Row(
         400, "CONNECT takes host:port, such as example.com:443, with the host in ASCII (punycode) and the port in plain digits"
     )

@@ -56,6 +56,16 @@ def parse(authority: bytes) -> Target | None:
     return Target(str(address), port, address)
 
 
+def local(target: Target, own: str = "") -> bool:
+    """It is in the devbox that asks: a loopback address, what servers print that listen everywhere, or `own`, its pod's address."""
+    address = target.address
+    if address is None:
+        return target.host == "localhost" or target.host.endswith(".localhost")
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_loopback or address.is_unspecified or str(address) == own
+
+
 def name(text: str) -> str | None:
     """A host's name as it is compared: lower case, one final dot removed. None for what is no name."""
     lower = text.lower().removesuffix(".")

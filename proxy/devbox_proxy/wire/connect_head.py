@@ -8,7 +8,7 @@ import re
 from typing import Final, NamedTuple
 
 from devbox_api.judge.refusals import Refusal
-from devbox_api.judge.targets import Target, parse
+from devbox_api.judge.targets import Target, local, parse
 from devbox_api.names import TOKEN_PREFIX, token_digest
 from devbox_proxy.wire import grammar, refusing, tokens
 
@@ -17,6 +17,8 @@ _END: Final = b"\r\n\r\n"
 _BARE: Final = re.compile(rb"\r[^\n]|(?<!\r)\n|\0")
 """A CR without its LF, or the other way round: some reader takes it for a line's end (RFC 9112 2.2)."""
 _LINE: Final = re.compile(rb"([A-Za-z]+) ([!-~]+) HTTP/([0-9])\.([0-9])")
+_PLAIN: Final = re.compile(rb"(?i:http)://(\[[^\]/?#@]*\]|[^\[\]:/?#@]+)(:[0-9]+)?(?:[/?#].*)?")
+"""What a client asks a proxy for by plain http (absolute-form, RFC 9112 3.2.2)."""
 _SCHEMES: Final = (b"basic ", b"bearer ")
 _ONCE: Final = (b"host", b"proxy-authorization", b"content-length")
 
@@ -84,7 +86,7 @@ def read(head: bytes, peer: str) -> ConnectRequest | Refusal:
     if version not in ((1, 0), (1, 1)):
         return Refusal.VERSION_UNSUPPORTED
     if method != b"CONNECT":
-        return Refusal.CONNECT_ONLY
+        return Refusal.LOCAL_ADDRESS if _local(target, peer) else Refusal.CONNECT_ONLY
     fields = _fields(lines)
     if isinstance(fields, Refusal):
         return fields
@@ -109,13 +111,20 @@ def answer(what: Refusal, request_id: str, *, said: str = "", close: bool = True
     headers.pop("WWW-Authenticate", None)
     if status == 407:
         headers["Proxy-Authenticate"] = 'Basic realm="devbox-gateway"'
-    if what is Refusal.CONNECT_ONLY:
+    if what is Refusal.CONNECT_ONLY or what is Refusal.LOCAL_ADDRESS:
         headers["Allow"] = "CONNECT"
     if close:
         headers["Connection"] = "close"
     lines = [f"HTTP/1.1 {status} {what.code}: {said or what.message}", *(f"{name}: {value}" for name, value in headers.items())]
     lines += ["Server: devbox-gateway", f"Content-Length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode("ascii", "replace") + body
+
+
+def _local(target: bytes, peer: str) -> bool:
+    """Plain http to the devbox itself, which needs no proxy."""
+    found = _PLAIN.fullmatch(target)
+    where = parse(found[1] + (found[2] or b":80")) if found else None
+    return where is not None and local(where, peer)
 
 
 def _fields(lines: list[bytes]) -> dict[bytes, list[bytes]] | Refusal:

@@ -17,6 +17,23 @@ TOKEN = f"gws_{CURRENT}"
 BASIC = base64.b64encode(f"devbox:{TOKEN}".encode()).decode()
 
 
+OWN = (
+    *(
+        b"http://localhost:3000/",
+        b"http://LocalHost./x?y#z",
+        b"http://app.localhost",
+        b"HTTP://127.0.0.9:8000/",
+        b"http://0.0.0.0:8000",
+    ),
+    *(b"http://[::1]:5173/", b"http://[::]/", b"http://[::ffff:127.0.0.1]/", b"http://10.0.0.1:80/"),
+)
+"""Addresses of the devbox itself, whose own is 10.0.0.1."""
+OTHERS = (
+    *(b"http://10.0.0.2/", b"http://notlocalhost/", b"http://localhost.example/", b"http://127.0.0.1.example/", b"/localhost"),
+    *(b"http://user@localhost/", b"ftp://localhost/", b"http://[::2]/", b"http://[::1", b"http://", b"http://127.1/"),
+)
+
+
 def head(
     *lines: str, target: str = "api.github.com:443", version: str = "HTTP/1.1", auth: str | None = f"Basic {BASIC}"
 ) -> bytes:
@@ -87,6 +104,8 @@ def read_target() -> Target:
         (head().replace(b"CONNECT", b"connect"), Refusal.CONNECT_ONLY),
         (head().replace(b"CONNECT api.github.com:443", b"GET http://api.github.com/"), Refusal.CONNECT_ONLY),
         (head().replace(b"CONNECT api.github.com:443", b"OPTIONS *"), Refusal.CONNECT_ONLY),
+        *((head().replace(b"CONNECT api.github.com:443", b"GET " + own), Refusal.LOCAL_ADDRESS) for own in OWN),
+        *((head().replace(b"CONNECT api.github.com:443", b"GET " + other), Refusal.CONNECT_ONLY) for other in OTHERS),
         (head(version="HTTP/2.0"), Refusal.VERSION_UNSUPPORTED),
         (head(version="HTTP/0.9"), Refusal.VERSION_UNSUPPORTED),
         (head(version="http/1.1"), Refusal.MALFORMED_REQUEST),
