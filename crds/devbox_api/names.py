@@ -109,15 +109,52 @@ CA_VARIABLES: Final = (
 )
 """What the SDKs' HTTP stacks read to find extra roots: Python ssl and Go, requests, curl, Node, git, cargo."""
 
+MORE_CA_VARIABLES: Final = (
+    "AWS_CA_BUNDLE",
+    "BUNDLE_SSL_CA_CERT",
+    "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
+    "CODEX_CA_CERTIFICATE",
+    "COMPOSER_CAFILE",
+    "DENO_CERT",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "HEX_CACERTS_PATH",
+    "HTTPLIB2_CA_CERTS",
+    "JULIA_SSL_CA_ROOTS_PATH",
+    "NIX_SSL_CERT_FILE",
+    "PERL_LWP_SSL_CA_FILE",
+    "PIP_CERT",
+    "WEBSOCKET_CLIENT_CA_BUNDLE",
+)
+"""What tools read that find extra roots by a name of their own, for what is done with their APIs or by the way out. spec.env may set them
+otherwise."""
+WGET_VARIABLE: Final = "SYSTEM_WGETRC"
+"""In the place of /etc/wgetrc: wget knows no variable for roots alone."""
+PHP_VARIABLE: Final = "PHP_INI_SCAN_DIR"
+"""Where PHP looks for more of its settings: its curl knows no variable for roots."""
+TRUSTSTORE_KEY: Final = "truststore.p12"
+JAVA_KEY: Final = "java-options"
+WGET_KEY: Final = "wgetrc"
+PHP_KEY: Final = "devbox-gateway.ini"
+TRUST_KEYS: Final = (TRUSTSTORE_KEY, JAVA_KEY, WGET_KEY, PHP_KEY)
+"""Beside the bundle, as bytes (binaryData): an operator of a version that knows the bundle alone compares the ConfigMap's texts."""
+
 PROXY_VARIABLES: Final = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 """Hold the forward proxy's address, with the token in it. Plain http is refused there, with words that say why: without the
 variable a client would find out no more than that the name does not resolve."""
 NO_PROXY_VARIABLES: Final = ("NO_PROXY", "no_proxy")
+ADDRESSES_VARIABLE: Final = "DEVBOX_POD_IPS"
+"""The pod's own addresses, with commas between them: NO_PROXY is made with it."""
 NODE_PROXY_VARIABLE: Final = "NODE_USE_ENV_PROXY"
 PROXY_USER: Final = "devbox"
 """In the forward proxy's URL, before the token: the gateway takes any."""
 PROXY_KEY: Final = PROXY_VARIABLES[0]
 """In the token Secret."""
+
+CLUSTER_VARIABLES: Final = (
+    *("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "KUBERNETES_SERVICE_PORT_HTTPS", "KUBERNETES_PORT"),
+    *(f"KUBERNETES_PORT_443_TCP{part}" for part in ("", "_ADDR", "_PORT", "_PROTO")),
+)
+"""What the kubelet tells every container of the API server, which devboxes can't reach."""
 
 SERVICE: Final = "gateway"
 SERVICE_PORT: Final = 443

@@ -11,16 +11,17 @@ from . import names
 from .schema import ApiModel, cel, rules
 from .shared import MountableSecretRef, NamespaceName, ObjectName, SecretRef
 
-RESERVED_VARIABLES = (
+_READ_BY_OTHERS = (
     "BASH_ENV CDPATH ENV GLOBIGNORE HOME HOSTNAME IFS LANG LOGNAME OLDPWD PATH PPID PROMPT_COMMAND PS1 PS2 PS4 PWD SHELL "
     "SHELLOPTS SHLVL TERM TMPDIR UID USER HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY CLASSPATH JAVA_TOOL_OPTIONS "
     "NODE_OPTIONS NODE_PATH PERL5LIB PERL5OPT RUBYLIB RUBYOPT SSL_CERT_DIR"
-).split() + list(names.CA_VARIABLES)
+)
+RESERVED_VARIABLES = [*_READ_BY_OTHERS.split(), names.ADDRESSES_VARIABLE, *names.CA_VARIABLES]
 """Variables that a shell, a loader, a language's start-up or the gateway's own set-up reads: a token there would break it."""
 RESERVED_PREFIXES = ("LD_", "DYLD_", "PYTHON", "GIT_CONFIG", "GIT_SSH", "KUBERNETES_", "NODE_EXTRA", "NODE_TLS", "NODE_USE")
 _MANAGED_ENV = (
-    *("HOME", "ALL_PROXY", "all_proxy", *names.PROXY_VARIABLES, *names.NO_PROXY_VARIABLES),
-    *(names.NODE_PROXY_VARIABLE, *names.CA_VARIABLES),
+    *("HOME", "ALL_PROXY", "all_proxy", *names.PROXY_VARIABLES),
+    *(names.ADDRESSES_VARIABLE, names.NODE_PROXY_VARIABLE, *names.CA_VARIABLES),
 )
 
 
@@ -121,7 +122,8 @@ class EnvVar(ApiModel):
     )
     """The variable, e.g. LOG_LEVEL."""
     value: str = Field(default="", max_length=32768)
-    """What it holds; empty, unless set. $(NAME) stands for another variable, as in a container, and $$ for a dollar sign."""
+    """What it holds; empty, unless set. $(NAME) stands for a variable of a gateway or of secretEnv, or one further up in env, as in
+    $(ANTHROPIC_URL)/v1, and $$ for a dollar sign. What NO_PROXY has here is added to the operator's own."""
 
 
 class SecretVariable(ApiModel):
@@ -133,7 +135,7 @@ class SecretVariable(ApiModel):
         json_schema_extra=rules(
             _VARIABLE,
             cel(
-                f"!(self in {_list([*dict.fromkeys((*RESERVED_VARIABLES, *_MANAGED_ENV))])})",
+                f"!(self in {_list([*dict.fromkeys((*RESERVED_VARIABLES, *_MANAGED_ENV, *names.NO_PROXY_VARIABLES))])})",
                 "a shell, a loader or the operator itself sets or reads this variable; choose another name, e.g. DATABASE_PASSWORD",
             ),
         ),

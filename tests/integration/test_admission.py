@@ -196,6 +196,8 @@ class TestOperatorsWrites:
             (ELSEWHERE, {"metadata__name": "other"}, "the ConfigMap devbox-gateway-ca only"),
             (ELSEWHERE, {"data": {names.CA_BUNDLE_KEY: "x", "other": "y"}}, "the key ca-bundle.crt"),
             (ELSEWHERE, {"binaryData": {names.CA_BUNDLE_KEY: "eA=="}, "data": {}}, "the key ca-bundle.crt"),
+            (ELSEWHERE, {"binaryData": dict.fromkeys(names.TRUST_KEYS, "eA==")}, None),
+            (ELSEWHERE, {"binaryData": {"other": "eA=="}}, "the key ca-bundle.crt"),
             (ELSEWHERE, {"immutable": True}, "the key ca-bundle.crt"),
             (ELSEWHERE, {"metadata__annotations": {"a": "b"}}, "may not write annotations"),
             ("kube-public", {}, "in namespaces of the system"),
@@ -310,6 +312,7 @@ def theirs(settings: Settings, name: str = "theirs", namespace: str = HERE) -> O
 ROOT = {"runAsUser": 0, "runAsNonRoot": False}
 OTHER_KEY = {"name": "K", "valueFrom": {"secretKeyRef": {"name": "anthropic", "key": "k"}}}
 FIELD = {"name": "K", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}
+ADDRESSES = {"name": "K", "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}}}
 PROBE = {"httpGet": {"host": "169.254.169.254", "path": "/", "port": 80}}
 INIT, AGENT = "spec__initContainers__0", "spec__containers__0"
 CONTEXT, WORK, WORKS = f"{AGENT}__securityContext", "devbox-gateway-workspace", "spec__volumes__-"
@@ -344,6 +347,8 @@ PODS: list[tuple[Object, str | None]] = [
     ({"spec__schedulingGates": [{"name": "example.com/other"}]}, GATE),
     ({f"{AGENT}__env__-": OTHER_KEY}, ENVIRONMENT),
     ({f"{AGENT}__env__-": FIELD}, ENVIRONMENT),
+    ({f"{AGENT}__env__-": ADDRESSES}, None),
+    ({f"{INIT}__env": [ADDRESSES]}, GIVEN),
     ({f"{AGENT}__envFrom": [{"secretRef": {"name": OWN}}]}, ENVIRONMENT),
     ({f"{AGENT}__envFrom": [{"configMapRef": {"name": "any"}}]}, ENVIRONMENT),
     ({CONTEXT: GONE}, "drop all capabilities"),

@@ -7,6 +7,7 @@ import pytest
 from tests.support.admission import until
 from tests.support.workspace import Workspace
 
+from devbox_api import names
 from devbox_demo import attacks
 from devbox_stage.kubectl import Kubectl, environment
 from devbox_stage.stage import RELEASE_NAMESPACE, Stage
@@ -123,7 +124,8 @@ def test_the_pod_is_restricted_by_construction(examples: Stage, cluster: Kubectl
     assert "\n1000\n" in inside
     assert "0000000000000000" in inside
     environment = examples.exec("agent", ["env"]).out
-    assert "_SERVICE_HOST=" not in environment.replace("KUBERNETES_SERVICE_HOST=", ""), "no service links"
+    found = {line for line in environment.splitlines() if "_SERVICE_HOST=" in line or line.startswith("KUBERNETES_")}
+    assert found == {f"{name}=" for name in names.CLUSTER_VARIABLES}, "no service links, and nothing of the API server"
 
 
 FIRST_SECONDS = """

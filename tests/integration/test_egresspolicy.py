@@ -151,10 +151,11 @@ def test_every_devbox_has_the_way_out(workspace: Workspace, cluster: Kubectl) ->
     assert set(secret["data"]) == {"ANTHROPIC", "HTTPS_PROXY", "env.sh"}
     stored = base64.b64decode(secret["data"]["HTTPS_PROXY"])
     assert inside == {hashlib.sha256(stored).hexdigest()}
-    assert workspace.sh(pod, 'for v in "$NO_PROXY" "$no_proxy" "$NODE_USE_ENV_PROXY"; do echo "$v"; done').splitlines() == [
-        *[f"gateway.{RELEASE_NAMESPACE}.svc,127.0.0.1,localhost"] * 2,
-        "1",
-    ]
+    direct, again, node = workspace.sh(
+        pod, 'for v in "$NO_PROXY" "$no_proxy" "$NODE_USE_ENV_PROXY"; do echo "$v"; done'
+    ).splitlines()
+    assert direct.startswith(f"gateway.{RELEASE_NAMESPACE}.svc,localhost,")
+    assert (again, node) == (direct, "1")
     shape = "^http://devbox:gws_[A-Za-z0-9_.-]*@gateway[.]devbox-gateway-system[.]svc:3128$"
     assert workspace.sh(pod, f"printf %s \"$HTTPS_PROXY\" | grep -c '{shape}'") == "1"
     assert (

@@ -53,17 +53,21 @@ def containers(spec: DevboxSpec, main: Object, secret: str, settings: Settings) 
 
 
 def _clone(spec: DevboxSpec, main: Object, secret: str, settings: Settings) -> Object:
-    url = f"https://{names.gateway_host(settings.release_namespace)}"
+    host = names.gateway_host(settings.release_namespace)
     needed = {names.PROXY_KEY, *(mount.gateway for mount in spec.code_mounts if mount.gateway)}
     # (As the agent's: the order is that of spec.gateways.)
-    environment = [one for one in main["env"] if one["name"] in needed | {"NO_PROXY", "GIT_SSL_CAINFO"} and _own(one, secret)]
+    environment = [one for one in main["env"] if one["name"] in needed | {"GIT_SSL_CAINFO"} and _own(one, secret)]
     release = init.container(settings)
     return {
         "name": names.CLONE_CONTAINER,
         "image": settings.devboxes.git_image,
         "imagePullPolicy": settings.image.pull_policy,
         "command": [names.CLONE_CONTAINER],
-        "env": [{"name": names.CLONE_DOCUMENT, "value": document(spec, url)}, *environment],
+        "env": [
+            {"name": names.CLONE_DOCUMENT, "value": document(spec, f"https://{host}")},
+            {"name": "NO_PROXY", "value": f"{host},127.0.0.1,localhost"},
+            *environment,
+        ],
         "securityContext": release["securityContext"],
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "2", "memory": "2Gi"}},
         # (Wherever the agent has it: at a path such as /opt it would hide the program that clones.)

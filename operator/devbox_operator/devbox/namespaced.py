@@ -6,17 +6,22 @@ in it, too, would write all of it anew with each of them.)
 """
 
 import asyncio
+import base64
 from typing import Final
+
+import structlog
 
 from devbox_api import names
 from devbox_common.kube import ApiError, Object
+from devbox_operator.attach import truststore
 from devbox_operator.devbox.pod import owner_reference
 from devbox_operator.kit import paths
-from devbox_operator.kit.encoding import content_hash
 from devbox_operator.kit.writer import Writer
-from devbox_operator.seen.namespaced import SharedView
+from devbox_operator.seen.namespaced import SharedView, bundle_hash
 from devbox_operator.seen.resources import DevboxView
 from devbox_operator.watch.observe import Observer
+
+log = structlog.get_logger()
 
 TOGETHER_SECONDS: Final = 0.25
 """References that come within this time are one write, of a list that is as long as the namespace has devboxes."""
@@ -28,7 +33,8 @@ class SharedObjects:
 
     def __init__(self, observer: Observer, writer: Writer) -> None:
         self._observer, self._writer = observer, writer
-        self._hashed: tuple[str, str] = ("", "")
+        self._made: tuple[str, dict[str, str | None], str] = ("", {}, "")
+        """Of the last bundle: itself, the other forms of it, and the hash of both."""
         self._owners: dict[str, dict[str, Object]] = {}
         """Namespace to the references that are to be written, by UID: those that come while a write is under way go together."""
         self._writing: dict[str, asyncio.Lock] = {}
@@ -79,20 +85,26 @@ class SharedObjects:
 
     async def _bundle(self, namespace: str, bundle: str, account: str) -> None:
         data = {names.CA_BUNDLE_KEY: bundle}
-        if self._hashed[0] != bundle:
-            self._hashed = (bundle, content_hash(data))
+        if self._made[0] != bundle:
+            self._made = (bundle, *_forms(bundle))
+        _, binary, content = self._made
         found = self._observer.shared("ConfigMap", namespace, names.CA_CONFIG_MAP)
-        if found is not None and account in found.owners and found.content == self._hashed[1]:
+        if found is not None and account in found.owners and found.content == content:
             return
         owner = {"apiVersion": "v1", "kind": "ServiceAccount", "name": names.AGENT_SERVICE_ACCOUNT, "uid": account}
         async with self._writing.setdefault(f"{namespace}/bundle", asyncio.Lock()):
             found = self._observer.shared("ConfigMap", namespace, names.CA_CONFIG_MAP)
             if found is None:
-                body = {"apiVersion": "v1", "kind": "ConfigMap", "data": data}
+                body = {
+                    "apiVersion": "v1",
+                    "kind": "ConfigMap",
+                    "data": data,
+                    "binaryData": {key: one for key, one in binary.items() if one},
+                }
                 metadata = {"labels": _OURS, "ownerReferences": [owner]}
                 await self._create("configmaps", namespace, names.CA_CONFIG_MAP, {**body, "metadata": metadata})
-            elif account not in found.owners or found.content != self._hashed[1]:
-                body = {"data": data, "metadata": {"ownerReferences": [owner], "uid": found.uid}}
+            elif account not in found.owners or found.content != content:
+                body = {"data": data, "binaryData": binary, "metadata": {"ownerReferences": [owner], "uid": found.uid}}
                 path = paths.core("configmaps", namespace, names.CA_CONFIG_MAP)
                 await self._writer.strategic(path, body, kind="ConfigMap")
 
@@ -106,3 +118,12 @@ class SharedObjects:
             # There already: the mirror has not seen it yet, or somebody made it without our label. Its name is ours.
             made = await self._writer.strategic(paths.core(plural, namespace, name), body, kind=body["kind"])
         return str(made["metadata"]["uid"])
+
+
+def _forms(bundle: str) -> tuple[dict[str, str | None], str]:
+    """The other forms of the bundle in base64, None for one that there is not (and that a patch so removes); and the hash of it all."""
+    made = truststore.files(bundle)
+    binary = {key: base64.b64encode(made[key]).decode() if key in made else None for key in names.TRUST_KEYS}
+    if binary[names.TRUSTSTORE_KEY] is None:
+        log.warning("truststore_left_out", bytes=len(bundle), most=truststore.MOST_BYTES)
+    return binary, bundle_hash({names.CA_BUNDLE_KEY: bundle}, {key: one for key, one in binary.items() if one is not None})

@@ -10,8 +10,8 @@ from devbox_api import names
 from devbox_api.devbox import Devbox, DevboxSpec, Resources
 from devbox_api.volumes import Volume
 from devbox_common.kube import Object
-from devbox_operator.attach import init, secretenv
-from devbox_operator.devbox import launching, mounting, workspace
+from devbox_operator.attach import init, meshes
+from devbox_operator.devbox import environment, launching, mounting, workspace
 from devbox_operator.devbox.incarnation import pod_name
 from devbox_operator.kit.encoding import content_hash
 from devbox_operator.seen.claims import claim_name
@@ -29,11 +29,6 @@ _READABLE: Final = 0o440
 """For the owner and fsGroup: the agent's own user."""
 
 
-def gateway_url(release_namespace: str) -> str:
-    """What is in every `$NAME_URL`."""
-    return f"https://{names.gateway_host(release_namespace)}"
-
-
 def pod(view: DevboxView, incarnation: int, settings: Settings, service_ips: tuple[str, ...]) -> Object:
     """The Pod to post."""
     box, name, release_namespace = view.box, pod_name(view.box, incarnation), settings.release_namespace
@@ -46,10 +41,9 @@ def pod(view: DevboxView, incarnation: int, settings: Settings, service_ips: tup
         spec["imagePullSecrets"] = [{"name": secret} for secret in pull]
     annotations = {
         **(box.spec.pod_metadata.annotations if box.spec.pod_metadata else {}),
-        # Meshes: a sidecar would hide the pod's address from the gateway and needs rights that a devbox does not have.
-        "sidecar.istio.io/inject": "false",
-        "linkerd.io/inject": "disabled",
-        "kuma.io/sidecar-injection": "disabled",
+        **meshes.ANNOTATIONS,
+        # What `kubectl exec` and `kubectl logs` mean, whatever else is in the pod.
+        "kubectl.kubernetes.io/default-container": names.CONTAINER,
         names.INCARNATION_ANNOTATION: str(incarnation),
         names.SPEC_HASH_ANNOTATION: spec_hash(view, settings, service_ips),
         names.SPEC_FIELDS_ANNOTATION: json.dumps(spec_fields(view, settings, service_ips)),
@@ -65,8 +59,7 @@ def pod(view: DevboxView, incarnation: int, settings: Settings, service_ips: tup
             "namespace": box.namespace,
             "labels": {
                 **(box.spec.pod_metadata.labels if box.spec.pod_metadata else {}),
-                "sidecar.istio.io/inject": "false",
-                "kuma.io/sidecar-injection": "disabled",
+                **meshes.LABELS,
                 names.MANAGED_BY_LABEL: names.MANAGED_BY,
                 names.DEVBOX_LABEL: box.name,
             },
@@ -98,9 +91,12 @@ def completed(spec: DevboxSpec, settings: Settings) -> DevboxSpec:
 def spec_hash(view: DevboxView, settings: Settings, service_ips: tuple[str, ...]) -> str:
     """Changes exactly when a running pod is not what the spec asks for any more."""
     metadata, claim, code = view.box.spec.pod_metadata, claim_name(view.box), view.box.spec.code_mounts
+    complete, release_namespace = completed(view.box.spec, settings), settings.release_namespace
+    spec = pod_spec(complete, "", claim, release_namespace, service_ips)
+    spec["containers"][0]["env"] = environment.hashed(complete, release_namespace)
     return content_hash(
         {
-            "spec": pod_spec(completed(view.box.spec, settings), "", claim, settings.release_namespace, service_ips),
+            "spec": spec,
             "metadata": metadata.model_dump(mode="json") if metadata else None,
             # (Nothing where there is none: the hash is what it was before the field was.)
             **({"codeMounts": [mount.model_dump(mode="json") for mount in code]} if code else {}),
@@ -188,12 +184,12 @@ def pod_spec(spec: DevboxSpec, name: str, claim: str, release_namespace: str, se
     return result | {key: value for key, value in optional.items() if value}
 
 
-def _container(spec: DevboxSpec, secret: str, release_namespace: str) -> dict[str, Any]:
+def _container(spec: DevboxSpec, name: str, release_namespace: str) -> dict[str, Any]:
     work = workspace.mount(spec)
     container: dict[str, Any] = {
         "name": names.CONTAINER,
         "image": spec.image,
-        "env": environment(spec, secret, release_namespace),
+        "env": environment.environment(spec, name, release_namespace),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "runAsNonRoot": True,
@@ -218,32 +214,6 @@ def _container(spec: DevboxSpec, secret: str, release_namespace: str) -> dict[st
         "resources": spec.resources.model_dump(mode="json", exclude_defaults=True) if spec.resources else None,
     }
     return container | {key: value for key, value in optional.items() if value is not None} | launching.wrapped(spec)
-
-
-def environment(spec: DevboxSpec, secret: str, release_namespace: str) -> list[dict[str, Any]]:
-    """`env` of the container: the user's literals and what he may read of Secrets, each gateway's token (all from the token Secret) and
-    address, the way out, then ours.
-
-    Every devbox has the way out, with an EgressPolicy or without: a running pod can't get a new environment, and the policy is live.
-    """
-    url = gateway_url(release_namespace)
-    variables: list[dict[str, Any]] = [{"name": item.name, "value": item.value} for item in spec.env]
-    for read in spec.secret_env:
-        reference = {"name": secret, "key": secretenv.key(read.name)}
-        variables.append({"name": read.name, "valueFrom": {"secretKeyRef": reference}})
-    for gateway in spec.gateways:
-        token = {"valueFrom": {"secretKeyRef": {"name": secret, "key": gateway.name}}}
-        aliases = gateway.aliases
-        variables += [{"name": name, **token} for name in (gateway.name, *(aliases.token if aliases else ()))]
-        variables += [{"name": name, "value": url} for name in (f"{gateway.name}_URL", *(aliases.url if aliases else ()))]
-    proxy = {"valueFrom": {"secretKeyRef": {"name": secret, "key": names.PROXY_KEY}}}
-    variables += [{"name": name, **proxy} for name in names.PROXY_VARIABLES]
-    direct = f"{names.gateway_host(release_namespace)},127.0.0.1,localhost"
-    variables += [{"name": name, "value": direct} for name in names.NO_PROXY_VARIABLES]
-    variables += [{"name": names.NODE_PROXY_VARIABLE, "value": "1"}]
-    bundle = f"{names.CA_DIRECTORY}/{names.CA_BUNDLE_KEY}"
-    variables += [{"name": name, "value": bundle} for name in names.CA_VARIABLES]
-    return [*variables, {"name": "HOME", "value": workspace.home(spec)}]
 
 
 def _volume(volume: Volume) -> dict[str, Any]:

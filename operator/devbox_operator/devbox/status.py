@@ -15,6 +15,7 @@ from devbox_operator.attach.confinement import Confinement, confinement
 from devbox_operator.attach.wanted import Attachment
 from devbox_operator.devbox import claim, idleness, launching, lifecycle, lifetime, mounted, starting, suspension
 from devbox_operator.devbox.compile import DesiredState
+from devbox_operator.devbox.environment import gateway_url
 from devbox_operator.devbox.idleness import Idleness
 from devbox_operator.devbox.lifetime import Lifetime
 from devbox_operator.devbox.lingering import Ending, endings, silence
@@ -30,7 +31,7 @@ from devbox_operator.devbox.outcome import (
     attached_of,
     pod_of,
 )
-from devbox_operator.devbox.pod import gateway_url, grace
+from devbox_operator.devbox.pod import grace
 from devbox_operator.devbox.starting import QUICK
 from devbox_operator.kit.encoding import format_time
 from devbox_operator.report.authority import ending, outlived

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from devbox_operator.attach.truststore import pem_certificates
+
 CA_DAYS: Final = 3653
 RENEW_AFTER: Final = 2 / 3
 """The part of a certificate's life after which the next one is made."""
@@ -158,13 +160,6 @@ def bundle(public_roots: str, ca: bytes, extra: str) -> str:
     texts: Iterable[str] = (ca.decode(), extra, public_roots)
     seen = dict.fromkeys(block for text in texts for block in pem_certificates(text))
     return "".join(f"{block}\n" for block in seen)
-
-
-def pem_certificates(text: str) -> list[str]:
-    """The certificates of a PEM file, each from BEGIN to END."""
-    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    parts = (part.partition(end) for part in text.split(begin)[1:])
-    return [f"{begin}{body}{mark}" for body, mark, _ in parts if mark]
 
 
 def _pem(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:

@@ -17,6 +17,7 @@ import structlog
 from devbox_api import names
 from devbox_common.kube import ApiError, Object
 from devbox_common.settings import SettingsError
+from devbox_operator.attach.truststore import pem_certificates
 from devbox_operator.documents import objects as documents
 from devbox_operator.kit import metrics, paths
 from devbox_operator.kit.encoding import format_time, parse_time
@@ -202,6 +203,6 @@ def extra_certificates(path: str) -> str:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"caBundle.extraFile: {path}: {error.strerror}") from None
-    if not certificates.pem_certificates(text):
+    if not pem_certificates(text):
         raise SettingsError(f"caBundle.extraFile: {path} holds no PEM certificate; check the chart's devboxes.extraCABundle")
     return text

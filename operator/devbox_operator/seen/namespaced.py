@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from devbox_api import names
 from devbox_common.kube import Object
 from devbox_operator.kit.encoding import content_hash
 from devbox_operator.seen import bounds
@@ -42,11 +43,17 @@ class SharedView:
     uid: str
     owners: frozenset[str]
     content: str
-    """The hash of a ConfigMap's data."""
+    """The hash of what a ConfigMap holds of ours (bundle_hash)."""
 
     @classmethod
     def of(cls, item: Object) -> "SharedView":
         """From the API's object."""
         metadata = item["metadata"]
         owners = frozenset(owner["uid"] for owner in metadata.get("ownerReferences") or ())
-        return cls(metadata["uid"], owners, content_hash(item.get("data") or {}))
+        return cls(metadata["uid"], owners, bundle_hash(item.get("data") or {}, item.get("binaryData") or {}))
+
+
+def bundle_hash(data: Mapping[str, str], binary: Mapping[str, str]) -> str:
+    """Of the CA bundle and the other forms of it, as a ConfigMap has them: texts, and bytes in base64. What else somebody put beside them
+    does not count."""
+    return content_hash([data.get(names.CA_BUNDLE_KEY), *(binary.get(key) for key in names.TRUST_KEYS)])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from devbox_operator.attach.truststore import pem_certificates
 from devbox_operator.release import certificates
 from devbox_operator.release.certificates import Pair
 
@@ -110,7 +111,7 @@ def test_the_bundle_holds_each_certificate_once_and_nothing_else(ca: Pair) -> No
     own = ca.certificate.decode()
     text = certificates.bundle(f"# a comment\n{own}\nrubbish", ca.certificate, own)
     assert text == own
-    assert certificates.pem_certificates(text + own) == [own.strip()] * 2
+    assert pem_certificates(text + own) == [own.strip()] * 2
 
 
 def test_a_pair_never_prints_its_key(ca: Pair) -> None:

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from devbox_common.kube import ApiError
 from devbox_operator.devbox.namespaced import SharedObjects
-from devbox_operator.seen.namespaced import SharedView
+from devbox_operator.release.certificates import make_ca
+from devbox_operator.seen.namespaced import SharedView, bundle_hash
 from devbox_operator.seen.resources import DevboxView
 
 Make = Callable[..., Any]
@@ -43,7 +45,8 @@ class World:
 
     def _store(self, kind: str, body: dict[str, Any], owners: frozenset[str]) -> dict[str, Any]:
         new = {owner["uid"] for owner in body["metadata"]["ownerReferences"]}
-        self.seen[kind] = SharedView(f"{kind}-1", owners | new, "")
+        content = bundle_hash(body.get("data") or {}, body.get("binaryData") or {})
+        self.seen[kind] = SharedView(f"{kind}-1", owners | new, content)
         return {"metadata": {"uid": f"{kind}-1"}}
 
     def owners(self, kind: str) -> frozenset[str]:
@@ -74,8 +77,33 @@ async def test_many_devboxes_that_come_together_share_writes(world: World, share
 
 
 async def test_the_bundle_goes_with_the_service_account(world: World, shared: SharedObjects, devbox: Make) -> None:
-    await shared.ensure(devbox(), "PEM")
+    bundle = make_ca("rel", datetime(2026, 12, 1, tzinfo=UTC)).certificate.decode()
+    await shared.ensure(devbox(), bundle)
     assert world.owners("ConfigMap") == {"ServiceAccount-1"}
+    (_, made) = world.writes[-1]
+    assert set(made["binaryData"]) == {"truststore.p12", "java-options", "wgetrc", "devbox-gateway.ini"}
+    written = len(world.writes)
+    for another in (shared, SharedObjects(world, world)):  # type: ignore[arg-type]
+        await another.ensure(devbox(), bundle)
+    assert len(world.writes) == written, "one that starts anew writes nothing"
+
+
+async def test_a_bundle_of_a_version_that_had_no_other_forms_gets_them(
+    world: World, shared: SharedObjects, devbox: Make
+) -> None:
+    bundle = make_ca("rel", datetime(2026, 12, 1, tzinfo=UTC)).certificate.decode()
+    await shared.ensure(devbox(), bundle)
+    world.seen["ConfigMap"] = SharedView(
+        "ConfigMap-1", frozenset({"ServiceAccount-1"}), bundle_hash({"ca-bundle.crt": bundle}, {})
+    )
+    await shared.ensure(devbox(), bundle)
+    assert world.writes[-1][0] == "patch"
+    assert "truststore.p12" in world.writes[-1][1]["binaryData"]
+
+
+def test_what_stands_beside_the_bundle_does_not_count() -> None:
+    """Else what an administrator put there would be written over, in vain, at every look."""
+    assert bundle_hash({"ca-bundle.crt": "x", "other": "y"}, {"z": ""}) == bundle_hash({"ca-bundle.crt": "x"}, {})
 
 
 async def test_one_that_was_made_without_our_label_becomes_ours(world: World, shared: SharedObjects, devbox: Make) -> None:

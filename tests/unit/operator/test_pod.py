@@ -1,15 +1,15 @@
 """The devbox's pod: what it must never have, and what the environment holds."""
 
 import hashlib
-import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from devbox_api import names
-from devbox_operator.attach import init
+from devbox_operator.attach import init, meshes
 from devbox_operator.devbox import pod
+from devbox_operator.devbox.environment import environment
 from devbox_operator.devbox.incarnation import pod_name
 from devbox_operator.seen.claims import claim_name
 from devbox_operator.settings import Devboxes, EgressSettings, Image, Settings, Size
@@ -63,28 +63,26 @@ def test_no_dns_and_the_gateways_name_by_the_hosts_file(devbox: Any) -> None:
 def test_the_environment_holds_references_to_tokens_and_the_address(devbox: Any) -> None:
     body = made(devbox, env=[{"name": "LOG_LEVEL", "value": "debug"}])
     name = body["metadata"]["name"]
-    environment = {item["name"]: item for item in body["spec"]["containers"][0]["env"]}
+    found = {item["name"]: item for item in body["spec"]["containers"][0]["env"]}
     for variable, key in (("ANTHROPIC", "ANTHROPIC"), ("ANTHROPIC_API_KEY", "ANTHROPIC"), ("OPENAI", "OPENAI")):
-        assert environment[variable]["valueFrom"] == {"secretKeyRef": {"name": name, "key": key}}
+        assert found[variable]["valueFrom"] == {"secretKeyRef": {"name": name, "key": key}}
     for variable in ("ANTHROPIC_URL", "ANTHROPIC_BASE_URL", "OPENAI_URL"):
-        assert environment[variable]["value"] == "https://gateway.rel.svc"
+        assert found[variable]["value"] == "https://gateway.rel.svc"
     for variable in names.CA_VARIABLES:
-        assert environment[variable]["value"] == "/run/devbox-gateway/ca/ca-bundle.crt"
-    assert environment["HOME"]["value"] == "/home/devbox"
-    assert environment["LOG_LEVEL"]["value"] == "debug"
-    assert len(environment) == len(body["spec"]["containers"][0]["env"]), "no variable twice"
+        assert found[variable]["value"] == "/run/devbox-gateway/ca/ca-bundle.crt"
+    assert found["HOME"]["value"] == "/home/devbox"
+    assert found["LOG_LEVEL"]["value"] == "debug"
+    assert len(found) == len(body["spec"]["containers"][0]["env"]), "no variable twice"
 
 
 def test_every_devbox_has_the_way_out(devbox: Any) -> None:
     """With an EgressPolicy or without: a running pod can't get a new environment, and the policy is live."""
     for body in (made(devbox), made(devbox, egressPolicyRef={"name": "web"})):
-        environment = {item["name"]: item for item in body["spec"]["containers"][0]["env"]}
+        found = {item["name"]: item for item in body["spec"]["containers"][0]["env"]}
         for variable in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
             key = {"name": body["metadata"]["name"], "key": "HTTPS_PROXY"}
-            assert environment[variable]["valueFrom"] == {"secretKeyRef": key}, "the token is in the Secret alone"
-        for variable in ("NO_PROXY", "no_proxy"):
-            assert environment[variable]["value"] == "gateway.rel.svc,127.0.0.1,localhost"
-        assert environment["NODE_USE_ENV_PROXY"]["value"] == "1"
+            assert found[variable]["valueFrom"] == {"secretKeyRef": key}, "the token is in the Secret alone"
+        assert found["NODE_USE_ENV_PROXY"]["value"] == "1"
 
 
 def test_the_init_container_is_given_nothing(devbox: Any) -> None:
@@ -258,9 +256,9 @@ def test_a_size_is_the_containers_resources_and_another_one_asks_for_a_restart(d
 def test_what_the_agent_may_read_comes_from_its_own_token_secret(devbox: Any) -> None:
     entries = [{"name": "PASSWORD", "secretRef": {"name": "settings", "key": "p"}}]
     body = made(devbox, secretEnv=entries)
-    environment = {item["name"]: item for item in body["spec"]["containers"][0]["env"]}
+    found = {item["name"]: item for item in body["spec"]["containers"][0]["env"]}
     reference = {"name": body["metadata"]["name"], "key": "secret-env.PASSWORD"}
-    assert environment["PASSWORD"] == {"name": "PASSWORD", "valueFrom": {"secretKeyRef": reference}}
+    assert found["PASSWORD"] == {"name": "PASSWORD", "valueFrom": {"secretKeyRef": reference}}
     assert "settings" not in str(body)
     other = [{"name": "PASSWORD", "secretRef": {"name": "others"}}]
     views = [devbox(spec={"secretEnv": chosen}) for chosen in ([], entries, other)]
@@ -290,14 +288,42 @@ OLD: dict[str, Any] = {
 """A Devbox as the release 0.1.1 knew them."""
 
 
-def test_what_says_nothing_new_gets_the_pod_that_it_got_before(devbox: Any) -> None:
-    """Byte for byte: an upgrade asks no devbox for a restart."""
-    view = devbox(spec=OLD)
+@pytest.mark.parametrize(
+    ("more", "hashed"),
+    [
+        ({}, "74df8565a44420ad183c7c60d862ef05"),
+        ({"env": [], "volumes": [], "gateways": []}, "3021d25bd52a66425a127c45db77251f"),
+        ({"secretEnv": [{"name": "PASSWORD", "secretRef": {"name": "settings"}}]}, "2022411dd591393980e60a69c1006e43"),
+        ({"workspace": {"size": "1Gi", "home": True}}, "dc5494649d030872d8e2e61468cc07b2"),
+        (
+            {"codeMounts": [{"name": "app", "repository": "https://github.com/org/app", "installCommand": "make"}]},
+            "77444bec218d366bf04f04f4f873f30d",
+        ),
+        ({"launchCommands": ["make"], "command": ["sleep", "9"]}, "4dc0894f1ae12bf03456d33a9cfcc7c7"),
+    ],
+    ids=["0.1.1", "little", "secretEnv", "workspace", "codeMounts", "launchCommands"],
+)
+def test_a_spec_that_says_nothing_new_has_the_hash_that_it_had_before(devbox: Any, more: dict[str, Any], hashed: str) -> None:
+    """Whatever else devboxes are given today: an upgrade asks no devbox that runs for a restart, and replaces none that waits."""
+    view = devbox(spec={**OLD, **more})
     view = replace(view, box=view.box.model_copy(update={"uid": "uid-1"}))
-    made = pod.pod(view, 2, SETTINGS, IPS[:1])
-    assert made["metadata"]["annotations"][names.SPEC_HASH_ANNOTATION] == "74df8565a44420ad183c7c60d862ef05"
-    whole = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
-    assert whole == "8a0e151e5980d0c18fe2d1193973e74d4f9150c1a1891f92763ed2fc0a9656ba"
+    annotations = pod.pod(view, 2, SETTINGS, IPS[:1])["metadata"]["annotations"]
+    assert annotations[names.SPEC_HASH_ANNOTATION] == hashed
+    if not more:
+        fields = hashlib.sha256(annotations[names.SPEC_FIELDS_ANNOTATION].encode()).hexdigest()
+        assert fields == "0a9adc9c32a727930a5086f6eb192640f99cec5d21217be29e41841218eb7978"
+
+
+def test_kubectl_means_the_agents_container(devbox: Any) -> None:
+    assert made(devbox)["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] == "devbox"
+
+
+def test_meshes_are_told_to_leave_the_pod_alone_whatever_its_devbox_says(devbox: Any) -> None:
+    wished = {"labels": {"istio.io/dataplane-mode": "ambient"}, "annotations": {"consul.hashicorp.com/connect-inject": "true"}}
+    metadata = made(devbox, podMetadata=wished)["metadata"]
+    assert metadata["labels"].items() >= meshes.LABELS.items()
+    assert metadata["annotations"].items() >= meshes.ANNOTATIONS.items()
+    assert metadata["labels"]["istio.io/dataplane-mode"] == "none"
 
 
 @pytest.mark.parametrize(
@@ -333,11 +359,7 @@ def test_a_workspace_is_one_claim_one_mount_and_home_where_it_is_wished_for(devb
     assert first["volumeMounts"] == [{"name": "devbox-gateway-workspace", "mountPath": "/run/devbox-gateway/workspace"}]
     assert first["args"][-1] == "--workspace=/run/devbox-gateway/workspace"
     homes = [
-        next(
-            one["value"]
-            for one in pod.environment(devbox(spec={"workspace": work}).box.spec, "", "rel")
-            if one["name"] == "HOME"
-        )
+        next(one["value"] for one in environment(devbox(spec={"workspace": work}).box.spec, "", "rel") if one["name"] == "HOME")
         for work in ({"size": "1Gi"}, {"size": "1Gi", "home": True}, {"size": "1Gi", "home": True, "path": "/w"})
     ]
     assert homes == ["/home/devbox", "/workspace", "/w"]
