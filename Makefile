@@ -35,9 +35,11 @@ $(VENV)/.ready: requirements/dev.txt requirements/bootstrap.txt pyproject.toml
 
 .PHONY: requirements
 requirements: ## Pin the dependencies anew from requirements/*.in
-	@cd requirements && for f in bootstrap runtime compiler dev bench demo-agent demo-anthropic1 devbox sdks tools tools-registries; do \
+	@cd requirements && for f in bootstrap runtime compiler dev agents bench demo-agent demo-anthropic1 devbox sdks tools tools-registries; do \
 	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make requirements" $$f.in -o $$f.txt; done; \
+	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --override agents-aider.overrides --custom-compile-command "make requirements" agents-aider.in -o agents-aider.txt; \
 	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make requirements" client.in -o client.txt; \
 	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
@@ -235,6 +237,10 @@ test: venv tools ## Everything: lint, unit, attacks, short fuzz and chaos, SDKs,
 .PHONY: demo
 demo: venv ## The main job from nothing: cluster, images, install, agents that use APIs without their keys
 	@$(BIN)/python -m devbox_demo
+
+.PHONY: agents
+agents: venv ## Agents as their registries give them, each at work in a devbox of its own (ONLY="codex aider"); minutes
+	@$(BIN)/python -m tests.agents $(ONLY)
 
 .PHONY: clean
 clean: ## Remove what this work tree made (not the cluster: see cluster-down)

@@ -25,6 +25,7 @@ GATEWAY_PACKAGES: Final = {"runtime": "dependencies", "compiler": "compiler"}
 DEMO_PACKAGES = {"demo-agent": "agent", "demo-anthropic1": "anthropic1"}
 DEVBOX_PACKAGES = {"devbox": "agent"}
 TOOLS_PACKAGES = {"tools": "agent", "tools-registries": "registries"}
+MORE_AGENTS_PACKAGES = {"agents": "frameworks", "agents-aider": "aider"}
 
 
 def lay_out(project: Path, name: str, key: str) -> Path:
@@ -99,10 +100,15 @@ def _agents_dependencies(project: Path, context: Path) -> None:
     _node_packages(project, "agents", context)
 
 
+def _more_agents_dependencies(project: Path, context: Path) -> None:
+    _python_packages(project, context, DEVBOX_PACKAGES | MORE_AGENTS_PACKAGES)
+    _node_packages(project, "more-agents", context)
+
+
 def _python_packages(project: Path, context: Path, folders: Mapping[str, str]) -> None:
-    """Requirements to folder."""
+    """Requirements to folder. (Nothing is looked up: a lock file may say what its packages' own pins would not, agents-aider.overrides.)"""
     for requirements, folder in folders.items():
-        _install(["--require-hashes", "-r", f"{project}/requirements/{requirements}.txt"], context / folder)
+        _install(["--no-deps", "--require-hashes", "-r", f"{project}/requirements/{requirements}.txt"], context / folder)
 
 
 def _node_packages(project: Path, name: str, context: Path) -> None:
@@ -128,6 +134,10 @@ def _agents_code(project: Path, context: Path) -> None:
     """(Its folder of images/ holds all.)"""
 
 
+def _more_agents_code(project: Path, context: Path) -> None:
+    _copy(project / "tests" / "agents" / "programs", context / "programs")
+
+
 def _tools_code(project: Path, context: Path) -> None:
     _copy(project / "tests" / "support" / "standins", context / "standins")
 
@@ -146,6 +156,7 @@ _DEPENDENCIES: Mapping[str, _Part] = {
     "devbox": _devbox_dependencies,
     "tools": _tools_dependencies,
     "agents": _agents_dependencies,
+    "more-agents": _more_agents_dependencies,
 }
 _CODE: Mapping[str, _Part] = {
     "devbox-gateway": _gateway_code,
@@ -154,6 +165,7 @@ _CODE: Mapping[str, _Part] = {
     "devbox": _devbox_code,
     "tools": _tools_code,
     "agents": _agents_code,
+    "more-agents": _more_agents_code,
 }
 
 
@@ -165,7 +177,7 @@ def _install(arguments: list[str], target: Path) -> None:
         raise ClusterError(f"images are built on x86_64 and aarch64, not on {platform.machine()}")
     platform_options = ["--python-version", PYTHON, "--python-platform", f"{machine}-manylinux_2_28"]
     environment = {**os.environ, "UV_CACHE_DIR": str(cache_dir() / "uv"), "UV_LINK_MODE": "copy"}
-    wheels_only = [] if "--no-deps" in arguments else ["--only-binary", ":all:"]
+    wheels_only = [] if "--no-build-isolation" in arguments else ["--only-binary", ":all:"]
     options = ["--quiet", "--python", sys.executable, "--target", str(target), *platform_options, *wheels_only]
     command = [str(uv), "pip", "install", *options, *arguments]
     run(*command, environment=environment)

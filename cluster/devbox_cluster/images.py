@@ -85,8 +85,14 @@ IMAGES: Final = (
         ),
         ("images/agents/etc",),
     ),
+    Image(
+        "more-agents",
+        "devbox-gateway-more-agents",
+        ("images/more-agents", "requirements/devbox.txt", "requirements/agents.txt", "requirements/agents-aider.txt"),
+        ("tests/agents/programs",),
+    ),
 )
-ASKED_FOR: Final = ("agents",)
+ASKED_FOR: Final = ("agents", "more-agents")
 """Others' programs, of a GB: built only where they are asked for by name, for this machine's own cluster, and never given to others."""
 REGULAR: Final = ("devbox-gateway", "demo")
 """What everything needs; the others are for some tests alone."""

@@ -22,6 +22,7 @@ CONTENT_FIELDS: Final = ("content", "contents", "text")
 PATCH_FIELDS: Final = ("input", "patchText")
 _OUTPUT: Final = re.compile(r"Output:\s*(\S.*)")
 """Codex and Gemini CLI tell what a command printed with words around it."""
+_DIFFERS: Final = re.compile(r"^< (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,16 @@ def next_step(asked: str, tools: Sequence[Tool], results: Sequence[str]) -> Step
             return Use(writer.name, _patch(writer, file, printed))
         return Use(writer.name, _arguments(writer, {FILE_FIELDS: file, CONTENT_FIELDS: f"{printed}\n"}))
     return Say(DONE.format(printed))
+
+
+def listing(said: str) -> Say | None:
+    """The answer to aider, which offers no tools: the file as its text has to look, `said` being all that it said. The command is its test,
+    and what that printed stands behind "< ", as diff has it; None where no file's text is asked for."""
+    job = JOB.search(said)
+    if job is None or "*file listing*" not in said:
+        return None
+    printed = _DIFFERS.findall(said)
+    return Say(f"{job[2]}\n```\n{printed[-1] if printed else 'not known yet'}\n```\n")
 
 
 def echo(owner: str, said: str) -> Say:

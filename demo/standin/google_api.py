@@ -19,6 +19,8 @@ from .keys import KeyRing
 HOST: Final = "generativelanguage.googleapis.com"
 STATUSES: Final = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 404: "NOT_FOUND"}
 CALL: Final = re.compile(r"/(?:v1|v1beta)/models/([a-z0-9.-]+):(generateContent|streamGenerateContent|countTokens)")
+_SNAKE: Final = re.compile(r"_([a-z])")
+_KEPT: Final = ("parameters", "parametersJsonSchema", "response", "args")
 MODEL: Final = re.compile(r"gemini-[a-z0-9.-]+")
 
 
@@ -58,6 +60,7 @@ async def handle(request: web.Request, owner: str, pace: float) -> web.StreamRes
 
 def _step(body: Mapping[str, Any], owner: str) -> Step:
     asked, results, said = [], [], ""
+    body = _camel(body)
     for content in body["contents"]:
         texts = [str(part["text"]) for part in content.get("parts", ()) if "text" in part]
         said = " ".join(texts)
@@ -69,9 +72,20 @@ def _step(body: Mapping[str, Any], owner: str) -> Step:
     return agent.next_step("\n".join(asked), tools, results) or agent.echo(owner, said)
 
 
+def _camel(given: Any) -> Any:
+    """With the names that the documentation has; the API takes those with underscores as well (litellm's). What tools are called, and
+    what they take and give, stays as it is."""
+    if isinstance(given, list):
+        return [_camel(one) for one in given]
+    if not isinstance(given, dict):
+        return given
+    spelled = {_SNAKE.sub(lambda found: found[1].upper(), name): value for name, value in given.items()}
+    return {name: value if name in _KEPT else _camel(value) for name, value in spelled.items()}
+
+
 def _result(answer: Mapping[str, Any]) -> str:
     given = answer.get("response") or {}
-    return str(next((given[name] for name in ("output", "result", "return_value") if name in given), given))
+    return str(next((given[name] for name in ("output", "result", "return_value", "content") if name in given), given))
 
 
 def _parts(step: Step) -> list[dict[str, Any]]:

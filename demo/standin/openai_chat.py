@@ -21,7 +21,8 @@ def step(body: Mapping[str, Any], owner: str) -> Step:
     functions = [one["function"] for one in body.get("tools") or () if one.get("type") == "function"]
     tools = [Tool(one["name"], one.get("parameters") or {}) for one in functions]
     said = text(messages[-1].get("content")) if messages else ""
-    return agent.next_step(asked, tools, results) or agent.echo(owner, said)
+    everything = "\n".join(text(one.get("content")) for one in messages)
+    return agent.next_step(asked, tools, results) or agent.listing(everything) or agent.echo(owner, said)
 
 
 def text(content: Any) -> str:

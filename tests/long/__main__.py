@@ -22,6 +22,7 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
     "chaos": ("make", "chaos"),
     "probes": ("make", "probes"),
     "client": ("make", "client-large"),
+    "agents": ("make", "agents"),
     "bench": ("make", "bench"),
     "bench-memory": ("make", "bench-memory"),
     "bench-operator": ("make", "bench-operator"),
@@ -57,11 +58,16 @@ def run(stage: str) -> Outcome:
     took = time.monotonic() - started
     output = "".join(lines)
     outcome = Outcome(stage, " ".join(command), begun, took, process.returncode, commit(), machine(), output)
+    keep(outcome, "as `make long` ran it")
+    return outcome
+
+
+def keep(outcome: Outcome, how: str) -> None:
+    """Its page, and the index of all pages."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{stage}.md").write_text(page(outcome, {str(Path.cwd()): ".", str(Path.home()): "~"}))
+    (RESULTS / f"{outcome.stage}.md").write_text(page(outcome, {str(Path.cwd()): ".", str(Path.home()): "~"}, how))
     pages = [path.read_text() for path in sorted(RESULTS.glob("*.md")) if path.name != INDEX]
     (RESULTS / INDEX).write_text(index(pages))
-    return outcome
 
 
 def commit() -> str:

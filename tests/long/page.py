@@ -34,10 +34,10 @@ class Outcome:
     output: str
 
 
-def page(outcome: Outcome, hidden: Mapping[str, str]) -> str:
-    """`hidden`: what of this machine stands in the output, and what is written in its place."""
+def page(outcome: Outcome, hidden: Mapping[str, str], how: str = "as `make long` ran it") -> str:
+    """`hidden`: what of this machine stands in the output, and what is written in its place. `how` it was run."""
     return (
-        f"# {outcome.stage}\n\n`{outcome.command}`, as `make long` ran it. What it printed, at the end:\n\n{HEAD}{row(outcome)}\n\n"
+        f"# {outcome.stage}\n\n`{outcome.command}`, {how}. What it printed, at the end:\n\n{HEAD}{row(outcome)}\n\n"
         f"```text\n{cleaned(outcome.output, hidden)}\n```\n"
     )
 

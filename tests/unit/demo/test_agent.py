@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from standin.agent import Say, Tool, Use, next_step
+from standin.agent import Say, Tool, Use, listing, next_step
 
 from .agent_tools import ASKED, CLAUDE_CODE, CODEX, GEMINI_CLI, OPENCODE, PATCH, schema
 
@@ -42,3 +42,10 @@ def test_a_command_may_be_wanted_as_a_list() -> None:
 @pytest.mark.parametrize(("asked", "tools"), [("Think of a title.", CLAUDE_CODE), (ASKED, ()), (ASKED, CLAUDE_CODE[:1])])
 def test_what_is_no_such_job_is_not_taken_for_one(asked: str, tools: Sequence[Tool]) -> None:
     assert next_step(asked, tools, []) is None
+
+
+def test_aider_gets_a_files_text_and_a_better_one_when_its_test_failed() -> None:
+    asked = f"{ASKED}\nYou MUST use this *file listing* format:"
+    assert listing(asked) == Say("/tmp/name.txt\n```\nnot known yet\n```\n")
+    assert listing(f"{asked}\nAnd got this output:\n1c1\n< box\n---\n> not known yet") == Say("/tmp/name.txt\n```\nbox\n```\n")
+    assert listing(ASKED) is None

@@ -110,16 +110,20 @@ async def test_responses_over_a_websocket_go_on_from_an_earlier_one(upstream: Up
     assert items == [("function_call", "exec_command"), ("custom_tool_call", "apply_patch"), ("message", None)]
 
 
+@pytest.mark.parametrize(
+    "names", [("functionDeclarations", "functionResponse"), ("function_declarations", "function_response")]
+)
 @pytest.mark.parametrize("method", ["generateContent", "streamGenerateContent?alt=sse"])
-async def test_gemini_calls_a_tool(upstream: Upstream, method: str) -> None:
-    declared = [{"name": tool.name, "parametersJsonSchema": tool.schema} for tool in GEMINI_CLI]
+async def test_gemini_calls_a_tool(upstream: Upstream, method: str, names: tuple[str, str]) -> None:
+    declared = [{"name": tool.name, "parameters": tool.schema} for tool in GEMINI_CLI]
+    declarations, response = names
     contents: list[dict[str, Any]] = [{"role": "user", "parts": [{"text": ASKED}]}]
     headers = {"x-goog-api-key": upstream.google.value.reveal()}
     url = upstream.url("generativelanguage.googleapis.com", f"/v1beta/models/gemini-3.1-pro-preview:{method}")
     said = []
     async with upstream.session() as session:
         for result in ("Output: box", "written", ""):
-            body = {"contents": contents, "tools": [{"functionDeclarations": declared}]}
+            body = {"contents": contents, "tools": [{declarations: declared}]}
             async with session.post(url, json=body, headers=headers) as answer:
                 text = await answer.text()
             events = [json.loads(one.removeprefix("data: ")) for one in text.strip().split("\n\n")]
@@ -129,7 +133,7 @@ async def test_gemini_calls_a_tool(upstream: Upstream, method: str) -> None:
             said.append((call.get("name"), call.get("args"), "".join(part.get("text", "") for part in parts)))
             contents.append({"role": "model", "parts": parts})
             output = {"name": call.get("name"), "response": {"output": result}}
-            contents.append({"role": "user", "parts": [{"functionResponse": output}]})
+            contents.append({"role": "user", "parts": [{response: output}]})
     assert said == [
         ("run_shell_command", {"command": "uname -n"}, ""),
         ("write_file", {"file_path": "/tmp/name.txt", "content": "box\n"}, ""),

@@ -29,7 +29,7 @@ def test_an_image_is_built_on_a_base_of_one_digest(path: Path) -> None:
 
 
 def test_all_images_have_the_same_base() -> None:
-    assert len(DOCKERFILES) == 6
+    assert len(DOCKERFILES) == 7
     assert len({line for path in DOCKERFILES for line in lines(path, "ARG BASE=")}) == 1
 
 
