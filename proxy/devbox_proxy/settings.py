@@ -113,10 +113,10 @@ class Limits(SettingsModel):
     """For a request's head, and for the first one to begin."""
     keepalive_seconds: Seconds = 120
     """Longer than the connection pools of clients that heed no `Keep-Alive` (httpx 5 s, .NET 60, Go and hyper 90, curl 118)."""
-    body_min_rate: Annotated[int, Field(ge=0)] = 1
+    body_min_rate: Annotated[int, Field(ge=0)] = 2
     """Bytes a second that a body must come with, on the average of a window; 0: any. It is for who has gone to sleep: what slow bodies may
     take is bounded by requests_per_devbox."""
-    body_window_seconds: Seconds = 300
+    body_window_seconds: Seconds = 55
     write_stall_seconds: Seconds = 300
     """After which a client that reads nothing is taken for gone."""
     write_buffer: Count = 64 * 1024

@@ -5,7 +5,6 @@ connections byte by byte would be the same.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -21,8 +20,6 @@ from .run import Run
 
 PER_DEVBOX: Final = 256
 """Connections; limits.connectionsPerDevbox."""
-REQUESTS: Final = 64
-"""Under way; limits.requestsPerDevbox."""
 BEING_CLOSED: Final = 512
 """Sockets that were accepted only to be closed again."""
 PATIENCE: Final = 45.0
@@ -129,30 +126,18 @@ async def _paced(one: Callable[[], Awaitable[None]], count: int) -> None:
 
 
 async def slow_body(slot: Slot, run: Run, generator: Generator) -> None:
-    """So many bodies of one devbox at 1 byte a second; then one request more."""
-    count = generator.number("conns", REQUESTS)
-    run.facts["many"] = True
-    begun = post(run.values, "Content-Length: 100000")
-    async with contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(await slot.client()) for _ in range(count)]
-        for client in clients:
-            await client.send(begun)
-        async with asyncio.timeout(PATIENCE):
-            while len(slot.api.requests) < min(count, REQUESTS):  # noqa: ASYNC110 (another process)
-                await asyncio.sleep(0.02)
-        run.sent = get(run.values)
-        one_more = await stack.enter_async_context(await slot.client())
-        await one_more.send(run.sent)
-        await one_more.until(lambda client: b"\r\n\r\n" in client.received, PATIENCE)
-        for _ in range(3):
-            for client in clients:
-                await client.send(b"b")
-            await clients[0].until(lambda client: client.ended is not None, 1)
-        run.received = bytes(one_more.received)
-        run.responses, run.left_over = responses(run.received, [b"GET"], closed=False)
-        ended = sum(client.ended is not None for client in clients)
-    seen = len(slot.api.requests)
-    run.facts["bounded"] = True if seen == count and not ended else f"{seen}, of which {ended} were cut"
+    """A body of 1 byte a second."""
+    loop = asyncio.get_running_loop()
+    run.sent = post(run.values, "Content-Length: 100000")
+    async with await slot.client() as client:
+        started = loop.time()
+        await client.send(run.sent)
+        while not client.ended and loop.time() - started < 65:
+            await client.send(b"b")
+            await client.until(lambda client: client.ended is not None, 1)
+        run.ended, run.ended_after = client.ended, loop.time() - started
+        run.received = bytes(client.received)
+        run.responses, run.left_over = responses(run.received, [b"POST"], closed=True)
 
 
 async def pipeline(slot: Slot, run: Run, generator: Generator) -> None:
