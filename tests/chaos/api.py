@@ -66,6 +66,8 @@ class Api:
     def __init__(self) -> None:
         self.ways: dict[str, Way] = {}
         """By path; others get `plain`."""
+        self.base = ""
+        """What the gateway puts before each path, as it does for APIs whose paths are all below one: not part of any path here."""
         self.idle_seconds: float | Callable[[], float] | None = None
         """After which a connection at rest is closed; asked anew each time, if it can be."""
         self.asked: Counter[str] = Counter()
@@ -99,7 +101,7 @@ class Api:
         first, *lines = head.split("\r\n")
         method, target, _ = first.split(" ")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        path = target.partition("?")[0]
+        path = target.partition("?")[0].removeprefix(self.base)
         self.asked[path] += 1
         if writer not in self._used:
             self._used.add(writer)

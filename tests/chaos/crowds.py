@@ -205,7 +205,7 @@ async def neighbour(long: bool) -> list[Row]:
             f"C21 the noisy one: {rate:.0f} rps",
             "429 with Retry-After",
             f"{got}, Retry-After {retry}",
-            refused > 0 and retry == {"1": refused},
+            refused > 0 and retry == {"15": refused},
         ),
         Row(f"C21 the noisy one: {idle} connections", "closed beyond 256", f"{closed}", closed["closed"] >= idle - 256),
         timed(

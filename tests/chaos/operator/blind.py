@@ -157,6 +157,8 @@ WAYS: Final[tuple[tuple[str, str, Callable[[str], Fault]], ...]] = (
     ("credentials without an answer", OF_CREDENTIALS, _hanging),
 )
 _bindings: list[Object] = []
+UNGRANTED: Final = {"credential_not_granted", "credential_gone"}
+"""The second until its Route says why there is none."""
 
 
 async def _unbind(stage: Stage, way: Proxy) -> None:
@@ -257,7 +259,7 @@ async def _refused(cars: Traffic, agent: Agent) -> bool:
 async def _withdrawn(cars: Traffic, agent: Agent) -> bool:
     """It is served again as far as the cluster goes: the OpenAI key, whose grant stands."""
     answers = await cars.answers(agent, "OPENAI"), await cars.answers(agent)
-    return answers[0].fine and answers[1].status == 503
+    return answers[0].fine and answers[1].code in UNGRANTED
 
 
 async def _age(cars: Traffic) -> float:

@@ -240,6 +240,7 @@ async def traffic(
         kubelet = FakeKubelet(stage.api, stage.node)
         await stack.enter_async_context(kubelet.working())
         result = Traffic(stage, kubelet, upstream, folder, trust or ssl.create_default_context(cadata=pair.ca))
+        upstream.base = "/v1"
         upstream.ways["/"] = result.record
         stack.push_async_callback(result.close)
         await result.start_gateway()
