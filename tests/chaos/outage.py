@@ -53,6 +53,8 @@ async def _away(how: str, long: bool) -> list[Row]:
         # (So many at once, none of whom was asked about before: on a machine with other work some are told to come again, and when the
         # last one is known the first ones may not be any more.)
         await eventually(settled, READY_SECONDS + 2 * review)
+        # (The window counts from when a watch was last open: one that is just being opened anew was closed before.)
+        await eventually(lambda: _live(stage), READY_SECONDS)
         gone = now()
         stage.kube.cut() if how == "killed" else stage.kube.freeze()
         tally, colds = await asyncio.gather(load(RATE, stale - 0.5, callers, Client.request), _colds(stage, boxes[warm:], gone))
@@ -69,6 +71,10 @@ async def _away(how: str, long: bool) -> list[Row]:
         after = Counter([(await client.request()).kind for client in callers[:20]])
         rows.append(Row(f"API server {how}: the window is over", "503", str(dict(after)), set(after) == {"503"}))
         return rows + await _back(stage, boxes[:warm], how)
+
+
+async def _live(stage: World) -> bool:
+    return all([await stage.gateway.metric(f'devbox_gateway_watch_live{{watch="{watch}"}}') for watch in ("routes", "pods")])
 
 
 async def _once(stage: World, box: Devbox) -> Answer:
