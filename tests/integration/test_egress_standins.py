@@ -10,7 +10,7 @@ from tests.support.registries import pod_spec
 from tests.support.standins import hosts
 from tests.support.workspace import Workspace
 
-from devbox_api.names import CA_VARIABLES
+from devbox_api.names import CA_VARIABLES, WGET_VARIABLE
 from devbox_stage.kubectl import Kubectl
 from devbox_stage.upstream import Upstream
 
@@ -24,14 +24,18 @@ def plain(cluster: Kubectl, upstream: Upstream, tools_image: str, registries: st
         "name": "devbox",
         "image": tools_image,
         "command": ["sleep", "infinity"],
-        "env": [{"name": name, "value": "/ca/ca.crt"} for name in CA_VARIABLES],
+        "env": [
+            *({"name": name, "value": "/ca/ca.crt"} for name in CA_VARIABLES),
+            {"name": WGET_VARIABLE, "value": "/ca/wgetrc"},
+        ],
         "volumeMounts": [{"name": "ca", "mountPath": "/ca", "readOnly": True}],
     }
+    data = {"ca.crt": upstream.ca, "wgetrc": "ca_certificate = /ca/ca.crt\n"}
     aliases = [{"ip": registries, "hostnames": list(hosts.ALL)}]
     spec = pod_spec(container, hostAliases=aliases, volumes=[{"name": "ca", "configMap": {"name": "ca"}}])
     try:
         home.apply(
-            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {"ca.crt": upstream.ca}},
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"}, "data": data},
             {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "plain"}, "spec": spec},
         )
         cluster("-n", home.name, "wait", "pod/plain", "--for=condition=Ready", "--timeout=60s", timeout=70)

@@ -40,7 +40,7 @@ DERIVED = {"Event", "Endpoints", "EndpointSlice", "ReplicaSet", "PodMetrics"}
 
 @pytest.fixture(scope="module")
 def chart(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the chart whose CRDs have other names."""
+    """A copy of the chart whose CRDs have other names, and that takes 0 replicas."""
     copy = tmp_path_factory.mktemp("chart") / "devbox-gateway"
     shutil.copytree(project_root / "charts" / "devbox-gateway", copy)
     for path, name in zip(sorted((copy / "files" / "crds").iterdir()), CRDS, strict=True):
@@ -50,6 +50,13 @@ def chart(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         kind = plural.removesuffix("s").title()
         crd["spec"] |= {"group": group, "names": {"kind": kind, "listKind": f"{kind}List", "plural": plural}}
         path.write_text(yaml.safe_dump(crd), encoding="utf-8")
+    # (Beside a release that works in every namespace it would be refused, and so it would be without pods.)
+    (copy / "templates" / "other-releases.yaml").unlink()
+    path = copy / "values.schema.json"
+    schema = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("operator", "gateway"):
+        schema["properties"][name]["properties"]["replicas"]["minimum"] = 0
+    path.write_text(json.dumps(schema), encoding="utf-8")
     return copy
 
 
