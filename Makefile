@@ -215,8 +215,9 @@ sbom: venv ## The list of what is inside the gateway's image, SPDX as JSON, in d
 	@$(BIN)/python -m devbox_cluster sbom
 
 # By themselves: they take gateways and routes away from whoever else is there, or make twenty devboxes at once, whose NetworkPolicies come
-# into force later than devbox-init waits where the node is busy with others'.
-ALONE := tests/integration/test_examples_python.py tests/integration/test_packets.py tests/integration/test_canary.py
+# into force later than devbox-init waits where the node is busy with others'; or make a second release, beside which the first one may not be
+# upgraded.
+ALONE := $(patsubst %,tests/integration/test_%.py,examples_python packets canary install)
 
 .PHONY: integration
 integration: venv cluster images ## The claims of the README as assertions, on the local cluster

@@ -61,8 +61,8 @@ def chart(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(cluster: Kubectl, chart: Path) -> Iterator[Path]:
-    """The release; gone afterwards, with what an uninstall keeps."""
+def installed(cluster: Kubectl, chart: Path, release: None) -> Iterator[Path]:
+    """The release; gone afterwards, with what an uninstall keeps. (The session's own is there before: beside this one it is refused.)"""
     _clean(cluster)  # (a run that was cut off leaves what an uninstall keeps)
     cluster.apply(plain("Namespace", name) for name in WATCHED)
     try:
