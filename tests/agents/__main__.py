@@ -80,9 +80,12 @@ def work(made: World, rows: list[Row]) -> list[Seen]:
 def try_way(made: World, row: Row, way: Way, keys: Mapping[str, Key], place: Place) -> Seen:
     """One agent with one API."""
     before, began = made.apis.last(), time.monotonic()
-    file = f"/tmp/{title(way).replace(' ', '-')}.txt"
+    # (In the folder that the agent works in: Gemini CLI and opencode write nowhere else.)
+    folder = f"/tmp/{title(way).replace(' ', '-')}"
+    file = f"{folder}/NAME.txt"
+    script = f"mkdir -p {folder}; cd {folder}\n{way.script}"
     try:
-        ended = made.run(place.pod, way.script, SECONDS, JOB=JOB.format(file), FILE=file)
+        ended = made.run(place.pod, script, SECONDS, JOB=JOB.format(file), FILE=file)
     except CommandError as error:
         return Seen(row.name, title(way), place.version, time.monotonic() - began, "-", str(error).splitlines()[-1])
     took = time.monotonic() - began

@@ -73,7 +73,10 @@ aider=/opt/aider/bin/python\\ -m\\ aider
 $aider --model {} --edit-format whole --yes-always --no-check-update --no-show-model-warnings --analytics-disable --no-git \\
   --auto-test --test-cmd "uname -n | diff - $FILE" --message "$JOB" "$FILE" </dev/null
 """
-_OPENCODE: Final = 'opencode run -m {} "$JOB" </dev/null'
+_OPENCODE: Final = """\
+printf '{{"small_model": "%s"}}' {0} > opencode.json
+opencode run -m {0} "$JOB" </dev/null
+"""
 _AI_SDK: Final = 'node /opt/agents/programs/use_ai_sdk.mjs "$JOB" {}'
 _MESSAGES: Final = "POST /v1/messages"
 _CHAT: Final = "POST /v1/chat/completions"
