@@ -23,6 +23,8 @@ from .rows import ALIASES, APIS, Row
 
 ALLOWED: Final = "packages.corp.example"
 """The one host that the devboxes may reach besides: what is refused is what an agent tried of itself."""
+NAMED: Final = {".".join(("registry", "npmjs", "org")): "the npm registry"}
+"""Whose host stands in no file of the project."""
 SECONDS: Final = 240.0
 """For a devbox to be Ready: the image has a GB, and the others' devboxes start at the same time."""
 
@@ -73,7 +75,9 @@ class World:
                     hosts = counted.setdefault(one["devbox"], {})
                     hosts[target] = hosts.get(target, 0) + int(one.get("count", 1))
         return {
-            devbox: [f"{target.removesuffix(':443')} x{count}" for target, count in sorted(hosts.items())]
+            devbox: [
+                f"{NAMED.get(host := target.removesuffix(':443'), host)} x{count}" for target, count in sorted(hosts.items())
+            ]
             for devbox, hosts in counted.items()
         }
 
