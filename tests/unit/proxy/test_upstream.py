@@ -258,6 +258,12 @@ async def test_an_api_says_how_long_it_keeps_a_connection(hint: bytes, connectio
     ],
 )
 async def test_what_is_no_answer(reply: bytes, refusal: Refusal) -> None:
+    assert (await failure(reply)).refusal is refusal
+
+
+async def failure(reply: bytes) -> UpstreamError:
+    """What comes of an API that answers so."""
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(reply)
@@ -266,7 +272,7 @@ async def test_what_is_no_answer(reply: bytes, refusal: Refusal) -> None:
     async with raw_api(serve) as server, upstreams() as pools:
         with pytest.raises(UpstreamError) as caught:
             await ask(pools, request(f"http://api.example:{server.port}"))
-        assert caught.value.refusal is refusal
+    return caught.value
 
 
 @pytest.mark.parametrize(
@@ -282,16 +288,9 @@ async def test_what_is_no_answer(reply: bytes, refusal: Refusal) -> None:
 )
 @pytest.mark.row("S16")
 async def test_what_is_wrong_with_an_answer_is_told(reply: bytes, words: str) -> None:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(reply)
-        await writer.drain()
-
-    async with raw_api(serve) as server, upstreams() as pools:
-        with pytest.raises(UpstreamError) as caught:
-            await ask(pools, request(f"http://api.example:{server.port}"))
-    assert caught.value.said.startswith("gave an answer that can't be passed on: ")
-    assert caught.value.said.endswith(words)
+    said = (await failure(reply)).said
+    assert said.startswith("gave an answer that can't be passed on: ")
+    assert said.endswith(words)
 
 
 async def test_what_comes_before_the_answer_and_an_end_by_closing() -> None:
